@@ -1,0 +1,40 @@
+"""Exact confidence bounds and certified radii for randomized smoothing.
+
+The public names below load on first use, so that ``import rsverify`` costs nothing and
+neither torch nor matplotlib is imported before something needs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Public name -> the module that holds it.
+_PUBLIC = {
+    "clopper_pearson_lower": "rsverify.bounds.proportion",
+    "clopper_pearson_upper": "rsverify.bounds.proportion",
+    "bonferroni_margin_lower": "rsverify.bounds.margin",
+    "cohen_margin_lower": "rsverify.bounds.margin",
+    "exact_margin_lower": "rsverify.bounds.margin",
+    "buehler_lower": "rsverify.bounds.margin",
+    "ABSTAIN": "rsverify.certificate",
+    "Certificate": "rsverify.certificate",
+    "certify_counts": "rsverify.certificate",
+    "SmoothedClassifier": "rsverify.smoothing.classifier",
+}
+
+__all__ = [*_PUBLIC, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'rsverify' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_PUBLIC[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

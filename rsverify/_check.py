@@ -1,0 +1,111 @@
+"""Argument checks: the only place where bad input raises.
+
+Each check returns its argument as a numpy array of the type the kernels expect, or raises
+an error of the form ``alpha=1.2 must be in (0, 1)``: name, value, what it must be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+def _first(values: npt.NDArray[Any], bad: npt.NDArray[np.bool_]) -> object:
+    """Return the first offending value, for an error message."""
+    value: object = values[bad].flat[0].item()
+    return value
+
+
+def check_real(name: str, value: npt.ArrayLike) -> FloatArray:
+    """Return `value` as float64, or raise where it is not numeric or holds NaN."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name}={value!r} must be a real number or an array of them")
+    real = array.astype(np.float64)
+    if np.isnan(real).any():
+        raise ValueError(f"{name} contains NaN; it must hold real numbers only")
+    return real
+
+
+def check_integer(name: str, value: npt.ArrayLike) -> IntArray:
+    """Return `value` as int64, or raise where it is not integral."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name}={value!r} must be an integer or an array of integers")
+    if array.dtype.kind == "f":
+        bad = ~(np.isfinite(array) & (array == np.floor(array)) & (np.abs(array) < 2.0**53))
+        if bad.any():
+            raise ValueError(f"{name}={_first(array, bad)} must be an integer")
+    return array.astype(np.int64)
+
+
+def check_alpha(alpha: npt.ArrayLike) -> FloatArray:
+    """Return `alpha` as float64, or raise where it is outside (0, 1)."""
+    array = check_real("alpha", alpha)
+    bad = ~((array > 0) & (array < 1))
+    if bad.any():
+        raise ValueError(f"alpha={_first(array, bad)} must be in (0, 1)")
+    return array
+
+
+def check_trials(n: npt.ArrayLike, largest: int) -> IntArray:
+    """Return the number of trials `n` as int64, or raise where it is outside [1, largest]."""
+    array = check_integer("n", n)
+    bad = (array < 1) | (array > largest)
+    if bad.any():
+        raise ValueError(f"n={_first(array, bad)} must be between 1 and {largest}")
+    return array
+
+
+def check_count(name: str, k: npt.ArrayLike, n: IntArray) -> IntArray:
+    """Return the count `k` as int64, or raise where it is outside [0, n]."""
+    array = check_integer(name, k)
+    try:
+        counts, trials = np.broadcast_arrays(array, n)
+    except ValueError:
+        raise ValueError(
+            f"{name} of shape {array.shape} must broadcast with n of shape {n.shape}"
+        ) from None
+    bad = counts < 0
+    if bad.any():
+        raise ValueError(f"{name}={_first(counts, bad)} must be at least 0")
+    bad = counts > trials
+    if bad.any():
+        raise ValueError(
+            f"{name}={_first(counts, bad)} must be at most n={_first(trials, bad)}"
+        )
+    return array
+
+
+def check_positive(name: str, value: npt.ArrayLike) -> FloatArray:
+    """Return `value` as float64, or raise where it is not positive and finite."""
+    array = check_real(name, value)
+    bad = ~((array > 0) & np.isfinite(array))
+    if bad.any():
+        raise ValueError(f"{name}={_first(array, bad)} must be positive and finite")
+    return array
+
+
+def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
+    """Return `value`, or raise where it is not one of `choices`."""
+    allowed = tuple(choices)
+    if not isinstance(value, str):
+        raise TypeError(f"{name}={value!r} must be one of {', '.join(map(repr, allowed))}")
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r} must be one of {', '.join(map(repr, allowed))}")
+    return value
+
+
+def check_broadcast(**arrays: npt.NDArray[Any]) -> tuple[int, ...]:
+    """Return the common shape of the named arrays, or raise naming their shapes."""
+    try:
+        return np.broadcast_shapes(*(a.shape for a in arrays.values()))
+    except ValueError:
+        shapes = ", ".join(f"{name}: {a.shape}" for name, a in arrays.items())
+        raise ValueError(f"arguments must broadcast to one shape, got {shapes}") from None

@@ -1,0 +1,1 @@
+"""Compiled scalar kernels and their array loops: no validation, float64 only."""

@@ -1,0 +1,1 @@
+"""High-precision mpmath twins of every bound; the runtime never imports them."""
