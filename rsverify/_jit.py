@@ -32,7 +32,7 @@ def kernel_digest() -> str:
 
 def njit(function: F) -> F:
     """Compile `function` to nopython machine code on its first call, cached on disk."""
-    compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     cache_file = compiled._cache._cache_file
     cache_file._source_stamp = (cache_file._source_stamp, kernel_digest())
     return cast(F, compiled)

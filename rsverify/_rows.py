@@ -15,7 +15,11 @@ Loop = Callable[..., None]
 
 
 def map_rows(
-    loop: Loop, *, parallel: bool = False, constants: tuple[Any, ...] = (), **arrays: npt.NDArray[Any]
+    loop: Loop,
+    *,
+    parallel: bool = False,
+    constants: tuple[Any, ...] = (),
+    **arrays: npt.NDArray[Any],
 ) -> FloatArray | np.float64:
     """Broadcast `arrays`, run ``loop(*rows, *constants, out)`` and return the shaped result.
 
