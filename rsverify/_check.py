@@ -77,9 +77,7 @@ def check_count(name: str, k: npt.ArrayLike, n: IntArray) -> IntArray:
         raise ValueError(f"{name}={_first(counts, bad)} must be at least 0")
     bad = counts > trials
     if bad.any():
-        raise ValueError(
-            f"{name}={_first(counts, bad)} must be at most n={_first(trials, bad)}"
-        )
+        raise ValueError(f"{name}={_first(counts, bad)} must be at most n={_first(trials, bad)}")
     return array
 
 
@@ -109,3 +107,20 @@ def check_broadcast(**arrays: npt.NDArray[Any]) -> tuple[int, ...]:
     except ValueError:
         shapes = ", ".join(f"{name}: {a.shape}" for name, a in arrays.items())
         raise ValueError(f"arguments must broadcast to one shape, got {shapes}") from None
+
+
+def check_probability(name: str, value: npt.ArrayLike) -> FloatArray:
+    """Return `value` as float64, or raise where it is outside [0, 1]."""
+    array = check_real(name, value)
+    bad = ~((array >= 0) & (array <= 1))
+    if bad.any():
+        raise ValueError(f"{name}={_first(array, bad)} must be in [0, 1]")
+    return array
+
+
+def check_order(order: int, largest: int) -> int:
+    """Return the Taylor order as int, or raise where it is not an integer in [0, largest]."""
+    array = check_integer("order", order)
+    if array.ndim or not 0 <= array <= largest:
+        raise ValueError(f"order={order} must be an integer between 0 and {largest}")
+    return int(array)
