@@ -63,7 +63,7 @@ def _lower_pair(k: int, n: int, alpha: float) -> tuple[float, float]:
     else:
         y, x, slope = solve_lower(b, a, 1.0 - alpha)
     # log of the tail is known to `noise`; the slope turns it into a distance in logit.
-    noise = 4.0e-15 - 4.0e-16 * math.log(tail)
+    noise = 8.0e-15 - 1.6e-15 * math.log(tail)
     x, y = logit_shift(x, y, -(noise / slope + 1.0e-15))
     return max(next_down(next_down(x)), 0.0), min(next_up(next_up(y)), 1.0)
 

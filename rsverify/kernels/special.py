@@ -16,6 +16,7 @@ _SQRT_HALF = 0.7071067811865476
 _SQRT_HALF_LOW = -4.833646656726457e-17  # 1/sqrt(2) - _SQRT_HALF
 _INV_SQRT_2PI = 0.3989422804014327
 _INV_2PI = 0.15915494309189535
+_LEAST_LOGIT = -708.0  # below it exp() leaves the normal float64 numbers
 
 # log(n!) minus Stirling's sqrt(2 pi n) (n/e)^n, n = 0 (never read), 1, ..., 15.
 _STIRLING_ERROR = np.array(
@@ -137,10 +138,10 @@ def norm_cdf(z: float) -> float:
     if z < -39.0:
         return 0.0
     # The rounding error of z/sqrt(2) is multiplied by z² in erfc: it is put back by one
-    # Taylor term, whose factor, the hazard of erfc, need only be good to a per cent.
+    # Taylor term, whose factor, the hazard of erfc, is needed to a few per cent (Komatsu's bound).
     x, error = two_product(-z, _SQRT_HALF)
     error -= z * _SQRT_HALF_LOW
-    hazard = 2.0 * (x + 0.5 / (x + 1.0 / (x + 1.5 / (x + 2.0 / (x + 1.0)))))
+    hazard = x + math.sqrt(x * x + 4.0 / math.pi)
     return 0.5 * math.erfc(x) * (1.0 - hazard * error)
 
 
@@ -285,28 +286,26 @@ def _fraction(a: float, b: float, x: float, y: float, shift: float) -> float:
     a1 = a + 1.0
     top_old, bottom_old = 0.0, 1.0  # the convergent before the first, scaled
     top, bottom = 1.0, a * (shift + 1.0) / a1
-    m = 0.0
-    old = 0.0
-    new = top / bottom
-    while abs(new - old) > 1e-16 * new and m != b and m < 1e6:
-        old = new
+    m, next_s = 0.0, 1.0 / a1
+    # m == b ends the fraction; the ceiling is never met for a, b up to 1e12.
+    while abs(top * bottom_old - top_old * bottom) > 4e-16 * top * bottom_old and m < 1e7:
         for _ in range(4):
             m += 1.0
-            s = 1.0 / (a + 2.0 * m - 1.0)
+            s = next_s
+            next_s = 1.0 / (a + 2.0 * m + 1.0)
             c = m * (b - m) * x * s
             alpha = (a + m - 1.0) * (a + b + m - 1.0) * x * s * c
-            beta = m + c + (a + m) * (shift + 1.0 + m * (1.0 + y)) / (a + 2.0 * m + 1.0)
+            beta = m + c + (a + m) * (shift + 1.0 + m * (1.0 + y)) * next_s
             top_old, top = top, beta * top + alpha * top_old
             bottom_old, bottom = bottom, beta * bottom + alpha * bottom_old
             if m == b:
-                break
+                return top / bottom
         scale = 1.0 / bottom
         top_old *= scale
         bottom_old *= scale
         top *= scale
         bottom = 1.0
-        new = top
-    return new
+    return top / bottom
 
 
 @njit
@@ -334,15 +333,22 @@ def beta_upper(a: float, b: float, x: float, y: float) -> float:
 
 
 @njit
+def _shift_small(x: float, y: float, step: float) -> tuple[float, float]:
+    """Return `logit_shift` for x ≤ y; what ends larger is one minus what ends smaller."""
+    scale = 1.0 + x * math.expm1(step)
+    x, y = x * math.exp(step) / scale, y / scale
+    if x <= y:
+        return x, 1.0 - x
+    return 1.0 - y, y
+
+
+@njit
 def logit_shift(x: float, y: float, step: float) -> tuple[float, float]:
     """Return x and y = 1 − x after log(x/y) moved by `step`, each to relative accuracy."""
-    if x <= y:
-        scale = 1.0 + x * math.expm1(step)
-        x, y = x * math.exp(step) / scale, y / scale
-    else:
-        scale = 1.0 + y * math.expm1(-step)
-        x, y = x / scale, y * math.exp(-step) / scale
-    return x, y
+    if x > y:
+        y, x = _shift_small(y, x, -step)
+        return x, y
+    return _shift_small(x, y, step)
 
 
 @njit
@@ -387,9 +393,10 @@ def solve_lower(a: float, b: float, p: float) -> tuple[float, float, float]:
 
     log I is concave in logit x, so Newton's step from anywhere lands at or below the root
     and then rises to it; Halley's correction, whose second derivative comes free, makes
-    the convergence cubic.
+    the convergence cubic. A root below 1e-307 is returned as 0.
     """
     t, least = _start(a, b, p)
+    t = max(t, _LEAST_LOGIT)
     log_p = math.log(p)
     x, y = 1.0 / (1.0 + math.exp(-t)), 1.0 / (1.0 + math.exp(t))
     slope = 1.0
@@ -402,6 +409,8 @@ def solve_lower(a: float, b: float, p: float) -> tuple[float, float, float]:
         if t + step < least:
             step = least - t
         t += step
+        if t < _LEAST_LOGIT:
+            return 0.0, 1.0, a
         x, y = logit_shift(x, y, step)
         if abs(excess) < 1e-6:
             break
