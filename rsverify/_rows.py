@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -40,7 +41,7 @@ def map_rows(
         edges = np.linspace(0, out.size, min(out.size, 4 * workers) + 1).astype(int)
         joblib.Parallel(n_jobs=workers, require="sharedmem")(
             joblib.delayed(loop)(*(r[lo:hi] for r in rows), *constants, out[lo:hi])
-            for lo, hi in zip(edges[:-1], edges[1:], strict=True)
+            for lo, hi in itertools.pairwise(edges)
         )
     shaped: FloatArray = out.reshape(shape)
     return shaped if shape else np.float64(out[0])
