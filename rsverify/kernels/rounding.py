@@ -12,13 +12,13 @@ from rsverify._jit import njit
 @njit
 def next_up(x: float) -> float:
     """Return the smallest float64 above `x`."""
-    return np.nextafter(x, math.inf)
+    return float(np.nextafter(x, math.inf))
 
 
 @njit
 def next_down(x: float) -> float:
     """Return the largest float64 below `x`."""
-    return np.nextafter(x, -math.inf)
+    return float(np.nextafter(x, -math.inf))
 
 
 @njit
@@ -28,10 +28,10 @@ def round_up_relative(x: float, relative: float) -> float:
     The step covers an error of `relative` times the true value too, for `relative` up to
     1e-4, and the roundings of the two operations here; one float64 is added for subnormals.
     """
-    return np.nextafter(x + abs(x) * (1.0001 * relative + 4.5e-16), math.inf)
+    return float(np.nextafter(x + abs(x) * (1.0001 * relative + 4.5e-16), math.inf))
 
 
 @njit
 def round_down_relative(x: float, relative: float) -> float:
     """Return a float64 at or below every number within `relative` of `x`."""
-    return np.nextafter(x - abs(x) * (1.0001 * relative + 4.5e-16), -math.inf)
+    return float(np.nextafter(x - abs(x) * (1.0001 * relative + 4.5e-16), -math.inf))

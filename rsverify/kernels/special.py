@@ -19,89 +19,50 @@ _INV_2PI = 0.15915494309189535
 _LEAST_LOGIT = -708.0  # below it exp() leaves the normal float64 numbers
 
 # log(n!) minus Stirling's sqrt(2 pi n) (n/e)^n, n = 0 (never read), 1, ..., 15.
-_STIRLING_ERROR = np.array(
-    [
-        math.inf,
-        0.08106146679532725822,
-        0.041340695955409294094,
-        0.027677925684998339149,
-        0.020790672103765093112,
-        0.016644691189821192163,
-        0.013876128823070747999,
-        0.011896709945891770095,
-        0.010411265261972096497,
-        0.0092554621827127329177,
-        0.0083305634333628712565,
-        0.007573675487951840795,
-        0.0069428401072095298657,
-        0.0064089941880042070684,
-        0.0059513701127588477356,
-        0.005554733551962801371,
-    ]
-)
-
+# fmt: off
+_STIRLING_ERROR = np.array([
+    math.inf, 0.08106146679532725822, 0.041340695955409294094,
+    0.027677925684998339149, 0.020790672103765093112, 0.016644691189821192163,
+    0.013876128823070747999, 0.011896709945891770095, 0.010411265261972096497,
+    0.0092554621827127329177, 0.0083305634333628712565, 0.007573675487951840795,
+    0.0069428401072095298657, 0.0064089941880042070684, 0.0059513701127588477356,
+    0.005554733551962801371,
+])
+# fmt: on
 
 # Wichura's AS 241: numerator and denominator, highest power first, of each of its regimes.
+# fmt: off
 _CENTRE_TOP = (
-    2.5090809287301226727e3,
-    3.3430575583588128105e4,
-    6.7265770927008700853e4,
-    4.5921953931549871457e4,
-    1.3731693765509461125e4,
-    1.9715909503065514427e3,
-    1.3314166789178437745e2,
-    3.3871328727963666080e0,
+    2.5090809287301226727e3, 3.3430575583588128105e4, 6.7265770927008700853e4,
+    4.5921953931549871457e4, 1.3731693765509461125e4, 1.9715909503065514427e3,
+    1.3314166789178437745e2, 3.3871328727963666080e0,
 )
 _CENTRE_BOTTOM = (
-    5.2264952788528545610e3,
-    2.8729085735721942674e4,
-    3.9307895800092710610e4,
-    2.1213794301586595867e4,
-    5.3941960214247511077e3,
-    6.8718700749205790830e2,
-    4.2313330701600911252e1,
-    1.0,
+    5.2264952788528545610e3, 2.8729085735721942674e4, 3.9307895800092710610e4,
+    2.1213794301586595867e4, 5.3941960214247511077e3, 6.8718700749205790830e2,
+    4.2313330701600911252e1, 1.0,
 )
 _TAIL_TOP = (
-    7.74545014278341407640e-4,
-    2.27238449892691845833e-2,
-    2.41780725177450611770e-1,
-    1.27045825245236838258e0,
-    3.64784832476320460504e0,
-    5.76949722146069140550e0,
-    4.63033784615654529590e0,
-    1.42343711074968357734e0,
+    7.74545014278341407640e-4, 2.27238449892691845833e-2, 2.41780725177450611770e-1,
+    1.27045825245236838258e0, 3.64784832476320460504e0, 5.76949722146069140550e0,
+    4.63033784615654529590e0, 1.42343711074968357734e0,
 )
 _TAIL_BOTTOM = (
-    1.05075007164441684324e-9,
-    5.47593808499534494600e-4,
-    1.51986665636164571966e-2,
-    1.48103976427480074590e-1,
-    6.89767334985100004550e-1,
-    1.67638483018380384940e0,
-    2.05319162663775882187e0,
-    1.0,
+    1.05075007164441684324e-9, 5.47593808499534494600e-4, 1.51986665636164571966e-2,
+    1.48103976427480074590e-1, 6.89767334985100004550e-1, 1.67638483018380384940e0,
+    2.05319162663775882187e0, 1.0,
 )
 _FAR_TOP = (
-    2.01033439929228813265e-7,
-    2.71155556874348757815e-5,
-    1.24266094738807843860e-3,
-    2.65321895265761230930e-2,
-    2.96560571828504891230e-1,
-    1.78482653991729133580e0,
-    5.46378491116411436990e0,
-    6.65790464350110377720e0,
+    2.01033439929228813265e-7, 2.71155556874348757815e-5, 1.24266094738807843860e-3,
+    2.65321895265761230930e-2, 2.96560571828504891230e-1, 1.78482653991729133580e0,
+    5.46378491116411436990e0, 6.65790464350110377720e0,
 )
 _FAR_BOTTOM = (
-    2.04426310338993978564e-15,
-    1.42151175831644588870e-7,
-    1.84631831751005468180e-5,
-    7.86869131145613259100e-4,
-    1.48753612908506148525e-2,
-    1.36929880922735805310e-1,
-    5.99832206555887937690e-1,
-    1.0,
+    2.04426310338993978564e-15, 1.42151175831644588870e-7, 1.84631831751005468180e-5,
+    7.86869131145613259100e-4, 1.48753612908506148525e-2, 1.36929880922735805310e-1,
+    5.99832206555887937690e-1, 1.0,
 )
+# fmt: on
 
 
 @njit
@@ -196,7 +157,7 @@ def norm_ppf(p: float) -> float:
 def stirling_error(n: float) -> float:
     """Return log Γ(n+1) − log(√(2πn)(n/e)ⁿ) for n > 0."""
     if n <= 15.0 and n == math.floor(n):
-        return _STIRLING_ERROR[int(n)]
+        return float(_STIRLING_ERROR[int(n)])
     # Moved up to where the series has converged: δ(n) = δ(n+1) + (n+½)·log(1+1/n) − 1.
     moved = 0.0
     while n < 15.0:
@@ -260,7 +221,7 @@ def binomial_deviance(a: float, b: float, x: float, y: float) -> tuple[float, fl
 
 
 @njit
-def _log_weight(a: float, b: float, deviance: float) -> float:
+def _log_saddle_weight(a: float, b: float, deviance: float) -> float:
     """Return log(xᵃyᵇ/B(a, b)), the density of logit x, from its deviance D."""
     n = a + b
     correction = stirling_error(n) - stirling_error(a) - stirling_error(b)
@@ -268,7 +229,7 @@ def _log_weight(a: float, b: float, deviance: float) -> float:
 
 
 @njit
-def _weight(a: float, b: float, deviance: float) -> float:
+def saddle_weight(a: float, b: float, deviance: float) -> float:
     """Return xᵃyᵇ/B(a, b), the density of logit x, from its deviance D."""
     n = a + b
     correction = stirling_error(n) - stirling_error(a) - stirling_error(b)
@@ -316,7 +277,7 @@ def beta_lower(a: float, b: float, x: float, y: float) -> float:
     if y <= 0.0:
         return 1.0
     deviance, shift = binomial_deviance(a, b, x, y)
-    weight = _weight(a, b, deviance)
+    weight = saddle_weight(a, b, deviance)
     if shift >= 0.0:
         return weight * _fraction(a, b, x, y, shift)
     # Above the mean the value exceeds 1/3, so that its complement loses nothing.
@@ -357,8 +318,8 @@ def _log_lower(a: float, b: float, x: float, y: float) -> tuple[float, float, fl
     deviance, shift = binomial_deviance(a, b, x, y)
     if shift >= 0.0:
         fraction = _fraction(a, b, x, y, shift)
-        return _log_weight(a, b, deviance) + math.log(fraction), 1.0 / fraction, shift
-    weight = _weight(a, b, deviance)
+        return _log_saddle_weight(a, b, deviance) + math.log(fraction), 1.0 / fraction, shift
+    weight = saddle_weight(a, b, deviance)
     upper = weight * _fraction(b, a, y, x, -shift)
     return math.log1p(-upper), weight / (1.0 - upper), shift
 

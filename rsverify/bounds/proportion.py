@@ -1,0 +1,281 @@
+"""Exact confidence limits for a proportion: Clopper-Pearson and its randomised version."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from rsverify._check import (
+    FloatArray,
+    check_alpha,
+    check_broadcast,
+    check_count,
+    check_real,
+    check_trials,
+)
+from rsverify._rows import map_rows
+from rsverify.kernels.binomial import (
+    clopper_pearson_lower_rows,
+    clopper_pearson_upper_rows,
+    randomized_lower_rows,
+    randomized_upper_rows,
+)
+
+LARGEST_TRIALS = 10_000_000
+"""The largest number of trials for which the limits' errors are measured."""
+
+
+def clopper_pearson_lower(
+    k: npt.ArrayLike, n: npt.ArrayLike, alpha: npt.ArrayLike
+) -> FloatArray | np.float64:
+    """Return the Clopper-Pearson lower confidence limit of a proportion.
+
+    Parameters
+    ----------
+    k : int or array of int
+        Number of successes, 0 to n.
+    n : int or array of int
+        Number of trials, 1 to 10,000,000.
+    alpha : float or array of float
+        One-sided failure probability, in (0, 1).
+
+    Returns
+    -------
+    float or array of float
+        The p with P(Bin(n, p) ≥ k) = alpha, and 0 where k = 0: a probability, of the
+        shape to which the arguments broadcast. Rounded down, by less than 2e-12 of itself
+        (2e-14 for alpha above 1e-3); below 1e-307 it is 0.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not numeric.
+    ValueError
+        If an argument is out of its range, or the shapes do not broadcast.
+
+    Notes
+    -----
+    *Guarantee.* Whatever the success probability p, P(limit ≤ p) ≥ 1 − alpha, for k
+    successes in n independent trials of probability p, n fixed beforehand. No other limit
+    that does not decrease with k is larger anywhere [1]_.
+
+    References
+    ----------
+    .. [1] C. J. Clopper and E. S. Pearson, The use of confidence or fiducial limits
+       illustrated in the case of the binomial, *Biometrika* 26 (1934) 404-413.
+
+    Examples
+    --------
+    >>> from rsverify import clopper_pearson_lower
+    >>> print(f"{clopper_pearson_lower(990, 1000, 0.001):.6f}")
+    0.976036
+    >>> clopper_pearson_lower([0, 5, 10], 10, 0.05).round(6)
+    array([0.      , 0.222441, 0.741134])
+    """
+    trials = check_trials(n, LARGEST_TRIALS)
+    counts = check_count("k", k, trials)
+    return map_rows(clopper_pearson_lower_rows, k=counts, n=trials, alpha=check_alpha(alpha))
+
+
+def clopper_pearson_upper(
+    k: npt.ArrayLike, n: npt.ArrayLike, alpha: npt.ArrayLike
+) -> FloatArray | np.float64:
+    """Return the Clopper-Pearson upper confidence limit of a proportion.
+
+    The limit for k successes is one minus the lower limit for n − k.
+
+    Parameters
+    ----------
+    k : int or array of int
+        Number of successes, 0 to n.
+    n : int or array of int
+        Number of trials, 1 to 10,000,000.
+    alpha : float or array of float
+        One-sided failure probability, in (0, 1).
+
+    Returns
+    -------
+    float or array of float
+        The p with P(Bin(n, p) ≤ k) = alpha, and 1 where k = n: a probability, of the
+        shape to which the arguments broadcast. Rounded up, so that one minus it errs by
+        less than 2e-12 of itself or by two neighbouring floats.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not numeric.
+    ValueError
+        If an argument is out of its range, or the shapes do not broadcast.
+
+    Notes
+    -----
+    *Guarantee.* Whatever the success probability p, P(limit ≥ p) ≥ 1 − alpha, for k
+    successes in n independent trials of probability p, n fixed beforehand [1]_.
+
+    References
+    ----------
+    .. [1] C. J. Clopper and E. S. Pearson, The use of confidence or fiducial limits
+       illustrated in the case of the binomial, *Biometrika* 26 (1934) 404-413.
+
+    Examples
+    --------
+    >>> from rsverify import clopper_pearson_upper
+    >>> print(f"{clopper_pearson_upper(0, 1000, 0.05):.6f}")
+    0.002991
+    """
+    trials = check_trials(n, LARGEST_TRIALS)
+    counts = check_count("k", k, trials)
+    return map_rows(clopper_pearson_upper_rows, k=counts, n=trials, alpha=check_alpha(alpha))
+
+
+def randomized_clopper_pearson_lower(
+    k: npt.ArrayLike,
+    n: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    *,
+    u: npt.ArrayLike | None = None,
+    seed: int | np.random.Generator | None = None,
+) -> FloatArray | np.float64:
+    """Return the randomised Clopper-Pearson lower limit, whose level is exactly alpha.
+
+    One independent uniform number u is added to the count, which makes it continuous. The
+    limit lies between the plain ones for k (at u = 0) and for k + 1 (at u = 1).
+
+    Parameters
+    ----------
+    k : int or array of int
+        Number of successes, 0 to n.
+    n : int or array of int
+        Number of trials, 1 to 10,000,000.
+    alpha : float or array of float
+        One-sided failure probability, in (0, 1).
+    u : float or array of float, optional
+        The uniform number of each limit, in [0, 1]. It must be drawn independently of the
+        trials, once: choosing among several u breaks the guarantee.
+    seed : int or numpy.random.Generator, optional
+        Where `u` is not given, it is drawn from ``numpy.random.default_rng(seed)``, one
+        for each limit.
+
+    Returns
+    -------
+    float or array of float
+        The p with P(X > k) + (1 − u)·P(X = k) = alpha for X ~ Bin(n, p), 0 or 1 where
+        there is none: a probability, of the shape to which the arguments broadcast.
+        Rounded down, by less than 2e-12 of itself; below 1e-307 it is 0.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not numeric.
+    ValueError
+        If an argument is out of its range, the shapes do not broadcast, or both `u` and
+        `seed` are given.
+
+    Notes
+    -----
+    *Guarantee.* For every success probability 0 < p < 1, P(limit ≤ p) = 1 − alpha up to
+    the rounding of the limit, over the k successes in n independent trials, n fixed
+    beforehand, and over u, uniform and independent of them [1]_. The limit can be 1: where
+    k = n and u ≥ 1 − alpha.
+
+    References
+    ----------
+    .. [1] W. L. Stevens, Fiducial limits of the parameter of a discontinuous distribution,
+       *Biometrika* 37 (1950) 117-129.
+
+    Examples
+    --------
+    >>> from rsverify.bounds.proportion import randomized_clopper_pearson_lower
+    >>> randomized_clopper_pearson_lower(5, 10, 0.05, u=[0.0, 0.5, 1.0]).round(6)
+    array([0.222441, 0.251368, 0.303537])
+    """
+    trials = check_trials(n, LARGEST_TRIALS)
+    counts = check_count("k", k, trials)
+    level = check_alpha(alpha)
+    uniform = _tie_breaker(u, seed, check_broadcast(k=counts, n=trials, alpha=level))
+    # 1 − u must not be rounded below its value: the weight of a tie is rounded up.
+    weight = 1.0 - uniform
+    weight = np.where(1.0 - weight == uniform, weight, np.nextafter(weight, 1.0))
+    return map_rows(randomized_lower_rows, k=counts, n=trials, alpha=level, u=weight)
+
+
+def randomized_clopper_pearson_upper(
+    k: npt.ArrayLike,
+    n: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    *,
+    u: npt.ArrayLike | None = None,
+    seed: int | np.random.Generator | None = None,
+) -> FloatArray | np.float64:
+    """Return the randomised Clopper-Pearson upper limit, whose level is exactly alpha.
+
+    With one `u` for both, it is never below the lower limit while their levels add to at
+    most 1. The limit lies between the plain ones for k − 1 (at u = 0) and k (at u = 1).
+
+    Parameters
+    ----------
+    k : int or array of int
+        Number of successes, 0 to n.
+    n : int or array of int
+        Number of trials, 1 to 10,000,000.
+    alpha : float or array of float
+        One-sided failure probability, in (0, 1).
+    u : float or array of float, optional
+        The uniform number of each limit, in [0, 1]. It must be drawn independently of the
+        trials, once: choosing among several u breaks the guarantee.
+    seed : int or numpy.random.Generator, optional
+        Where `u` is not given, it is drawn from ``numpy.random.default_rng(seed)``, one
+        for each limit.
+
+    Returns
+    -------
+    float or array of float
+        The p with P(X < k) + u·P(X = k) = alpha for X ~ Bin(n, p), 1 or 0 where there is
+        none: a probability, of the shape to which the arguments broadcast. Rounded up.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not numeric.
+    ValueError
+        If an argument is out of its range, the shapes do not broadcast, or both `u` and
+        `seed` are given.
+
+    Notes
+    -----
+    *Guarantee.* For every success probability 0 < p < 1, P(limit ≥ p) = 1 − alpha up to
+    the rounding of the limit, over the k successes in n independent trials, n fixed
+    beforehand, and over u, uniform and independent of them [1]_. The limit can be 0: where
+    k = 0 and u ≤ alpha.
+
+    References
+    ----------
+    .. [1] W. L. Stevens, Fiducial limits of the parameter of a discontinuous distribution,
+       *Biometrika* 37 (1950) 117-129.
+
+    Examples
+    --------
+    >>> from rsverify.bounds.proportion import randomized_clopper_pearson_upper
+    >>> print(f"{randomized_clopper_pearson_upper(5, 10, 0.05, u=0.5):.6f}")
+    0.748632
+    """
+    trials = check_trials(n, LARGEST_TRIALS)
+    counts = check_count("k", k, trials)
+    level = check_alpha(alpha)
+    uniform = _tie_breaker(u, seed, check_broadcast(k=counts, n=trials, alpha=level))
+    return map_rows(randomized_upper_rows, k=counts, n=trials, alpha=level, u=uniform)
+
+
+def _tie_breaker(
+    u: npt.ArrayLike | None, seed: int | np.random.Generator | None, shape: tuple[int, ...]
+) -> FloatArray:
+    """Return `u` checked, or one uniform number for each limit of the given shape."""
+    if u is None:
+        return np.asarray(np.random.default_rng(seed).random(shape))
+    if seed is not None:
+        raise ValueError(f"seed={seed!r} must be None where u is given")
+    uniform = check_real("u", u)
+    bad = ~((uniform >= 0.0) & (uniform <= 1.0))
+    if bad.any():
+        raise ValueError(f"u={uniform[bad].flat[0]} must be in [0, 1]")
+    return uniform
