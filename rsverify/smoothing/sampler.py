@@ -1,0 +1,111 @@
+"""From a model and noise to vote counts, in chunks and without waiting for the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from rsverify._check import IntArray
+
+Scores = Callable[[torch.Tensor], torch.Tensor]
+
+
+@contextmanager
+def evaluating(*callables: object) -> Iterator[None]:
+    """Run the body without gradients and with all modules in evaluation mode.
+
+    Each submodule gets back its own training flag, whatever happens in the body. Flags are
+    set directly: a module's own ``train`` method may do more than set them (merge weights,
+    say), which resetting flags would not undo.
+    """
+    modules = [m for c in callables if isinstance(c, torch.nn.Module) for m in c.modules()]
+    flags = [module.training for module in modules]
+    try:
+        for module in modules:
+            module.training = False
+        with torch.no_grad():
+            yield
+    finally:
+        for module, flag in zip(modules, flags, strict=True):
+            module.training = flag
+
+
+def noisy_batches(
+    x: torch.Tensor, noise: Iterable[torch.Tensor], n: int, batch_size: int
+) -> Iterator[torch.Tensor]:
+    """Yield x + noise in batches of `batch_size`, the last one smaller if need be.
+
+    Holds one batch: each overwrites the one before. Which draws there are depends on
+    `noise` alone, and each is added by one rounded operation, so that every noisy input is
+    the same to the bit for any `batch_size`.
+    """
+    batch = torch.empty((min(batch_size, n), *x.shape), device=x.device, dtype=x.dtype)
+    filled = 0
+    for draws in noise:
+        used = 0
+        while used < len(draws):
+            take = min(len(batch) - filled, len(draws) - used)
+            torch.add(x, draws[used : used + take], out=batch[filled : filled + take])
+            used, filled = used + take, filled + take
+            if filled == len(batch):
+                yield batch
+                filled = 0
+    if filled:
+        yield batch[:filled]
+
+
+def count_votes(
+    scores_of: Scores,
+    batches: Iterable[torch.Tensor],
+    num_classes: int,
+    device: torch.device,
+    progress: Callable[[int], None] | None = None,
+) -> IntArray:
+    """Return how many noisy inputs each class wins, ties going to the lowest class.
+
+    Nothing in the loop waits for the device: counts and the number of invalid scores stay
+    there until the end. (``torch.bincount`` would wait: on CUDA it reads the largest value
+    back to size its output. A comparison with all classes does not, and is deterministic.)
+
+    Raises
+    ------
+    ValueError
+        If the model returns scores of the wrong shape, on another device, or NaN.
+    TypeError
+        If the model returns anything but a tensor.
+    """
+    classes = torch.arange(num_classes, device=device)
+    counts = torch.zeros(num_classes, dtype=torch.int64, device=device)
+    invalid = torch.zeros((), dtype=torch.int64, device=device)
+    for batch in batches:
+        scores = scores_of(batch)
+        _check_scores(scores, (len(batch), num_classes), counts.device)
+        invalid += scores.isnan().any(dim=1).sum()
+        counts += (scores.argmax(dim=1, keepdim=True) == classes).sum(dim=0)
+        if progress is not None:
+            progress(len(batch))
+    votes = np.array(counts.tolist(), dtype=np.int64)
+    if found := int(invalid.item()):
+        raise ValueError(
+            f"model returned NaN scores for {found} of {votes.sum()} noisy inputs; "
+            "scores must be real numbers"
+        )
+    return votes
+
+
+def _check_scores(scores: object, shape: tuple[int, int], device: torch.device) -> None:
+    if not isinstance(scores, torch.Tensor):
+        raise TypeError(
+            f"model returned {type(scores).__name__}; it must return a tensor of scores of "
+            "shape (batch, num_classes)"
+        )
+    if scores.shape != shape:
+        raise ValueError(
+            f"model returned scores of shape {tuple(scores.shape)} for {shape[0]} inputs; with "
+            f"num_classes={shape[1]} it must be {shape}"
+        )
+    if scores.device != device:
+        raise ValueError(f"model returned scores on {scores.device}; they must be on {device}")
