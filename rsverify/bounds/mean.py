@@ -1,0 +1,378 @@
+"""Confidence bounds for the mean of a sample in [0, 1] of fixed size, in closed form.
+
+Observations lie on the last axis, the other axes are a batch. `alpha` is the failure
+probability of the one bound asked for. Each upper bound is one minus the lower bound of the
+mirrored sample 1 - x. The betting bounds, which are tighter, are in `rsverify.bounds.betting`;
+bounds that hold at all sample sizes at once are in `rsverify.bounds.anytime`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from rsverify._check import FloatArray, check_alpha, check_real
+from rsverify.bounds._samples import check_sample, check_unit, map_samples
+from rsverify.kernels import mean as kernels
+
+LARGEST_CAP = 0.99
+"""The largest share of the capital that one bet may risk; kernels' errors are stated for it."""
+
+
+def mirror(lower: FloatArray | np.float64) -> FloatArray | np.float64:
+    """Return 1 - `lower`, rounded up: the upper bound that a mirrored sample's lower one is."""
+    # The subtraction rounds to nearest; one step outward covers it.
+    upper = np.minimum(np.nextafter(1.0 - lower, 2.0), 1.0)
+    return upper if isinstance(lower, np.ndarray) else np.float64(upper)
+
+
+def _upper(
+    bound: Callable[..., FloatArray | np.float64],
+    x: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    **options: npt.ArrayLike,
+) -> FloatArray | np.float64:
+    return mirror(bound(1.0 - check_sample(x), alpha, **options))
+
+
+def hoeffding_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | np.float64:
+    """Return Hoeffding's lower confidence bound for a mean.
+
+    Parameters
+    ----------
+    x : array of float, shape (..., n)
+        Observations in [0, 1].
+    alpha : float or array of float
+        One-sided failure probability, in (0, 1); broadcasts with the batch shape of `x`.
+
+    Returns
+    -------
+    float or array of float
+        mean(x) - sqrt(log(1/alpha) / (2 n)), at least 0, rounded down by less than 1e-11 for
+        n up to 1e6.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not numeric.
+    ValueError
+        If `x` is empty or leaves [0, 1], `alpha` leaves (0, 1), or the shapes do not broadcast.
+
+    Notes
+    -----
+    *Guarantee.* P(bound <= mu) >= 1 - alpha, for n observations, fixed beforehand, in [0, 1]
+    with conditional mean mu given the earlier ones (independent ones in particular) [1]_.
+
+    References
+    ----------
+    .. [1] W. Hoeffding, Probability inequalities for sums of bounded random variables,
+       *Journal of the American Statistical Association* 58 (1963) 13-30, Theorem 1.
+
+    Examples
+    --------
+    >>> from rsverify.bounds.mean import hoeffding_lower
+    >>> print(f"{hoeffding_lower([0.9, 1.0] * 50, 0.05):.6f}")
+    0.827613
+    """
+    return map_samples(kernels.hoeffding_rows, check_sample(x), alpha=check_alpha(alpha))
+
+
+def hoeffding_upper(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | np.float64:
+    """Return Hoeffding's upper confidence bound for a mean: the mirror of `hoeffding_lower`.
+
+    Parameters
+    ----------
+    x : array of float, shape (..., n)
+        Observations in [0, 1].
+    alpha : float or array of float
+        One-sided failure probability, in (0, 1); broadcasts with the batch shape of `x`.
+
+    Returns
+    -------
+    float or array of float
+        1 - hoeffding_lower(1 - x, alpha), rounded up.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `hoeffding_lower`.
+
+    Notes
+    -----
+    *Guarantee.* P(bound >= mu) >= 1 - alpha, under the assumptions of `hoeffding_lower`.
+
+    Examples
+    --------
+    >>> from rsverify.bounds.mean import hoeffding_upper
+    >>> print(f"{hoeffding_upper([0.1, 0.0] * 50, 0.05):.6f}")
+    0.172387
+    """
+    return _upper(hoeffding_lower, x, alpha)
+
+
+def bernstein_lower(
+    x: npt.ArrayLike, alpha: npt.ArrayLike, *, variance: npt.ArrayLike
+) -> FloatArray | np.float64:
+    """Return Bernstein's lower confidence bound for a mean whose variance is known.
+
+    The yardstick for bounds that have to learn the variance.
+
+    Parameters
+    ----------
+    x : array of float, shape (..., n)
+        Observations in [0, 1].
+    alpha : float or array of float
+        One-sided failure probability, in (0, 1); broadcasts with the batch shape of `x`.
+    variance : float or array of float
+        The variance of one observation, or an upper bound of it, in [0, 1/4]; broadcasts with
+        the batch shape of `x`.
+
+    Returns
+    -------
+    float or array of float
+        mean(x) - t with n t**2 / (2 (variance + t/3)) = log(1/alpha), at least 0, rounded down.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not numeric.
+    ValueError
+        If an argument is out of its range, or the shapes do not broadcast.
+
+    Notes
+    -----
+    *Guarantee.* P(bound <= mu) >= 1 - alpha, for n independent observations in [0, 1] with
+    mean mu and at most the stated variance [1]_.
+
+    References
+    ----------
+    .. [1] S. Boucheron, G. Lugosi and P. Massart, *Concentration Inequalities*, Oxford
+       University Press, 2013, Theorem 2.10 and Corollary 2.11.
+
+    Examples
+    --------
+    >>> from rsverify.bounds.mean import bernstein_lower
+    >>> print(f"{bernstein_lower([0.9, 1.0] * 50, 0.05, variance=0.0025):.6f}")
+    0.924219
+    """
+    known = check_real("variance", variance)
+    bad = ~((known >= 0.0) & (known <= 0.25))
+    if bad.any():
+        raise ValueError(f"variance={known[bad].flat[0].item()} must be in [0, 0.25]")
+    return map_samples(
+        kernels.bernstein_rows, check_sample(x), alpha=check_alpha(alpha), variance=known
+    )
+
+
+def empirical_bernstein_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | np.float64:
+    """Return Maurer and Pontil's empirical Bernstein lower bound for a mean.
+
+    Parameters
+    ----------
+    x : array of float, shape (..., n)
+        Observations in [0, 1].
+    alpha : float or array of float
+        One-sided failure probability, in (0, 1); broadcasts with the batch shape of `x`.
+
+    Returns
+    -------
+    float or array of float
+        mean(x) - sqrt(2 V log(2/alpha) / n) - 7 log(2/alpha) / (3 (n - 1)) with V the sample
+        variance (divisor n - 1), at least 0, rounded down. It is 0 at n = 1.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not numeric.
+    ValueError
+        If an argument is out of its range, or the shapes do not broadcast.
+
+    Notes
+    -----
+    *Guarantee.* P(bound <= mu) >= 1 - alpha, for n independent observations in [0, 1] with
+    mean mu, n fixed beforehand [1]_.
+
+    References
+    ----------
+    .. [1] A. Maurer and M. Pontil, Empirical Bernstein bounds and sample-variance
+       penalization, *COLT* (2009), Theorem 4.
+
+    Examples
+    --------
+    >>> from rsverify.bounds.mean import empirical_bernstein_lower
+    >>> print(f"{empirical_bernstein_lower([0.9, 1.0] * 50, 0.05):.6f}")
+    0.849407
+    """
+    return map_samples(kernels.empirical_bernstein_rows, check_sample(x), alpha=check_alpha(alpha))
+
+
+def empirical_bernstein_upper(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | np.float64:
+    """Return the upper bound that mirrors `empirical_bernstein_lower`.
+
+    Parameters
+    ----------
+    x : array of float, shape (..., n)
+        Observations in [0, 1].
+    alpha : float or array of float
+        One-sided failure probability, in (0, 1); broadcasts with the batch shape of `x`.
+
+    Returns
+    -------
+    float or array of float
+        1 - empirical_bernstein_lower(1 - x, alpha), rounded up.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `empirical_bernstein_lower`.
+
+    Notes
+    -----
+    *Guarantee.* P(bound >= mu) >= 1 - alpha, under the assumptions of
+    `empirical_bernstein_lower`.
+
+    Examples
+    --------
+    >>> from rsverify.bounds.mean import empirical_bernstein_upper
+    >>> print(f"{empirical_bernstein_upper([0.1, 0.0] * 50, 0.05):.6f}")
+    0.150593
+    """
+    return _upper(empirical_bernstein_lower, x, alpha)
+
+
+def plugin_bernstein_lower(
+    x: npt.ArrayLike, alpha: npt.ArrayLike, *, cap: npt.ArrayLike = 0.5
+) -> FloatArray | np.float64:
+    """Return the predictable plug-in empirical Bernstein lower bound, aimed at n.
+
+    Parameters
+    ----------
+    x : array of float, shape (..., n)
+        Observations in [0, 1], in an order fixed before they were seen.
+    alpha : float or array of float
+        One-sided failure probability, in (0, 1); broadcasts with the batch shape of `x`.
+    cap : float or array of float, default 0.5
+        The largest bet, in (0, 0.99]; 0.5 and 0.75 are usual.
+
+    Returns
+    -------
+    float or array of float
+        The largest over t <= n of (sum b_i x_i - log(1/alpha) - sum (x_i - m_i)**2 psi(b_i)) /
+        sum b_i, psi(b) = -log(1 - b) - b, with the sums over i <= t, m_i the mean of the
+        observations before i (and of one more of 1/2), and the bet b_i = min(cap,
+        sqrt(2 log(1/alpha) / (n s_i))) with s_i their variance (1/4 added as one
+        observation). At least 0, rounded down.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not numeric.
+    ValueError
+        If an argument is out of its range, or the shapes do not broadcast.
+
+    Notes
+    -----
+    *Guarantee.* P(bound <= mu) >= 1 - alpha, for observations in [0, 1] with conditional mean
+    mu given the earlier ones. The maximum over t needs no correction: all t hold at once [1]_.
+
+    References
+    ----------
+    .. [1] I. Waudby-Smith and A. Ramdas, Estimating means of bounded random variables by
+       betting, *Journal of the Royal Statistical Society B* 86 (2024) 1-27, Theorem 2.
+
+    Examples
+    --------
+    >>> from rsverify.bounds.mean import plugin_bernstein_lower
+    >>> print(f"{plugin_bernstein_lower([0.9, 1.0] * 50, 0.05):.6f}")
+    0.887873
+    """
+    return map_samples(
+        kernels.plugin_bernstein_rows,
+        check_sample(x),
+        alpha=check_alpha(alpha),
+        cap=check_unit("cap", cap, LARGEST_CAP),
+    )
+
+
+def plugin_bernstein_upper(
+    x: npt.ArrayLike, alpha: npt.ArrayLike, *, cap: npt.ArrayLike = 0.5
+) -> FloatArray | np.float64:
+    """Return the upper bound that mirrors `plugin_bernstein_lower`.
+
+    Parameters
+    ----------
+    x : array of float, shape (..., n)
+        Observations in [0, 1], in an order fixed before they were seen.
+    alpha : float or array of float
+        One-sided failure probability, in (0, 1); broadcasts with the batch shape of `x`.
+    cap : float or array of float, default 0.5
+        The largest bet, in (0, 0.99].
+
+    Returns
+    -------
+    float or array of float
+        1 - plugin_bernstein_lower(1 - x, alpha), rounded up.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `plugin_bernstein_lower`.
+
+    Notes
+    -----
+    *Guarantee.* P(bound >= mu) >= 1 - alpha, under the assumptions of `plugin_bernstein_lower`.
+
+    Examples
+    --------
+    >>> from rsverify.bounds.mean import plugin_bernstein_upper
+    >>> print(f"{plugin_bernstein_upper([0.1, 0.0] * 50, 0.05):.6f}")
+    0.112127
+    """
+    return _upper(plugin_bernstein_lower, x, alpha, cap=cap)
+
+
+def plugin_hoeffding_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | np.float64:
+    """Return the predictable plug-in Hoeffding lower bound, aimed at n.
+
+    Hoeffding's bound, or better where the mean of the first t < n observations was high: the
+    bet sqrt(8 log(1/alpha) / n) is fixed, and all t hold at once.
+
+    Parameters
+    ----------
+    x : array of float, shape (..., n)
+        Observations in [0, 1], in an order fixed before they were seen.
+    alpha : float or array of float
+        One-sided failure probability, in (0, 1); broadcasts with the batch shape of `x`.
+
+    Returns
+    -------
+    float or array of float
+        The largest over t <= n of mean(x[:t]) - log(1/alpha) / (t b) - b/8 with the bet b,
+        at least 0, rounded down.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not numeric.
+    ValueError
+        If an argument is out of its range, or the shapes do not broadcast.
+
+    Notes
+    -----
+    *Guarantee.* P(bound <= mu) >= 1 - alpha, for observations in [0, 1] with conditional mean
+    mu given the earlier ones [1]_.
+
+    References
+    ----------
+    .. [1] I. Waudby-Smith and A. Ramdas, Estimating means of bounded random variables by
+       betting, *Journal of the Royal Statistical Society B* 86 (2024) 1-27, Proposition 1.
+
+    Examples
+    --------
+    >>> from rsverify.bounds.mean import plugin_hoeffding_lower
+    >>> print(f"{plugin_hoeffding_lower([0.9, 1.0] * 50, 0.05):.6f}")
+    0.827613
+    """
+    return map_samples(kernels.plugin_hoeffding_rows, check_sample(x), alpha=check_alpha(alpha))

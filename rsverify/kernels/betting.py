@@ -1,0 +1,281 @@
+"""Betting lower bounds for the mean of a sample in [0, 1], for a fixed sample size.
+
+The capital at a candidate mean m is the product of 1 + b_t (x_t - m) with bets b_t >= 0 that
+know x_1..x_{t-1} only, so it is a nonnegative supermartingale whenever the mean is at most
+m: the chance that it ever reaches 1/alpha is at most alpha (Ville). Every m whose capital
+does is rejected, and the bound is the infimum of the means that are left.
+
+That infimum can be found by bisection because every strategy here has capital that is
+nonincreasing in m, so that the rejected means are an interval from 0 on:
+
+* ``PLUGIN``, ``AGRAPA``: the bet is min(b_t, cap/m) with b_t free of m. Where b_t holds, the
+  factor falls with m; where cap/m holds it is 1 - cap + cap x/m, which falls too.
+* ``STAR``: the bet is min(r(d)/s_t(m), cap/m), d = log(1/alpha) - log capital so far. See
+  ``star_bet``, where the proof is; it rests on r(d)/d falling, on m/s_t(m) rising and
+  (1 - m)/s_t(m) falling in m.
+
+Error: a factor is at least 1 - cap, and is off by at most 8u/(1 - cap) relative; the log of
+a product of n of them by n times that, which ``log_slack`` covers when a capital is compared
+with 1/alpha: where the float capital is through, so is the exact capital of the rounded
+bets, and rounded bets are as predictable as exact ones, so coverage does not depend on
+them. What the rounding of the bets moves the limit by is covered by ``GUARD``.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from rsverify._jit import njit
+from rsverify.kernels.mean import (
+    UNIT,
+    advance,
+    certified,
+    log_inverse,
+    plugin_bet,
+)
+
+FloatArray = npt.NDArray[np.float64]
+
+PLUGIN, AGRAPA, STAR = 0, 1, 2
+
+# Bisection halves [0, 1] to 2**-36 = 1.5e-11, far inside the 1e-9 that is promised.
+HALVINGS = 36
+# A product of this many factors between 1 - cap and 1/m is renormalised by its logarithm;
+# with cap <= 0.99 it stays above 1e-128, and where it overflows it is past any 1/alpha.
+BLOCK = 64
+# Subtracted from a betting limit, for the rounding of the bets: the largest excess over
+# 50-digit arithmetic seen without it was 2e-11.
+GUARD = 2e-10
+# STAR updates its bet once a block: never more than this share of the steps since the
+# start or to the end, plus one, so that steering is fine where the bet changes fast.
+SHARE = 32
+# r(d) = sqrt(2 d + BEND**2) - BEND: close to the optimal steering of a Gaussian capital.
+BEND = 0.1
+
+
+@njit
+def log_slack(n: int, cap: float) -> float:
+    """Return a bound on the rounding error of a log-capital of n steps."""
+    return (n + 16.0) * 8.0 * UNIT / (1.0 - cap)
+
+
+@njit
+def capped(bet: float, m: float, cap: float) -> float:
+    """Return min(bet, cap/m) without dividing by zero."""
+    return bet if bet * m <= cap else cap / m
+
+
+@njit
+def block_end(t: int, n: int) -> int:
+    """Return where the block of STAR that starts after t steps ends."""
+    return min(n, t + min(BLOCK, min(t, n - t) // SHARE + 1))
+
+
+@njit
+def count_blocks(n: int) -> int:
+    """Return the number of blocks of STAR on n observations."""
+    t, blocks = 0, 0
+    while t < n:
+        t = block_end(t, n)
+        blocks += 1
+    return blocks
+
+
+@njit
+def block_spreads(x: FloatArray, out: FloatArray) -> None:
+    """Fill `out` with the sum of squared deviations from their mean of x before each block.
+
+    Welford's update: accurate whatever the size of the deviations.
+    """
+    n = x.size
+    t, j, mean, spread = 0, 0, 0.0, 0.0
+    while t < n:
+        out[j] = spread
+        end = block_end(t, n)
+        for i in range(t, end):
+            deviation = x[i] - mean
+            mean += deviation / (i + 1.0)
+            spread += deviation * (x[i] - mean)
+        t = end
+        j += 1
+
+
+@njit
+def star_bet(
+    deficit: float, spread: float, t: int, n: int, m: float, log_term: float, cap: float
+) -> float:
+    r"""Return STAR's bet after t steps, when log(1/alpha) - log capital is `deficit`.
+
+    The bet is r(d)/s with r(d) = sqrt(2 d + c**2) - c and s**2 = (n - t) v(m),
+    v(m) = min((spread + w max(m, 1-m)**2)/(t + 1), m (1 - m)): the variance estimate with
+    w = 0.6 log(1/alpha) pseudo-observations at the far end of [0, 1], and never more than
+    a mean m allows. It is what brings a capital of exp(-d) to 1 by Gaussian steps in the
+    n - t that remain (Voracek and Orabona 2025, Algorithm 4, with c = 0 and with deviations
+    from m in v).
+
+    Why the capital is nonincreasing in m. Write y = x - m, b = min(r(d)/s, cap/m).
+    (1) At equal d, a step's factor falls with m: for y > 0, b y <= b (1 - m) y/(1 - m) and
+    both b (1 - m) and y/(1 - m) fall; for y < 0, b |y| = (b m)(|y|/m) and both rise. For the
+    bet, m/s rises and (1 - m)/s falls because they do for each branch of v: m**2/(spread +
+    w max(m, 1-m)**2), m/(1 - m), and their mirror images; (cap/m) m = cap is constant.
+    (2) At equal m, a smaller deficit before a block gives a smaller one after it, or a
+    capital that is through. The deficit after i steps is D = d - sum log(1 + b y_i), and
+    D' = 1 - b'/b sum b y_i/(1 + b y_i). As z/(1 + z) <= log(1 + z) the sum is at most
+    d - D, and b'/b <= 1/d because r is concave with r(0) = 0; so D' >= D/d >= 0 wherever
+    D >= 0, and {d : D <= 0} is an interval that begins at 0.
+    (1) and (2) give by induction that a smaller m never has the smaller capital.
+    """
+    far = max(m, 1.0 - m)
+    variance = min((spread + 0.6 * log_term * far * far) / (t + 1.0), m * (1.0 - m))
+    if variance <= 0.0:
+        return 0.0
+    # r(d) without the cancellation of its definition where d is small.
+    aim = 2.0 * deficit / (math.sqrt(2.0 * deficit + BEND * BEND) + BEND)
+    return capped(aim / math.sqrt((n - t) * variance), m, cap)
+
+
+@njit
+def star_wealth(
+    x: FloatArray, m: float, log_term: float, cap: float, spreads: FloatArray
+) -> tuple[float, float]:
+    """Return STAR's log-capital at m: its peak and its last value; it stops at 1/alpha."""
+    n = x.size
+    t, j, wealth = 0, 0, 0.0
+    goal = log_term + log_slack(n, cap)
+    while t < n:
+        bet = star_bet(goal - wealth, spreads[j], t, n, m, log_term, cap)
+        end = block_end(t, n)
+        product, top = 1.0, 1.0
+        for i in range(t, end):
+            product *= 1.0 + bet * (x[i] - m)
+            top = max(top, product)
+        if wealth + math.log(top) >= goal:
+            return wealth + math.log(top), wealth + math.log(top)
+        wealth += math.log(product)
+        t = end
+        j += 1
+    return wealth, wealth
+
+
+@njit
+def agrapa_bet(mean: float, variance: float, reference: float) -> float:
+    """Return the bet (mean - r)/(variance + (mean - r)**2), or 0 where the mean is below r."""
+    gap = mean - reference
+    return gap / (variance + gap * gap) if gap > 0.0 else 0.0
+
+
+@njit
+def simple_bets(
+    x: FloatArray, strategy: int, log_term: float, cap: float, horizon: int, out: FloatArray
+) -> None:
+    """Fill `out` with the bets of PLUGIN or AGRAPA before their cap at cap/m.
+
+    AGRAPA bets the approximate growth-optimal fraction against a reference r: the largest
+    second-order limit (sum b x - sum b**2 (x - mean)**2 / 2 - log(1/alpha)) / sum b so far,
+    the mean that it is about to reject. The published rule uses the candidate m itself for
+    r, and its capital then is not monotone in m.
+    """
+    total, carry, spread = 0.5, 0.0, 0.25
+    gain, stake, reference, mean = -log_term, 0.0, 0.0, 0.5
+    for i in range(x.size):
+        if strategy == PLUGIN:
+            bet = plugin_bet(log_term, spread, i + 1, horizon)
+        else:
+            bet = capped(agrapa_bet(mean, spread / (i + 1.0), reference), reference, cap)
+            deviation = x[i] - mean
+            gain += bet * x[i] - 0.5 * (bet * deviation) ** 2
+            stake += bet
+            if gain > reference * stake:
+                reference = gain / stake
+        out[i] = bet
+        total, carry, spread = advance(x[i], i + 1, total, carry, spread)
+        mean = total / (i + 2.0)
+
+
+@njit
+def simple_wealth(
+    x: FloatArray, m: float, log_term: float, cap: float, bets: FloatArray
+) -> tuple[float, float]:
+    """Return the log-capital at m of bets capped at cap/m: its peak and its last value.
+
+    It stops once it is through 1/alpha.
+    """
+    n = x.size
+    goal = log_term + log_slack(n, cap)
+    wealth, peak = 0.0, 0.0
+    for start in range(0, n, BLOCK):
+        product, top = 1.0, 1.0
+        for i in range(start, min(start + BLOCK, n)):
+            product *= 1.0 + capped(bets[i], m, cap) * (x[i] - m)
+            top = max(top, product)
+        peak = max(peak, wealth + math.log(top))
+        if peak >= goal:
+            return peak, peak
+        wealth += math.log(product)
+    return peak, wealth
+
+
+@njit
+def rejects(
+    x: FloatArray,
+    m: float,
+    strategy: int,
+    log_term: float,
+    log_u: float,
+    cap: float,
+    state: FloatArray,
+) -> bool:
+    """Return whether m is rejected: capital through 1/alpha, or at the end through u/alpha.
+
+    The second test, with u uniform and independent of x, costs no error probability: given
+    the sample, the chance that u is at most alpha times the last capital is at most that.
+    """
+    if strategy == STAR:
+        peak, last = star_wealth(x, m, log_term, cap, state)
+    else:
+        peak, last = simple_wealth(x, m, log_term, cap, state)
+    goal = log_term + log_slack(x.size, cap)
+    return peak >= goal or last >= goal + log_u
+
+
+@njit
+def betting_lower(
+    x: FloatArray, alpha: float, strategy: int, log_u: float, cap: float, horizon: int
+) -> float:
+    """Return the betting lower bound: the rejected end of the bracket, moved down by slack.
+
+    m = 0 is never evaluated: it is the bound where nothing else is rejected.
+    """
+    n = x.size
+    log_term = log_inverse(alpha)
+    if strategy == STAR:
+        state = np.empty(count_blocks(n))
+        block_spreads(x, state)
+    else:
+        state = np.empty(n)
+        simple_bets(x, strategy, log_term, cap, horizon, state)
+    low, high = 0.0, 1.0
+    for _ in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        if rejects(x, middle, strategy, log_term, log_u, cap, state):
+            low = middle
+        else:
+            high = middle
+    return certified(low - GUARD, n)
+
+
+@njit
+def betting_rows(
+    x: FloatArray,
+    alpha: FloatArray,
+    cap: FloatArray,
+    u: FloatArray,
+    strategy: int,
+    out: FloatArray,
+) -> None:
+    """Fill `out` with `betting_lower` of each row of `x`, aimed at its sample size."""
+    for r in range(out.size):
+        out[r] = betting_lower(x[r], alpha[r], strategy, math.log(u[r]), cap[r], x.shape[1])

@@ -1,0 +1,236 @@
+"""50-digit twins of the bounds for one mean, written from their definitions.
+
+Every sum, product and logarithm is evaluated as it stands in the docstring of the bound it
+stands for; a capital is a plain product over the whole sample, and each bet is computed anew
+from the list of the observations before it. One sample (a list of floats) at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mpmath import mp, mpf
+
+DIGITS = 50
+Sample = Sequence[float]
+
+
+def _at_50_digits(function: Callable[..., Any]) -> Callable[..., Any]:
+    def run(*args: Any, **options: Any) -> Any:
+        with mp.workdps(DIGITS):
+            return function(*args, **options)
+
+    run.__doc__ = function.__doc__
+    run.__name__ = function.__name__
+    return run
+
+
+def _mean(x: Sequence[mpf]) -> mpf:
+    return mp.fsum(x) / len(x)
+
+
+def _exact(x: Sample) -> list[mpf]:
+    return [mpf(float(value)) for value in x]
+
+
+@_at_50_digits
+def hoeffding_lower(x: Sample, alpha: float) -> mpf:
+    """Return mean - sqrt(log(1/alpha)/(2n)), at least 0."""
+    return max(mpf(0), _mean(_exact(x)) - mp.sqrt(-mp.log(mpf(alpha)) / (2 * len(x))))
+
+
+@_at_50_digits
+def bernstein_lower(x: Sample, alpha: float, variance: float) -> mpf:
+    """Return mean - t, with t the positive root of n t**2 = 2 log(1/alpha) (variance + t/3)."""
+    n, log_term = len(x), -mp.log(mpf(alpha))
+    roots = mp.polyroots(
+        [mpf(n), -2 * log_term / 3, -2 * log_term * mpf(variance)], maxsteps=200, extraprec=200
+    )
+    return max(mpf(0), _mean(_exact(x)) - max(mp.re(root) for root in roots))
+
+
+@_at_50_digits
+def empirical_bernstein_lower(x: Sample, alpha: float) -> mpf:
+    """Return the Maurer-Pontil bound, with the variance as a sum over pairs; 0 at n = 1."""
+    n, values, log_term = len(x), _exact(x), mp.log(2 / mpf(alpha))
+    if n == 1:
+        return mpf(0)
+    pairs = mp.fsum((values[i] - values[j]) ** 2 for i in range(n) for j in range(i + 1, n))
+    width = mp.sqrt(2 * pairs / (n * (n - 1)) * log_term / n)
+    return max(mpf(0), _mean(values) - width - 7 * log_term / (3 * (n - 1)))
+
+
+def _predictable_mean(past: Sequence[mpf]) -> mpf:
+    return (mpf(1) / 2 + mp.fsum(past)) / (len(past) + 1)
+
+
+def _predictable_variance(past: Sequence[mpf]) -> mpf:
+    squares = [(past[i] - _predictable_mean(past[: i + 1])) ** 2 for i in range(len(past))]
+    return (mpf(1) / 4 + mp.fsum(squares)) / (len(past) + 1)
+
+
+def _plugin_bet(past: Sequence[mpf], log_term: mpf, horizon: int | None) -> mpf:
+    t = len(past) + 1
+    steps = mpf(horizon) if horizon else t * mp.log(1 + t)
+    return mp.sqrt(2 * log_term / (_predictable_variance(past) * steps))
+
+
+def _running_best(limits: Sequence[mpf]) -> list[mpf]:
+    best, path = mpf(0), []
+    for limit in limits:
+        best = max(best, limit)
+        path.append(best)
+    return path
+
+
+def _plugin_bernstein(x: Sample, alpha: float, cap: float, horizon: int | None) -> list[mpf]:
+    values, log_term = _exact(x), -mp.log(mpf(alpha))
+    bets = [min(_plugin_bet(values[:i], log_term, horizon), mpf(cap)) for i in range(len(values))]
+    limits = []
+    for t in range(1, len(values) + 1):
+        gain = mp.fsum(bets[i] * values[i] for i in range(t))
+        price = mp.fsum(
+            4
+            * (values[i] - _predictable_mean(values[:i])) ** 2
+            * (-mp.log(1 - bets[i]) - bets[i])
+            / 4
+            for i in range(t)
+        )
+        limits.append((gain - log_term - price) / mp.fsum(bets[:t]))
+    return _running_best(limits)
+
+
+@_at_50_digits
+def plugin_bernstein_lower(x: Sample, alpha: float, cap: float = 0.5) -> mpf:
+    """Return the plug-in empirical Bernstein bound aimed at n = len(x)."""
+    return _plugin_bernstein(x, alpha, cap, len(x))[-1]
+
+
+@_at_50_digits
+def plugin_bernstein_sequence(x: Sample, alpha: float, cap: float = 0.5) -> list[mpf]:
+    """Return the running plug-in empirical Bernstein bounds."""
+    return _plugin_bernstein(x, alpha, cap, None)
+
+
+def _plugin_hoeffding(x: Sample, alpha: float, horizon: int | None) -> list[mpf]:
+    values, log_term, limits = _exact(x), -mp.log(mpf(alpha)), []
+    if horizon:
+        bets = [mp.sqrt(8 * log_term / horizon)] * len(values)
+    else:
+        bets = [
+            min(mp.sqrt(8 * log_term / (t * mp.log(1 + t))), mpf(1))
+            for t in range(1, len(values) + 1)
+        ]
+    for t in range(1, len(values) + 1):
+        gain = mp.fsum(bets[i] * values[i] for i in range(t))
+        price = mp.fsum(bets[i] ** 2 / 8 for i in range(t))
+        limits.append((gain - log_term - price) / mp.fsum(bets[:t]))
+    return _running_best(limits)
+
+
+@_at_50_digits
+def plugin_hoeffding_lower(x: Sample, alpha: float) -> mpf:
+    """Return the plug-in Hoeffding bound aimed at n = len(x)."""
+    return _plugin_hoeffding(x, alpha, len(x))[-1]
+
+
+@_at_50_digits
+def plugin_hoeffding_sequence(x: Sample, alpha: float) -> list[mpf]:
+    """Return the running plug-in Hoeffding bounds."""
+    return _plugin_hoeffding(x, alpha, None)
+
+
+def _star_starts(n: int) -> list[int]:
+    starts, t = [], 0
+    while t < n:
+        starts.append(t)
+        t += min(64, t // 32 + 1, (n - t) // 32 + 1)
+    return starts
+
+
+def _star_capital(x: Sequence[mpf], m: mpf, alpha: mpf, cap: mpf) -> list[mpf]:
+    """Return the capital after 0, 1, ..., n steps; it stays once it is through 1/alpha."""
+    n, log_term, starts = len(x), -mp.log(alpha), _star_starts(len(x))
+    capital, bet = [mpf(1)], mpf(0)
+    for t in range(n):
+        if capital[-1] >= 1 / alpha:
+            capital.append(capital[-1])
+            continue
+        if t in starts:
+            past = x[:t]
+            centre = _mean(past) if t else mpf(0)
+            spread = mp.fsum((value - centre) ** 2 for value in past)
+            prior = mpf(0.6) * log_term * max(m, 1 - m) ** 2
+            variance = min((spread + prior) / (t + 1), m * (1 - m))
+            bend = mpf(0.1)
+            aim = mp.sqrt(2 * (log_term - mp.log(capital[-1])) + bend**2) - bend
+            bet = min(aim / mp.sqrt((n - t) * variance), cap / m)
+        capital.append(capital[-1] * (1 + bet * (x[t] - m)))
+    return capital
+
+
+def _agrapa_bets(x: Sequence[mpf], log_term: mpf, cap: mpf) -> list[mpf]:
+    bets: list[mpf] = []
+    reference = mpf(0)
+    for t in range(len(x)):
+        gap = _predictable_mean(x[:t]) - reference
+        bet = mpf(0)
+        if gap > 0:
+            bet = gap / (_predictable_variance(x[:t]) + gap**2)
+            bet = min(bet, cap / reference) if reference > 0 else bet
+        bets.append(bet)
+        price = mp.fsum(
+            (bets[i] * (x[i] - _predictable_mean(x[:i]))) ** 2 / 2 for i in range(t + 1)
+        )
+        gain = mp.fsum(bets[i] * x[i] for i in range(t + 1))
+        if mp.fsum(bets) > 0:
+            reference = max(reference, (gain - price - log_term) / mp.fsum(bets))
+    return bets
+
+
+def _simple_capital(x: Sequence[mpf], m: mpf, bets: Sequence[mpf], cap: mpf) -> list[mpf]:
+    capital = [mpf(1)]
+    for value, bet in zip(x, bets, strict=True):
+        capital.append(capital[-1] * (1 + min(bet, cap / m) * (value - m)))
+    return capital
+
+
+def _capital(
+    x: Sample, alpha: float, strategy: str, cap: float, horizon: int | None
+) -> Callable[[mpf], list[mpf]]:
+    values, level = _exact(x), mpf(alpha)
+    if strategy == "star":
+        return lambda m: _star_capital(values, m, level, mpf(cap))
+    log_term = -mp.log(level)
+    if strategy == "plugin":
+        bets = [_plugin_bet(values[:t], log_term, horizon) for t in range(len(values))]
+    else:
+        bets = _agrapa_bets(values, log_term, mpf(cap))
+    return lambda m: _simple_capital(values, m, bets, mpf(cap))
+
+
+@_at_50_digits
+def betting_capital(
+    x: Sample, m: float, alpha: float, strategy: str, cap: float, horizon: int | None
+) -> list[mpf]:
+    """Return the capital after 0, 1, ..., n steps of a strategy at the candidate mean m > 0."""
+    capital: list[mpf] = _capital(x, alpha, strategy, cap, horizon)(mpf(m))
+    return capital
+
+
+@_at_50_digits
+def betting_lower(
+    x: Sample, alpha: float, strategy: str = "star", cap: float = 0.99, u: float = 1.0
+) -> mpf:
+    """Return the end of the rejected means by bisection to 1e-15, its upper end."""
+    capital = _capital(x, alpha, strategy, cap, len(x))
+    low, high = mpf(0), mpf(1)
+    while high - low > mpf(10) ** -15:
+        m = (low + high) / 2
+        path = capital(m)
+        if max(path) >= 1 / mpf(alpha) or path[-1] >= mpf(u) / mpf(alpha):
+            low = m
+        else:
+            high = m
+    return high
