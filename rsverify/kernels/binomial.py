@@ -87,11 +87,11 @@ def binomial_lower_tail(k: int, n: int, p: float, q: float) -> float:
 def _move_down(x: float, y: float, step: float, slope: float, tail: float) -> tuple[float, float]:
     """Return x and y = 1 − x after `step` in logit x, moved outward: x down and y up.
 
-    `slope` is that of log(tail) in logit x; 1e-15 and two neighbours cover the roundings of
+    `slope` is that of log(tail) in logit x; 1.5e-15 and two neighbours cover the roundings of
     the move itself.
     """
     noise = 8.0e-15 - 1.6e-15 * math.log(tail)
-    x, y = logit_shift(x, y, step - (noise / slope + 1.0e-15))
+    x, y = logit_shift(x, y, step - (noise / slope + 1.5e-15))
     return max(next_down(next_down(x)), 0.0), min(next_up(next_up(y)), 1.0)
 
 
