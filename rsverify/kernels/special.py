@@ -1,6 +1,46 @@
 """Normal distribution and regularised incomplete beta, each tail its own function.
 
-Header filled in below.
+Complements are passed, never computed: x comes with y = 1 − x, and the smaller of the two is
+the one that counts. The other is read as one minus it, exactly, so that the rounding of a
+number near 1 does not enter; with a, b = 1e7 it would be worth 1e-9.
+
+norm_pdf, norm_cdf      exp and erfc, the rounding error of their argument put back by a
+                        Taylor term [1]_ (without it: 700 ulp at z = −37)
+norm_ppf, norm_isf      Wichura's rational functions in three regimes, p from 0.075 to
+                        0.925, to 1.4e-11, below [2]_
+stirling_error, deviance_term, binomial_deviance
+                        Loader's pieces [3]_; x − mean is carried in two floats, and beyond
+                        |x − mean| = (x + mean)/4 the series gives way to the logarithm
+beta_lower, beta_upper  a, b ≥ 1: the saddle point density times a continued fraction of
+                        positive terms up to the mean [4]_, its complement above, where the
+                        value is at least 1/3
+their inverses          Halley's iteration on the concave log I against logit x
+
+Measured against mpmath (`tests/accuracy`, and 20,000 random points; one ulp is 2.2e-16, L is
+the absolute logarithm of the value):
+
+============================  =======================================  ==================
+function                      range                                    worst error
+============================  =======================================  ==================
+norm_pdf                      |z| ≤ 37                                 1.3 ulp
+norm_cdf, norm_sf             values above 1e-300                      1.8 ulp
+norm_ppf, norm_isf            p from 1e-300 to 1 − 1e-15               2.5 ulp
+stirling_error                n ≥ 0.5                                  6e-16, absolute
+deviance_term                 x from 1e-2 to 1e7                       2.6 ulp
+beta_lower, beta_upper        integer a, b to 1e7, values over 1e-300  4.6·(1 + L) ulp
+the same                      real a, b to 1e3                         11 + 2·L ulp
+inverses, p above 1e-8        integer a, b to 1e7                      27 ulp = 6e-15
+inverses, p to 1e-300         integer a, b to 1e7                      1.7e-13
+============================  =======================================  ==================
+
+The inverses' errors are relative, of x and of 1 − x; a root below 1e-307 is returned as 0.
+Time: the fraction takes up to about √(a + b)/2 terms, all of them only near the mean.
+
+.. [1] Komatsu's bound of the hazard of the normal distribution, 1955.
+.. [2] M. J. Wichura, Algorithm AS 241, *Applied Statistics* 37 (1988) 477-484.
+.. [3] C. Loader, *Fast and accurate computation of binomial probabilities*, 2000.
+.. [4] A. R. DiDonato and A. H. Morris, Algorithm 708, *ACM Trans. Math. Software* 18 (1992)
+   360-373.
 """
 
 from __future__ import annotations
