@@ -1,0 +1,392 @@
+"""The command line. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pandas as pd
+
+# From sysexits.h: what a script can tell apart.
+EXIT_USAGE = 64
+EXIT_NO_INPUT = 66
+EXIT_MISSING_PACKAGE = 69
+EXIT_CANNOT_CREATE = 73
+EXIT_INTERRUPTED = 130
+
+_RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
+
+out_console = Console()
+err_console = Console(stderr=True)
+
+app = typer.Typer(
+    name="rsverify",
+    help="Exact confidence bounds and certified radii for randomized smoothing.",
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Alpha = Annotated[float, typer.Option(help="Total failure probability of one certificate.")]
+Bound = Annotated[str, typer.Option(help="exact, bonferroni or cohen.")]
+Ordering = Annotated[
+    str | None, typer.Option(help="Ordering of the exact bound [default: likelihood-ratio].")
+]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from rsverify import __version__
+
+        print(f"rsverify {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="Show where an error came from.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def bound(
+    counts: Annotated[list[int], typer.Argument(help="Votes of each class; their sum is n.")],
+    y: Annotated[int, typer.Option(help="Class to certify, chosen without these counts; from 0.")],
+    alpha: Alpha = 0.001,
+    sigma: Annotated[
+        float | None, typer.Option(help="Standard deviation of the noise: adds the radii.")
+    ] = None,
+) -> None:
+    """Bound the margin of class Y from vote COUNTS, by every method side by side."""
+    from rsverify.certificate import certify_counts, margin_lower_bounds
+    from rsverify.radius import round_down_digits
+
+    methods: list[tuple[str, dict[str, Any]]] = [
+        ("Cohen", {"bound": "cohen"}),
+        ("Bonferroni", {"bound": "bonferroni"}),
+        ("exact (likelihood-ratio)", {"bound": "exact"}),
+        *(
+            (f"exact ({ordering})", {"bound": "exact", "ordering": ordering})
+            for ordering in ("difference", "bonferroni", "taylor:5")
+        ),
+    ]
+    n = sum(counts)
+    table = _table(f"Class {y}: {_of(counts, y)} of {n} votes, alpha = {alpha:g}")
+    table.add_column("lower limit", no_wrap=True)
+    for heading in ("p1 − p2", "Φ⁻¹(p1) − Φ⁻¹(p2)", *(("R1", "R2") if sigma else ())):
+        table.add_column(heading, justify="right", no_wrap=True)
+    with _working("bounding"):
+        for name, options in methods:
+            cells = [
+                _down(float(margin_lower_bounds(counts, y, alpha, estimand=e, **options)))
+                for e in ("difference", "probit")
+            ]
+            if sigma is not None:
+                for kind in ("R1", "R2"):
+                    certificate = certify_counts(
+                        counts, sigma=sigma, alpha=alpha, y=y, radius=kind, **options
+                    )
+                    certified = certificate.radius > 0
+                    cells.append(round_down_digits(certificate.radius, 5) if certified else "—")
+            table.add_row(name, *cells)
+    out_console.print(table)
+    out_console.print(
+        f"Each limit is at most the true value with probability at least {1 - alpha:g}. "
+        "Use one, chosen in advance: the largest of several has no such guarantee.",
+        style="dim",
+    )
+
+
+def _of(counts: list[int], y: int) -> int:
+    if not 0 <= y < len(counts):
+        raise ValueError(f"y={y} must be a class between 0 and {len(counts) - 1}")
+    return counts[y]
+
+
+def _down(value: float) -> str:
+    """Return five decimals, rounded down whatever the sign."""
+    from decimal import ROUND_FLOOR, Decimal
+
+    if value == float("-inf"):
+        return "−∞"
+    return f"{Decimal(value).quantize(Decimal('0.00001'), rounding=ROUND_FLOOR):f}"
+
+
+@app.command()
+def certify(
+    module: Annotated[Path, typer.Argument(help="Saved torch module (TorchScript, exported).")],
+    data: Annotated[Path, typer.Argument(help=".npy of inputs, or .npz with x and, if known, y.")],
+    out: Annotated[Path, typer.Argument(help="Table to write; its JSON goes beside it.")],
+    sigma: Annotated[float, typer.Option(help="Standard deviation of the noise, input units.")],
+    num_classes: Annotated[int, typer.Option(help="Number of classes.")],
+    n: Annotated[int, typer.Option(help="Votes that estimate the margin.")] = 100_000,
+    n0: Annotated[int, typer.Option(help="Separate votes that choose the class.")] = 100,
+    alpha: Alpha = 0.001,
+    bound: Bound = "exact",
+    batch_size: Annotated[int, typer.Option(help="Noisy copies per forward pass.")] = 256,
+    seed: Annotated[int, typer.Option(help="Of the noise; input i uses (seed, i).")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")] = "cpu",
+    every: Annotated[int, typer.Option(min=1, help="Certify each EVERY-th input.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an existing table.")] = False,
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Load a pickled MODULE: it can run any code.")
+    ] = False,
+) -> None:
+    """Certify the inputs in DATA with the saved MODULE, and write a table to OUT."""
+    _need("torch")
+    from rsverify.smoothing.classifier import SmoothedClassifier
+    from rsverify.smoothing.load import load_module
+    from rsverify.table import TableWriter, read_table
+
+    inputs, labels = _read_inputs(data)
+    model = load_module(module, allow_pickle=allow_pickle, device=device)
+    classifier = SmoothedClassifier(model, num_classes, sigma, device=device)
+    configuration = {
+        "command": "certify",
+        "module": str(module),
+        "data": str(data),
+        "sigma": sigma,
+        "num_classes": num_classes,
+        "n": n,
+        "n0": n0,
+        "alpha": alpha,
+        "bound": bound,
+        "seed": seed,
+        "every": every,
+    }
+    with TableWriter(out, configuration=configuration, resume=resume) as writer:
+        todo = [i for i in range(0, len(inputs), every) if i not in writer.done]
+        for i in _progress(todo, "certifying"):
+            certificate = classifier.certify(
+                inputs[i],
+                n0=n0,
+                n=n,
+                alpha=alpha,
+                batch_size=batch_size,
+                bound=bound,
+                seed=(seed, i),
+            )
+            writer.write(i, int(labels[i]), certificate)
+    _print_summary({bound: read_table(out)})
+    out_console.print(f"Written: {out} and {out.with_suffix('.json').name}", highlight=False)
+
+
+def _read_inputs(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return the inputs, first axis over inputs, and their labels, −1 where not known."""
+    import numpy as np
+
+    if path.suffix not in {".npy", ".npz"}:
+        raise ValueError(f"data={str(path)!r} must end in .npy or .npz")
+    loaded = np.load(path, allow_pickle=False)
+    if path.suffix == ".npy":
+        x, y = loaded, None
+    elif "x" not in loaded:
+        raise ValueError(f"{path} holds {sorted(loaded)}; it must hold x, and y if it is known")
+    else:
+        x, y = loaded["x"], loaded.get("y")
+    if x.ndim < 2 or len(x) == 0:
+        raise ValueError(f"x of shape {x.shape} must hold inputs along its first axis")
+    labels = np.full(len(x), -1) if y is None else y
+    if labels.shape != (len(x),) or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"y of shape {labels.shape} and type {labels.dtype} must hold {len(x)} integers"
+        )
+    return x, labels
+
+
+@app.command()
+def recertify(
+    table: Annotated[Path, typer.Argument(help="Table with vote counts, or with radii alone.")],
+    out: Annotated[Path | None, typer.Argument(help="Table to write.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="New level [default: the table's].")] = None,
+    bound: Annotated[
+        str | None, typer.Option(help="exact, bonferroni or cohen [default: the table's].")
+    ] = None,
+    ordering: Ordering = None,
+    n: Annotated[int | None, typer.Option(help="Radii alone: votes behind each.")] = None,
+    sigma: Annotated[float | None, typer.Option(help="Radii alone: noise of the table.")] = None,
+    stated_alpha: Annotated[
+        float | None, typer.Option(help="Radii alone: level that they were computed at.")
+    ] = None,
+    digits: Annotated[
+        int | None, typer.Option(help="Radii alone: significant digits [default: seen].")
+    ] = None,
+) -> None:
+    """Certify TABLE again at another level or bound, without sampling.
+
+    A table of radii alone (idx, label, predict, radius, correct, time) needs --n, --sigma and
+    --stated-alpha, from which the votes behind each radius are recovered.
+    """
+    from rsverify.recertification import recertify as from_counts
+    from rsverify.recertification import recertify_radii
+    from rsverify.table import count_columns, read_metadata, read_table, write_table
+
+    published = {"n": n, "sigma": sigma, "stated_alpha": stated_alpha}
+    with _working("certifying again"), _warnings_as_lines():
+        old = read_table(table)
+        if count_columns(old):
+            given = [k for k, v in {**published, "digits": digits}.items() if v is not None]
+            if given:
+                raise ValueError(f"{given[0]} is for tables of radii alone; {table} has counts")
+            new = from_counts(old, alpha=alpha, bound=bound, ordering=ordering)
+        else:
+            absent = [k.replace("_", "-") for k, v in published.items() if v is None]
+            if absent:
+                raise ValueError(f"{table} has radii alone: --{absent[0]} must be given")
+            if bound not in (None, "cohen"):
+                raise ValueError(
+                    f"bound={bound!r} must be 'cohen' for a table of radii alone: the votes of "
+                    "the runner-up are not in it"
+                )
+            new = recertify_radii(old, **published, alpha=alpha, digits=digits)  # type: ignore[arg-type]
+    _print_summary({"before": old, "after": new})
+    if out is not None:
+        configuration = {
+            "command": "recertify",
+            "table": str(table),
+            "alpha": alpha,
+            "bound": bound,
+            "ordering": ordering,
+            **published,
+            "before": read_metadata(table).get("configuration"),
+        }
+        write_table(new, out, configuration=configuration)
+        out_console.print(f"Written: {out} and {out.with_suffix('.json').name}", highlight=False)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the table and the picture.")] = Path("demo"),
+    images: Annotated[int, typer.Option(help="Held-out images to certify.")] = 200,
+    n: Annotated[int, typer.Option(help="Votes per image.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Fixes training and noise.")] = 0,
+) -> None:
+    """Train a small network on real digits and certify held-out images with three bounds."""
+    _need("torch", "sklearn")
+    from rsverify.demo import explanation, run_demo, summary
+
+    result = run_demo(out, images=images, n=n, seed=seed, track=_progress)
+    found = summary(result.tables)
+    table = _table(f"Fraction of {images} held-out images certified correct within a radius")
+    table.add_column("bound", no_wrap=True)
+    for name in found.columns:
+        table.add_column(name, justify="right", min_width=5)
+    for name, (*accuracies, average) in zip(found.index, found.to_numpy(), strict=True):
+        table.add_row(str(name), *(f"{a:.3f}" for a in accuracies), f"{average:.4f}")
+    out_console.print(table)
+    out_console.print(explanation(result), highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_summary(tables: dict[str, pd.DataFrame]) -> None:
+    """Print certified accuracy and average radius of tables of the same inputs."""
+    from rsverify.table import average_certified_radius, certified_accuracy
+
+    rows = len(next(iter(tables.values())))
+    printed = _table(f"Certified accuracy of {rows} inputs within a radius")
+    printed.add_column("", no_wrap=True)
+    for r in _RADII:
+        printed.add_column(f"{r:g}", justify="right")
+    for heading in ("average radius", "abstained"):
+        printed.add_column(heading, justify="right", min_width=len(heading.split()[0]))
+    for name, table in tables.items():
+        printed.add_row(
+            name,
+            *(f"{a:.3f}" for a in certified_accuracy(table, _RADII)),
+            f"{average_certified_radius(table):.4f}",
+            str(int((table["predict"] == -1).sum())),
+        )
+    out_console.print(printed)
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, box=SIMPLE, title_style="bold", title_justify="left")
+
+
+def _progress(items: Iterable[Any], title: str) -> Iterable[Any]:
+    return track(list(items), description=title, console=err_console, transient=True)
+
+
+@contextmanager
+def _working(title: str) -> Iterator[None]:
+    """Show a spinner while the body runs, on a terminal."""
+    with err_console.status(title):
+        yield
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Print the package's own warnings as one line each, not as Python shows them."""
+    import warnings
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in caught:
+        err_console.print("warning:", style="yellow", end=" ")
+        err_console.print(str(warning.message), markup=False, highlight=False, soft_wrap=True)
+
+
+def _need(*modules: str) -> None:
+    """Raise ModuleNotFoundError, naming the remedy, where a module is not installed."""
+    import importlib.util
+
+    for name in modules:
+        if importlib.util.find_spec(name) is None:
+            raise ModuleNotFoundError(f"{name} is not installed; run: pip install 'rsverify[demo]'")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit; a user's error is one line and a code of 64 or above."""
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        status = app(given, standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted", EXIT_INTERRUPTED)
+    except Exception as error:
+        if "--traceback" in given:
+            traceback.print_exc()
+        # Errors of the command line parser have this method; which class they are depends
+        # on the version of typer.
+        parsed = getattr(error, "format_message", None)
+        if parsed is not None:
+            _fail(parsed(), EXIT_USAGE)
+        if not isinstance(error, ValueError | TypeError | OSError | ModuleNotFoundError):
+            raise
+        message = str(error)
+        if isinstance(error, OSError) and error.strerror:
+            message = f"{error.filename}: {error.strerror}"
+        _fail(message, _exit_code(error))
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, FileNotFoundError | IsADirectoryError):
+        return EXIT_NO_INPUT
+    if isinstance(error, OSError):
+        return EXIT_CANNOT_CREATE
+    return EXIT_MISSING_PACKAGE if isinstance(error, ModuleNotFoundError) else EXIT_USAGE
+
+
+def _fail(message: str, code: int) -> None:
+    if message:  # empty where the parser has printed the help instead
+        err_console.print("error:", style="red", end=" ")
+        err_console.print(message, markup=False, highlight=False, soft_wrap=True)
+    sys.exit(code)

@@ -1,0 +1,395 @@
+"""Certificates again at another level or bound, without sampling again.
+
+From a table with vote counts, anything can be computed anew. From published radii alone,
+the votes of the certified class are recovered first: a Cohen radius is σ·Φ⁻¹(p_L) with p_L
+the Clopper–Pearson limit of k of n votes, so the possible radii form a lattice, one point
+for each k. Where the lattice is wider than the printed digits it also tells at which alpha
+the radii were computed, which is sometimes not the stated one.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from rsverify._check import (
+    FloatArray,
+    IntArray,
+    check_alpha,
+    check_choice,
+    check_integer,
+    check_positive,
+)
+from rsverify.abstention import Status
+from rsverify.bounds.margin import cohen_margin_lower
+from rsverify.certificate import ABSTAIN, BOUNDS, certify_counts, margin_lower_bounds
+from rsverify.radius import ESTIMANDS, certified_radius_r1, certified_radius_r2
+from rsverify.table import count_columns
+
+CANDIDATE_ALPHAS = (
+    0.1,
+    0.05,
+    0.025,
+    0.02,
+    0.01,
+    0.005,
+    0.0025,
+    0.002,
+    0.001,
+    0.0005,
+    0.0002,
+    0.0001,
+    0.00001,
+    0.000001,
+)
+"""The levels among which the likeliest is sought."""
+
+IMPOSSIBLE_RADIUS = "impossible radius"
+"""Status of a published radius that no vote count gives at the stated alpha."""
+
+# What a radius off the lattice costs, against one on it: such a row is all but impossible,
+# but a table may hold a few that were edited or computed otherwise.
+_MISFIT = 1e-6
+
+
+class InconsistentRadiiWarning(UserWarning):
+    """Radii cannot have come from the stated alpha."""
+
+
+def recertify(
+    table: pd.DataFrame,
+    *,
+    alpha: float | None = None,
+    bound: str | None = None,
+    ordering: str | None = None,
+) -> pd.DataFrame:
+    """Return a table's certificates at another alpha or bound, from its vote counts.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `read_table` returns it, with the columns `y`, `sigma`, `radius_kind`, `count_0`, ….
+    alpha : float, optional
+        Total failure probability of each row, in (0, 1); the table's own where not given.
+    bound : {"exact", "bonferroni", "cohen"}, optional
+        The table's own where not given.
+    ordering : str, optional
+        Ordering of the exact bound, ``"likelihood-ratio"`` where not given.
+
+    Returns
+    -------
+    DataFrame
+        A copy with `predict`, `radius`, `correct`, `status`, `alpha`, `bound`, `ordering` and
+        `margin` anew. `time` stays that of the sampling.
+
+    Raises
+    ------
+    ValueError
+        If the table has no vote counts (see `recertify_radii`), if its rows disagree about a
+        bound or radius that is to be kept, or if an option is out of range.
+
+    Notes
+    -----
+    *Guarantee*: that of `certify_counts`, at a level and bound chosen without looking at the
+    counts. The smallest of several bounds' failures is not bounded by any one alpha: choosing
+    for each row the bound that certifies most costs the sum of their levels.
+
+    Examples
+    --------
+    >>> from rsverify import certify_counts
+    >>> from rsverify.recertification import recertify
+    >>> from rsverify.table import table_row
+    >>> import pandas as pd
+    >>> certificate = certify_counts([900, 100], sigma=0.25, alpha=0.001, y=0, bound="cohen")
+    >>> table = pd.DataFrame([table_row(0, 0, certificate)])
+    >>> recertify(table, alpha=0.05)["radius"].round(4).tolist()
+    [0.3014]
+    """
+    counts_of = count_columns(table)
+    missing = [name for name in ("y", "sigma", "radius_kind") if name not in table.columns]
+    if not counts_of or missing:
+        raise ValueError(
+            f"table has no column {'count_0' if not counts_of else missing[0]!r}: only its radii "
+            "can be recertified, which needs n, sigma and the alpha that they were computed at"
+        )
+    if len(table) == 0:
+        raise ValueError("table has no rows; it must have at least one")
+    bound = check_choice("bound", _one("bound", table) if bound is None else bound, BOUNDS)
+    if alpha is None:
+        levels = check_alpha(table["alpha"].to_numpy())
+    else:
+        levels = np.broadcast_to(check_alpha(alpha), (len(table),))
+    kind = check_choice("radius_kind", _one("radius_kind", table), ESTIMANDS)
+    if bound == "exact" and ordering is None:
+        ordering = "likelihood-ratio"
+
+    counts = table[counts_of].to_numpy(dtype=np.int64)
+    y = table["y"].to_numpy(dtype=np.int64)
+    margin = np.asarray(
+        margin_lower_bounds(
+            counts, y, levels, estimand=ESTIMANDS[kind], bound=bound, ordering=ordering
+        )
+    )
+    sigma = check_positive("sigma", table["sigma"].to_numpy())
+    lipschitz = _lipschitz(table)
+    if kind == "R1":
+        radius = np.asarray(
+            certified_radius_r1(np.minimum(margin, 1.0), sigma=sigma, lipschitz=lipschitz)
+        )
+    else:
+        radius = np.asarray(certified_radius_r2(margin, sigma))
+
+    certified = margin > 0
+    status = np.full(len(table), str(Status.CERTIFIED), dtype=object)
+    for i in np.flatnonzero(~certified):
+        # The kind of reason takes a search for the smallest n that could certify.
+        status[i] = str(
+            certify_counts(
+                counts[i],
+                sigma=float(sigma[i]),
+                alpha=float(levels[i]),
+                y=int(y[i]),
+                bound=bound,
+                radius=kind,
+                ordering=ordering,
+            ).status
+        )
+    return _with_columns(
+        table,
+        predict=np.where(certified, y, ABSTAIN),
+        radius=radius,
+        status=status,
+        alpha=levels,
+        bound=bound,
+        ordering=ordering,
+        margin=margin,
+    )
+
+
+def _one(name: str, table: pd.DataFrame) -> object:
+    """Return the value that all rows of a column share."""
+    values = table[name].unique()
+    if len(values) != 1:
+        raise ValueError(f"{name} differs between the rows of the table: {list(values)}; give one")
+    value: object = values[0]
+    return value
+
+
+def _lipschitz(table: pd.DataFrame) -> FloatArray | None:
+    """Return the given Lipschitz constants; None where no row has one."""
+    if "lipschitz" not in table.columns or table["lipschitz"].isna().all():
+        return None
+    # A row without one rests on the smoothing's own constant: any huge number leaves it so.
+    given = table["lipschitz"].to_numpy(dtype=np.float64)
+    return np.where(np.isnan(given), np.finfo(np.float64).max, given)
+
+
+def _with_columns(table: pd.DataFrame, **columns: Any) -> pd.DataFrame:
+    """Return a copy of `table` with columns replaced, and `correct` made to agree."""
+    new = table.assign(**columns)
+    correct = (new["predict"] == new["label"]) & (new["predict"] != ABSTAIN)
+    return new.assign(correct=correct.astype(np.int64))
+
+
+def recertify_radii(
+    table: pd.DataFrame,
+    *,
+    n: int,
+    sigma: float,
+    stated_alpha: float,
+    alpha: float | None = None,
+    digits: int | None = None,
+) -> pd.DataFrame:
+    """Return published certificates at another alpha, from their radii alone.
+
+    Each radius is inverted to the smallest number of votes that, at `stated_alpha`, gives the
+    printed digits; the Cohen bound of those votes is then computed anew. No other bound is
+    possible, as the votes of the runner-up are not known. Abstentions stay abstentions.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With the columns `label`, `predict` and `radius`; radii printed to nearest.
+    n : int
+        Size of the estimation sample behind each radius.
+    sigma : float
+        Standard deviation of the noise in input units, positive.
+    stated_alpha : float
+        The level that the radii were computed at, in (0, 1).
+    alpha : float, optional
+        The new level; `stated_alpha` where not given, which still rounds the radii down.
+    digits : int, optional
+        Significant digits of the printed radii; the most that any of them shows where not
+        given.
+
+    Returns
+    -------
+    DataFrame
+        A copy with `predict`, `radius`, `correct` anew and the columns `votes` (recovered; 0
+        where abstained), `n`, `sigma`, `alpha`, `bound`, `radius_kind` and `status`. Radii
+        that no vote count gives at `stated_alpha` become abstentions.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or a radius has more than `digits` digits.
+
+    Warns
+    -----
+    InconsistentRadiiWarning
+        If some radii cannot have come from `stated_alpha`; the message names the likeliest
+        of `CANDIDATE_ALPHAS`.
+
+    Notes
+    -----
+    *Guarantee*: if the radii were computed by Cohen's method at `n`, `sigma` and
+    `stated_alpha` and printed to nearest, each new radius is at most the one that the true
+    votes give at `alpha`, so it has the guarantee of a certificate at that level.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from rsverify.recertification import recertify_radii
+    >>> table = pd.DataFrame({"label": [3, 1], "predict": [3, -1], "radius": [0.486, 0.0]})
+    >>> new = recertify_radii(table, n=100_000, sigma=0.5, stated_alpha=0.001, alpha=0.01)
+    >>> new[["votes", "radius"]].round(4).values.tolist()
+    [[83787.0, 0.4877], [0.0, 0.0]]
+    """
+    stated = float(check_alpha(stated_alpha))
+    level = stated if alpha is None else float(check_alpha(alpha))
+    trials = int(check_integer("n", n))
+    deviation = float(check_positive("sigma", sigma))
+    certified = table["predict"].to_numpy() != ABSTAIN
+    printed = table["radius"].to_numpy(dtype=np.float64)[certified]
+    low, high = _printed_intervals(printed, digits)
+
+    fit = _fit(low, high, trials, deviation, stated)
+    if not fit.possible.all():
+        warnings.warn(
+            _inconsistency(printed, low, high, trials, deviation, stated, fit),
+            InconsistentRadiiWarning,
+            stacklevel=2,
+        )
+    radius = np.zeros(len(table))
+    votes = np.zeros(len(table), dtype=np.int64)
+    status = np.full(len(table), "abstained in the published table", dtype=object)
+    rows = np.flatnonzero(certified)
+    status[rows] = np.where(fit.possible, str(Status.CERTIFIED), IMPOSSIBLE_RADIUS)
+    kept = rows[fit.possible]
+    votes[kept] = fit.votes[fit.possible]
+    radius[kept] = _cohen_radius(votes[kept], trials, deviation, level)
+    lost = kept[radius[kept] <= 0]
+    status[lost] = str(Status.MARGIN_NOT_POSITIVE)
+    return _with_columns(
+        table,
+        predict=np.where(radius > 0, table["predict"], ABSTAIN),
+        radius=radius,
+        votes=votes,
+        n=trials,
+        sigma=deviation,
+        alpha=level,
+        bound="cohen",
+        radius_kind="R2",
+        status=status,
+    )
+
+
+def _printed_intervals(printed: FloatArray, digits: int | None) -> tuple[FloatArray, FloatArray]:
+    """Return the reals that print as each radius, to nearest with `digits` significant digits."""
+    exact = [Decimal(repr(float(r))).normalize() for r in printed]
+    if any(not r.is_finite() or r <= 0 for r in exact):
+        bad = next(r for r in exact if not r.is_finite() or r <= 0)
+        raise ValueError(f"radius={bad} of a certified row must be positive and finite")
+    shown = max((len(r.as_tuple().digits) for r in exact), default=1)
+    if digits is None:
+        digits = shown
+    if int(check_integer("digits", digits)) < shown:
+        raise ValueError(f"digits={digits} must be at least {shown}, the digits of a radius")
+    # adjusted() is the exponent of the leading digit. The slack covers the rounding of the
+    # evaluation of both ends, which is far smaller than half a printed digit.
+    half = np.array([0.5 * 10.0 ** (r.adjusted() - digits + 1) for r in exact])
+    slack = 1e-6 * half
+    return printed - half - slack, printed + half + slack
+
+
+def _cohen_radius(votes: IntArray, n: int, sigma: float, alpha: float) -> FloatArray:
+    margin = cohen_margin_lower(votes, n, alpha, estimand="probit")
+    return np.asarray(certified_radius_r2(margin, sigma))
+
+
+@dataclass(frozen=True)
+class _Fit:
+    votes: IntArray
+    """Smallest vote count whose radius is not below each interval."""
+    possible: npt.NDArray[np.bool_]
+    """Whether that radius is in the interval."""
+    score: float
+    """Log-likelihood against radii of any value, a continuum."""
+
+
+def _fit(low: FloatArray, high: FloatArray, n: int, sigma: float, alpha: float) -> _Fit:
+    """Return which radii lie on the lattice of (n, sigma, alpha), and how telling that is."""
+    first = _smallest_votes(low, n, sigma, alpha)
+    beyond = _smallest_votes(np.nextafter(high, np.inf), n, sigma, alpha)
+    inside = beyond - first
+    possible = (first <= n) & (inside > 0)
+    # Of lattice points d apart, an interval of width w holds w/d on average; each one that it
+    # does hold makes this lattice d/w times as likely as a continuum.
+    upper = np.clip(first, 1, n)
+    spacing = _cohen_radius(upper, n, sigma, alpha) - _cohen_radius(upper - 1, n, sigma, alpha)
+    density = np.maximum(inside * spacing / (high - low), _MISFIT)
+    score = float(np.log(np.where(possible, density, _MISFIT)).sum())
+    return _Fit(votes=np.minimum(first, n), possible=possible, score=score)
+
+
+def _smallest_votes(target: FloatArray, n: int, sigma: float, alpha: float) -> IntArray:
+    """Return the smallest number of votes whose radius is at least each positive target.
+
+    Where even n votes do not reach it: n + 1. By bisection, as the radius grows with votes.
+    """
+    below = np.zeros(target.size, dtype=np.int64)
+    enough = np.full(target.size, n + 1, dtype=np.int64)
+    while target.size and (enough - below > 1).any():
+        middle = (below + enough) // 2
+        reaches = _cohen_radius(np.minimum(middle, n), n, sigma, alpha) >= target
+        reaches |= middle > n
+        enough = np.where(reaches, middle, enough)
+        below = np.where(reaches, below, middle)
+    return enough
+
+
+def _inconsistency(
+    printed: FloatArray,
+    low: FloatArray,
+    high: FloatArray,
+    n: int,
+    sigma: float,
+    stated: float,
+    fit: _Fit,
+) -> str:
+    """Return the warning about radii off the lattice of the stated alpha."""
+    largest = float(_cohen_radius(np.array([n]), n, sigma, stated)[0])
+    misfits = printed[~fit.possible]
+    message = (
+        f"{misfits.size} of {printed.size} radii cannot have come from alpha={stated:g} with "
+        f"n={n} and sigma={sigma:g}"
+    )
+    if misfits.max() > largest:
+        message += f" (radius {misfits.max():g} is above {largest:.4g}, that of all votes)"
+    else:
+        message += f" (radius {misfits.max():g} lies between two neighbouring vote counts)"
+    others = {a: _fit(low, high, n, sigma, a) for a in CANDIDATE_ALPHAS if a != stated}
+    best = max(others, key=lambda a: others[a].score)
+    if others[best].score <= fit.score:
+        return message + "; no other alpha tried explains them better, so n or sigma may be wrong"
+    explained = int(others[best].possible.sum())
+    return (
+        message
+        + f"; the likeliest alpha is {best:g}, at which {explained} of {printed.size} are possible"
+    )

@@ -1,0 +1,19 @@
+"""Settings that all tests share."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# The first example of a property compiles kernels, which no deadline allows for.
+settings.register_profile("rsverify", deadline=None)
+settings.load_profile("rsverify")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the folder of published certificates and counts kept beside the checkout."""
+    folder = Path(__file__).parents[1].parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no real data beside the checkout")
+    return folder

@@ -1,0 +1,57 @@
+"""The examples of the README, of the pages in docs/ and of every docstring, executed."""
+
+import doctest
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import rsverify
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    p
+    for p in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    if ">>> " in p.read_text(encoding="utf-8")
+)
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(rsverify.__path__, "rsverify.")
+    if not module.name.endswith("__main__")
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_examples_of_a_page_run(page):
+    result = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
+
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_of_a_module_run(name):
+    module = importlib.import_module(name)
+
+    assert doctest.testmod(module).failed == 0
+
+
+def test_some_pages_and_modules_have_examples():
+    assert ROOT / "README.md" in PAGES
+    assert "rsverify.certificate" in MODULES
+
+
+@pytest.mark.parametrize("name", [n for n in rsverify.__all__ if n != "__version__"])
+def test_public_function_has_guarantee_and_example(name):
+    value = getattr(rsverify, name)
+    if not callable(value):
+        return
+    text = value.__doc__
+    if isinstance(value, type):  # a class: its methods may hold the guarantee and the example
+        text += "".join(m.__doc__ or "" for m in vars(value).values() if callable(m))
+        assert "*Guarantee*" in text
+        return
+
+    assert "*Guarantee*" in text
+    assert ">>> " in text
