@@ -18,7 +18,7 @@ _PUBLIC = {
     "bonferroni_margin_lower": "rsverify.bounds.margin",
     "cohen_margin_lower": "rsverify.bounds.margin",
     "exact_margin_lower": "rsverify.bounds.margin",
-    "buehler_lower": "rsverify.bounds.margin",
+    "buehler_lower": "rsverify.bounds.buehler",
     "ABSTAIN": "rsverify.certificate",
     "Certificate": "rsverify.certificate",
     "certify_counts": "rsverify.certificate",

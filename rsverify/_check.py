@@ -47,11 +47,7 @@ def check_integer(name: str, value: npt.ArrayLike) -> IntArray:
 
 def check_alpha(alpha: npt.ArrayLike) -> FloatArray:
     """Return `alpha` as float64, or raise where it is outside (0, 1)."""
-    array = check_real("alpha", alpha)
-    bad = ~((array > 0) & (array < 1))
-    if bad.any():
-        raise ValueError(f"alpha={_first(array, bad)} must be in (0, 1)")
-    return array
+    return check_fraction("alpha", alpha)
 
 
 def check_trials(n: npt.ArrayLike, largest: int) -> IntArray:
@@ -107,6 +103,15 @@ def check_broadcast(**arrays: npt.NDArray[Any]) -> tuple[int, ...]:
     except ValueError:
         shapes = ", ".join(f"{name}: {a.shape}" for name, a in arrays.items())
         raise ValueError(f"arguments must broadcast to one shape, got {shapes}") from None
+
+
+def check_fraction(name: str, value: npt.ArrayLike) -> FloatArray:
+    """Return `value` as float64, or raise where it is outside (0, 1)."""
+    array = check_real(name, value)
+    bad = ~((array > 0) & (array < 1))
+    if bad.any():
+        raise ValueError(f"{name}={_first(array, bad)} must be in (0, 1)")
+    return array
 
 
 def check_probability(name: str, value: npt.ArrayLike) -> FloatArray:

@@ -1,0 +1,328 @@
+"""Lower confidence bounds for the margin of a class over its runner-up, from vote counts.
+
+Counts are trinomial: k1 votes for the class certified, k2 for its runner-up, n - k1 - k2 for
+the rest. The margin is p1 - p2 (``estimand="difference"``) or probit(p1) - probit(p2)
+(``estimand="probit"``); it rises with p1 and falls with p2.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import numpy.typing as npt
+
+from rsverify._check import (
+    FloatArray,
+    IntArray,
+    check_alpha,
+    check_broadcast,
+    check_choice,
+    check_count,
+    check_fraction,
+    check_trials,
+)
+from rsverify._rows import map_rows
+from rsverify.bounds.proportion import LARGEST_TRIALS
+from rsverify.kernels.buehler import additive_rows, default_rows
+from rsverify.kernels.margin import DIFFERENCE, PROBIT, bonferroni_rows, cohen_rows, limit_tables
+from rsverify.probit import MAX_ORDER, taylor_probit
+
+ESTIMANDS = {"difference": DIFFERENCE, "probit": PROBIT}
+"""The margins, and the kernels' codes for them."""
+
+ORDERINGS = ("likelihood-ratio", "difference", "bonferroni", "taylor:M")
+"""The orderings of `exact_margin_lower`; M is a number."""
+
+LARGEST_EXACT_TRIALS = 1_000_000
+"""The largest number of votes of the exact bounds."""
+
+SMALLEST_EXACT_ALPHA = 1e-12
+"""The smallest failure probability of the exact bounds: their enclosure is absolute."""
+
+
+def check_votes(
+    k1: npt.ArrayLike, k2: npt.ArrayLike, n: npt.ArrayLike, largest: int
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Return checked counts of the two classes and their number of votes."""
+    votes = check_trials(n, largest)
+    first = check_count("k1", k1, votes)
+    second = check_count("k2", k2, votes)
+    check_broadcast(k1=first, k2=second, n=votes)
+    check_count("k1 + k2", first + second, votes)
+    return first, second, votes
+
+
+def check_exact_alpha(alpha: npt.ArrayLike) -> FloatArray:
+    """Return `alpha`, or raise where the enclosure of the exact bounds cannot resolve it."""
+    level = check_alpha(alpha)
+    if (level < SMALLEST_EXACT_ALPHA).any():
+        raise ValueError(
+            f"alpha={level.min()} must be at least {SMALLEST_EXACT_ALPHA} for an exact bound; "
+            "bonferroni_margin_lower takes any alpha"
+        )
+    return level
+
+
+def cohen_margin_lower(
+    k1: npt.ArrayLike, n: npt.ArrayLike, alpha: npt.ArrayLike, *, estimand: str
+) -> FloatArray | np.float64:
+    """Return Cohen's lower bound of the margin, which spends all of alpha on p1.
+
+    With p the Clopper-Pearson lower limit of p1 at `alpha`, the runner-up is taken to have
+    all the rest: 2p - 1 (difference) or 2 probit(p) (probit).
+
+    Parameters
+    ----------
+    k1 : int or array of int
+        Votes for the class certified, 0 to n.
+    n : int or array of int
+        Number of votes, 1 to 10,000,000.
+    alpha : float or array of float
+        Failure probability, in (0, 1).
+    estimand : {"difference", "probit"}
+        The margin bounded.
+
+    Returns
+    -------
+    float or array of float
+        Lower bounds, of the shape to which the arguments broadcast; in [-1, 1] for
+        ``"difference"``, any real number or -inf (at k1 = 0) for ``"probit"``. Rounded down.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not numeric, or `estimand` is no string.
+    ValueError
+        If an argument is out of its range, or the shapes do not broadcast.
+
+    Notes
+    -----
+    *Guarantee.* P(bound > margin) <= alpha, for n independent votes, n fixed beforehand and
+    the class fixed before the votes are seen; for any number of other classes [1]_.
+
+    References
+    ----------
+    .. [1] J. Cohen, E. Rosenfeld and Z. Kolter, Certified adversarial robustness via
+       randomized smoothing, *ICML* (2019), algorithm CERTIFY.
+
+    Examples
+    --------
+    >>> from rsverify import cohen_margin_lower
+    >>> print(f"{cohen_margin_lower(990, 1000, 0.001, estimand='probit'):.5f}")
+    3.95602
+    """
+    code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
+    votes = check_trials(n, LARGEST_TRIALS)
+    first = check_count("k1", k1, votes)
+    return map_rows(cohen_rows, constants=(code,), k1=first, n=votes, alpha=check_alpha(alpha))
+
+
+def bonferroni_margin_lower(
+    k1: npt.ArrayLike,
+    k2: npt.ArrayLike,
+    n: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    *,
+    estimand: str,
+    split: npt.ArrayLike = 0.5,
+) -> FloatArray | np.float64:
+    """Return the margin of a lower limit of p1 and an upper limit of p2, sharing alpha.
+
+    Clopper-Pearson limits, the lower one at ``split * alpha`` and the upper one at
+    ``(1 - split) * alpha``; the upper one is at most what the lower one leaves.
+
+    Parameters
+    ----------
+    k1, k2 : int or array of int
+        Votes for the class certified and for its runner-up, k1 + k2 at most n.
+    n : int or array of int
+        Number of votes, 1 to 10,000,000.
+    alpha : float or array of float
+        Failure probability of both limits together, in (0, 1).
+    estimand : {"difference", "probit"}
+        The margin bounded.
+    split : float or array of float, default 0.5
+        Share of alpha spent on p1, in (0, 1), fixed before the votes are seen.
+
+    Returns
+    -------
+    float or array of float
+        Lower bounds, of the shape to which the arguments broadcast; in [-1, 1] for
+        ``"difference"``, any real number or -inf (at k1 = 0) for ``"probit"``. Rounded down.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not numeric, or `estimand` is no string.
+    ValueError
+        If an argument is out of its range, or the shapes do not broadcast.
+
+    Notes
+    -----
+    *Guarantee.* P(bound > margin) <= alpha, for n independent votes, n fixed beforehand and
+    the class fixed before the votes are seen. `k2` may be the votes of a class fixed
+    beforehand or the largest other count of the same votes; never those of a runner-up
+    chosen on other data [1]_.
+
+    References
+    ----------
+    .. [1] The margin is nonincreasing in k2 and the largest other count is at least the true
+       runner-up's; ``docs/theory.md``, "The runner-up from the same data".
+
+    Examples
+    --------
+    >>> from rsverify import bonferroni_margin_lower
+    >>> print(f"{bonferroni_margin_lower(600, 50, 1000, 0.001, estimand='difference'):.5f}")
+    0.47118
+    """
+    code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
+    first, second, votes = check_votes(k1, k2, n, LARGEST_TRIALS)
+    return map_rows(
+        bonferroni_rows,
+        constants=(code,),
+        k1=first,
+        k2=second,
+        n=votes,
+        alpha=check_alpha(alpha),
+        split=check_fraction("split", split),
+    )
+
+
+def exact_margin_lower(
+    k1: npt.ArrayLike,
+    k2: npt.ArrayLike,
+    n: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    *,
+    estimand: str,
+    ordering: str = "likelihood-ratio",
+) -> FloatArray | np.float64:
+    """Return the exact (Buehler) lower bound of the margin for an ordering of the outcomes.
+
+    With t the ordering's value of the observed outcome, the bound is the largest L for which
+    no q of margin at most L gives the outcomes ordered at t or above a probability over
+    alpha. That supremum over the nuisance parameter is enclosed, not searched for, so the
+    bound is rigorous.
+
+    Parameters
+    ----------
+    k1, k2 : int or array of int
+        Votes for the class certified and for its runner-up, k1 + k2 at most n.
+    n : int or array of int
+        Number of votes, 1 to 1,000,000.
+    alpha : float or array of float
+        Failure probability, in [1e-12, 1).
+    estimand : {"difference", "probit"}
+        The margin bounded.
+    ordering : str, default "likelihood-ratio"
+        ``"likelihood-ratio"``
+            By a likelihood-ratio limit with votes moved against the claim, and by Cohen's
+            and Bonferroni's limits where those are larger. The default: on every outcome
+            tried its bound is at least Cohen's and Bonferroni's.
+        ``"difference"``
+            By k1 - k2. Useless (-inf) for ``"probit"`` where k1 <= k2.
+        ``"bonferroni"``
+            By Bonferroni's limit at the same alpha; the bound is never below that limit.
+        ``"taylor:M"``
+            By the margin of Taylor polynomials of the probit function, M from 0 to 500.
+
+    Returns
+    -------
+    float or array of float
+        Lower bounds, of the shape to which the arguments broadcast; in [-1, 1] for
+        ``"difference"``, any real number or -inf for ``"probit"``. Below the exact bound by
+        less than 1e-9.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not numeric, or `estimand` or `ordering` is no string.
+    ValueError
+        If an argument is out of its range, or the shapes do not broadcast.
+
+    Notes
+    -----
+    *Guarantee.* P(bound > margin) <= alpha, for n independent votes, n fixed beforehand and
+    the class fixed before the votes are seen. `k2` may be the votes of a class fixed
+    beforehand or the largest other count of the same votes, whatever the number of classes.
+    Among bounds that never decrease when the ordering rises, none is larger [1]_.
+
+    Rows run on all cores. Proofs: ``docs/theory.md``.
+
+    References
+    ----------
+    .. [1] R. J. Buehler, Confidence intervals for the product of two binomial parameters,
+       *Journal of the American Statistical Association* 52 (1957) 482-493.
+
+    Examples
+    --------
+    >>> from rsverify import exact_margin_lower
+    >>> print(f"{exact_margin_lower(600, 50, 1000, 0.001, estimand='difference'):.5f}")
+    0.49023
+    >>> exact_margin_lower([600, 900], 50, 1000, 0.001, estimand="probit").round(4)
+    array([1.6296, 2.5814])
+    """
+    code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
+    order = _check_ordering(ordering)
+    first, second, votes = check_votes(k1, k2, n, LARGEST_EXACT_TRIALS)
+    level = check_exact_alpha(alpha)
+    if ordering == "likelihood-ratio":
+        return map_rows(
+            default_rows,
+            parallel=True,
+            constants=(code,),
+            k1=first,
+            k2=second,
+            n=votes,
+            alpha=level,
+        )
+    shape = check_broadcast(k1=first, k2=second, n=votes, alpha=level)
+    first, second, votes = (np.broadcast_to(a, shape).ravel() for a in (first, second, votes))
+    level = np.broadcast_to(level, shape).ravel()
+    out = np.empty(level.size)
+    for size, risk in {(int(m), float(a)) for m, a in zip(votes, level, strict=True)}:
+        rows = (votes == size) & (level == risk)
+        tables = _ordering_tables(ordering, order, size, risk, code)
+        out[rows] = map_rows(
+            additive_rows,
+            parallel=True,
+            constants=(size, risk, code, *tables),
+            k1=first[rows],
+            k2=second[rows],
+        )
+    result: FloatArray | np.float64 = out.reshape(shape)[()]
+    return result
+
+
+def _check_ordering(ordering: object) -> int:
+    """Return the M of a Taylor ordering and 0 for the others, or raise."""
+    if isinstance(ordering, str):
+        taylor = re.fullmatch(r"taylor:(\d+)", ordering)
+        if taylor and int(taylor[1]) <= MAX_ORDER:
+            return int(taylor[1])
+        if ordering in ORDERINGS[:3]:
+            return 0
+        allowed = ", ".join(map(repr, ORDERINGS))
+        raise ValueError(
+            f"ordering={ordering!r} must be one of {allowed} with M from 0 to {MAX_ORDER}"
+        )
+    raise TypeError(f"ordering={ordering!r} must be a string; buehler_lower takes a function")
+
+
+def _ordering_tables(
+    ordering: str, order: int, n: int, alpha: float, estimand: int
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the tables a, b, c of the ordering max(a[x1] - b[x2], c[x1])."""
+    x = np.arange(n + 1)
+    if ordering == "bonferroni":
+        tables = np.empty((3, n + 1))
+        limit_tables(n, alpha, estimand, tables)
+        return tables[0], tables[1], tables[2]
+    if ordering == "difference" or order == 0:
+        votes = x.astype(np.float64)
+    else:
+        # Mirrored about n / 2, so that outcomes of equal value have bit-equal keys.
+        low = np.asarray(taylor_probit(np.minimum(x, n - x) / n, order))
+        votes = np.where(2 * x <= n, low, -low)
+    return votes, votes, np.full(n + 1, -np.inf)
