@@ -139,7 +139,7 @@ def test_kernel_is_accurate(function: str, regime: str) -> None:
 @pytest.mark.parametrize("regime", ["alpha above 1e-8", "alpha to 1e-300", "alpha near 1"])
 @pytest.mark.parametrize("side", ["lower", "upper"])
 def test_limit_is_on_the_safe_side_and_close(side: str, regime: str) -> None:
-    """Lower limits never above the reference, upper ones never below, 2e-12 apart at most."""
+    """Lower limits never above the reference, upper ones never below, 3e-12 apart at most."""
     sign = 1.0 if side == "lower" else -1.0
     rows = _rows(f"clopper_pearson_{side}", regime)
     errors = [sign * _error(row) for row in rows]
@@ -147,7 +147,7 @@ def test_limit_is_on_the_safe_side_and_close(side: str, regime: str) -> None:
     at = rows[errors.index(under)].args
     print(f"{side}, {regime}: {len(rows)} rows, {over:.3g} to {under:.3g} ulp, farthest at {at}")
     assert over <= 0.0, rows[errors.index(over)]
-    assert under * ULP >= -2e-12, rows[errors.index(under)]
+    assert under * ULP >= -3e-12, rows[errors.index(under)]
 
 
 @pytest.mark.parametrize("row", ROWS[::61], ids=lambda row: f"{row.function}{row.args}")
