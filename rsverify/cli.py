@@ -275,7 +275,7 @@ def recertify(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the table and the picture.")] = Path("demo"),
-    images: Annotated[int, typer.Option(help="Held-out images to certify.")] = 200,
+    images: Annotated[int, typer.Option(help="Held-out images to certify.")] = 150,
     n: Annotated[int, typer.Option(help="Votes per image.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Fixes training and noise.")] = 0,
 ) -> None:
@@ -321,7 +321,10 @@ def _table(title: str) -> Table:
 
 
 def _progress(items: Iterable[Any], title: str) -> Iterable[Any]:
-    return track(list(items), description=title, console=err_console, transient=True)
+    hidden = not err_console.is_terminal
+    return track(
+        list(items), description=title, console=err_console, transient=True, disable=hidden
+    )
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ SELECTION_SAMPLES = 100
 RADII = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 BOUNDS = ("cohen", "bonferroni", "exact")
 HELD_OUT = 500
-EPOCHS = 60
+EPOCHS = 40
 BATCH = 64
 
 Track = Callable[[Iterable[int], str], Iterable[int]]
@@ -52,7 +54,7 @@ def _without_progress(items: Iterable[int], _title: str) -> Iterable[int]:
 def run_demo(
     out: Path,
     *,
-    images: int = 200,
+    images: int = 150,
     n: int = 10_000,
     seed: int = 0,
     track: Track = _without_progress,
@@ -88,10 +90,13 @@ def run_demo(
 
     if not 1 <= images <= HELD_OUT:
         raise ValueError(f"images={images} must be between 1 and {HELD_OUT}")
-    with _one_thread():
-        exact, clean_accuracy = _train_and_certify(images, n, seed, track)
-    # The other bounds read the same votes: no second sampling pass.
-    tables = {b: exact if b == "exact" else recertify(exact, bound=b) for b in BOUNDS}
+    with _compiling_bounds() as compiler:
+        with _one_thread():
+            cohen, clean_accuracy = _train_and_certify(images, n, seed, track)
+        for _ in track(range(1), "compiling, the first time only"):
+            compiler.wait()
+    # All bounds read the same votes: one sampling pass.
+    tables = {b: recertify(cohen, bound=b) for b in BOUNDS}
 
     configuration: dict[str, Any] = {
         "command": "demo",
@@ -105,7 +110,7 @@ def run_demo(
         "seed": seed,
     }
     table_path, picture_path = out / "table.tsv", out / "certified_accuracy.png"
-    write_table(exact, table_path, configuration=configuration)
+    write_table(tables["exact"], table_path, configuration=configuration)
     plot_certified_accuracy(
         {name.capitalize(): table for name, table in tables.items()},
         picture_path,
@@ -171,8 +176,29 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+@contextmanager
+def _compiling_bounds() -> Iterator[subprocess.Popen[bytes]]:
+    """Compile the bounds into the cache on disk in another process, while the body runs.
+
+    Whatever becomes of that process, the results are the same: what it has not compiled is
+    compiled when it is first needed.
+    """
+    command = (
+        "from rsverify import certify_counts\n"
+        f"for bound in {BOUNDS}:\n"
+        "    certify_counts([90, 10], sigma=1.0, alpha=0.01, y=0, bound=bound)"
+    )
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen([sys.executable, "-c", command], stdout=quiet, stderr=quiet) as compiler:
+        try:
+            yield compiler
+        except BaseException:
+            compiler.kill()
+            raise
+
+
 def _train_and_certify(images: int, n: int, seed: int, track: Track) -> tuple[pd.DataFrame, float]:
-    """Return the table of the exact bound, and the accuracy without noise."""
+    """Return the table of Cohen's bound, the quickest, and the accuracy without noise."""
     from rsverify.smoothing.classifier import SmoothedClassifier
 
     train_x, train_y, held_x, held_y = _digits(seed)
@@ -181,7 +207,13 @@ def _train_and_certify(images: int, n: int, seed: int, track: Track) -> tuple[pd
     rows = []
     for i in track(range(images), f"certifying {images} images"):
         certificate = classifier.certify(
-            held_x[i], n0=SELECTION_SAMPLES, n=n, alpha=ALPHA, batch_size=1000, seed=(seed, i)
+            held_x[i],
+            n0=SELECTION_SAMPLES,
+            n=n,
+            alpha=ALPHA,
+            batch_size=1000,
+            bound="cohen",
+            seed=(seed, i),
         )
         rows.append(table_row(i, int(held_y[i]), certificate))
     return pd.DataFrame(rows), _accuracy(model, held_x, held_y)
