@@ -195,13 +195,14 @@ def _read_inputs(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
 
     if path.suffix not in {".npy", ".npz"}:
         raise ValueError(f"data={str(path)!r} must end in .npy or .npz")
-    loaded = np.load(path, allow_pickle=False)
-    if path.suffix == ".npy":
-        x, y = loaded, None
-    elif "x" not in loaded:
-        raise ValueError(f"{path} holds {sorted(loaded)}; it must hold x, and y if it is known")
-    else:
-        x, y = loaded["x"], loaded.get("y")
+    x, y = np.load(path), None
+    if path.suffix == ".npz":
+        with x as archive:
+            if "x" not in archive:
+                raise ValueError(
+                    f"{path} holds {sorted(archive)}; it must hold x, and y if it is known"
+                )
+            x, y = archive["x"], archive.get("y")
     if x.ndim < 2 or len(x) == 0:
         raise ValueError(f"x of shape {x.shape} must hold inputs along its first axis")
     labels = np.full(len(x), -1) if y is None else y

@@ -127,7 +127,7 @@ def test_recertify_reads_a_table_that_was_cut_off(capsys, counted):
         (["recertify", "COUNTED", "--sigma", "1"], 64, "sigma is for tables of radii alone"),
         (["recertify", "COUNTED", "--bound", "best"], 64, "bound='best' must be one of"),
         (
-            "recertify PUBLISHED --n 9 --sigma 1 --stated-alpha 0.1 --bound exact".split(),
+            ["recertify", "PUBLISHED", "--n=9", "--sigma=1", "--stated-alpha=0.1", "--bound=exact"],
             64,
             "must be 'cohen' for a table of radii alone",
         ),
