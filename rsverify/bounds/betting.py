@@ -110,7 +110,7 @@ def betting_lower(
     >>> from rsverify.bounds.betting import betting_lower
     >>> x = [0.9, 1.0] * 50
     >>> print(f"{betting_lower(x, 0.05):.4f} {betting_lower(x, 0.05, strategy='plugin'):.4f}")
-    0.9192 0.8949
+    0.9199 0.8949
     """
     sample = check_sample(x)
     name = check_choice("strategy", strategy, STRATEGIES)
@@ -160,7 +160,7 @@ def betting_upper(
     --------
     >>> from rsverify.bounds.betting import betting_upper
     >>> print(f"{betting_upper([0.1, 0.0] * 50, 0.05):.4f}")
-    0.0808
+    0.0801
     """
     flipped = 1.0 - check_sample(x)
     return mirror(betting_lower(flipped, alpha, strategy=strategy, cap=cap, u=u, seed=seed))
@@ -210,7 +210,7 @@ def betting_interval(
     >>> from rsverify.bounds.betting import betting_interval
     >>> lower, upper = betting_interval([0.4, 0.5, 0.6] * 40, 0.05)
     >>> print(f"{lower:.3f} {upper:.3f}")
-    0.477 0.523
+    0.478 0.522
     """
     share = check_unit("split", split)
     if share.ndim or share == 1.0:

@@ -53,7 +53,9 @@ GUARD = 2e-10
 # start or to the end, plus one, so that steering is fine where the bet changes fast.
 SHARE = 32
 # r(d) = sqrt(2 d + BEND**2) - BEND: close to the optimal steering of a Gaussian capital.
-BEND = 0.1
+BEND = 0.2
+# STAR aims this far past log(1/alpha), so that it arrives and does not creep up to it.
+PAST = 0.01
 
 
 @njit
@@ -85,51 +87,59 @@ def count_blocks(n: int) -> int:
 
 
 @njit
-def block_spreads(x: FloatArray, out: FloatArray) -> None:
-    """Fill `out` with the sum of squared deviations from their mean of x before each block.
+def block_moments(x: FloatArray, log_term: float, out: FloatArray) -> None:
+    """Fill `out` with two numbers a block that know the observations before it only.
 
-    Welford's update: accurate whatever the size of the deviations.
+    First the sum V of squared deviations from the running mean (Welford's update), then the
+    weight of the prior, 2 log(1/alpha) / (1 + V**2/Q), Q the sum of the squared terms of V:
+    V**2/Q is about the number of observations that V rests on, a third of all for a smooth
+    distribution and the few rare ones for a sample of mostly equal values.
     """
     n = x.size
-    t, j, mean, spread = 0, 0, 0.0, 0.0
+    t, j, mean, spread, square = 0, 0, 0.0, 0.0, 0.0
     while t < n:
-        out[j] = spread
+        out[2 * j] = spread
+        out[2 * j + 1] = 2.0 * log_term
+        if square > 0.0:
+            out[2 * j + 1] /= 1.0 + spread * spread / square
         end = block_end(t, n)
         for i in range(t, end):
             deviation = x[i] - mean
             mean += deviation / (i + 1.0)
-            spread += deviation * (x[i] - mean)
+            term = deviation * (x[i] - mean)
+            spread += term
+            square += term * term
         t = end
         j += 1
 
 
 @njit
 def star_bet(
-    deficit: float, spread: float, t: int, n: int, m: float, log_term: float, cap: float
+    deficit: float, spread: float, prior: float, t: int, n: int, m: float, cap: float
 ) -> float:
-    r"""Return STAR's bet after t steps, when log(1/alpha) - log capital is `deficit`.
+    r"""Return STAR's bet after t steps, when its log-capital is `deficit` below its aim.
 
-    The bet is r(d)/s with r(d) = sqrt(2 d + c**2) - c and s**2 = (n - t) v(m),
-    v(m) = min((spread + w max(m, 1-m)**2)/(t + 1), m (1 - m)): the variance estimate with
-    w = 0.6 log(1/alpha) pseudo-observations at the far end of [0, 1], and never more than
-    a mean m allows. It is what brings a capital of exp(-d) to 1 by Gaussian steps in the
-    n - t that remain (Voracek and Orabona 2025, Algorithm 4, with c = 0 and with deviations
-    from m in v).
+    The bet is min(r(d)/s, cap/m) with r(d) = sqrt(2 d + c**2) - c and s**2 = (n - t) v(m),
+    v(m) = min((spread + prior max(m, 1 - m)**2)/(t + 1), m (1 - m)): a variance estimate
+    with `prior` pseudo-observations at the far end of [0, 1], and never more than a mean m
+    allows. It is what multiplies a capital by exp(d) in Gaussian steps over the n - t that
+    remain (Voracek and Orabona 2025, Algorithm 4: there c = 0 and v has deviations from m).
 
-    Why the capital is nonincreasing in m. Write y = x - m, b = min(r(d)/s, cap/m).
-    (1) At equal d, a step's factor falls with m: for y > 0, b y <= b (1 - m) y/(1 - m) and
+    Why the capital is nonincreasing in m. Write y = x - m and b for the bet.
+    (1) At equal d, a step's factor falls with m: for y > 0, b y = b (1 - m) y/(1 - m) and
     both b (1 - m) and y/(1 - m) fall; for y < 0, b |y| = (b m)(|y|/m) and both rise. For the
     bet, m/s rises and (1 - m)/s falls because they do for each branch of v: m**2/(spread +
-    w max(m, 1-m)**2), m/(1 - m), and their mirror images; (cap/m) m = cap is constant.
+    prior max(m, 1 - m)**2), m/(1 - m), and their mirror images; (cap/m) m = cap is constant.
     (2) At equal m, a smaller deficit before a block gives a smaller one after it, or a
     capital that is through. The deficit after i steps is D = d - sum log(1 + b y_i), and
     D' = 1 - b'/b sum b y_i/(1 + b y_i). As z/(1 + z) <= log(1 + z) the sum is at most
-    d - D, and b'/b <= 1/d because r is concave with r(0) = 0; so D' >= D/d >= 0 wherever
-    D >= 0, and {d : D <= 0} is an interval that begins at 0.
-    (1) and (2) give by induction that a smaller m never has the smaller capital.
+    d - D, and 0 <= b'/b <= 1/d because r is concave and rises from r(0) = 0; so D' >= D/d > 0
+    wherever D > 0, and the d with D at most PAST (the capital is through) are an interval
+    that begins at 0.
+    (1) and (2) give by induction that a smaller m never has the larger deficit.
     """
     far = max(m, 1.0 - m)
-    variance = min((spread + 0.6 * log_term * far * far) / (t + 1.0), m * (1.0 - m))
+    variance = min((spread + prior * far * far) / (t + 1.0), m * (1.0 - m))
     if variance <= 0.0:
         return 0.0
     # r(d) without the cancellation of its definition where d is small.
@@ -139,25 +149,38 @@ def star_bet(
 
 @njit
 def star_wealth(
-    x: FloatArray, m: float, log_term: float, cap: float, spreads: FloatArray
+    x: FloatArray,
+    m: float,
+    log_term: float,
+    cap: float,
+    moments: FloatArray,
+    bets: FloatArray,
 ) -> tuple[float, float]:
-    """Return STAR's log-capital at m: its peak and its last value; it stops at 1/alpha."""
+    """Return STAR's log-capital at m: its peak and its last value; it stops at 1/alpha.
+
+    It stops with the block in which it is through. An array `bets` as long as `x` receives
+    the bets, 0 from there on; an empty one nothing.
+    """
     n = x.size
-    t, j, wealth = 0, 0, 0.0
+    t, j, wealth, peak = 0, 0, 0.0, 0.0
     goal = log_term + log_slack(n, cap)
+    bets[:] = 0.0
     while t < n:
-        bet = star_bet(goal - wealth, spreads[j], t, n, m, log_term, cap)
+        deficit = log_term + PAST - wealth
+        bet = star_bet(deficit, moments[2 * j], moments[2 * j + 1], t, n, m, cap)
         end = block_end(t, n)
+        bets[t:end] = bet
         product, top = 1.0, 1.0
         for i in range(t, end):
             product *= 1.0 + bet * (x[i] - m)
             top = max(top, product)
-        if wealth + math.log(top) >= goal:
-            return wealth + math.log(top), wealth + math.log(top)
+        peak = max(peak, wealth + math.log(top))
         wealth += math.log(product)
+        if peak >= goal:
+            break
         t = end
         j += 1
-    return wealth, wealth
+    return peak, wealth
 
 
 @njit
@@ -234,7 +257,7 @@ def rejects(
     the sample, the chance that u is at most alpha times the last capital is at most that.
     """
     if strategy == STAR:
-        peak, last = star_wealth(x, m, log_term, cap, state)
+        peak, last = star_wealth(x, m, log_term, cap, state, state[:0])
     else:
         peak, last = simple_wealth(x, m, log_term, cap, state)
     goal = log_term + log_slack(x.size, cap)
@@ -252,8 +275,8 @@ def betting_lower(
     n = x.size
     log_term = log_inverse(alpha)
     if strategy == STAR:
-        state = np.empty(count_blocks(n))
-        block_spreads(x, state)
+        state = np.empty(2 * count_blocks(n))
+        block_moments(x, log_term, state)
     else:
         state = np.empty(n)
         simple_bets(x, strategy, log_term, cap, horizon, state)

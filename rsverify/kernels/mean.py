@@ -174,6 +174,8 @@ def plugin_bernstein(
                 best = (gain + block_gain) / (stake + block_stake)
             if wanted:
                 path[i] = certified(best, i + 1)
+                if i > 0 and path[i - 1] > path[i]:  # the slack grew
+                    path[i] = path[i - 1]
         gain += block_gain
         stake += block_stake
     return certified(best, n)
@@ -204,6 +206,8 @@ def plugin_hoeffding(x: FloatArray, alpha: float, horizon: int, path: FloatArray
                 best = (gain + block_gain) / (stake + block_stake)
             if wanted:
                 path[i] = certified(best, i + 1)
+                if i > 0 and path[i - 1] > path[i]:  # the slack grew
+                    path[i] = path[i - 1]
         gain += block_gain
         stake += block_stake
     return certified(best, n)

@@ -12,6 +12,8 @@ from typing import Any
 
 from mpmath import mp, mpf
 
+from rsverify.reference.proportion import clopper_pearson_lower
+
 DIGITS = 50
 Sample = Sequence[float]
 
@@ -149,22 +151,37 @@ def _star_starts(n: int) -> list[int]:
     return starts
 
 
-def _star_capital(x: Sequence[mpf], m: mpf, alpha: mpf, cap: mpf) -> list[mpf]:
+def _deviation_products(past: Sequence[mpf]) -> list[mpf]:
+    """Return (x_i - mean of those before)(x_i - mean with it), whose sum is the spread."""
+    means = [mpf(0)] + [_mean(past[: i + 1]) for i in range(len(past))]
+    return [(past[i] - means[i]) * (past[i] - means[i + 1]) for i in range(len(past))]
+
+
+def _star_moments(x: Sequence[mpf]) -> dict[int, tuple[mpf, mpf]]:
+    """Return, for each start of a block, the spread and the sum of its squared terms."""
+    moments = {}
+    for t in _star_starts(len(x)):
+        terms = _deviation_products(x[:t])
+        moments[t] = mp.fsum(terms), mp.fsum(term**2 for term in terms)
+    return moments
+
+
+def _star_capital(
+    x: Sequence[mpf], m: mpf, alpha: mpf, cap: mpf, moments: dict[int, tuple[mpf, mpf]]
+) -> list[mpf]:
     """Return the capital after 0, 1, ..., n steps; it stays once it is through 1/alpha."""
-    n, log_term, starts = len(x), -mp.log(alpha), _star_starts(len(x))
+    n, log_term = len(x), -mp.log(alpha)
     capital, bet = [mpf(1)], mpf(0)
     for t in range(n):
         if capital[-1] >= 1 / alpha:
             capital.append(capital[-1])
             continue
-        if t in starts:
-            past = x[:t]
-            centre = _mean(past) if t else mpf(0)
-            spread = mp.fsum((value - centre) ** 2 for value in past)
-            prior = mpf(0.6) * log_term * max(m, 1 - m) ** 2
-            variance = min((spread + prior) / (t + 1), m * (1 - m))
-            bend = mpf(0.1)
-            aim = mp.sqrt(2 * (log_term - mp.log(capital[-1])) + bend**2) - bend
+        if t in moments:
+            spread, square = moments[t]
+            prior = 2 * log_term / (1 + spread**2 / square if square else 1)
+            variance = min((spread + prior * max(m, 1 - m) ** 2) / (t + 1), m * (1 - m))
+            bend, past_goal = mpf(1) / 5, mpf(1) / 100
+            aim = mp.sqrt(2 * (log_term + past_goal - mp.log(capital[-1])) + bend**2) - bend
             bet = min(aim / mp.sqrt((n - t) * variance), cap / m)
         capital.append(capital[-1] * (1 + bet * (x[t] - m)))
     return capital
@@ -201,7 +218,8 @@ def _capital(
 ) -> Callable[[mpf], list[mpf]]:
     values, level = _exact(x), mpf(alpha)
     if strategy == "star":
-        return lambda m: _star_capital(values, m, level, mpf(cap))
+        moments = _star_moments(values)
+        return lambda m: _star_capital(values, m, level, mpf(cap), moments)
     log_term = -mp.log(level)
     if strategy == "plugin":
         bets = [_plugin_bet(values[:t], log_term, horizon) for t in range(len(values))]
@@ -211,12 +229,12 @@ def _capital(
 
 
 @_at_50_digits
-def betting_capital(
-    x: Sample, m: float, alpha: float, strategy: str, cap: float, horizon: int | None
-) -> list[mpf]:
-    """Return the capital after 0, 1, ..., n steps of a strategy at the candidate mean m > 0."""
-    capital: list[mpf] = _capital(x, alpha, strategy, cap, horizon)(mpf(m))
-    return capital
+def betting_capitals(
+    x: Sample, means: Sequence[float], alpha: float, strategy: str, cap: float, horizon: int
+) -> list[list[mpf]]:
+    """Return, for each candidate mean m > 0, the capital after 0, 1, ..., n steps."""
+    capital = _capital(x, alpha, strategy, cap, horizon)
+    return [capital(mpf(float(m))) for m in means]
 
 
 @_at_50_digits
@@ -234,3 +252,93 @@ def betting_lower(
         else:
             high = m
     return high
+
+
+def _mixture_limit(
+    values: Sequence[mpf], alpha: mpf, shares: Sequence[Sequence[mpf]], weights: Sequence[mpf]
+) -> mpf:
+    """Return the end of the means at which the mixture of all `values` is through 1/alpha."""
+
+    def capital(m: mpf) -> mpf:
+        return mp.fsum(
+            weight
+            * mp.fprod(
+                1 - row[j] + row[j] * value / m for row, value in zip(shares, values, strict=True)
+            )
+            for j, weight in enumerate(weights)
+        )
+
+    if not any(values):
+        return mpf(0)
+    low, high = mpf(0), mpf(1)
+    while high - low > mpf(10) ** -15:
+        m = (low + high) / 2
+        if capital(m) >= 1 / alpha:
+            low = m
+        else:
+            high = m
+    return high
+
+
+@_at_50_digits
+def betting_sequence(
+    x: Sample,
+    alpha: float,
+    strategy: str,
+    shares: Sequence[float] = (),
+    weights: Sequence[float] = (1.0,),
+) -> list[mpf]:
+    """Return the running limits of a mixture of constant shares, or of a predictable strategy.
+
+    `shares` and `weights` describe the mixture; "plugin" and "agrapa" need neither.
+    """
+    values, level = _exact(x), mpf(alpha)
+    if strategy in ("plugin", "agrapa"):
+        cap = mpf(1) / 2
+        if strategy == "plugin":
+            bets = [_plugin_bet(values[:t], -mp.log(level), None) for t in range(len(values))]
+        else:
+            bets = _agrapa_bets(values, -mp.log(level), cap)
+        rows = [[min(bet * _predictable_mean(values[:t]), cap)] for t, bet in enumerate(bets)]
+    else:
+        rows = [_exact(shares)] * len(values)
+    mass = _exact(weights)
+    return _running_best(
+        [_mixture_limit(values[: t + 1], level, rows[: t + 1], mass) for t in range(len(values))]
+    )
+
+
+@_at_50_digits
+def kt_mixture_sequence(x: Sample, alpha: float) -> tuple[list[mpf], list[mpf]]:
+    """Return the running lower and upper limits of the Beta-binomial mixture."""
+    half, lowers, uppers = mpf(1) / 2, [], []
+    for t in range(1, len(x) + 1):
+        k = int(sum(x[:t]))
+        mixture = mp.beta(k + half, t - k + half) / mp.beta(half, half)
+
+        def limit(p: mpf, end: mpf, k: int = k, t: int = t, mixture: mpf = mixture) -> mpf:
+            """Return the p between the estimate and `end` that is last kept."""
+            while abs(p - end) > mpf(10) ** -15:
+                middle = (p + end) / 2
+                through = mixture * mpf(alpha) >= middle**k * (1 - middle) ** (t - k)
+                p, end = (p, middle) if through else (middle, end)
+            return p
+
+        lowers.append(limit(mpf(k) / t, mpf(0)) if k else mpf(0))
+        uppers.append(limit(mpf(k) / t, mpf(1)) if k < t else mpf(1))
+    running = _running_best([1 - upper for upper in uppers])
+    return _running_best(lowers), [1 - value for value in running]
+
+
+@_at_50_digits
+def clopper_pearson_sequence(x: Sample, alpha: float) -> list[mpf]:
+    """Return the running Clopper-Pearson limits on the geometric schedule."""
+    limits, look, following = [], 1, 1
+    for t in range(1, len(x) + 1):
+        limit = mpf(0)
+        if t == following:
+            level = 5 * mpf(alpha) / ((look + 4) * (look + 5))
+            limit = clopper_pearson_lower(int(sum(x[:t])), t, level)
+            look, following = look + 1, max(t + 1, t * 11 // 10)
+        limits.append(limit)
+    return _running_best(limits)
