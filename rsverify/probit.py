@@ -25,9 +25,11 @@ import functools
 import mpmath
 import numpy as np
 import numpy.typing as npt
-import scipy.special
 
 from rsverify._check import FloatArray, check_order, check_probability
+from rsverify._jit import njit
+from rsverify._rows import map_rows
+from rsverify.kernels.special import norm_ppf
 
 MAX_ORDER = 500
 """Largest order M; c_k leaves the range of float64 soon after."""
@@ -215,6 +217,12 @@ def taylor_remainder(
     return lower[()], upper[()]
 
 
+@njit
+def _norm_ppf_rows(p: FloatArray, out: FloatArray) -> None:
+    for i in range(out.size):
+        out[i] = norm_ppf(p[i])
+
+
 def probit(p: npt.ArrayLike) -> FloatArray | np.float64:
     """Evaluate Φ⁻¹, the quantile function of the standard normal distribution.
 
@@ -249,5 +257,4 @@ def probit(p: npt.ArrayLike) -> FloatArray | np.float64:
     >>> round(float(probit(0.99)), 6)
     2.326348
     """
-    value: FloatArray | np.float64 = scipy.special.ndtri(check_probability("p", p))
-    return value
+    return map_rows(_norm_ppf_rows, p=check_probability("p", p))
