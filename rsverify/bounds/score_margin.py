@@ -1,0 +1,355 @@
+"""Lower confidence bounds for the margin of a class over its runner-up, from scores.
+
+A row of scores is what a soft classifier gives one noisy input: m numbers in the simplex.
+With mu_k the mean score of class k, the margin of class y is that of mu_y over the largest
+of the others, mu_y - mu_j (``estimand="difference"``) or probit(mu_y) - probit(mu_j)
+(``estimand="probit"``).
+
+The runner-up need not be known. With B_j a lower bound at level alpha of the margin over
+class j, min_j B_j is at most the bound over the true runner-up, and fails only if that one
+does: no share of alpha is lost to the other classes. The same holds for the largest of the
+upper bounds of the mu_j. (It would not for a runner-up picked and then bounded alone.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rsverify._check import (
+    FloatArray,
+    IntArray,
+    check_alpha,
+    check_choice,
+    check_fraction,
+    check_integer,
+    check_real,
+)
+from rsverify._rows import map_rows
+from rsverify.bounds import mean as means
+from rsverify.bounds.betting import betting_lower
+from rsverify.bounds.margin import ESTIMANDS
+from rsverify.kernels.tangent import best_slope, limit_rows, line_rows, score_line
+
+MeanBound = Callable[[FloatArray, FloatArray], npt.ArrayLike]
+"""Samples (..., n) in [0, 1] and levels (...) to lower bounds of their means (...)."""
+
+MEAN_BOUNDS: dict[str, MeanBound] = {
+    "betting": betting_lower,
+    "betting-plugin": partial(betting_lower, strategy="plugin"),
+    "plugin-bernstein": means.plugin_bernstein_lower,
+    "empirical-bernstein": means.empirical_bernstein_lower,
+    "hoeffding": means.hoeffding_lower,
+}
+METHODS = {
+    "difference": ("union", "coupled", "bonferroni"),
+    "probit": ("tangent", "bonferroni"),
+}
+SIMPLEX_TOLERANCE = 1e-6
+SMALLEST_SLOPE = 2.0**-10
+DEFAULT_RIVALS = 9
+DEFAULT_BOX = 0.05
+# What a float64 observation may differ from the exact one by, in the mean: four roundings.
+_OBSERVATION_ERROR = 1e-15
+
+
+class RivalPlan(NamedTuple):
+    """Which classes are bounded one by one, and the slope of the line for each of them.
+
+    The last slope belongs to the column of the largest of all classes left out; it is there
+    even where none is.
+    """
+
+    rivals: IntArray
+    slopes: FloatArray
+
+
+def score_margin_lower(
+    scores: npt.ArrayLike,
+    y: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    *,
+    estimand: str,
+    selection: npt.ArrayLike | None = None,
+    method: str | None = None,
+    mean_bound: str | MeanBound = "betting",
+    rivals: int = DEFAULT_RIVALS,
+    box: float = DEFAULT_BOX,
+) -> FloatArray | np.float64:
+    r"""Return a lower confidence bound for the margin of a class from its scores.
+
+    Parameters
+    ----------
+    scores : array of float, shape (..., n, m)
+        n observations of m >= 2 classes, in an order fixed before they were seen. Each row
+        must lie on the simplex within 1e-6; it is clipped to [0, 1] and divided by its sum.
+    y : int or array of int
+        The class of each sample, 0 to m - 1, fixed before the scores were seen; broadcasts
+        with the shape (...), like `alpha`.
+    alpha : float or array of float
+        Failure probability, in (0, 1).
+    estimand : {"difference", "probit"}
+        The margin bounded.
+    selection : array of float, shape (..., n0, m), optional
+        Scores independent of `scores`. They choose which rivals are bounded one by one, and
+        the slopes of the tangents. None: all rivals one by one, and slope 1.
+    method : str, optional
+        ``"union"`` (difference, the default there)
+            The smallest of the bounds of E[X_y - X_j], each at alpha.
+        ``"coupled"`` (difference)
+            The bound of E[X_y - max_j X_j].
+        ``"tangent"`` (probit, the default there)
+            The smallest over j of the least margin above a line: E[X_y - a_j X_j] is
+            bounded at (1 - box) alpha and mu_j at box alpha.
+        ``"bonferroni"``
+            A lower bound of mu_y against the largest of the upper bounds of the mu_j, both
+            at alpha/2. The baseline.
+    mean_bound : str or callable, default "betting"
+        The bound of one mean: ``"betting"``, ``"betting-plugin"``, ``"plugin-bernstein"``,
+        ``"empirical-bernstein"``, ``"hoeffding"``, or a function of samples (..., n) in
+        [0, 1] and levels (...) that returns lower bounds (...).
+    rivals : int, default 9
+        With `selection`: how many of the likeliest rivals are bounded one by one. The rest
+        share one column, the largest of their scores, whose mean is at least each of
+        theirs. More is tighter and takes time and memory, n numbers each.
+    box : float, default 0.05
+        Share of alpha that bounds mu_j for the tangent, in (0, 1).
+
+    Returns
+    -------
+    float or array of float
+        Lower bounds, of the shape to which (...) , `y` and `alpha` broadcast; in [-1, 1] for
+        ``"difference"``, below 80 and possibly -inf for ``"probit"``. Rounded down.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not of its type.
+    ValueError
+        If a row is not on the simplex, an argument is out of its range, or the shapes do
+        not broadcast.
+
+    Notes
+    -----
+    *Guarantee.* P(bound > margin) <= alpha, for n rows with conditional mean (mu_1, ..., mu_m)
+    given the earlier ones (independent rows in particular), n and the class fixed beforehand
+    and `selection` independent of them; for any number of classes and without knowing the
+    runner-up [1]_, provided that `mean_bound` is a valid lower bound.
+
+    References
+    ----------
+    .. [1] R. L. Berger, Multiparameter hypothesis testing and acceptance sampling,
+       *Technometrics* 24 (1982) 295-300: the intersection-union test, whose level is not
+       divided. Proofs: ``docs/theory.md``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsverify.bounds.score_margin import score_margin_lower
+    >>> rng = np.random.default_rng(0)
+    >>> scores = rng.dirichlet([12, 5, 3], size=1100)
+    >>> for method in ("tangent", "bonferroni"):
+    ...     bound = score_margin_lower(scores[100:], 0, 0.001, estimand="probit",
+    ...                                selection=scores[:100], method=method)
+    ...     print(f"{method} {bound:.3f}")
+    tangent 0.880
+    bonferroni 0.871
+    """
+    check_choice("estimand", estimand, ESTIMANDS)
+    table = check_scores("scores", scores)
+    batch, classes = table.shape[:-2], table.shape[-1]
+    label = check_integer("y", y)
+    bad = (label < 0) | (label >= classes)
+    if bad.any():
+        raise ValueError(f"y={label[bad].flat[0]} must be a class between 0 and {classes - 1}")
+    level = check_alpha(alpha)
+    chosen = None if selection is None else check_scores("selection", selection)
+    if chosen is not None and chosen.shape[-1] != classes:
+        raise ValueError(
+            f"selection of shape {chosen.shape} must have the {classes} classes of scores"
+        )
+    count = _check_rivals(rivals)
+    try:
+        batch = np.broadcast_shapes(
+            batch, label.shape, level.shape, () if chosen is None else chosen.shape[:-2]
+        )
+    except ValueError:
+        raise ValueError(
+            f"scores of shape {table.shape}, selection, y of shape {label.shape} and alpha of "
+            f"shape {level.shape} must broadcast"
+        ) from None
+    table = np.broadcast_to(table, (*batch, *table.shape[-2:]))
+    label, level = np.broadcast_to(label, batch), np.broadcast_to(level, batch)
+    if chosen is not None:
+        chosen = np.broadcast_to(chosen, (*batch, *chosen.shape[-2:]))
+    out = np.empty(batch)
+    for index in np.ndindex(batch):
+        plan = plan_rivals(
+            None if chosen is None else chosen[index], int(label[index]), classes, rivals=count
+        )
+        first, columns = rival_columns(table[index], int(label[index]), plan)
+        out[index] = column_margin_lower(
+            first,
+            columns,
+            float(level[index]),
+            estimand=estimand,
+            slopes=plan.slopes[: len(columns)],
+            method=method,
+            mean_bound=mean_bound,
+            box=box,
+        )
+    return out if batch else np.float64(out)
+
+
+def check_scores(name: str, value: npt.ArrayLike) -> FloatArray:
+    """Return rows clipped to [0, 1] and divided by their sums, or raise naming a bad row."""
+    scores = check_real(name, value)
+    if scores.ndim < 2 or 0 in scores.shape or scores.shape[-1] < 2:
+        raise ValueError(
+            f"{name} of shape {scores.shape} must have shape (..., n, m) with n >= 1 "
+            "observations of m >= 2 classes"
+        )
+    total = scores.sum(axis=-1)
+    outside = ((scores < -SIMPLEX_TOLERANCE) | (scores > 1.0 + SIMPLEX_TOLERANCE)).any(axis=-1)
+    bad = outside | ~(np.abs(total - 1.0) <= SIMPLEX_TOLERANCE)
+    if bad.any():
+        row = tuple(int(i) for i in np.argwhere(bad)[0])
+        values = scores[row]
+        raise ValueError(
+            f"{name}: row {row if len(row) > 1 else row[0]} has values from {values.min():.9g} "
+            f"to {values.max():.9g} and sum {total[row]:.9g}; it must be on the simplex "
+            f"(values in [0, 1] that sum to 1) within {SIMPLEX_TOLERANCE:g}"
+        )
+    clipped = np.clip(scores, 0.0, 1.0)
+    normalised: FloatArray = np.minimum(clipped / clipped.sum(axis=-1, keepdims=True), 1.0)
+    return normalised
+
+
+def plan_rivals(
+    selection: FloatArray | None, y: int, classes: int, *, rivals: int = DEFAULT_RIVALS
+) -> RivalPlan:
+    """Choose rivals and slopes from a selection sample (n0, m) of normalised scores."""
+    others = np.delete(np.arange(classes, dtype=np.int64), y)
+    if selection is None:
+        return RivalPlan(others, np.ones(classes))
+    mean = selection.mean(axis=0)
+    order = others[np.argsort(-mean[others], kind="stable")]
+    kept, rest = order[:rivals], order[rivals:]
+    merged = selection[:, rest].max(axis=1).mean() if rest.size else 0.0
+    n0 = len(selection)
+    # Half an observation of 1 and half of 0 keep a rival that was never seen off 0.
+    p, *q = (np.array([mean[y], *mean[kept], merged]) * n0 + 0.5) / (n0 + 1.0)
+    slopes = [best_slope(p, value, SMALLEST_SLOPE, 1.0 / SMALLEST_SLOPE) for value in q]
+    return RivalPlan(kept, np.array(slopes))
+
+
+def rival_columns(scores: FloatArray, y: int, plan: RivalPlan) -> tuple[FloatArray, FloatArray]:
+    """Return the scores (n,) of y and those (k, n) of its rivals, the rest merged in the last."""
+    columns = list(scores[:, plan.rivals].T)
+    rest = np.ones(scores.shape[1], dtype=bool)
+    rest[plan.rivals] = rest[y] = False
+    if rest.any():
+        columns.append(scores[:, rest].max(axis=1))
+    return np.ascontiguousarray(scores[:, y]), np.array(columns)
+
+
+def column_margin_lower(
+    first: FloatArray,
+    rivals: FloatArray,
+    alpha: float,
+    *,
+    estimand: str,
+    slopes: FloatArray,
+    method: str | None = None,
+    mean_bound: str | MeanBound = "betting",
+    box: float = DEFAULT_BOX,
+) -> float:
+    """Return `score_margin_lower` of one sample, from the columns that matter.
+
+    Parameters
+    ----------
+    first : array of float, shape (n,)
+        Scores of the class certified, in [0, 1].
+    rivals : array of float, shape (k, n)
+        Scores of its rivals, or of the largest of several; each plus `first` at most 1. All
+        classes but the one certified must be in one of them.
+    alpha : float
+        Failure probability.
+    estimand, method, mean_bound, box
+        As `score_margin_lower`.
+    slopes : array of float, shape (k,)
+        Slopes of the tangents, fixed before the scores were seen; positive.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option is none of those allowed, or a bound returns NaN or more than 1.
+
+    Notes
+    -----
+    *Guarantee.* As `score_margin_lower`.
+    """
+    code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
+    name = check_choice(
+        "method", METHODS[estimand][0] if method is None else method, METHODS[estimand]
+    )
+    lower = _mean_bound(mean_bound)
+    if name == "bonferroni":
+        half = np.array([0.5 * alpha])
+        low = lower(first[np.newaxis], half)
+        high = _upper(lower, rivals, np.full(len(rivals), half[0])).max()
+        return float(np.min(map_rows(limit_rows, constants=(code,), p=low, u=np.array([high]))))
+    if name == "coupled":
+        rivals = rivals.max(axis=0, keepdims=True)
+    k = len(rivals)
+    slope = slopes if name == "tangent" else np.ones(k)
+    share, largest = 1.0, np.ones(k)
+    if name == "tangent":
+        share = 1.0 - float(check_fraction("box", box))
+        largest = _upper(lower, rivals, np.full(k, (1.0 - share) * alpha * (1.0 - 1e-15)))
+    line = np.empty(rivals.shape)
+    score_line(np.broadcast_to(first, rivals.shape), rivals, slope, line)
+    mean = lower(line, np.full(k, share * alpha)) - _OBSERVATION_ERROR
+    margins = map_rows(line_rows, constants=(code,), mean=mean, slope=slope, largest=largest)
+    return float(np.min(margins))
+
+
+def _mean_bound(value: str | MeanBound) -> Callable[[FloatArray, FloatArray], FloatArray]:
+    bound = (
+        value if callable(value) else MEAN_BOUNDS[check_choice("mean_bound", value, MEAN_BOUNDS)]
+    )
+
+    def checked(x: FloatArray, alpha: FloatArray) -> FloatArray:
+        limits = np.asarray(bound(x, alpha), dtype=np.float64)
+        if limits.shape != alpha.shape:
+            raise ValueError(
+                f"mean_bound returned shape {limits.shape} for {alpha.size} samples; "
+                f"it must be {alpha.shape}"
+            )
+        if not (limits <= 1.0).all():
+            raise ValueError("mean_bound returned NaN or a bound above 1 for a mean in [0, 1]")
+        return np.maximum(limits, 0.0)
+
+    return checked
+
+
+def _upper(
+    lower: Callable[[FloatArray, FloatArray], FloatArray], x: FloatArray, alpha: FloatArray
+) -> FloatArray:
+    """Return upper bounds of the means: one minus the lower bounds of the mirrored samples."""
+    return np.minimum(1.0 - lower(1.0 - x, alpha) + _OBSERVATION_ERROR, 1.0)
+
+
+def _check_rivals(rivals: int) -> int:
+    count = check_integer("rivals", rivals)
+    if count.ndim or count < 1:
+        raise ValueError(f"rivals={rivals} must be one integer, at least 1")
+    return int(count)
