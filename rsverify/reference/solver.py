@@ -203,6 +203,8 @@ def _centre(
         c1, c2 = max(c1, 0.0), max(c2, 0.0)
     # Two floats below c2 + level is below its exact value: c1 − c2 ≤ level holds exactly.
     highest = np.nextafter(np.nextafter(c2 + level, -np.inf), -np.inf)
+    if not is_probit and highest < 0.0:  # q_1 = 0 and level < 0: move q_2 instead
+        return 0.0, np.nextafter(np.nextafter(-level, np.inf), np.inf)
     return min(c1, highest), c2
 
 
