@@ -21,11 +21,12 @@ from rsverify.kernels.margin import DIFFERENCE
 from rsverify.kernels.ordering import curve_point
 from rsverify.kernels.staircase import additive_steps, default_key, default_steps
 from rsverify.kernels.supremum import curve_ends, fisher_length, proves_at_most, tail_at
-from rsverify.kernels.trinomial import staircase_tail
+from rsverify.kernels.trinomial import WORK_ROWS, staircase_tail, staircase_tails
 
 SLACK = 1e-10
 NEGLECT = 1e-14  # share of alpha that a tail's window may leave out
 SPACING = 1.25  # Fisher length between scanned points; the tail's natural unit is 1
+LANES = 4  # scanned points that share a walk over the rows
 SKIP_BELOW = 0.02  # a stretch whose tail is below this share of the best peak is skipped
 PEAKS = 6
 LOWEST_PROBIT = -80.0
@@ -112,7 +113,7 @@ def scan_peaks(
 ) -> int:
     """Fill rows of `peaks` with (place, width, value) of local maxima; return how many.
 
-    The curve is walked from low to high u in stretches of Fisher length at most `SPACING`;
+    The curve is walked from low to high u in stretches of `LANES` points `SPACING` apart;
     stretches whose corner tail is negligible are skipped whole.
     """
     low, high = curve_ends(estimand, limit, n, alpha)
@@ -124,6 +125,9 @@ def scan_peaks(
     stack[0, 0], stack[0, 1] = 0.0, 1.0
     size = 1
     found = 0
+    points = np.empty((3, LANES))
+    work = np.empty((WORK_ROWS, LANES))
+    values = np.empty(LANES)
     best = 0.0
     before = now = -1.0  # the last two values on the way
     now_place = now_width = 0.0
@@ -132,24 +136,29 @@ def scan_peaks(
         a, b = stack[size, 0], stack[size, 1]
         ua, ub = low + a * (high - low), low + b * (high - low)
         length = fisher_length(estimand, limit, n, ua, ub)
-        if length > SPACING and b - a > 1e-12:
-            b1, _, _ = curve_point(estimand, limit, ub)
-            _, a2, _ = curve_point(estimand, limit, ua)
-            b1 = min(b1, 1.0 - a2)
+        if length > LANES * SPACING and b - a > 1e-12:
             corner = 1.0
-            if 4.0 * SPACING < length < 64.0 * SPACING:
+            if length < 16.0 * LANES * SPACING:
+                b1, _, _ = curve_point(estimand, limit, ub)
+                _, a2, _ = curve_point(estimand, limit, ua)
+                b1 = min(b1, 1.0 - a2)
                 corner = staircase_tail(steps, n, b1, a2, max(0.0, 1.0 - b1 - a2), neglect)
             if corner >= SKIP_BELOW * max(best, 1e-3 * alpha):
                 stack[size, 0], stack[size, 1] = 0.5 * (a + b), b
                 stack[size + 1, 0], stack[size + 1, 1] = a, 0.5 * (a + b)
                 size += 2
                 continue
-        place, width = 0.5 * (a + b), b - a
-        value = tail_at_place(steps, n, estimand, limit, alpha, place)
-        if now > before and now >= value:
-            found = keep_peak(peaks, found, now_place, max(now_width, width), now)
-        before, now, now_place, now_width = now, value, place, width
-        best = max(best, value)
+        width = (b - a) / LANES
+        for i in range(LANES):
+            u = low + (a + (i + 0.5) * width) * (high - low)
+            points[0, i], points[1, i], points[2, i] = curve_point(estimand, limit, u)
+        staircase_tails(steps, n, points, LANES, neglect, work, values)
+        for i in range(LANES):
+            if now > before and now >= values[i]:
+                found = keep_peak(peaks, found, now_place, max(now_width, width), now)
+            before, now = now, values[i]
+            now_place, now_width = a + (i + 0.5) * width, width
+            best = max(best, now)
     if now > before:
         found = keep_peak(peaks, found, now_place, now_width, now)
     return found

@@ -4,7 +4,7 @@ An outcome x = (x1, x2, x3) is first moved against the claim,
 
     w = (x1 - 1/2, x2 + m, x3),   N = w1 + w2 + w3,
 
-with m = 0.3 (difference) or 0.5 (probit), and gets the likelihood-ratio limit of g,
+with m from `moved_to_second`, and gets the likelihood-ratio limit of g,
 
     T(x) = sup{ L : L < g(w / N), D_L(x) >= z^2 / 2 },
     D_L(x) = min_{g(q) = L} sum_i w_i log(w_i / (N q_i)).
@@ -14,7 +14,7 @@ R_L(x) = z. R_L falls in L, and it rises when a vote moves 3->1, 2->3 or 2->1 (d
 has the proof), so T does too and {T >= t} is an upper set.
 
 The moved votes take the discreteness into account. Without them the tail has a spike where
-n q2 is about 5, because all outcomes with x2 = 0 come in at once. The two values of m were
+n q2 is about 5, because all outcomes with x2 = 0 come in at once. The values of m were
 found by a sweep (coverage_studies/ordering_choice.py); any values give a valid ordering.
 
 Curves g(q) = L. They are described by one nuisance parameter u:
@@ -32,11 +32,18 @@ from rsverify.kernels.margin import DIFFERENCE, PROBIT, probit_pair
 from rsverify.kernels.special import norm_cdf, norm_isf, norm_pdf
 
 MOVED_FROM_FIRST = 0.5
-MOVED_TO_SECOND = (0.3, 0.5)  # by estimand
 SMALLEST_Z = 0.1  # the ordering needs z > 0; above alpha = 0.46 it is the one of 0.46
 TIE_ROOT = 1e-6  # signed roots this close to z at the end of a row count as equal
 ROW_ERROR = 1e-5  # of the real x1 that `solve_row` returns
 BISECTIONS = 200
+
+
+@njit
+def moved_to_second(estimand: int, n: int) -> float:
+    """Return m, the votes added to the runner-up before the likelihood ratio is taken."""
+    if estimand == DIFFERENCE:
+        return 0.3
+    return 0.5 if n <= 4000 else 0.7
 
 
 @njit
@@ -118,7 +125,9 @@ def fit_probit(w1: float, w2: float, w3: float, limit: float, start: float) -> f
         new = u - score / slope if slope < 0.0 and math.isfinite(score) else low
         if not low < new < high:
             new = 0.5 * (low + high)
-        if abs(new - u) <= 1e-9 * (1.0 + abs(u)) or not low < new < high:
+        # Newton's error after a step is of the order of the step squared over the distance to
+        # the top, where q3 and with it the likelihood vanish; steps are short close to it.
+        if abs(new - u) <= 1e-6 * min(1.0, top - new) or not low < new < high:
             return new
         u = new
     return u
@@ -203,7 +212,7 @@ def likelihood_ratio_limit(estimand: int, x1: int, x2: int, n: int, z: float) ->
     if x1 == 0:
         return -1.0 if estimand == DIFFERENCE else -math.inf
     w1 = x1 - MOVED_FROM_FIRST
-    w2 = x2 + MOVED_TO_SECOND[estimand]
+    w2 = x2 + moved_to_second(estimand, n)
     w3 = float(n - x1 - x2)
     high = plugin_margin(estimand, w1, w2, w3)
     low = -1.0 if estimand == DIFFERENCE else high - 80.0
@@ -235,7 +244,7 @@ def solve_row(
     The result is above n - x2 where the whole row is below z, and 1/2 (no vote left) where
     the whole row is above. `guess` and `start` are the previous row's.
     """
-    w2 = x2 + MOVED_TO_SECOND[estimand]
+    w2 = x2 + moved_to_second(estimand, n)
     top = float(n - x2)
     low = MOVED_FROM_FIRST
     high = top

@@ -5,12 +5,14 @@ Rows are nondecreasing in x2, since every T rises with x1 and falls with x2.
 
 The default ordering
 --------------------
-    T(x) = max{ likelihood-ratio limit, Cohen's limit, min(Bonferroni's limit, 0) }.
+    T(x) = max{ likelihood-ratio limit, Cohen's limit, min(Bonferroni's limit, 0),
+                lower limit of -p2 (difference only) }.
 
 The maximum of monotone functions is monotone, so this is an ordering. Where T is itself a
 valid limit, Buehler's bound is at least T; the likelihood-ratio limit is close to valid, and
-the other two, which are valid, pull the bound up where it would be below them: Cohen's at
-x3 = 0, Bonferroni's at margins below zero.
+the others, which are valid, pull the bound up where it would be below them: Cohen's at
+x3 = 0, Bonferroni's at margins below zero, and that of -p2, which is Cohen's mirrored, at
+x1 = 0, where the likelihood ratio says nothing.
 
 Ties
 ----
@@ -29,6 +31,7 @@ import math
 
 from rsverify._check import FloatArray, IntArray
 from rsverify._jit import njit
+from rsverify.kernels.binomial import clopper_pearson_upper
 from rsverify.kernels.margin import DIFFERENCE, bonferroni_limit, cohen_limit
 from rsverify.kernels.ordering import likelihood_ratio_limit, ordering_z, solve_row
 
@@ -43,6 +46,8 @@ def default_key(estimand: int, x1: int, x2: int, n: int, alpha: float) -> float:
     if key < 0.0:
         half = 0.5 * alpha
         key = max(key, min(bonferroni_limit(estimand, x1, x2, n, half, half), 0.0))
+        if estimand == DIFFERENCE:
+            key = max(key, -clopper_pearson_upper(x2, n, alpha))
     return key
 
 
@@ -58,6 +63,20 @@ def first_with_cohen(estimand: int, n: int, alpha: float, limit: float) -> int:
         else:
             low = middle
     return high
+
+
+@njit
+def last_with_runner_up(n: int, alpha: float, limit: float) -> int:
+    """Return the largest x2 whose lower limit of -p2 is at least `limit`, -1 where none is."""
+    low = -1
+    high = n + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if -clopper_pearson_upper(middle, n, alpha) >= limit:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 @njit
@@ -77,13 +96,21 @@ def extend_by_bonferroni(
 def likelihood_ratio_steps(
     estimand: int, n: int, z: float, limit: float, guess: float, steps: IntArray
 ) -> None:
-    """Fill `steps` with {likelihood-ratio limit >= limit}; `guess` starts the first row."""
-    u = math.nan
-    slope = 0.0
+    """Fill `steps` with {likelihood-ratio limit >= limit}; `guess` starts the first row.
+
+    The boundary is smooth, so each row starts from an extrapolation of the last three.
+    """
+    last = before = older = guess
+    last_u = before_u = math.nan
     for j in range(n + 1):
-        real, u = solve_row(estimand, j, n, z, limit, guess + slope, u)
-        slope = real - guess if j > 0 else 0.0
-        guess = real
+        if j >= 3:
+            guess = 3.0 * (last - before) + older
+        elif j >= 1:
+            guess = last
+        start = 2.0 * last_u - before_u if j >= 2 else last_u
+        real, u = solve_row(estimand, j, n, z, limit, guess, start)
+        last, before, older = real, last, before
+        last_u, before_u = u, last_u
         if real > n - j + TIE:
             steps[j:] = n + 1
             return
@@ -105,6 +132,8 @@ def default_steps(estimand: int, x1: int, x2: int, n: int, alpha: float, steps: 
         return limit
     likelihood_ratio_steps(estimand, n, ordering_z(alpha), limit, float(x1), steps)
     cohen = first_with_cohen(estimand, n, alpha, limit)
+    if estimand == DIFFERENCE and limit <= 0.0:
+        steps[: last_with_runner_up(n, alpha, limit) + 1] = 0
     for j in range(n + 1):
         step = steps[j]
         if cohen <= n - j:

@@ -45,7 +45,12 @@ from rsverify._jit import njit
 from rsverify.kernels.margin import DIFFERENCE, PROBIT
 from rsverify.kernels.ordering import curve_point
 from rsverify.kernels.special import norm_ppf
-from rsverify.kernels.trinomial import staircase_tail, tail_relative_error
+from rsverify.kernels.trinomial import (
+    WORK_ROWS,
+    staircase_tail,
+    staircase_tails,
+    tail_relative_error,
+)
 
 NODES = (4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32)
 MOST_NODES = 32
@@ -160,24 +165,32 @@ def interpolation_error(ends: FloatArray, n: int, nodes: int) -> float:
 
 @njit
 def chebyshev_coefficients(
-    steps: IntArray, n: int, ends: FloatArray, nodes: int, neglect: float, c: FloatArray
+    steps: IntArray,
+    n: int,
+    ends: FloatArray,
+    nodes: int,
+    neglect: float,
+    work: FloatArray,
+    c: FloatArray,
 ) -> float:
-    """Interpolate the tail along the segment; fill `c` and return the largest node value."""
+    """Interpolate the tail along the segment; fill `c` and return the largest node value.
+
+    `work` holds the nodes (3 rows), their values (1) and the tail's own working rows.
+    """
+    points, values = work[:3], work[3]
+    for i in range(nodes):
+        x = math.cos(math.pi * (2 * i + 1) / (2 * nodes))
+        high = 0.5 * (1.0 + x)
+        low = 0.5 * (1.0 - x)
+        for part in range(3):
+            points[part, i] = low * ends[0, part] + high * ends[1, part]
+    staircase_tails(steps, n, points, nodes, neglect, work[4:], values)
     largest = 0.0
     for k in range(nodes):
         c[k] = 0.0
     for i in range(nodes):
         x = math.cos(math.pi * (2 * i + 1) / (2 * nodes))
-        high = 0.5 * (1.0 + x)
-        low = 0.5 * (1.0 - x)
-        value = staircase_tail(
-            steps,
-            n,
-            low * ends[0, 0] + high * ends[1, 0],
-            low * ends[0, 1] + high * ends[1, 1],
-            low * ends[0, 2] + high * ends[1, 2],
-            neglect,
-        )
+        value = values[i]
         largest = max(largest, value)
         before, now = 1.0, x
         c[0] += value / nodes
@@ -258,6 +271,7 @@ def proves_at_most(
     stack = np.empty((2 * DEPTH, 2))
     ends = np.empty((2, 3))
     c = np.empty(MOST_NODES)
+    work = np.empty((4 + WORK_ROWS, MOST_NODES))
     stack[0, 0], stack[0, 1] = low, high
     size = 1
     while size > 0:
@@ -282,7 +296,7 @@ def proves_at_most(
                 if error <= wanted:
                     break
             if error <= wanted:
-                largest = chebyshev_coefficients(steps, n, ends, nodes, neglect, c)
+                largest = chebyshev_coefficients(steps, n, ends, nodes, neglect, work, c)
                 error += LEBESGUE * rounding * largest
                 proved, x = series_at_most(c, nodes, target - error)
                 if proved:

@@ -11,13 +11,15 @@ low j. In that direction both factors move by adding positive terms,
 
 so nothing cancels and the relative error grows by a few units in the last place a row.
 
+`staircase_tails` walks the rows once for several q close to each other. The divisions, which
+depend on the row alone, are then shared, and the rest runs side by side.
+
 Error
 -----
-``staircase_tail`` returns a value with relative error below ``tail_relative_error(n)``
-(a window has at most about min(2 n, 44 sqrt(n)) moves of at most 3 roundings each, and the
-starting values are good to 1e-12), plus what the window leaves out, which is at most
-``neglect`` and always makes the value too small. An upper bound is therefore
-``value * (1 + tail_relative_error(n)) + neglect``.
+The value has a relative error below ``tail_relative_error(n)`` (at most about
+min(2 n, 44 sqrt(n)) moves of at most 3 roundings each, and starting values good to 1e-12),
+and leaves out rows of a probability of at most ``neglect``, which makes it too small. An
+upper bound is therefore ``value * (1 + tail_relative_error(n)) + neglect``.
 
 A row j is empty where steps[j] > n - j; `steps` must be nondecreasing, which is what
 makes {x1 >= steps[x2]} an upper set.
@@ -27,13 +29,13 @@ from __future__ import annotations
 
 import math
 
-from rsverify._check import IntArray
+from rsverify._check import FloatArray, IntArray
 from rsverify._jit import njit
 from rsverify.kernels.binomial import binomial_pmf, binomial_upper_tail
 
-# Below this a probability no longer takes part in the recurrences, which would carry a
-# denormal or a zero on; the rows left out add less than 1e-270 together.
-SMALLEST_PMF = 1e-280
+LANE_FLOOR = 1e-200  # a lane that starts below it is left to the single-point function
+FLUSH = 1e-290  # a term below it is dropped before it becomes a slow subnormal
+WORK_ROWS = 7
 
 
 @njit
@@ -43,47 +45,46 @@ def tail_relative_error(n: int) -> float:
 
 
 @njit
-def window(n: int, q2: float, neglect: float) -> tuple[int, int]:
-    """Return the range of X2 outside of which its probability is at most `neglect`.
-
-    Bernstein's inequality for each side at neglect / 2: P(|X2 - n q2| > s) is at most
-    2 exp(-s^2 / (2 (n q2 (1 - q2) + s / 3))).
-    """
-    c = math.log(2.0 / neglect)
-    variance = n * q2 * (1.0 - q2)
-    s = c / 3.0 + math.sqrt(c * c / 9.0 + 2.0 * c * variance)
-    low = max(0, int(math.floor(n * q2 - s)))
-    high = min(n, int(math.ceil(n * q2 + s)))
-    return low, high
+def chernoff_exponent(k: int, n: int, p: float, q: float) -> float:
+    """Return an e with P(Bin(n, p) >= k) <= exp(-e); 0 up to the mean."""
+    if k <= n * p:
+        return 0.0
+    if k > n or p <= 0.0:
+        return math.inf
+    exponent = k * math.log(k / (n * p))
+    if k < n:
+        exponent += (n - k) * math.log((n - k) / (n * q))
+    return max(0.0, exponent * (1.0 - 1e-12) - 1e-9)
 
 
 @njit
-def first_row(
-    steps: IntArray, n: int, q2: float, q13: float, pi: float, rho: float, low: int, high: int
-) -> int:
-    """Return the highest row worth starting from, low - 1 where there is none.
+def row_range(
+    steps: IntArray, n: int, q1: float, q2: float, q3: float, neglect: float
+) -> tuple[int, int]:
+    """Return the rows (low, high) that matter, high < low where there are none.
 
-    Rows above it are empty, or P(X2 = j) or P(X1 = steps[j] | X2 = j) is below
-    `SMALLEST_PMF` beyond its mean. Both grow as j falls there (the step falls and the
-    trials grow), so a bisection finds the row.
+    Below `low`, Bernstein's inequality leaves at most neglect / 2. The rows from j up hold at
+    most P(X2 >= j) P(Bin(n - j, pi) >= steps[j]), as the second factor falls with j; Chernoff's
+    inequality bounds both, and a bisection finds the first j where that is neglect / 2.
     """
-    bottom = low - 1
-    top = high
-    # Invariant: every row above `top` is useless; `bottom` is useful or low - 1.
-    while top > bottom:
-        middle = (top + bottom + 1) // 2
-        k = max(steps[middle], 0)
-        trials = n - middle
-        useful = (
-            k <= trials
-            and (middle <= n * q2 or binomial_pmf(middle, n, q2, q13) >= SMALLEST_PMF)
-            and (k <= trials * pi or binomial_pmf(k, trials, pi, rho) >= SMALLEST_PMF)
-        )
-        if useful:
-            bottom = middle
+    c = math.log(2.0 / neglect)
+    q13 = q1 + q3
+    pi = q1 / q13
+    s = c / 3.0 + math.sqrt(c * c / 9.0 + 2.0 * c * n * q2 * q13)
+    low = max(0, int(math.floor(n * q2 - s)))
+    inside = low - 1
+    outside = min(n, int(math.ceil(n * q2 + s))) + 1
+    while outside - inside > 1:
+        j = (inside + outside) // 2
+        trials = n - j
+        exponent = chernoff_exponent(max(steps[j], 0), trials, pi, q3 / q13)
+        if exponent < c:
+            exponent += chernoff_exponent(j, n, q2, q13)
+        if exponent >= c:
+            outside = j
         else:
-            top = middle - 1
-    return top
+            inside = j
+    return low, inside
 
 
 @njit
@@ -94,19 +95,18 @@ def staircase_tail(
     q13 = q1 + q3
     if q13 <= 0.0:
         return 1.0 if steps[n] <= 0 else 0.0
-    pi = q1 / q13
-    rho = q3 / q13
-    low, high = window(n, q2, neglect)
-    j = first_row(steps, n, q2, q13, pi, rho, low, high)
+    low, j = row_range(steps, n, q1, q2, q3, neglect)
     if j < low:
         return 0.0
+    pi = q1 / q13
+    rho = q3 / q13
     trials = n - j
     k = max(steps[j], 0)
     row = binomial_pmf(j, n, q2, q13)
     pmf = binomial_pmf(k, trials, pi, rho)
     tail = binomial_upper_tail(k, trials, pi, rho)
     total = row * tail
-    odds = rho / pi if pi > 0.0 else math.inf
+    odds = rho / pi if pi > 0.0 else 0.0
     row_ratio = q13 / q2 if q2 > 0.0 else 0.0
     while j > low:
         row *= j * row_ratio / (trials + 1)
@@ -120,5 +120,101 @@ def staircase_tail(
             pmf *= k * odds / (trials - k + 1)
             k -= 1
             tail += pmf
+        if pmf < FLUSH:
+            pmf = 0.0
         total += row * tail
     return total
+
+
+@njit
+def start_lanes(
+    steps: IntArray, n: int, q: FloatArray, j: int, lanes: int, work: FloatArray
+) -> None:
+    """Fill the rows of `work` for the walk from row j; lanes that underflow are zeroed."""
+    trials = n - j
+    k = max(steps[j], 0)
+    for i in range(lanes):
+        q13 = q[0, i] + q[2, i]
+        pi = q[0, i] / q13
+        rho = q[2, i] / q13
+        row = binomial_pmf(j, n, q[1, i], q13)
+        pmf = binomial_pmf(k, trials, pi, rho) if k <= trials else 0.0
+        alive = row >= LANE_FLOOR and (pmf >= LANE_FLOOR or k <= trials * pi)
+        work[0, i] = row if alive else 0.0
+        work[1, i] = pmf if alive else 0.0
+        work[2, i] = binomial_upper_tail(k, trials, pi, rho) if alive else 0.0
+        work[3, i] = work[0, i] * work[2, i]
+        work[4, i] = rho
+        work[5, i] = rho / pi if alive and pi > 0.0 else 0.0
+        work[6, i] = q13 / q[1, i] if alive else 0.0
+
+
+@njit
+def staircase_tails(
+    steps: IntArray,
+    n: int,
+    q: FloatArray,
+    lanes: int,
+    neglect: float,
+    work: FloatArray,
+    out: FloatArray,
+) -> None:
+    """Fill `out` with `staircase_tail` at the columns q[:, :lanes], which lie close together.
+
+    `work` has `WORK_ROWS` rows of at least `lanes` columns.
+    """
+    low, high = n, -1
+    for i in range(lanes):
+        if q[0, i] + q[2, i] > 0.0:
+            first, last = row_range(steps, n, q[0, i], q[1, i], q[2, i], neglect)
+            if last >= first:
+                low = min(low, first)
+                high = max(high, last)
+    if high >= low:
+        start_lanes(steps, n, q, high, lanes, work)
+        walk_lanes(steps, n, low, high, lanes, work)
+    for i in range(lanes):
+        if high >= low and work[6, i] > 0.0:
+            out[i] = work[3, i]
+        else:
+            out[i] = staircase_tail(steps, n, q[0, i], q[1, i], q[2, i], neglect)
+
+
+@njit
+def walk_lanes(steps: IntArray, n: int, low: int, high: int, lanes: int, work: FloatArray) -> None:
+    """Walk the rows from `high` to `low`, adding each row's part to the totals work[3]."""
+    row, pmf, tail, total = work[0], work[1], work[2], work[3]
+    rho, odds, row_ratio = work[4], work[5], work[6]
+    j = high
+    trials = n - j
+    k = max(steps[j], 0)
+    while j > low:
+        row_scale = j / (trials + 1)
+        j -= 1
+        scale = 1.0 / (trials + 1 - k)
+        gain = k * scale
+        trials += 1
+        keep = trials * scale
+        step = max(steps[j], 0)
+        if k == step:
+            for i in range(lanes):
+                row[i] *= row_scale * row_ratio[i]
+                thinned = pmf[i] * rho[i]
+                tail[i] += thinned * gain
+                pmf[i] = thinned * keep
+                total[i] += row[i] * tail[i]
+            continue
+        for i in range(lanes):
+            row[i] *= row_scale * row_ratio[i]
+            thinned = pmf[i] * rho[i]
+            tail[i] += thinned * gain
+            pmf[i] = thinned * keep
+        while k > step:
+            fall = k / (trials - k + 1)
+            for i in range(lanes):
+                moved = pmf[i] * (fall * odds[i])
+                pmf[i] = moved if moved >= FLUSH else 0.0
+                tail[i] += moved
+            k -= 1
+        for i in range(lanes):
+            total[i] += row[i] * tail[i]
