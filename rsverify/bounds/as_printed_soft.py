@@ -151,7 +151,7 @@ def printed_taylor_margin_lower(
     alpha as well.
 
     Witness: (0.99, 0.01) and (0.15, 0.20) with probability 1/2 each. The means are 0.57 and
-    0.105, the margin 1.430; E Z is 2.00 at order 10.
+    0.105, the margin 1.430; E Z is 2.011 at order 10.
 
     Parameters
     ----------

@@ -135,6 +135,27 @@ def advance(
 
 
 @njit
+def multiply_by_prices(bets: FloatArray, values: FloatArray) -> None:
+    """Multiply `values` by -log(1 - b) - b for each of `bets`.
+
+    Up to 1/8 by the series, in vector registers and without cancellation; what it leaves
+    out is less than 1e-16 of the value.
+    """
+    for i in range(bets.size):
+        b = bets[i]
+        series = b / 18.0 + 1.0 / 17.0
+        series = ((series * b + 1.0 / 16.0) * b + 1.0 / 15.0) * b + 1.0 / 14.0
+        series = ((series * b + 1.0 / 13.0) * b + 1.0 / 12.0) * b + 1.0 / 11.0
+        series = ((series * b + 1.0 / 10.0) * b + 1.0 / 9.0) * b + 1.0 / 8.0
+        series = ((series * b + 1.0 / 7.0) * b + 1.0 / 6.0) * b + 1.0 / 5.0
+        series = ((series * b + 1.0 / 4.0) * b + 1.0 / 3.0) * b + 1.0 / 2.0
+        values[i] *= series * b * b if b <= 0.125 else -1.0
+    for i in range(bets.size):
+        if bets[i] > 0.125:
+            values[i] *= math.log1p(-bets[i]) + bets[i]
+
+
+@njit
 def plugin_lambdas(x: FloatArray, alpha: float, horizon: int, out: FloatArray) -> None:
     """Fill `out` with the uncapped plug-in bets; out[t] depends on x[:t] alone."""
     log_term = log_inverse(alpha)
@@ -160,15 +181,22 @@ def plugin_bernstein(
     total, carry, spread, mean = 0.5, 0.0, 0.25, 0.5
     gain, stake, best = -log_term, 0.0, 0.0
     wanted = path.size == n
+    bets, prices = np.empty(BLOCK), np.empty(BLOCK)
     for start in range(0, n, BLOCK):
-        block_gain, block_stake = 0.0, 0.0
-        for i in range(start, min(start + BLOCK, n)):
-            bet = min(plugin_bet(log_term, spread, i + 1, horizon), cap)
-            deviation = x[i] - mean
-            block_gain += bet * x[i] - deviation * deviation * (-math.log1p(-bet) - bet)
-            block_stake += bet
+        size = min(BLOCK, n - start)
+        # Three loops, so that the middle one, the dear one, runs in vector registers.
+        for j in range(size):
+            i = start + j
+            bets[j] = min(plugin_bet(log_term, spread, i + 1, horizon), cap)
+            prices[j] = (x[i] - mean) ** 2
             total, carry, spread = advance(x[i], i + 1, total, carry, spread)
             mean = total / (i + 2.0)
+        multiply_by_prices(bets[:size], prices[:size])
+        block_gain, block_stake = 0.0, 0.0
+        for j in range(size):
+            i = start + j
+            block_gain += bets[j] * x[i] - prices[j]
+            block_stake += bets[j]
             # Compared before dividing: a new best is rare and the division is not cheap.
             if gain + block_gain > best * (stake + block_stake):
                 best = (gain + block_gain) / (stake + block_stake)

@@ -1,0 +1,123 @@
+"""The mean kernels against naive definitions, and their bets against the past alone."""
+
+import numpy as np
+import pytest
+from mpmath import mp, mpf
+
+from rsverify.bounds.betting import DEFAULT_CAP, STRATEGIES, betting_lower
+from rsverify.kernels import betting, betting_path, mean
+from rsverify.reference import mean as twin
+
+RNG = np.random.default_rng(20)
+SAMPLES = {
+    "random": RNG.random(40),
+    "concentrated": RNG.beta(200, 100, 40),
+    "constant": np.full(30, 0.7),
+    "ones": np.ones(20),
+    "binary": (RNG.random(40) < 0.8).astype(float),
+    "rising": np.sort(RNG.random(40)),
+    "falling": np.sort(RNG.random(40))[::-1].copy(),
+    "late zeros": np.r_[np.ones(30), np.zeros(10)],
+    "one": np.array([0.6]),
+}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("name", SAMPLES)
+def test_naive_capital_on_a_grid_encloses_the_limit(name, strategy):
+    """The capital of the definition at 50 digits, on 60 means: no gap and no hole."""
+    x, alpha, cap = SAMPLES[name], 0.05, DEFAULT_CAP[strategy]
+    limit = float(betting_lower(x, alpha, strategy=strategy))
+    grid = np.r_[np.linspace(0.004, 0.996, 56), limit - 1e-9, limit + 1e-9]
+    grid = np.sort(grid[(grid > 0) & (grid < 1)])
+    capitals = twin.betting_capitals(x, grid, alpha, strategy, cap, x.size)
+    through = np.array([max(path) >= 1 / mpf(alpha) for path in capitals])
+    np.testing.assert_array_equal(through, grid < limit)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_log_capital_is_the_naive_one(strategy):
+    x, m, log_term, cap = SAMPLES["random"], 0.41, mean.log_inverse(1e-9), DEFAULT_CAP[strategy]
+    if strategy == "star":
+        moments = np.empty(2 * betting.count_blocks(x.size))
+        betting.block_moments(x, log_term, moments)
+        peak, last = betting.star_wealth(x, m, log_term, cap, moments, np.empty(0))
+    else:
+        bets = np.empty(x.size)
+        betting.simple_bets(x, STRATEGIES[strategy], log_term, cap, x.size, bets)
+        peak, last = betting.simple_wealth(x, m, log_term, cap, bets)
+    (naive,) = twin.betting_capitals(x, [m], 1e-9, strategy, cap, x.size)
+    assert max(naive) < 1e9  # neither has stopped, so that last values can be compared
+    assert last == pytest.approx(float(mp.log(naive[-1])), abs=1e-12)
+    assert peak == pytest.approx(float(mp.log(max(naive))), abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 33, 64, 100, 1000, 4097, 100_000])
+def test_blocks_partition_the_sample_and_shrink_at_both_ends(n):
+    t, lengths = 0, []
+    while t < n:
+        end = betting.block_end(t, n)
+        assert t < end <= n
+        assert end - t <= min(betting.BLOCK, t // 32 + 1, (n - t) // 32 + 1)
+        lengths.append(end - t)
+        t = end
+    assert len(lengths) == betting.count_blocks(n)
+
+
+def test_block_moments_are_those_of_the_past():
+    x = RNG.random(500)
+    out = np.empty(2 * betting.count_blocks(x.size))
+    betting.block_moments(x, 3.0, out)
+    t = 0
+    for j in range(out.size // 2):
+        assert out[2 * j] == pytest.approx(t * np.var(x[:t]) if t else 0.0, rel=1e-12, abs=1e-15)
+        t = betting.block_end(t, x.size)
+
+
+@pytest.mark.parametrize("horizon", [0, 40])
+def test_plugin_bets_are_the_definition(horizon):
+    x = SAMPLES["random"]
+    out = np.empty(x.size)
+    mean.plugin_lambdas(x, 0.05, horizon, out)
+    for t in range(x.size):
+        centres = [(0.5 + x[: i + 1].sum()) / (i + 2) for i in range(t)]
+        variance = (0.25 + sum((x[i] - centres[i]) ** 2 for i in range(t))) / (t + 1)
+        steps = horizon or (t + 1) * np.log(t + 2)
+        expected = np.sqrt(2 * np.log(20) / (variance * steps))
+        assert out[t] == pytest.approx(expected, rel=1e-13)
+
+
+def test_path_evaluates_the_mixture_it_says():
+    """The expansion's log-capital is at most 1e-11 below a direct product, never above."""
+    x, shares, weights = RNG.random(200), np.array([0.9, 0.3, 0.05]), np.array([0.2, 0.3, 0.5])
+    products, logs, carries = np.ones(3), np.zeros(3), np.zeros(3)
+    sums = np.zeros((betting_path.TERMS + 2, 3))
+    q = 2.3
+    betting_path.recentre(x, x.size, q, shares[None, :], products, logs, carries, sums)
+    for share_of_reach in (0.0, 0.3, 1.0):
+        step = share_of_reach * betting_path.REACH * q
+        value, slope = betting_path.log_mixture(step, x.size, weights, products, logs, sums)
+
+        def direct(q):
+            with mp.workdps(40):
+                terms = [
+                    mpf(w) * mp.fprod(1 - mpf(s) + mpf(s) * mpf(v) * mpf(q) for v in x)
+                    for s, w in zip(shares, weights, strict=True)
+                ]
+                return mp.log(mp.fsum(terms))
+
+        assert 0 <= float(direct(q - step) - mpf(value)) < 1e-8
+        numeric = float(direct(q - step - 1e-6) - direct(q - step + 1e-6)) / 2e-6
+        assert slope == pytest.approx(numeric, rel=1e-5)
+
+
+def test_kernels_run_from_compiled_code():
+    from rsverify._jit import njit
+
+    @njit
+    def both(x):
+        return mean.hoeffding(x, 0.05) + betting.betting_lower(x, 0.05, 0, 0.0, 0.5, x.size)
+
+    x = SAMPLES["random"]
+    expected = mean.hoeffding(x, 0.05) + betting.betting_lower(x, 0.05, 0, 0.0, 0.5, x.size)
+    assert both(x) == expected
