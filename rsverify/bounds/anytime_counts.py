@@ -1,0 +1,332 @@
+"""Confidence sequences and early decisions for a margin, from the vote counts so far.
+
+Evidence against "the margin over class j is at most L" is an e-value of the counts of y, j
+and the rest, with mean at most one at any stopping time: the likelihood of a Dirichlet(1/2,
+1/2, 1/2) mixture over the largest likelihood that the hypothesis allows. It depends on the
+counts alone, so that looks may be taken whenever one likes, and chosen as one goes.
+
+Every rival counts, at the full level. That the margin is above L is concluded when the
+evidence against each rival j has reached 1/alpha at some look: if it is not, the e-value of
+the true runner-up has to have done so, which has probability at most alpha. That the margin
+is below L is concluded from the weighted mean of the e-values against "the margin over j is
+at least L", again an e-value, as that hypothesis makes all of them true. (A single
+e-value for the class that happens to have most votes is covered by neither argument.)
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rsverify._check import (
+    FloatArray,
+    IntArray,
+    check_alpha,
+    check_choice,
+    check_integer,
+    check_real,
+)
+from rsverify._rows import map_rows
+from rsverify.bounds.betting import Interval
+from rsverify.bounds.margin import ESTIMANDS, check_votes
+from rsverify.kernels import anytime_counts as kernels
+from rsverify.kernels.mean import log_inverse
+
+LARGEST_VOTES = 10_000_000
+"""The largest number of votes; rounding then takes 3e-7 from the log of an e-value."""
+
+AT_LEAST, BELOW, UNDECIDED = 1, -1, 0
+
+
+class Decision(NamedTuple):
+    """What was concluded about a margin, and after how many votes."""
+
+    verdict: IntArray | np.int64
+    """1: the margin is at least the threshold; -1: it is below; 0: undecided."""
+    votes: IntArray | np.int64
+    """Votes at the look that decided, or at the last look where none did."""
+
+
+class _Paths(NamedTuple):
+    """Checked counts: rows x looks, and rows x looks x rivals."""
+
+    first: IntArray
+    rivals: IntArray
+    votes: IntArray
+    weights: FloatArray
+    batch: tuple[int, ...]
+
+
+def margin_sequence(
+    counts: npt.ArrayLike,
+    y: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    *,
+    estimand: str,
+    weights: npt.ArrayLike | None = None,
+) -> Interval:
+    r"""Return running lower and upper confidence limits of a margin, valid at all looks at once.
+
+    Parameters
+    ----------
+    counts : array of int, shape (..., T, m)
+        Votes for m >= 2 classes so far, at each of T looks: nondecreasing along T, at most
+        10,000,000 in all. How many votes lie between looks is free and may depend on them.
+    y : int or array of int
+        The class certified, 0 to m - 1, fixed before the votes; broadcasts with (...).
+    alpha : float or array of float
+        Failure probability of each side, in (0, 1), over the whole sequence; broadcasts with
+        (...). Both sides together hold with probability at least 1 - 2 alpha.
+    estimand : {"difference", "probit"}
+        The margin bounded: that of p_y over the largest other p_j.
+    weights : array of float, shape (..., m), optional
+        Of the rivals in the upper limits, fixed before the votes (from a selection sample,
+        say): nonnegative, the entry of y is not read. Default: equal.
+
+    Returns
+    -------
+    Interval
+        ``lower`` and ``upper``, shape (..., T): running limits, so that lower ones never fall
+        and upper ones never rise. Without evidence -1 and 1 (difference), -inf and inf
+        (probit). ``lower > upper`` is possible, with probability at most 2 alpha.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not numeric, or `estimand` is no string.
+    ValueError
+        If an argument is out of its range, counts fall, or the shapes do not broadcast.
+
+    Notes
+    -----
+    *Guarantee.* P(lower[t] <= margin for all t) >= 1 - alpha and P(upper[t] >= margin for all
+    t) >= 1 - alpha, for independent votes, at any looks and any stopping time [1]_, without
+    knowing the runner-up and for any number of classes.
+
+    References
+    ----------
+    .. [1] L. Wasserman, A. Ramdas and S. Balakrishnan, Universal inference, *PNAS* 117
+       (2020) 16880-16890, section 8, with a mixture for the running estimate. Proofs:
+       ``docs/theory.md``.
+
+    Examples
+    --------
+    >>> from rsverify.bounds.anytime_counts import margin_sequence
+    >>> counts = [[80, 10, 10], [820, 80, 100], [8100, 900, 1000]]
+    >>> limits = margin_sequence(counts, 0, 0.001, estimand="difference")
+    >>> limits.lower.round(3), limits.upper.round(3)
+    (array([0.307, 0.603, 0.672]), array([0.916, 0.815, 0.746]))
+    """
+    code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
+    paths, (level,) = _check_paths(counts, y, weights, alpha=check_alpha(alpha))
+    threshold = _thresholds(level)
+    looks, others = paths.rivals.shape[1:]
+    lower = np.full(paths.votes.shape, np.inf)
+    single = np.empty_like(lower)
+    for j in range(others):
+        kernels.mixture_paths(
+            paths.first,
+            np.ascontiguousarray(paths.rivals[:, :, j]),
+            paths.votes,
+            threshold,
+            code,
+            single,
+        )
+        np.minimum(lower, single, out=lower)
+    upper = np.empty_like(lower)
+    kernels.upper_paths(
+        paths.first, paths.rivals, paths.votes, paths.weights, threshold, code, upper
+    )
+    shape = (*paths.batch, looks)
+    return Interval(lower.reshape(shape), upper.reshape(shape))
+
+
+def decide_margin(
+    counts: npt.ArrayLike,
+    y: npt.ArrayLike,
+    threshold: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    *,
+    estimand: str,
+    weights: npt.ArrayLike | None = None,
+) -> Decision:
+    """Decide at the first look that can whether a margin is at least a threshold or below it.
+
+    Parameters
+    ----------
+    counts, y, alpha, estimand, weights
+        As `margin_sequence`.
+    threshold : float or array of float
+        What the margin is compared with; broadcasts with (...). In (-1, 1) for
+        ``"difference"``, finite for ``"probit"``.
+
+    Returns
+    -------
+    Decision
+        ``verdict`` and ``votes``, of the broadcast shape (...).
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `margin_sequence`.
+
+    Notes
+    -----
+    *Guarantee.* If the margin is below the threshold, the verdict is 1 with probability at
+    most alpha; if it is at least the threshold, -1 with probability at most alpha; both for
+    any number of looks. For one given margin only one of the two errors is possible, so a
+    decision is wrong with probability at most alpha. (The two limits of `margin_sequence`
+    taken together need 2 alpha.)
+
+    Examples
+    --------
+    >>> from rsverify.bounds.anytime_counts import decide_margin
+    >>> counts = [[80, 10, 10], [820, 80, 100], [8100, 900, 1000]]
+    >>> decide_margin(counts, 0, [0.6, 0.7, 0.8], 0.001, estimand="difference")
+    Decision(verdict=array([ 1,  0, -1]), votes=array([ 1000, 10000, 10000]))
+    """
+    code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
+    limit = _check_threshold(threshold, estimand)
+    paths, (level, limit) = _check_paths(
+        counts, y, weights, alpha=check_alpha(alpha), threshold=limit
+    )
+    verdict = np.empty(level.size, dtype=np.int64)
+    look = np.empty(level.size, dtype=np.int64)
+    kernels.decide_rows(
+        paths.first,
+        paths.rivals,
+        paths.votes,
+        paths.weights,
+        np.stack([limit, limit], axis=1),
+        _thresholds(level),
+        code,
+        verdict,
+        look,
+    )
+    votes = np.take_along_axis(paths.votes, look[:, np.newaxis], axis=1)[:, 0]
+    return Decision(verdict.reshape(paths.batch)[()], votes.reshape(paths.batch)[()])
+
+
+def log_e_at_most(
+    k1: npt.ArrayLike,
+    k2: npt.ArrayLike,
+    n: npt.ArrayLike,
+    limit: npt.ArrayLike,
+    *,
+    estimand: str,
+) -> FloatArray | np.float64:
+    """Return the log e-value of counts against "the margin of class 1 over 2 is at most limit".
+
+    Parameters
+    ----------
+    k1, k2 : int or array of int
+        Votes for the two classes, k1 + k2 at most n.
+    n : int or array of int
+        Number of votes, 1 to 10,000,000.
+    limit : float or array of float
+        The largest margin of the hypothesis.
+    estimand : {"difference", "probit"}
+        The margin.
+
+    Returns
+    -------
+    float or array of float
+        Of the broadcast shape, rounded down; infinite only where no q of the hypothesis
+        allows the counts.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of its type or out of its range.
+
+    Notes
+    -----
+    *Guarantee.* Under the hypothesis its exponential has mean at most 1 at every stopping
+    time, for independent votes.
+
+    Examples
+    --------
+    >>> from rsverify.bounds.anytime_counts import log_e_at_most
+    >>> print(log_e_at_most(90, 5, 100, 0.5, estimand="difference").round(4))
+    7.1034
+    """
+    code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
+    first, second, votes = check_votes(k1, k2, n, LARGEST_VOTES)
+    bound = check_real("limit", limit)
+    return map_rows(
+        kernels.log_e_rows, constants=(code,), x1=first, x2=second, n=votes, limit=bound
+    )
+
+
+def _thresholds(level: FloatArray) -> FloatArray:
+    return np.array([log_inverse(float(a)) for a in level])
+
+
+def _check_threshold(threshold: npt.ArrayLike, estimand: str) -> FloatArray:
+    limit = check_real("threshold", threshold)
+    bad = ~np.isfinite(limit) if estimand == "probit" else ~(np.abs(limit) < 1.0)
+    if bad.any():
+        allowed = "finite" if estimand == "probit" else "in (-1, 1)"
+        raise ValueError(f"threshold={limit[bad].flat[0]} must be {allowed}")
+    return limit
+
+
+def _check_paths(
+    counts: npt.ArrayLike, y: npt.ArrayLike, weights: npt.ArrayLike | None, **values: FloatArray
+) -> tuple[_Paths, list[FloatArray]]:
+    """Return the checked paths as rows, and `values` as one number a row."""
+    table = check_integer("counts", counts)
+    if table.ndim < 2 or table.shape[-1] < 2 or 0 in table.shape:
+        raise ValueError(
+            f"counts of shape {table.shape} must have shape (..., T, m) with T >= 1 looks at "
+            "m >= 2 classes"
+        )
+    if (table < 0).any():
+        raise ValueError(f"counts={table[table < 0].flat[0]} must be at least 0")
+    if (np.diff(table, axis=-2) < 0).any():
+        raise ValueError("counts must be those so far: none may fall from one look to the next")
+    if (table.sum(axis=-1, dtype=np.float64) > LARGEST_VOTES).any():
+        raise ValueError(f"counts must sum to at most {LARGEST_VOTES} at every look")
+    classes = table.shape[-1]
+    label = check_integer("y", y)
+    bad = (label < 0) | (label >= classes)
+    if bad.any():
+        raise ValueError(f"y={label[bad].flat[0]} must be a class between 0 and {classes - 1}")
+    mass = _check_weights(weights, classes)
+    shapes = [table.shape[:-2], label.shape, mass.shape[:-1], *(v.shape for v in values.values())]
+    try:
+        batch = np.broadcast_shapes(*shapes)
+    except ValueError:
+        names = ", ".join(["counts (...)", "y", "weights (...)", *values])
+        raise ValueError(f"{names} must broadcast, got {', '.join(map(str, shapes))}") from None
+    rows = np.broadcast_to(table, (*batch, *table.shape[-2:])).reshape(-1, *table.shape[-2:])
+    label = np.broadcast_to(label, batch).reshape(-1)
+    others = np.array([np.delete(np.arange(classes), c) for c in label])
+    mass = np.broadcast_to(mass, (*batch, classes)).reshape(-1, classes)
+    mass = np.take_along_axis(mass, others, axis=1)
+    total = mass.sum(axis=1, keepdims=True)
+    if not (total > 0).all():
+        raise ValueError("weights must have a positive sum over the classes other than y")
+    paths = _Paths(
+        np.ascontiguousarray(np.take_along_axis(rows, label[:, None, None], axis=2)[:, :, 0]),
+        np.ascontiguousarray(np.take_along_axis(rows, others[:, None, :], axis=2)),
+        rows.sum(axis=-1),
+        # A hair below one in sum, so that rounding cannot make a mean of e-values more.
+        mass / total * (1.0 - 1e-14),
+        batch,
+    )
+    return paths, [np.broadcast_to(v, batch).reshape(-1).copy() for v in values.values()]
+
+
+def _check_weights(weights: npt.ArrayLike | None, classes: int) -> FloatArray:
+    if weights is None:
+        return np.ones(classes)
+    mass = check_real("weights", weights)
+    if mass.ndim < 1 or mass.shape[-1] != classes:
+        raise ValueError(f"weights of shape {mass.shape} must have one entry for {classes} classes")
+    bad = ~((mass >= 0.0) & np.isfinite(mass))
+    if bad.any():
+        raise ValueError(f"weights={mass[bad].flat[0]} must be nonnegative and finite")
+    return mass

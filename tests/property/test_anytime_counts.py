@@ -1,0 +1,212 @@
+"""E-values of counts: against a 50-digit twin, and fair by exact sums over all outcomes."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from scipy.special import gammaln
+from scipy.stats import norm
+
+from rsverify.bounds.anytime_counts import decide_margin, log_e_at_most, margin_sequence
+from rsverify.kernels.anytime_counts import log_e_below, log_e_value
+from rsverify.reference import anytime_counts as twins
+
+ESTIMANDS = ["difference", "probit"]
+LIMITS = {"difference": st.floats(-0.999, 0.999), "probit": st.floats(-8.0, 8.0)}
+
+
+@st.composite
+def outcomes(draw):
+    n = draw(st.integers(1, 60) | st.integers(1, 1_000_000))
+    k1 = draw(st.integers(0, n) | st.integers(max(0, n - 5), n))
+    k2 = draw(st.integers(0, n - k1) | st.integers(0, min(5, n - k1)))
+    return k1, k2, n
+
+
+@pytest.mark.parametrize("estimand", ESTIMANDS)
+@given(outcome=outcomes(), data=st.data())
+@example(outcome=(1_000_000, 0, 1_000_000), data=None)
+@example(outcome=(0, 1, 1), data=None)
+@settings(max_examples=150)
+def test_log_e_is_below_its_twin_and_close(estimand, outcome, data):
+    limit = 0.5 if data is None else data.draw(LIMITS[estimand])
+    k1, k2, n = outcome
+    value = log_e_at_most(k1, k2, n, limit, estimand=estimand)
+    exact = twins.log_e_at_most(k1, k2, n, limit, estimand=estimand)
+
+    assert value <= exact
+    # The kernel takes off (1e-11 + 4e-15 n) times one and up to two squared probits below 40.
+    probits = 1.0 if estimand == "difference" else 1.0 + 2.0 * 40.0**2
+    if exact > 0:
+        assert value > exact - (2e-11 + 5e-15 * n) * probits
+
+
+@pytest.mark.parametrize("estimand", ESTIMANDS)
+@given(outcome=outcomes(), data=st.data())
+@settings(max_examples=200)
+def test_log_e_falls_as_the_limit_rises(estimand, outcome, data):
+    limit = data.draw(LIMITS[estimand])
+    other = data.draw(LIMITS[estimand])
+    assume(limit < other)
+    k1, k2, n = outcome
+
+    lower, higher = log_e_at_most(k1, k2, n, [limit, other], estimand=estimand)
+
+    # Both are rounded down, by at most the error above.
+    assert higher <= lower + (2e-11 + 5e-15 * n) * (1.0 if estimand == "difference" else 3201.0)
+
+
+def boundary(estimand, limit, nuisance):
+    """Return q on the curve g(q) = limit, `nuisance` in (0, 1] along it, or None."""
+    if estimand == "difference":
+        q2 = max(-limit, 0.0) + nuisance * (1.0 - abs(limit)) / 2.0
+        return q2 + limit, q2, max(0.0, 1.0 - limit - 2.0 * q2)
+    u = norm.ppf(nuisance * norm.cdf(-limit / 2.0))
+    q1, q2 = norm.cdf(u + limit), norm.cdf(u)
+    return q1, q2, max(0.0, 1.0 - q1 - q2)
+
+
+def trinomial(n, q):
+    """Return all outcomes (x1, x2, x3) of n votes and their probabilities."""
+    x1, x2 = np.array([(i, j) for i in range(n + 1) for j in range(n + 1 - i)]).T
+    x = np.stack([x1, x2, n - x1 - x2])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        parts = np.where(x > 0, x * np.log(np.array(q))[:, None], 0.0)
+    return x, np.exp(gammaln(n + 1) - gammaln(x + 1).sum(axis=0) + parts.sum(axis=0))
+
+
+POINTS = [0.001, 0.03, 0.2, 0.5, 0.8, 0.97, 1.0]
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 30])
+@pytest.mark.parametrize(
+    ("estimand", "limit"),
+    [("difference", v) for v in (-0.9, -0.2, 0.0, 0.3, 0.8, 0.99)]
+    + [("probit", v) for v in (-3.0, -0.5, 0.0, 0.5, 2.0, 6.0)],
+)
+def test_e_values_have_mean_at_most_one_on_the_boundary(estimand, limit, n):
+    means = []
+    for nuisance in POINTS:
+        x, mass = trinomial(n, boundary(estimand, limit, nuisance))
+        against_less = np.exp(log_e_at_most(x[0], x[1], n, limit, estimand=estimand))
+        against_more = np.exp(log_e_at_most(x[1], x[0], n, -limit, estimand=estimand))
+        means += [np.sum(mass * against_less), np.sum(mass * against_more)]
+
+    assert max(means) <= 1.0 + 1e-12
+    # Not vacuous: votes do move the evidence.
+    assert min(means) > 1e-3 or n == 1 or abs(limit) > 0.9
+
+
+def crossing(estimand, limit, q, n, alpha, side):
+    """Return the exact probability of a verdict within n votes, looking after each vote.
+
+    q are the chances of the class certified and of two rivals. The state is the counts and
+    which rivals have been passed.
+    """
+    code, weights, threshold = ESTIMANDS.index(estimand), np.array([0.5, 0.5]), -math.log(alpha)
+    states = {(0, 0, 0, False, False): 1.0}
+    decided = 0.0
+    for votes in range(1, n + 1):
+        following: dict[tuple[int, int, int, bool, bool], float] = {}
+        for (a, b, c, *passed), mass in states.items():
+            for k, chance in enumerate(q):
+                if chance == 0.0:
+                    continue
+                x = (a + (k == 0), b + (k == 1), c + (k == 2))
+                if side > 0:
+                    now = tuple(
+                        passed[j] or log_e_value(code, x[0], x[1 + j], votes, limit) >= threshold
+                        for j in range(2)
+                    )
+                    done = all(now)
+                else:
+                    now = (False, False)
+                    rivals = np.array(x[1:])
+                    done = log_e_below(code, x[0], rivals, weights, votes, limit) >= threshold
+                if done:
+                    decided += mass * chance
+                else:
+                    following[*x, *now] = following.get((*x, *now), 0.0) + mass * chance
+        states = following
+    return decided
+
+
+SCENARIOS = [
+    ("difference", 0.3, 0.2),
+    ("difference", -0.5, 0.5),
+    ("difference", 0.0, 0.001),
+    ("difference", 0.8, 0.9),
+    ("probit", 0.5, 0.3),
+    ("probit", -1.0, 0.5),
+    ("probit", 2.5, 0.95),
+]
+
+
+@pytest.mark.parametrize("alpha", [0.3, 0.05])
+@pytest.mark.parametrize(("estimand", "limit", "nuisance"), SCENARIOS)
+def test_verdicts_are_wrong_with_probability_at_most_alpha_over_whole_paths(
+    estimand, limit, nuisance, alpha
+):
+    q1, q2, q3 = boundary(estimand, limit, nuisance)
+    third = min(q2, q3)  # as likely as the runner-up where the simplex allows it
+    q = (q1, q2, third) if math.isclose(q1 + q2 + third, 1.0) else (q1, q2, q3)
+    errors = []
+    if q[2] <= q[1]:  # else the third class is the runner-up and the margin is below
+        errors += [crossing(estimand, limit, q, 24, alpha, side) for side in (1, -1)]
+    else:
+        errors.append(crossing(estimand, limit, q, 24, alpha, 1))
+
+    assert max(errors) <= alpha
+
+
+def test_some_verdict_is_likely_where_it_is_right():
+    assert crossing("difference", 0.1, (0.96, 0.02, 0.02), 24, 0.05, 1) > 0.9
+    assert crossing("difference", 0.8, (0.1, 0.8, 0.1), 24, 0.05, -1) > 0.9
+
+
+@st.composite
+def paths(draw):
+    classes = draw(st.integers(2, 4))
+    steps = draw(
+        st.lists(
+            st.lists(st.integers(0, 300), min_size=classes, max_size=classes),
+            min_size=1,
+            max_size=6,
+        )
+    )
+    return np.cumsum(steps, axis=0)
+
+
+@pytest.mark.parametrize("estimand", ESTIMANDS)
+@given(path=paths(), alpha=st.floats(1e-6, 0.9), data=st.data())
+@settings(max_examples=100)
+def test_verdicts_agree_with_the_sequences(estimand, path, alpha, data):
+    limit = data.draw(st.floats(-0.99, 0.99) if estimand == "difference" else st.floats(-4.0, 4.0))
+    lower, upper = margin_sequence(path, 0, alpha, estimand=estimand)
+    verdict, votes = decide_margin(path, 0, limit, alpha, estimand=estimand)
+
+    assert (lower[1:] >= lower[:-1]).all()
+    assert (upper[1:] <= upper[:-1]).all()
+    total = path.sum(axis=1)
+    certain = total[(lower > limit + 1e-9) | (upper < limit - 1e-9)]
+    assert verdict != 0 or certain.size == 0
+    if certain.size:
+        assert votes <= certain[0]
+    if verdict == 1:
+        assert lower[total == votes].max() >= limit - 1e-9
+    if verdict == -1:
+        assert upper[total == votes].min() <= limit + 1e-9
+
+
+def test_evidence_against_a_rival_falls_with_its_votes():
+    for estimand, limits in (("difference", (-0.5, 0.0, 0.4)), ("probit", (-1.0, 0.0, 2.0))):
+        for n, limit in itertools.product((1, 5, 40), limits):
+            for k1 in range(n + 1):
+                k2 = np.arange(n - k1 + 1)
+                logs = log_e_at_most(k1, k2, n, limit, estimand=estimand)
+                # Below one it is the price of the mixture that is compared, not evidence.
+                logs = np.maximum(logs, 0.0)
+                assert (np.diff(logs) <= 1e-9).all(), (estimand, n, limit, k1)
