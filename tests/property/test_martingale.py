@@ -151,7 +151,7 @@ def test_randomised_last_step_spends_at_most_alpha():
 def test_fairness_refuses_a_bet_that_sees_its_own_observation():
     """The check has teeth: a plug-in bet moved one step ahead is found unfair."""
     paths, weights = all_paths((0.0, 1.0), (0.1, 0.9), 12)
-    bets = np.array([bets_of("plugin", x, 0.9, 0.05, 12) for x in paths])
+    bets = np.array([bets_of("plugin", x, 0.9, 0.9, 12) for x in paths])
     peeking = np.c_[bets[:, 1:], bets[:, -1:]]
     assert abs(weights @ np.prod(1 + peeking * (paths - 0.9), axis=1) - 1) > 1e-3
 
