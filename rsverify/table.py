@@ -154,8 +154,8 @@ class TableWriter:
     ...     with TableWriter(path, configuration={"data": "two classes"}) as writer:
     ...         writer.write(0, 0, certificate)
     ...     print(read_table(path)[["idx", "label", "predict", "radius", "count_0"]])
-       idx  label  predict    radius  count_0
-    0    0      0        0  0.278622      900
+       idx  label  predict   radius  count_0
+    0    0      0        0  0.27862      900
     """
 
     def __init__(
