@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy.stats import binomtest
 
-from rsverify._check import IntArray, check_alpha, check_integer, check_positive
+from rsverify._check import IntArray, check_alpha, check_positive
 from rsverify.certificate import ABSTAIN, Certificate, certify_counts
+from rsverify.early_certificate import EarlyCertificate, check_target, decide_counts
+from rsverify.score_certificate import (
+    SCORE_BOUNDS,
+    ScoreCertificate,
+    ScoreOptions,
+    certify_columns,
+    check_options,
+    choose_class,
+)
+from rsverify.smoothing._inputs import (
+    Input,
+    Seed,
+    check_finite,
+    check_input,
+    check_seed,
+    check_size,
+)
+from rsverify.smoothing.early_stopping import sample_until_decided
 from rsverify.smoothing.noise import (
     COUNTS,
     ESTIMATION,
@@ -23,9 +41,8 @@ from rsverify.smoothing.noise import (
     seeded_generator,
 )
 from rsverify.smoothing.sampler import Scores, count_votes, evaluating, noisy_batches
+from rsverify.smoothing.scores import ScoreMap, collect_columns, collect_scores, score_map
 
-Input = torch.Tensor | npt.NDArray[np.floating]
-Seed = int | Sequence[int] | None
 Progress = Callable[[int], None]
 
 
@@ -102,7 +119,7 @@ class SmoothedClassifier:
         if deviation.ndim:
             raise ValueError(f"sigma of shape {deviation.shape} must be a single number")
         self.model = model
-        self.num_classes = _check_size("num_classes", num_classes, smallest=2)
+        self.num_classes = check_size("num_classes", num_classes, smallest=2)
         self.sigma = float(deviation)
         self.preprocess = preprocess
         self.device = None if device is None else torch.device(device)
@@ -152,7 +169,7 @@ class SmoothedClassifier:
         TypeError
             If an argument has the wrong type, or the model returns no tensor.
         """
-        return self._sample(x, n, batch_size, _entropy(seed), COUNTS, progress)
+        return self._sample(x, n, batch_size, check_seed(seed), COUNTS, progress)
 
     def predict(
         self,
@@ -203,7 +220,7 @@ class SmoothedClassifier:
         level = check_alpha(alpha)
         if level.ndim:
             raise ValueError(f"alpha of shape {level.shape} must be a single number")
-        votes = self._sample(x, n, batch_size, _entropy(seed), PREDICTION, progress)
+        votes = self._sample(x, n, batch_size, check_seed(seed), PREDICTION, progress)
         return _winner(votes, float(level))
 
     def certify(
@@ -217,8 +234,11 @@ class SmoothedClassifier:
         bound: str = "exact",
         radius: str = "R2",
         y: int | None = None,
+        target_radius: float | None = None,
         lipschitz: float | None = None,
         ordering: str | None = None,
+        scores: str = "softmax",
+        temperature: float = 1.0,
         seed: Seed = None,
         progress: Progress | None = None,
     ) -> Certificate:
@@ -235,11 +255,25 @@ class SmoothedClassifier:
         n0 : int
             Size of the selection sample, at least 1. Not drawn where `y` is given.
         n : int
-            Size of the estimation sample, at least 1.
-        alpha, bound, radius, lipschitz, ordering
-            As for `certify_counts`.
+            Size of the estimation sample, at least 1; with `target_radius` the largest.
+        alpha, radius, lipschitz, ordering
+            As for `certify_counts`; with a bound of scores as for `certify_scores`.
+        bound : str
+            ``"exact"``, ``"bonferroni"`` or ``"cohen"`` certify the class that wins most
+            votes, from counts. ``"betting"`` and the other names of `certify_scores` certify
+            the class of the largest mean score, which may be another one.
         y : int, optional
-            The class to certify, fixed before sampling: the true label, say.
+            The class to certify, fixed before sampling: the true label, say. A bound of
+            scores draws the selection sample nevertheless, to choose its slopes.
+        target_radius : float, optional
+            Ask whether the radius is at least this, and stop sampling when the votes have
+            answered. The result is an `EarlyCertificate`; `bound` and `ordering` must keep
+            their defaults, as the bound is then the anytime one, also without an answer.
+        scores : {"softmax", "sparsemax", "hardmax", "identity"}
+            For a bound of scores: the map from the model's output to the simplex;
+            ``"identity"`` for a model that ends in one of its own.
+        temperature : float
+            For a bound of scores: what the model's output is divided by before the map.
         seed : int or sequence of int, optional
             As for `counts`. The estimation sample of a seed is the same with and without `y`.
             Where None, the fresh entropy is kept in the certificate's ``seed``.
@@ -247,6 +281,7 @@ class SmoothedClassifier:
         Returns
         -------
         Certificate
+            A `ScoreCertificate` for a bound of scores, an `EarlyCertificate` for a target.
 
         Raises
         ------
@@ -261,9 +296,29 @@ class SmoothedClassifier:
         `rsverify.smoothing.noise` on floating point.
         """
         started = time.perf_counter()
-        n = _check_size("n", n)
-        n0 = _check_size("n0", n0)
-        entropy = _entropy(seed)
+        n = check_size("n", n)
+        n0 = check_size("n0", n0)
+        entropy = check_seed(seed)
+        if target_radius is not None and (bound != "exact" or ordering is not None):
+            raise ValueError(
+                f"bound={bound!r} and ordering={ordering!r} must be left out with target_radius: "
+                "the bound is then the anytime one"
+            )
+        if bound in SCORE_BOUNDS:
+            if ordering is not None:
+                raise ValueError(f"ordering={ordering!r} must be None for bound={bound!r}")
+            options = check_options(
+                sigma=self.sigma, alpha=alpha, bound=bound, radius=radius, lipschitz=lipschitz
+            )
+            mapped = score_map(scores, temperature)
+            soft = self._certify_scores(x, n0, n, y, options, mapped, batch_size, entropy, progress)
+            return replace(soft, seed=entropy, seconds=time.perf_counter() - started)
+        if scores != "softmax" or temperature != 1.0:
+            raise ValueError(
+                f"scores={scores!r} and temperature={temperature!r} must be left out for "
+                f"bound={bound!r}, which counts votes"
+            )
+        target = None if target_radius is None else check_target(target_radius)
 
         def certificate_of(votes: IntArray, selected: IntArray | None) -> Certificate:
             return certify_counts(
@@ -286,12 +341,52 @@ class SmoothedClassifier:
         selected = None
         if y is None:
             selected = self._sample(x, n0, batch_size, entropy, SELECTION, progress)
+        if target is not None:
+            question = partial(
+                decide_counts,
+                target_radius=target,
+                sigma=self.sigma,
+                alpha=alpha,
+                y=y,
+                selection=selected,
+                radius=radius,
+                lipschitz=lipschitz,
+            )
+            with self._batches(x, n, batch_size, entropy, ESTIMATION) as (model, batches, device):
+                early: EarlyCertificate = sample_until_decided(
+                    model, batches, self.num_classes, device, question, progress
+                )
+            return replace(early, seed=entropy, seconds=time.perf_counter() - started)
         votes = self._sample(x, n, batch_size, entropy, ESTIMATION, progress)
         return replace(
             certificate_of(votes, selected),
             seed=entropy,
             seconds=time.perf_counter() - started,
         )
+
+    def _certify_scores(
+        self,
+        x: Input,
+        n0: int,
+        n: int,
+        y: int | None,
+        options: ScoreOptions,
+        mapped: ScoreMap,
+        batch_size: int,
+        entropy: int | tuple[int, ...],
+        progress: Progress | None,
+    ) -> ScoreCertificate:
+        classes = self.num_classes
+        if y is not None:
+            choose_class(None, y, classes)  # raises where y is no class, before sampling
+        with self._batches(x, n0, batch_size, entropy, SELECTION) as (model, batches, device):
+            chosen = collect_scores(model, batches, classes, device, mapped, progress)
+        label, plan = choose_class(chosen, y, classes)
+        with self._batches(x, n, batch_size, entropy, ESTIMATION) as (model, batches, device):
+            sample = collect_columns(
+                model, batches, classes, device, mapped, n=n, y=label, plan=plan, progress=progress
+            )
+        return certify_columns(sample, label, plan, chosen, options)
 
     def _sample(
         self,
@@ -302,12 +397,20 @@ class SmoothedClassifier:
         stream: int,
         progress: Progress | None,
     ) -> IntArray:
-        n = _check_size("n", n)
-        batch_size = _check_size("batch_size", batch_size)
-        source = _check_input(x)
+        with self._batches(x, n, batch_size, entropy, stream) as (scores_of, batches, device):
+            return count_votes(scores_of, batches, self.num_classes, device, progress)
+
+    @contextmanager
+    def _batches(
+        self, x: Input, n: int, batch_size: int, entropy: int | tuple[int, ...], stream: int
+    ) -> Iterator[tuple[Scores, Iterator[torch.Tensor], torch.device]]:
+        """Give the body the model on noisy batches, the batches and their device."""
+        n = check_size("n", n)
+        batch_size = check_size("batch_size", batch_size)
+        source = check_input(x)
         device, dtype = self._placement(source.dtype)
         noise_dtype = torch.float64 if dtype == torch.float64 else torch.float32
-        centre = _check_finite(source.to(device=device, dtype=noise_dtype))
+        centre = check_finite(source.to(device=device, dtype=noise_dtype))
         noise = gaussian_blocks(
             centre.shape,
             n,
@@ -321,8 +424,7 @@ class SmoothedClassifier:
             return self.model(batch if self.preprocess is None else self.preprocess(batch))
 
         with evaluating(self.model, self.preprocess):
-            batches = noisy_batches(centre, noise, n, batch_size)
-            return count_votes(scores_of, batches, self.num_classes, device, progress)
+            yield scores_of, noisy_batches(centre, noise, n, batch_size), device
 
     def _placement(self, input_dtype: torch.dtype) -> tuple[torch.device, torch.dtype]:
         """Return the device and floating type of batches: as given, else the model's."""
@@ -332,49 +434,6 @@ class SmoothedClassifier:
         device = self.device or next((t.device for t in tensors), torch.device("cpu"))
         floating = (t.dtype for t in tensors if t.is_floating_point())
         return device, self.dtype or next(floating, input_dtype)
-
-
-def _check_input(x: Input) -> torch.Tensor:
-    """Return `x` as a detached tensor."""
-    if not isinstance(x, torch.Tensor | np.ndarray):
-        raise TypeError(f"x of type {type(x).__name__} must be a torch.Tensor or a numpy array")
-    floating = x.is_floating_point() if isinstance(x, torch.Tensor) else x.dtype.kind == "f"
-    if not floating:
-        raise TypeError(
-            f"x of dtype {x.dtype} must be floating: sigma is in the units of x, so give x in them"
-        )
-    if x.ndim < 1 or 0 in x.shape:
-        raise ValueError(
-            f"x of shape {tuple(x.shape)} must be one input, not empty, without a batch dimension"
-        )
-    return x.detach() if isinstance(x, torch.Tensor) else torch.tensor(x)
-
-
-def _check_finite(centre: torch.Tensor) -> torch.Tensor:
-    if not bool(torch.isfinite(centre).all()):
-        raise ValueError(f"x contains NaN or a value beyond {centre.dtype}; it must be finite")
-    return centre
-
-
-def _check_size(name: str, value: int, smallest: int = 1) -> int:
-    size = check_integer(name, value)
-    if size.ndim:
-        raise ValueError(f"{name} of shape {size.shape} must be a single integer")
-    if size < smallest:
-        raise ValueError(f"{name}={value} must be at least {smallest}")
-    return int(size)
-
-
-def _entropy(seed: Seed) -> int | tuple[int, ...]:
-    """Return what `SeedSequence` starts from: the seed, or fresh entropy where it is None."""
-    if seed is None:
-        return secrets.randbits(128)
-    parts = seed if isinstance(seed, Sequence) and not isinstance(seed, str) else (seed,)
-    if not parts or not all(isinstance(part, int | np.integer) for part in parts):
-        raise TypeError(f"seed={seed!r} must be an integer, a sequence of integers, or None")
-    if any(part < 0 for part in parts):
-        raise ValueError(f"seed={seed!r} must not be negative")
-    return int(seed) if isinstance(seed, int | np.integer) else tuple(int(part) for part in parts)
 
 
 def _winner(votes: IntArray, alpha: float) -> int:

@@ -81,8 +81,7 @@ def count_votes(
     counts = torch.zeros(num_classes, dtype=torch.int64, device=device)
     invalid = torch.zeros((), dtype=torch.int64, device=device)
     for batch in batches:
-        scores = scores_of(batch)
-        _check_scores(scores, (len(batch), num_classes), counts.device)
+        scores = check_model_output(scores_of(batch), (len(batch), num_classes), counts.device)
         invalid += scores.isnan().any(dim=1).sum()
         counts += (scores.argmax(dim=1, keepdim=True) == classes).sum(dim=0)
         if progress is not None:
@@ -96,7 +95,10 @@ def count_votes(
     return votes
 
 
-def _check_scores(scores: object, shape: tuple[int, int], device: torch.device) -> None:
+def check_model_output(
+    scores: object, shape: tuple[int, int], device: torch.device
+) -> torch.Tensor:
+    """Return what a model returned, or raise where it is no tensor of `shape` on `device`."""
     if not isinstance(scores, torch.Tensor):
         raise TypeError(
             f"model returned {type(scores).__name__}; it must return a tensor of scores of "
@@ -109,3 +111,4 @@ def _check_scores(scores: object, shape: tuple[int, int], device: torch.device) 
         )
     if scores.device != device:
         raise ValueError(f"model returned scores on {scores.device}; they must be on {device}")
+    return scores
