@@ -57,6 +57,7 @@ MOST_NODES = 32
 PANEL = 4.5  # Fisher length of a panel that is interpolated
 CORNER_PANEL = 80.0  # Fisher length up to which a corner argument is tried
 DEPTH = 64
+MOST_PANELS = 8000  # some 2000 at n = 10^6; more where the tail equals the bound over a stretch
 ROUNDING = 4e-16
 LEBESGUE = 3.3  # of interpolation in up to 32 Chebyshev points: 1 + (2/pi) log(33)
 
@@ -231,20 +232,21 @@ def series_at_most(c: FloatArray, nodes: int, bound: float) -> tuple[bool, float
     # Subintervals from the left; each is as wide as the current step allows.
     x = -1.0
     half = 0.25
-    while x < 1.0:
-        half = min(half, 0.5 * (1.0 - x))
+    while True:
+        last = half >= 0.5 * (1.0 - x)
+        if last:
+            half = 0.5 * (1.0 - x)
         middle = x + half
         value, slope = evaluate_series(c, nodes, middle)
         if value + abs(slope) * half + 0.5 * curvature * half * half <= slack:
+            if last:
+                return True, 0.0
             x = middle + half
-            if x > 1.0 - 1e-15:
-                break
             half *= 2.0
         else:
             half *= 0.5
             if half < 1e-12 or value > slack:
                 return False, middle
-    return True, 0.0
 
 
 @njit
@@ -263,7 +265,7 @@ def proves_at_most(
     Returns (True, nan), or False with a nuisance parameter at which the tail exceeds the
     bound, or False with nan where halving did not settle it.
     """
-    rounding = tail_relative_error(n) + ROUNDING * n
+    rounding = tail_relative_error(n) + 2.0 * ROUNDING * n
     target = (bound - neglect) / (1.0 + rounding)
     low, high = curve_ends(estimand, limit, n, bound)
     if not low < high:
@@ -274,8 +276,12 @@ def proves_at_most(
     work = np.empty((4 + WORK_ROWS, MOST_NODES))
     stack[0, 0], stack[0, 1] = low, high
     size = 1
+    panels = 0
     while size > 0:
         size -= 1
+        panels += 1
+        if panels > MOST_PANELS:
+            return False, math.nan
         a, b = stack[size, 0], stack[size, 1]
         middle = 0.5 * (a + b)
         length = fisher_length(estimand, limit, n, a, b)
