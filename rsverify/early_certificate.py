@@ -166,21 +166,23 @@ def rival_weights(selection: npt.ArrayLike) -> FloatArray:
 
 
 def target_margins(target: float, base: Certificate) -> tuple[float, float]:
-    """Return the margins with radius >= target and <= target, one rounding apart or so."""
+    """Return a margin of radius at least the target and one of less, 1e-14 apart."""
     slope = _radius_of(1.0, base)
     above = below = target / slope
+    if base.estimand == "difference" and above > 1.0 - 1e-13:
+        # At a margin of 1 or beyond: nothing can show that it is reached.
+        return math.inf, below * (1.0 - 1e-14)
     while _radius_of(above, base) < target:
         above = math.nextafter(above, math.inf)
     while _radius_of(below, base) >= target:
         below = math.nextafter(below, -math.inf)
-    # Radii are rounded down by at most two steps; the exact radius of `below` is then less
-    # than the target only a few steps further.
+    # Radii are rounded down, so the exact radius of `below` may still reach the target.
     return above, below * (1.0 - 1e-14)
 
 
 def _verdict(path: IntArray, margin: float, base: Certificate, weights: FloatArray | None) -> int:
     if base.estimand == "difference" and margin >= 1.0:
-        return BELOW if margin > 1.0 else UNDECIDED_MARGIN
+        return BELOW if 1.0 < margin < math.inf else UNDECIDED_MARGIN
     decision = decide_margin(
         path, base.y, margin, base.alpha, estimand=base.estimand, weights=weights
     )

@@ -1,0 +1,92 @@
+import pytest
+import torch
+
+from rsverify import SmoothedClassifier
+from rsverify.early_certificate import EarlyCertificate, decide_counts
+
+INPUT = torch.tensor([1.0, 0.0])
+
+
+def halves(batch):
+    return torch.stack([-batch[:, 0], batch[:, 0]], dim=1)
+
+
+SMOOTHED = SmoothedClassifier(halves, 2, 0.5)  # the true radius is 1
+
+
+@pytest.mark.parametrize(
+    ("target", "decision"),
+    [(0.3, "radius >= target"), (0.7, "radius >= target"), (1.5, "radius < target")],
+)
+def test_clear_questions_are_answered_early(target, decision):
+    certificate = SMOOTHED.certify(INPUT, target_radius=target, n=50_000, batch_size=50, seed=0)
+
+    assert isinstance(certificate, EarlyCertificate)
+    assert certificate.decision == decision
+    assert certificate.n < 5_000
+    assert certificate.target_radius == target
+    assert certificate.prediction == 1
+    assert certificate.radius < 1.0
+    assert sum(certificate.counts) == certificate.n
+    assert certificate.n0 == 100
+    assert certificate.seed == 0
+    assert certificate.seconds > 0
+
+
+def test_the_hardest_question_stays_undecided_to_the_last_vote():
+    certificate = SMOOTHED.certify(INPUT, target_radius=0.99, n=3210, batch_size=100, seed=1)
+
+    assert certificate.decision == "undecided"
+    assert certificate.n == 3210
+
+
+def test_votes_are_those_of_the_ordinary_certificate_and_so_is_the_answer():
+    whole = SMOOTHED.certify(INPUT, n=3210, seed=1)
+    certificate = SMOOTHED.certify(INPUT, target_radius=0.99, n=3210, batch_size=100, seed=1)
+
+    assert certificate.counts == whole.counts
+    assert certificate.selection_counts == whole.selection_counts
+    again = decide_counts(
+        whole.counts,
+        target_radius=0.99,
+        sigma=0.5,
+        alpha=1e-3,
+        selection=whole.selection_counts,
+    )
+    assert again.radius == certificate.radius
+
+
+def test_no_more_is_drawn_than_looked_at():
+    drawn = []
+
+    def model(batch):
+        drawn.append(len(batch))
+        return halves(batch)
+
+    certificate = SmoothedClassifier(model, 2, 0.5).certify(
+        INPUT, target_radius=0.3, n=50_000, batch_size=64, seed=0
+    )
+
+    assert sum(drawn) == certificate.n + certificate.n0
+
+
+def test_fewer_votes_than_the_first_look_are_looked_at_once():
+    certificate = SMOOTHED.certify(INPUT, target_radius=0.01, n=30, batch_size=7, seed=0)
+
+    assert certificate.n == 30
+
+
+def test_given_class_draws_no_selection():
+    certificate = SMOOTHED.certify(INPUT, target_radius=0.3, n=5000, y=1, seed=0)
+
+    assert certificate.n0 == 0
+    assert certificate.decision == "radius >= target"
+
+
+def test_progress_counts_what_is_drawn():
+    seen = []
+    certificate = SMOOTHED.certify(
+        INPUT, target_radius=0.3, n=5000, batch_size=50, seed=0, progress=seen.append
+    )
+
+    assert sum(seen) == certificate.n + certificate.n0

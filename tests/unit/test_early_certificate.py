@@ -1,0 +1,106 @@
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rsverify.abstention import Status
+from rsverify.bounds.anytime_counts import margin_sequence
+from rsverify.certificate import ABSTAIN, certify_counts
+from rsverify.early_certificate import decide_counts, target_margins
+from rsverify.radius import certified_radius_r2
+
+QUESTION = {"target_radius": 0.25, "sigma": 0.25, "alpha": 0.001, "y": 0}
+
+
+@pytest.mark.parametrize(
+    ("counts", "decision"),
+    [
+        ([95, 3, 2], "undecided"),
+        ([950, 30, 20], "radius >= target"),
+        ([60, 30, 10], "undecided"),
+        ([600, 300, 100], "radius < target"),
+        ([0, 900, 100], "radius < target"),
+    ],
+)
+def test_decisions(counts, decision):
+    assert decide_counts(counts, **QUESTION).decision == decision
+
+
+def test_radius_is_that_of_the_anytime_limit():
+    counts = [950, 30, 20]
+    limit = margin_sequence([counts], 0, 0.001, estimand="probit").lower[0]
+
+    certificate = decide_counts(counts, **QUESTION)
+
+    assert tuple(certificate) == (0, certified_radius_r2(limit, 0.25))
+    assert certificate.radius >= 0.25
+    assert certificate.bound == "anytime"
+    assert certificate.n == 1000
+    fixed = certify_counts(counts, sigma=0.25, alpha=0.001, y=0)
+    assert certificate.radius < fixed.radius
+    assert str(certificate).startswith("radius >= target 0.25 after 1000 votes; class 0")
+
+
+def test_a_radius_below_the_target_is_certified_all_the_same():
+    certificate = decide_counts([6000, 3000, 1000], **QUESTION)
+
+    assert certificate.decision == "radius < target"
+    assert certificate.prediction == 0
+    assert 0 < certificate.radius < 0.25
+
+
+@pytest.mark.parametrize(
+    ("counts", "status"),
+    [([30, 60, 10], Status.RUNNER_UP_AHEAD), ([3, 0, 0], Status.MARGIN_NOT_POSITIVE)],
+)
+def test_abstention(counts, status):
+    certificate = decide_counts(counts, **QUESTION)
+
+    assert tuple(certificate) == (ABSTAIN, 0.0)
+    assert certificate.status is status
+    assert certificate.reason
+    assert "abstained" in str(certificate)
+
+
+def test_selection_chooses_the_class_and_weights_the_rivals():
+    question = QUESTION | {"y": None, "selection": [60, 40, 0]}
+    # The evidence that the margin over class 1 is small counts for almost all.
+    counts = [350, 250, 0]
+
+    assert decide_counts(counts, **question).y == 0
+    assert decide_counts(counts, **question).decision == "radius < target"
+
+
+def test_r1_has_its_own_target():
+    question = QUESTION | {"radius": "R1", "target_radius": 0.2}
+
+    assert decide_counts([950, 30, 20], **question).decision == "radius >= target"
+    assert decide_counts([700, 200, 100], **question).decision == "radius < target"
+    # No classifier has a larger R1 than the smoothing constant allows.
+    beyond = decide_counts([10, 0, 0], **question | {"target_radius": 0.32})
+    assert beyond.decision == "radius < target"
+
+
+@given(target=st.floats(1e-6, 1e6), sigma=st.floats(1e-4, 1e4), kind=st.sampled_from(["R1", "R2"]))
+def test_target_margins_lie_on_their_sides_of_the_target(target, sigma, kind):
+    base = certify_counts([1, 0], sigma=sigma, alpha=0.1, y=0, bound="cohen", radius=kind)
+    above, below = target_margins(target, base)
+
+    if kind == "R2":
+        radius = Fraction(sigma) / 2
+    else:  # sqrt(pi / 2) to 30 digits
+        radius = Fraction(sigma) * Fraction("1.25331413731550025120788264240")
+    if kind == "R1" and target > 0.99 * float(radius):
+        assert above == np.inf or above < 1
+    else:
+        assert Fraction(above) * radius >= Fraction(target)
+        assert above <= below * (1 + 1e-13)
+    assert Fraction(below) * radius < Fraction(target)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, np.inf, np.nan, [0.1, 0.2]])
+def test_target_must_be_one_positive_number(value):
+    with pytest.raises(ValueError, match="target_radius"):
+        decide_counts([3, 1], **QUESTION | {"target_radius": value})
