@@ -54,7 +54,7 @@ def _without_progress(items: Iterable[int], _title: str) -> Iterable[int]:
 def run_demo(
     out: Path,
     *,
-    images: int = 150,
+    images: int = 120,
     n: int = 10_000,
     seed: int = 0,
     track: Track = _without_progress,
@@ -148,8 +148,8 @@ images right.
               the usual choice.
   bonferroni  bounds winner and runner-up apart, each with half of the allowed
               error.
-  exact       bounds their margin at once, with all of the allowed error: never
-              below the other two.
+  exact       bounds their margin at once, with all of the allowed error: as large
+              as the other two or larger.
 
 Each single certificate is wrong with probability at most {ALPHA:g}.
 
