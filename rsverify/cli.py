@@ -276,7 +276,7 @@ def recertify(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the table and the picture.")] = Path("demo"),
-    images: Annotated[int, typer.Option(help="Held-out images to certify.")] = 150,
+    images: Annotated[int, typer.Option(help="Held-out images to certify.")] = 120,
     n: Annotated[int, typer.Option(help="Votes per image.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Fixes training and noise.")] = 0,
 ) -> None:
