@@ -109,7 +109,7 @@ def margin_sequence(
     ----------
     .. [1] L. Wasserman, A. Ramdas and S. Balakrishnan, Universal inference, *PNAS* 117
        (2020) 16880-16890, section 8, with a mixture for the running estimate. Proofs:
-       ``docs/theory.md``.
+       ``docs/theory-scores.md``.
 
     Examples
     --------

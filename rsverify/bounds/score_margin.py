@@ -144,7 +144,7 @@ def score_margin_lower(
     ----------
     .. [1] R. L. Berger, Multiparameter hypothesis testing and acceptance sampling,
        *Technometrics* 24 (1982) 295-300: the intersection-union test, whose level is not
-       divided. Proofs: ``docs/theory.md``.
+       divided. Proofs: ``docs/theory-scores.md``.
 
     Examples
     --------

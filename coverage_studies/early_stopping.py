@@ -1,0 +1,106 @@
+"""Votes needed to decide whether a radius reaches r, against always drawing n = 100,000.
+
+On the demo's digits, sampled as they are decided, and on published counts of CIFAR-10 where
+``../shared/data`` lies beside the checkout: there votes come in a random order of the counts.
+Run as ``python coverage_studies/early_stopping.py [images]``; writes results/early_stopping.json.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import rsverify
+from rsverify import SmoothedClassifier, exact_margin_lower
+from rsverify.bounds.anytime_counts import decide_margin
+from rsverify.demo import SIGMA, _digits, _train
+
+ALPHA, N, SEED = 0.001, 100_000, 0
+RADII = (0.25, 0.5, 0.75)
+ROOT = Path(__file__).parents[1]
+COUNTS = ROOT.parent / "shared" / "data" / "cifar10_counts_sigma025.txt"
+LOOKS = np.unique(np.minimum(np.ceil(50 * 1.02 ** np.arange(400)), N).astype(int))
+
+
+def summary(decisions, votes, fixed):
+    return {
+        "average votes": float(np.mean(votes)),
+        "share of n": float(np.mean(votes)) / N,
+        "at least r": int(np.sum(decisions == 1)),
+        "below r": int(np.sum(decisions == -1)),
+        "undecided": int(np.sum(decisions == 0)),
+        "at least r by the exact bound at n": int(np.sum(fixed)),
+    }
+
+
+def demo(images):
+    torch.set_num_threads(1)
+    train_x, train_y, held_x, _ = _digits(SEED)
+    model = _train(train_x, train_y, SEED, lambda items, _: items)
+    classifier = SmoothedClassifier(model, num_classes=10, sigma=SIGMA)
+    common = {"alpha": ALPHA, "n": N}
+    codes = {"radius >= target": 1, "radius < target": -1, "undecided": 0}
+    fixed = [
+        classifier.certify(held_x[i], batch_size=2000, seed=(SEED, i), **common).radius
+        for i in range(images)
+    ]
+    results = {}
+    for r in RADII:
+        found = [
+            classifier.certify(held_x[i], batch_size=100, seed=(SEED, i), target_radius=r, **common)
+            for i in range(images)
+        ]
+        results[str(r)] = summary(
+            np.array([codes[c.decision] for c in found]),
+            np.array([c.n for c in found]),
+            np.array(fixed) >= r,
+        )
+    return results
+
+
+def shuffled(counts, rng):
+    """Return the counts so far at each look of votes drawn without replacement."""
+    left, path = counts.copy(), []
+    for step in np.diff(LOOKS, prepend=0):
+        left = left - rng.multivariate_hypergeometric(left, step)
+        path.append(counts - left)
+    return np.array(path)
+
+
+def published():
+    counts = np.loadtxt(COUNTS, dtype=int)[:, :-1]
+    rng = np.random.default_rng(SEED)
+    y = counts.argmax(axis=1)
+    paths = np.array([shuffled(c, rng) for c in counts])
+    first = counts[np.arange(len(y)), y]
+    second = np.where(np.arange(10) == y[:, None], -1, counts).max(axis=1)
+    margin = exact_margin_lower(first, second, N, ALPHA, estimand="probit")
+    results = {}
+    for r in RADII:
+        target = 2 * r / 0.25
+        verdict, votes = decide_margin(paths, y, target, ALPHA, estimand="probit")
+        results[str(r)] = summary(verdict, votes, margin >= target)
+    return results
+
+
+def main(images=60):
+    result = {
+        "alpha": ALPHA,
+        "n": N,
+        "seed": SEED,
+        "version": rsverify.__version__,
+        "published CIFAR-10 counts": published() if COUNTS.exists() else None,
+        f"demo digits, {images} images": demo(images),
+    }
+    out = Path(__file__).parent / "results" / "early_stopping.json"
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

@@ -1,0 +1,56 @@
+"""Score certificates and early stopping on the demo's trained network."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("sklearn")
+
+from rsverify import SmoothedClassifier  # noqa: E402 - after the check for torch
+from rsverify.demo import SIGMA, _digits, _train  # noqa: E402
+
+IMAGES = 12
+
+
+@pytest.fixture(scope="module")
+def demo():
+    torch.set_num_threads(1)
+    train_x, train_y, held_x, held_y = _digits(0)
+    model = _train(train_x, train_y, 0, lambda items, _: items)
+    return SmoothedClassifier(model, num_classes=10, sigma=SIGMA), held_x, held_y
+
+
+@pytest.mark.slow
+def test_betting_certificates_end_to_end(demo):
+    classifier, images, labels = demo
+    options = {"n": 3000, "batch_size": 500, "temperature": 1.0}
+
+    found = [
+        [
+            classifier.certify(images[i], bound=bound, seed=(1, i), **options)
+            for bound in ("betting", "empirical-bernstein")
+        ]
+        for i in range(IMAGES)
+    ]
+
+    betting, baseline = (np.array([c[k].radius for c in found]) for k in (0, 1))
+    right = [c[0].prediction == labels[i] for i, c in enumerate(found)]
+    assert (betting >= baseline).all()
+    assert betting.mean() > baseline.mean() + 0.005
+    assert np.mean(right) > 0.7
+
+
+@pytest.mark.slow
+def test_early_stopping_needs_a_fraction_of_the_samples(demo):
+    classifier, images, _ = demo
+    n = 20_000
+    votes, missed = [], 0
+    for i in range(IMAGES):
+        fixed = classifier.certify(images[i], n=n, batch_size=1000, seed=(2, i))
+        early = classifier.certify(images[i], n=n, batch_size=50, seed=(2, i), target_radius=0.25)
+        votes.append(early.n)
+        # The same votes: whoever is certified at n is certified early or left undecided.
+        missed += fixed.radius >= 0.25 and early.decision == "radius < target"
+
+    assert np.mean(votes) < n / 3
+    assert missed == 0
