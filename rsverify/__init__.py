@@ -30,6 +30,9 @@ _PUBLIC = {
     "Certificate": "rsverify.certificate",
     "certify_counts": "rsverify.certificate",
     "SmoothedClassifier": "rsverify.smoothing.classifier",
+    "audit": "rsverify.audit",
+    "AuditReport": "rsverify.audit.report",
+    "Estimand": "rsverify.audit.estimand",
 }
 
 __all__ = [*_PUBLIC, "__version__"]

@@ -1,0 +1,104 @@
+"""The laws that an audit simulates from: the default suite of each estimand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rsverify.audit.estimand import Estimand
+
+Law = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One law of the data: a name and the parameters that the estimand's `draw` takes."""
+
+    name: str
+    parameters: Mapping[str, Any]
+
+
+def _rare(n: int, alpha: float) -> list[float]:
+    """Return chances of a rare event for which seeing none of it in n is the danger.
+
+    None in n observations has probability 0.9, 0.5, 4 alpha and 1.3 alpha in turn: a bound
+    that then claims the event never happens misses with that probability.
+    """
+    unseen = [0.9, 0.5, min(4.0 * alpha, 0.4), min(1.3 * alpha, 0.3)]
+    return [1.0 - q ** (1.0 / n) for q in unseen]
+
+
+def _points(values: Sequence[float], probabilities: Sequence[float]) -> Law:
+    return ("points", tuple(values), tuple(probabilities))
+
+
+def _two(low: float, high: float, share_high: float) -> Law:
+    return _points((low, high), (1.0 - share_high, share_high))
+
+
+def _mean_laws(n: int, alpha: float) -> dict[str, Law]:
+    laws: dict[str, Law] = {}
+    for e in _rare(n, alpha):
+        laws[f"Bernoulli({1 - e:.4g}), rarely 0"] = _two(0.0, 1.0, 1.0 - e)
+    for p in (1.0 / n, 0.05, 0.3, 0.5, 0.9):
+        laws[f"Bernoulli({p:.4g})"] = _two(0.0, 1.0, p)
+    e = _rare(n, alpha)[3]
+    laws[f"0.5 or, rarely ({e:.3g}), 0"] = _two(0.0, 0.5, 1.0 - e)
+    laws["two points 0.45, 0.55"] = _two(0.45, 0.55, 0.7)
+    laws["two points 0.9, 1"] = _two(0.9, 1.0, 0.5)
+    laws["two points 0, 0.2"] = _two(0.0, 0.2, 0.8)
+    laws["three points, rarely 0"] = _points((0.0, 0.9, 1.0), (2 / n, 0.9 - 2 / n, 0.1))
+    laws["three points 0, 1/2, 1"] = _points((0.0, 0.5, 1.0), (0.25, 0.5, 0.25))
+    laws["point mass at 0.3"] = _points((0.3,), (1.0,))
+    laws["uniform"] = ("beta", 1.0, 1.0)
+    laws["arcsine, Beta(1/2, 1/2)"] = ("beta", 0.5, 0.5)
+    laws["Beta(10, 30)"] = ("beta", 10.0, 30.0)
+    laws["skewed, Beta(0.1, 0.9)"] = ("beta", 0.1, 0.9)
+    laws["skewed, Beta(5, 0.2)"] = ("beta", 5.0, 0.2)
+    return laws
+
+
+def _vote_laws(n: int, alpha: float) -> dict[str, tuple[float, ...]]:
+    laws: dict[str, tuple[float, ...]] = {}
+    for e in _rare(n, alpha):
+        laws[f"two classes, runner-up {e:.3g}"] = (1.0 - e, e, 0.0)
+    laws["one vote for the class expected"] = (1.0 / n, 0.5, 0.5 - 1.0 / n)
+    for p in ((0.5, 0.5, 0.0), (0.55, 0.45, 0.0), (0.4, 0.1, 0.5), (0.6, 0.05, 0.35)):
+        laws["three classes " + ", ".join(map(str, p))] = p
+    laws["near-tie of three"] = (0.34, 0.33, 0.33)
+    laws["near-tie of two runners-up"] = (0.5, 0.2501, 0.2499)
+    laws["runners-up 0.3 and 0.2"] = (0.5, 0.3, 0.2)
+    laws["ten classes, equal runners-up"] = (0.19,) + (0.09,) * 9
+    laws["ten classes, rare runners-up"] = (0.91,) + (0.01,) * 9
+    laws["hundred classes, equal runners-up"] = (0.208,) + (0.008,) * 99
+    return laws
+
+
+def default_scenarios(estimand: Estimand, n: int, alpha: float) -> list[Scenario]:
+    """Return the default suite of an estimand: its own scenarios, or those built in."""
+    if estimand.scenarios:
+        return [Scenario(name, dict(p)) for name, p in estimand.scenarios.items()]
+    if estimand.name == "proportion":
+        values = [*(1.0 - e for e in _rare(n, alpha)), *_rare(n, alpha), 0.05, 0.3, 0.5, 0.7, 0.95]
+        return [Scenario(f"p = {p:.5g}", {"p": p}) for p in sorted(set(values))]
+    if estimand.name == "mean":
+        return [Scenario(name, {"law": law}) for name, law in _mean_laws(n, alpha).items()]
+    if estimand.name.split(":")[0] in ("difference", "probit"):
+        return [Scenario(name, {"p": p}) for name, p in _vote_laws(n, alpha).items()]
+    raise ValueError(
+        f"scenarios=None needs an estimand with scenarios of its own; {estimand.name!r} has none"
+    )
+
+
+def check_scenarios(
+    scenarios: Mapping[str, Mapping[str, Any]] | None, estimand: Estimand, n: int, alpha: float
+) -> list[Scenario]:
+    """Return the caller's scenarios, a mapping of name to parameters, or the default suite."""
+    if scenarios is None:
+        return default_scenarios(estimand, n, alpha)
+    if not isinstance(scenarios, Mapping):
+        raise TypeError(f"scenarios={scenarios!r} must map names to the parameters of draw")
+    if not scenarios:
+        raise ValueError("scenarios={} must hold at least one scenario")
+    return [Scenario(str(name), dict(p)) for name, p in scenarios.items()]

@@ -1,0 +1,135 @@
+"""Evidence -> verdict, with its error probability stated.
+
+Misses are Bernoulli with unknown probability p. Two e-processes watch them, one against
+p <= alpha, one against p > alpha (1 + tolerance). Each is a mixture of likelihood ratios, a
+nonnegative supermartingale of start 1 under what it tests, so by Ville's inequality the chance
+that it ever reaches 1/delta is at most delta: one may look after every block and stop.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import betaln, logsumexp, xlog1py, xlogy
+from scipy.stats import binom
+
+from rsverify._check import FloatArray
+
+Verdict = Literal["refuted", "supported", "inconclusive"]
+
+TOLERANCE = 0.2
+FALSE_ALARM = 1e-3
+INTERVAL_LEVEL = 0.95
+
+
+def _log_mixture(misses: int, runs: int, null: float, others: FloatArray) -> float:
+    """Return the log of the mean likelihood ratio of `others` to `null`."""
+    hits = runs - misses
+    ratio = xlogy(misses, others) + xlog1py(hits, -others)
+    return float(
+        logsumexp(ratio) - math.log(others.size) - xlogy(misses, null) - xlog1py(hits, -null)
+    )
+
+
+def log_e_above(misses: int, runs: int, alpha: float) -> float:
+    """Return the log of the e-process against p <= `alpha`."""
+    # Odds from 1.1 times those of alpha to 1000 times: log-spaced alternatives.
+    odds = alpha / (1.0 - alpha) * np.geomspace(1.1, 1000.0, 16)
+    return _log_mixture(misses, runs, alpha, odds / (1.0 + odds))
+
+
+def log_e_below(misses: int, runs: int, limit: float) -> float:
+    """Return the log of the e-process against p >= `limit`, with 0 < limit < 1."""
+    return _log_mixture(misses, runs, limit, limit * np.linspace(0.0, 0.92, 12))
+
+
+def decide(
+    misses: int, runs: int, alpha: float, tolerance: float, false_alarm: float, scenarios: int
+) -> Verdict:
+    """Return the verdict on one of `scenarios` scenarios.
+
+    Refuted at level false_alarm / scenarios, so that all scenarios together raise a false
+    alarm with probability at most `false_alarm`. Supported at level `false_alarm` each, which
+    needs no correction: an audit is supported only if every scenario is.
+    """
+    if runs == 0:
+        return "inconclusive"
+    if log_e_above(misses, runs, alpha) >= math.log(scenarios / false_alarm):
+        return "refuted"
+    limit = alpha * (1.0 + tolerance)
+    if limit >= 1.0 or log_e_below(misses, runs, limit) >= -math.log(false_alarm):
+        return "supported"
+    return "inconclusive"
+
+
+def miscoverage_interval(misses: int, runs: int) -> tuple[float, float]:
+    """Return a 95 % interval for the miscoverage that holds at all times at once.
+
+    Inverts the Beta(1/2, 1/2) mixture against the likelihood; wider than Clopper-Pearson, but
+    valid when the audit stops because of what it saw.
+    """
+    if runs == 0:
+        return 0.0, 1.0
+    evidence = float(betaln(misses + 0.5, runs - misses + 0.5) - betaln(0.5, 0.5))
+
+    def excess(p: float) -> float:
+        likelihood = xlogy(misses, p) + xlog1py(runs - misses, -p)
+        return float(evidence - likelihood) + math.log(1.0 - INTERVAL_LEVEL)
+
+    estimate = misses / runs
+    low = 0.0 if misses == 0 else float(brentq(excess, 1e-300, estimate, xtol=1e-15))
+    high = 1.0 if misses == runs else float(brentq(excess, estimate, 1.0 - 1e-16, xtol=1e-15))
+    return low, high
+
+
+def detectable(runs: int, alpha: float, false_alarm: float, scenarios: int) -> float:
+    """Return the least miscoverage that `runs` replications refute with probability 95 %.
+
+    Exact binomial power of the last look alone, so an upper estimate: earlier looks only add.
+    """
+    threshold = math.log(scenarios / false_alarm)
+    low, high = math.ceil(alpha * runs), runs + 1
+    while low < high:  # the e-value rises with the misses beyond alpha * runs
+        middle = (low + high) // 2
+        if log_e_above(min(middle, runs), runs, alpha) >= threshold:
+            high = middle
+        else:
+            low = middle + 1
+    if low > runs:
+        return 1.0
+
+    def power(p: float) -> float:
+        return float(binom.sf(low - 1, runs, p)) - 0.95
+
+    return float(brentq(power, alpha, 1.0, xtol=1e-9)) if power(1.0) > 0 > power(alpha) else 1.0
+
+
+def runs_to_settle(
+    misses: int, runs: int, alpha: float, tolerance: float, false_alarm: float, scenarios: int
+) -> int | None:
+    """Return about how many replications in all would settle, if p is what was seen; or None."""
+    if runs == 0:
+        return None
+    p, limit = misses / runs, alpha * (1.0 + tolerance)
+    wanted = []
+    if p > alpha:
+        wanted.append((math.log(scenarios / false_alarm) + math.log(16)) / _divergence(p, alpha))
+    if p < limit < 1.0:
+        wanted.append((-math.log(false_alarm) + math.log(12)) / _divergence(p, limit))
+    return math.ceil(min(wanted)) if wanted else None
+
+
+def _divergence(p: float, q: float) -> float:
+    """Return the Kullback-Leibler divergence of Bernoulli p from Bernoulli q."""
+    value = xlogy(p, p / q) + xlogy(1.0 - p, (1.0 - p) / (1.0 - q))
+    return max(float(value), 1e-300)
+
+
+def combine(verdicts: list[Verdict]) -> Verdict:
+    """Return the verdict of the whole: one refuted refutes, all supported support."""
+    if "refuted" in verdicts:
+        return "refuted"
+    return "supported" if verdicts and set(verdicts) == {"supported"} else "inconclusive"

@@ -1,0 +1,208 @@
+"""The audit as users call it: bounds of every form, failures, reports, seeds."""
+
+import json
+
+import numpy as np
+import pytest
+
+from rsverify import AuditReport, Estimand, clopper_pearson_lower
+from rsverify.audit import audit
+
+POINTS = {"half": {"law": ("points", (0.0, 1.0), (0.5, 0.5))}}
+
+
+def hoeffding(x, alpha):
+    return x.mean(axis=-1) - np.sqrt(np.log(1 / alpha) / (2 * x.shape[-1]))
+
+
+def wald(x, alpha):
+    del alpha
+    return x.mean(axis=-1) - 1.645 * x.std(axis=-1) / np.sqrt(x.shape[-1])
+
+
+def short(bound, **options):
+    settings = {"n": 20, "alpha": 0.05, "replications": 4000, "scenarios": POINTS} | options
+    return audit(bound, **settings)
+
+
+def test_package_and_function_are_one_name():
+    import rsverify
+    import rsverify.audit.exact
+
+    assert rsverify.audit is audit
+    assert callable(rsverify.audit)
+    assert rsverify.audit.exact.proportion_worst
+
+
+def test_a_valid_bound_is_supported_and_wald_refuted():
+    assert short(hoeffding).verdict == "supported"
+    report = audit(wald, n=50, alpha=0.05, replications=4000)
+    assert report.verdict == "refuted"
+    assert report.worst.verdict == "refuted"
+    assert report.worst.low > 0.05
+
+
+def test_scalar_functions_give_the_same_report_as_vectorised_ones():
+    def scalar(row, alpha):
+        assert row.ndim == 1
+        return float(row.mean() - np.sqrt(np.log(1 / alpha) / (2 * row.size)))
+
+    assert short(scalar).rows == short(hoeffding).rows
+
+
+def test_paths_are_judged_at_all_times():
+    """A fixed-n bound at every n: each is right, but not all of them at once."""
+
+    def path(x, alpha):
+        t = np.arange(1, x.shape[1] + 1)
+        return np.cumsum(x, axis=1) / t - np.sqrt(np.log(1 / alpha) / (2 * t))
+
+    fair = {"half": {"law": ("points", (0.0, 1.0), (0.5, 0.5))}}
+    assert short(path, n=300, scenarios=fair).verdict == "refuted"
+    assert short(lambda x, a: path(x, a)[:, -1], n=300, scenarios=fair).verdict == "supported"
+
+
+def test_upper_and_two_sided_bounds():
+    def upper(x, alpha):
+        return 1 - hoeffding(1 - x, alpha)
+
+    def interval(x, alpha):
+        return np.column_stack([hoeffding(x, alpha / 2), upper(x, alpha / 2)])
+
+    def pair(x, alpha):
+        return hoeffding(x, alpha / 2), upper(x, alpha / 2)
+
+    assert short(upper, side="upper").verdict == "supported"
+    assert short(wald, side="upper").verdict == "refuted"
+    assert short(interval, side="two-sided").rows == short(pair, side="two-sided").rows
+    assert short(interval, side="two-sided").verdict == "supported"
+
+
+@pytest.mark.parametrize(
+    ("broken", "kind"),
+    [
+        (lambda x, a: np.where(x[..., 0] > 0, np.nan, hoeffding(x, a)), "NaN"),
+        (lambda x, a: np.where(x[..., 0] > 0, 1.5, hoeffding(x, a)), "outside"),
+        (lambda _x, _a: np.zeros((2, 3, 4)), "wrong shape"),
+        (lambda _x, _a: 1 / 0, "ZeroDivisionError"),
+    ],
+)
+def test_failures_are_misses_with_their_input(broken, kind):
+    report = short(broken)
+    assert report.verdict == "refuted"
+    assert [f.kind for f in report.failures] == [kind]
+    assert report.failures[0].count > 0
+    assert len(np.ravel(report.failures[0].example)) == 20
+    assert kind in str(report)
+
+
+def test_a_rare_exception_costs_its_row_only():
+    def rare(x, alpha):
+        if (x.sum(axis=-1) == 5).any():
+            raise ArithmeticError("five ones")
+        return hoeffding(x, alpha) - 1
+
+    report = short(rare)
+    (failure,) = report.failures
+    assert failure.kind == "ArithmeticError"
+    assert sum(failure.example) == 5
+    assert report.rows[0].misses == failure.count
+    assert 0 < failure.count < 0.04 * report.rows[0].replications
+
+
+def test_failure_of_an_outcome_refutes_an_exact_audit():
+    def broken(counts, alpha):
+        bound = clopper_pearson_lower(counts[:, 0], counts.sum(axis=1), alpha)
+        return np.where(counts[:, 0] == 3, np.nan, bound)
+
+    report = audit(broken, estimand="proportion", n=10, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert report.failures[0].example == [3, 7]
+    assert "k = 3," in report.witness.outcomes
+
+
+def test_random_bounds_are_simulated():
+    rng = np.random.default_rng(1)
+
+    def noisy(counts, alpha):
+        bound = clopper_pearson_lower(counts[:, 0], counts.sum(axis=1), alpha)
+        return bound - 0.01 * rng.random(len(counts))
+
+    report = audit(noisy, estimand="proportion", n=10, alpha=0.05, replications=2000)
+    assert report.design["method"] == "simulation"
+    with pytest.raises(ValueError, match="method='exact' cannot"):
+        audit(noisy, estimand="proportion", n=10, alpha=0.05, method="exact")
+
+
+def test_own_estimand():
+    """The largest of the support of a uniform distribution."""
+    largest = Estimand(
+        draw=lambda rng, rows, n, top: rng.uniform(0, top, (rows, n)),
+        truth=lambda top: top,
+        scenarios={"top 1": {"top": 1.0}, "top 7": {"top": 7.0}},
+        space=(0, np.inf),
+        name="largest",
+    )
+    settings = {"estimand": largest, "n": 10, "alpha": 0.05, "replications": 3000}
+    assert audit(lambda x, _a: x.max(axis=-1), **settings).verdict == "supported"
+    report = audit(lambda x, _a: 1.02 * x.max(axis=-1), **settings)
+    assert report.verdict == "refuted"
+    assert {r.scenario for r in report.rows} == {"top 1", "top 7"}
+
+
+@pytest.mark.parametrize("jobs", [2, 3])
+def test_report_does_not_depend_on_workers(jobs):
+    one = audit(wald, n=30, alpha=0.05, replications=3000, seed=5)
+    many = audit(wald, n=30, alpha=0.05, replications=3000, seed=5, n_jobs=jobs)
+    assert one.to_json() == many.to_json()
+    assert one.to_json() != audit(wald, n=30, alpha=0.05, replications=3000, seed=6).to_json()
+
+
+def test_report_as_table_and_json(tmp_path):
+    report = short(wald, n=20)
+    assert isinstance(report, AuditReport)
+    table = report.to_pandas()
+    assert list(table["scenario"]) == ["half"]
+    data = json.loads(report.to_json(tmp_path / "audit.json"))
+    assert json.loads((tmp_path / "audit.json").read_text()) == data
+    assert data["verdict"] == report.verdict
+    assert data["design"]["seed"] == 0
+    assert "half" in str(report)
+
+
+def test_inconclusive_says_what_would_settle_it():
+    def at_alpha(x, alpha):  # misses with probability 0.055 whatever the law
+        del alpha
+        return np.where(x[:, 0] < 0.055, 1.0, 0.0)
+
+    uniform = {"uniform": {"law": ("beta", 1.0, 1.0)}}
+    report = audit(at_alpha, n=2, alpha=0.05, replications=500, scenarios=uniform)
+    assert report.verdict == "inconclusive"
+    assert "replications in all would settle it" in report.rows[0].note
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"alpha": 1.2}, ValueError, r"alpha=1.2 must be in \(0, 1\)"),
+        ({"n": 0}, ValueError, "n=0 must be between"),
+        ({"method": "magic"}, ValueError, "method='magic' must be one of"),
+        ({"estimand": "median"}, ValueError, "estimand='median' must be one of"),
+        ({"tolerance": 0}, ValueError, "tolerance=0.0 must be positive"),
+        ({"seed": -1}, ValueError, "seed=-1 must be a nonnegative integer"),
+        ({"scenarios": {}}, ValueError, "must hold at least one scenario"),
+        ({"scenarios": [1]}, TypeError, "must map names"),
+    ],
+)
+def test_bad_arguments_raise(options, error, message):
+    with pytest.raises(error, match=message):
+        short(hoeffding, **options)
+
+
+def test_unknown_names_and_wrong_estimands_raise():
+    with pytest.raises(ValueError, match="must be a callable or one of"):
+        short("no_such_bound")
+    with pytest.raises(ValueError, match="estimand='mean' must be 'proportion'"):
+        short("clopper_pearson_lower")
+    with pytest.raises(TypeError, match="must be a callable or the name"):
+        short(3)

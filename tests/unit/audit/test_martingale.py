@@ -1,0 +1,71 @@
+"""The martingale audit: fair bets pass, bets that see what they should not are refuted."""
+
+import numpy as np
+import pytest
+
+from rsverify.audit import audit, capital_from_bets
+
+
+def plugin_bets(x, m, alpha, *, peek=0):
+    """Predictable plug-in bets; with peek=1 the variance includes the observation bet on."""
+    n = x.shape[1]
+    t = np.arange(1, n + 1)
+    sums = np.cumsum(x, axis=1)
+    means = (0.5 + sums) / (t + 1)
+    spread = (0.25 + np.cumsum((x - means) ** 2, axis=1)) / (t + 1)
+    if not peek:
+        spread = np.c_[np.full(len(x), 0.25), spread[:, :-1]]
+    return np.minimum(np.sqrt(2 * np.log(1 / alpha) / (n * spread)), 0.5 / m)
+
+
+def test_fair_bets_are_supported():
+    report = audit(capital_from_bets(plugin_bets), kind="betting", n=12, alpha=0.05)
+    assert report.verdict == "supported"
+    assert {r.verdict for r in report.rows} == {"supported"}
+    assert report.worst.miscoverage == pytest.approx(1, abs=1e-9)
+
+
+def test_peeking_bets_are_refuted():
+    def peeking(x, m, alpha):
+        return plugin_bets(x, m, alpha, peek=1)
+
+    report = audit(capital_from_bets(peeking), kind="betting", n=12, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert "is above 1" in report.worst.note
+
+
+def test_looking_ahead_is_seen_even_where_the_final_capital_is_fair():
+    def ahead(x, m, alpha):
+        capital = capital_from_bets(plugin_bets)(x, m, alpha).copy()
+        capital[:, 0] *= 1 + 0.1 * (x[:, -1] - m)
+        return capital
+
+    report = audit(ahead, kind="betting", n=6, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert any("later observations" in r.note for r in report.rows)
+
+
+def test_growth_in_the_middle_is_seen_even_where_the_end_is_fair():
+    def resting(x, m, alpha):
+        del m, alpha
+        capital = np.ones_like(x)
+        capital[:, 2] = 1.5
+        return capital
+
+    report = audit(resting, kind="betting", n=6, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert all("grows by" in r.note for r in report.rows)
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (lambda x, _m, _a: x[:, 0], "must have the shape"),
+        (lambda x, _m, _a: np.full_like(x, np.nan), "capital is NaN"),
+        (lambda x, _m, _a: np.full_like(x, -1.0), "is negative"),
+    ],
+)
+def test_broken_capital_is_a_failure(broken, message):
+    report = audit(broken, kind="betting", n=4, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert message in report.failures[0].message
