@@ -1,6 +1,6 @@
 """Votes needed to decide whether a radius reaches r, against always drawing n = 100,000.
 
-On the demo's digits, sampled as they are decided, and on published counts of CIFAR-10 where
+On the demo's digits, sampled as they are decided, with a selection sample of 100, and on published counts of CIFAR-10 where
 ``../shared/data`` lies beside the checkout: there votes come in a random order of the counts.
 Run as ``python coverage_studies/early_stopping.py [images]``; writes results/early_stopping.json.
 """

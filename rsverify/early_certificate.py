@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,14 @@ from rsverify.radius import certified_radius_r1, certified_radius_r2, round_down
 AT_LEAST_TARGET = "radius >= target"
 BELOW_TARGET = "radius < target"
 UNDECIDED = "undecided"
+
+
+class Options(TypedDict):
+    """What the anytime bounds take beside counts, class, threshold and level."""
+
+    estimand: str
+    weights: FloatArray | None
+    prior: tuple[int, ...] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +85,8 @@ def decide_counts(
     sigma, alpha, y, radius, lipschitz
         As for `certify_counts`.
     selection : array_like of int, shape (m,), optional
-        Votes of a separate sample, as for `certify_counts`. They also weight the rivals in
-        the evidence for "radius < target".
+        Votes of a separate sample, as for `certify_counts`. They also sharpen the
+        evidence, as `prior` and `weights` of `margin_sequence`.
 
     Returns
     -------
@@ -115,15 +124,18 @@ def decide_counts(
         radius=radius,
         lipschitz=lipschitz,
     )
-    weights = None if base.selection_counts is None else rival_weights(base.selection_counts)
+    selected = base.selection_counts
+    options: Options = {"estimand": base.estimand, "weights": None, "prior": selected}
+    if selected is not None:
+        options["weights"] = rival_weights(selected)
     path = np.array([base.counts])
-    limits = margin_sequence(path, base.y, base.alpha, estimand=base.estimand, weights=weights)
+    limits = margin_sequence(path, base.y, base.alpha, **options)
     margin = float(np.max(limits.lower))
     above, below = target_margins(target, base)
     decision = UNDECIDED
-    if _verdict(path, above, base, weights) == AT_LEAST:
+    if _verdict(path, above, base, options) == AT_LEAST:
         decision, margin = AT_LEAST_TARGET, max(margin, above)
-    elif _verdict(path, below, base, weights) == BELOW:
+    elif _verdict(path, below, base, options) == BELOW:
         decision = BELOW_TARGET
     value = _radius_of(margin, base) if margin > 0 else 0.0
     status, reason = base.status, base.reason
@@ -180,13 +192,10 @@ def target_margins(target: float, base: Certificate) -> tuple[float, float]:
     return above, below * (1.0 - 1e-14)
 
 
-def _verdict(path: IntArray, margin: float, base: Certificate, weights: FloatArray | None) -> int:
+def _verdict(path: IntArray, margin: float, base: Certificate, options: Options) -> int:
     if base.estimand == "difference" and margin >= 1.0:
         return BELOW if 1.0 < margin < math.inf else UNDECIDED_MARGIN
-    decision = decide_margin(
-        path, base.y, margin, base.alpha, estimand=base.estimand, weights=weights
-    )
-    return int(decision.verdict)
+    return int(decide_margin(path, base.y, margin, base.alpha, **options).verdict)
 
 
 def _radius_of(margin: float, base: Certificate) -> float:

@@ -55,6 +55,7 @@ class _Paths(NamedTuple):
     first: IntArray
     rivals: IntArray
     votes: IntArray
+    prior: IntArray
     weights: FloatArray
     batch: tuple[int, ...]
 
@@ -66,6 +67,7 @@ def margin_sequence(
     *,
     estimand: str,
     weights: npt.ArrayLike | None = None,
+    prior: npt.ArrayLike | None = None,
 ) -> Interval:
     r"""Return running lower and upper confidence limits of a margin, valid at all looks at once.
 
@@ -84,6 +86,10 @@ def margin_sequence(
     weights : array of float, shape (..., m), optional
         Of the rivals in the upper limits, fixed before the votes (from a selection sample,
         say): nonnegative, the entry of y is not read. Default: equal.
+    prior : array of int, shape (..., m), optional
+        Votes of an earlier sample, independent of `counts` and not among them. They sharpen
+        the mixture: with 100 of them about a fifth fewer votes are needed. They are no
+        evidence themselves, so the guarantee does not rest on them.
 
     Returns
     -------
@@ -120,16 +126,19 @@ def margin_sequence(
     (array([0.307, 0.603, 0.672]), array([0.916, 0.815, 0.746]))
     """
     code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
-    paths, (level,) = _check_paths(counts, y, weights, alpha=check_alpha(alpha))
+    paths, (level,) = _check_paths(counts, y, weights, prior, alpha=check_alpha(alpha))
     threshold = _thresholds(level)
     looks, others = paths.rivals.shape[1:]
     lower = np.full(paths.votes.shape, np.inf)
     single = np.empty_like(lower)
+    total = paths.prior.sum(axis=1)
     for j in range(others):
+        second = paths.prior[:, 1 + j]
         kernels.mixture_paths(
             paths.first,
             np.ascontiguousarray(paths.rivals[:, :, j]),
             paths.votes,
+            np.stack([paths.prior[:, 0], second, total - paths.prior[:, 0] - second], axis=1),
             threshold,
             code,
             single,
@@ -137,7 +146,14 @@ def margin_sequence(
         np.minimum(lower, single, out=lower)
     upper = np.empty_like(lower)
     kernels.upper_paths(
-        paths.first, paths.rivals, paths.votes, paths.weights, threshold, code, upper
+        paths.first,
+        paths.rivals,
+        paths.votes,
+        paths.prior,
+        paths.weights,
+        threshold,
+        code,
+        upper,
     )
     shape = (*paths.batch, looks)
     return Interval(lower.reshape(shape), upper.reshape(shape))
@@ -151,12 +167,13 @@ def decide_margin(
     *,
     estimand: str,
     weights: npt.ArrayLike | None = None,
+    prior: npt.ArrayLike | None = None,
 ) -> Decision:
     """Decide at the first look that can whether a margin is at least a threshold or below it.
 
     Parameters
     ----------
-    counts, y, alpha, estimand, weights
+    counts, y, alpha, estimand, weights, prior
         As `margin_sequence`.
     threshold : float or array of float
         What the margin is compared with; broadcasts with (...). In (-1, 1) for
@@ -190,7 +207,7 @@ def decide_margin(
     code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
     limit = _check_threshold(threshold, estimand)
     paths, (level, limit) = _check_paths(
-        counts, y, weights, alpha=check_alpha(alpha), threshold=limit
+        counts, y, weights, prior, alpha=check_alpha(alpha), threshold=limit
     )
     verdict = np.empty(level.size, dtype=np.int64)
     look = np.empty(level.size, dtype=np.int64)
@@ -198,6 +215,7 @@ def decide_margin(
         paths.first,
         paths.rivals,
         paths.votes,
+        paths.prior,
         paths.weights,
         np.stack([limit, limit], axis=1),
         _thresholds(level),
@@ -216,6 +234,7 @@ def log_e_at_most(
     limit: npt.ArrayLike,
     *,
     estimand: str,
+    prior: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike] = (0, 0, 0),
 ) -> FloatArray | np.float64:
     """Return the log e-value of counts against "the margin of class 1 over 2 is at most limit".
 
@@ -229,6 +248,8 @@ def log_e_at_most(
         The largest margin of the hypothesis.
     estimand : {"difference", "probit"}
         The margin.
+    prior : three ints or arrays of int
+        Votes for the two classes and for the rest in an earlier, independent sample.
 
     Returns
     -------
@@ -255,8 +276,19 @@ def log_e_at_most(
     code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
     first, second, votes = check_votes(k1, k2, n, LARGEST_VOTES)
     bound = check_real("limit", limit)
+    past = [check_integer("prior", s) for s in prior]
+    if any((s < 0).any() for s in past) or len(past) != 3:
+        raise ValueError(f"prior={prior!r} must be three counts of at least 0")
     return map_rows(
-        kernels.log_e_rows, constants=(code,), x1=first, x2=second, n=votes, limit=bound
+        kernels.log_e_rows,
+        constants=(code,),
+        x1=first,
+        x2=second,
+        n=votes,
+        limit=bound,
+        s1=past[0],
+        s2=past[1],
+        s3=past[2],
     )
 
 
@@ -274,7 +306,11 @@ def _check_threshold(threshold: npt.ArrayLike, estimand: str) -> FloatArray:
 
 
 def _check_paths(
-    counts: npt.ArrayLike, y: npt.ArrayLike, weights: npt.ArrayLike | None, **values: FloatArray
+    counts: npt.ArrayLike,
+    y: npt.ArrayLike,
+    weights: npt.ArrayLike | None,
+    prior: npt.ArrayLike | None,
+    **values: FloatArray,
 ) -> tuple[_Paths, list[FloatArray]]:
     """Return the checked paths as rows, and `values` as one number a row."""
     table = check_integer("counts", counts)
@@ -295,11 +331,13 @@ def _check_paths(
     if bad.any():
         raise ValueError(f"y={label[bad].flat[0]} must be a class between 0 and {classes - 1}")
     mass = _check_weights(weights, classes)
-    shapes = [table.shape[:-2], label.shape, mass.shape[:-1], *(v.shape for v in values.values())]
+    past = _check_prior(prior, classes)
+    shapes = [table.shape[:-2], label.shape, mass.shape[:-1], past.shape[:-1]]
+    shapes += [v.shape for v in values.values()]
     try:
         batch = np.broadcast_shapes(*shapes)
     except ValueError:
-        names = ", ".join(["counts (...)", "y", "weights (...)", *values])
+        names = ", ".join(["counts (...)", "y", "weights (...)", "prior (...)", *values])
         raise ValueError(f"{names} must broadcast, got {', '.join(map(str, shapes))}") from None
     rows = np.broadcast_to(table, (*batch, *table.shape[-2:])).reshape(-1, *table.shape[-2:])
     label = np.broadcast_to(label, batch).reshape(-1)
@@ -309,10 +347,13 @@ def _check_paths(
     total = mass.sum(axis=1, keepdims=True)
     if not (total > 0).all():
         raise ValueError("weights must have a positive sum over the classes other than y")
+    past = np.broadcast_to(past, (*batch, classes)).reshape(-1, classes)
+    ordered = np.concatenate([label[:, np.newaxis], others], axis=1)
     paths = _Paths(
         np.ascontiguousarray(np.take_along_axis(rows, label[:, None, None], axis=2)[:, :, 0]),
         np.ascontiguousarray(np.take_along_axis(rows, others[:, None, :], axis=2)),
         rows.sum(axis=-1),
+        np.take_along_axis(past, ordered, axis=1),
         # A hair below one in sum, so that rounding cannot make a mean of e-values more.
         mass / total * (1.0 - 1e-14),
         batch,
@@ -330,3 +371,14 @@ def _check_weights(weights: npt.ArrayLike | None, classes: int) -> FloatArray:
     if bad.any():
         raise ValueError(f"weights={mass[bad].flat[0]} must be nonnegative and finite")
     return mass
+
+
+def _check_prior(prior: npt.ArrayLike | None, classes: int) -> IntArray:
+    if prior is None:
+        return np.zeros(classes, dtype=np.int64)
+    past = check_integer("prior", prior)
+    if past.ndim < 1 or past.shape[-1] != classes:
+        raise ValueError(f"prior of shape {past.shape} must have one entry for {classes} classes")
+    if (past < 0).any() or (past.sum(axis=-1, dtype=np.float64) > LARGEST_VOTES).any():
+        raise ValueError(f"prior must be counts of at least 0, at most {LARGEST_VOTES} in all")
+    return past

@@ -11,6 +11,9 @@ most one while g(q) <= L. Written as logarithms, with p = x / n,
     log E_L = R(x) + D_L(x),    R = log(mixture) - sum x_i log p_i,  the price of the mixture,
     D_L = min over g(q) <= L of sum x_i log(x_i / (n q_i)).
 
+Votes s of an earlier, independent sample may update the mixture's weights, which lowers the
+price: the numerator is then the mean likelihood of s + x over that of s.
+
 R is a sum of h(k) = log Gamma(k + 1/2) - k log k + k, taken from its series for k > 15, so
 that no large numbers cancel:
 
@@ -57,11 +60,40 @@ def mixture_term(k: int) -> float:
 
 
 @njit
-def mixture_price(x1: int, x2: int, x3: int) -> float:
+def half_price(x1: int, x2: int, x3: int) -> float:
     """Return R, the log of the mixture's over the largest likelihood; not positive."""
     n = x1 + x2 + x3
     total = mixture_term(x1) + mixture_term(x2) + mixture_term(x3)
     return total - mixture_term(n) - math.log(n + 0.5) - LOG_2PI
+
+
+@njit
+def prior_part(x: int, s: int, n: int, size: int) -> tuple[float, float]:
+    """Return s log p - x log(x / (n p)) + x - n p and s log(s / n0), p the pooled share."""
+    expected = n * ((x + s) / (n + size))
+    change = -expected if x == 0 else -deviance_term(float(x), expected)
+    if s == 0:
+        return change, 0.0
+    return change + s * math.log((x + s) / (n + size)), s * math.log(s / size)
+
+
+@njit
+def mixture_price(x1: int, x2: int, x3: int, s1: int, s2: int, s3: int) -> float:
+    """Return the log of the mixture's over the largest likelihood after votes s, rounded down.
+
+    The mixture's weights are those that the earlier votes s leave: the likelihood of s + x
+    over that of s. Written with largest likelihoods, so that no large numbers cancel.
+    """
+    size = s1 + s2 + s3
+    if size == 0:
+        return half_price(x1, x2, x3) - 1e-12
+    n = x1 + x2 + x3
+    gain1, past1 = prior_part(x1, s1, n, size)
+    gain2, past2 = prior_part(x2, s2, n, size)
+    gain3, past3 = prior_part(x3, s3, n, size)
+    gain = (gain1 + gain2 + gain3) - (past1 + past2 + past3)
+    price = half_price(x1 + s1, x2 + s2, x3 + s3) - half_price(s1, s2, s3) + gain
+    return price - (1e-11 + 4e-15 * (n + 40.0 * size))
 
 
 @njit
@@ -144,10 +176,12 @@ def counts_margin(estimand: int, x1: int, x2: int, x3: int) -> float:
 
 
 @njit
-def log_e_value(estimand: int, x1: int, x2: int, n: int, limit: float) -> float:
-    """Return log E_L of the counts against g(q) <= limit, rounded down."""
+def log_e_value(
+    estimand: int, x1: int, x2: int, n: int, limit: float, s1: int, s2: int, s3: int
+) -> float:
+    """Return log E_L of the counts against g(q) <= limit, rounded down; s are earlier votes."""
     x3 = n - x1 - x2
-    price = mixture_price(x1, x2, x3) - 1e-12
+    price = mixture_price(x1, x2, x3, s1, s2, s3)
     if estimand == DIFFERENCE:
         if limit >= 1.0:
             return price
@@ -164,16 +198,18 @@ def log_e_value(estimand: int, x1: int, x2: int, n: int, limit: float) -> float:
 
 
 @njit
-def mixture_limit(estimand: int, x1: int, x2: int, n: int, threshold: float) -> float:
+def mixture_limit(
+    estimand: int, x1: int, x2: int, n: int, threshold: float, s1: int, s2: int, s3: int
+) -> float:
     """Return an L with log E_L >= threshold, within 1e-12 of the largest; else the least margin."""
     least = -1.0 if estimand == DIFFERENCE else -LARGEST_PROBIT_MARGIN
     low = least
     high = min(counts_margin(estimand, x1, x2, n - x1 - x2), -least)
-    if high <= low or log_e_value(estimand, x1, x2, n, low) < threshold:
+    if high <= low or log_e_value(estimand, x1, x2, n, low, s1, s2, s3) < threshold:
         return -1.0 if estimand == DIFFERENCE else -math.inf
     for _ in range(HALVINGS):
         middle = 0.5 * (low + high)
-        if log_e_value(estimand, x1, x2, n, middle) >= threshold:
+        if log_e_value(estimand, x1, x2, n, middle, s1, s2, s3) >= threshold:
             low = middle
         else:
             high = middle
@@ -182,11 +218,19 @@ def mixture_limit(estimand: int, x1: int, x2: int, n: int, threshold: float) -> 
 
 @njit
 def log_e_rows(
-    x1: IntArray, x2: IntArray, n: IntArray, limit: FloatArray, estimand: int, out: FloatArray
+    x1: IntArray,
+    x2: IntArray,
+    n: IntArray,
+    limit: FloatArray,
+    s1: IntArray,
+    s2: IntArray,
+    s3: IntArray,
+    estimand: int,
+    out: FloatArray,
 ) -> None:
-    """Fill `out` with `log_e_value` of each row; no votes are no evidence."""
+    """Fill `out` with `log_e_value` of each row."""
     for i in range(out.size):
-        out[i] = log_e_value(estimand, x1[i], x2[i], n[i], limit[i]) if n[i] > 0 else 0.0
+        out[i] = log_e_value(estimand, x1[i], x2[i], n[i], limit[i], s1[i], s2[i], s3[i])
 
 
 @njit
@@ -194,23 +238,29 @@ def mixture_paths(
     first: IntArray,
     rivals: IntArray,
     n: IntArray,
+    prior: IntArray,
     threshold: FloatArray,
     estimand: int,
     out: FloatArray,
 ) -> None:
-    """Fill each row of `out` with the running limit of a row of counts; rows are rivals.
+    """Fill each row of `out` with the running limit of a row of counts over one rival.
+
+    `prior` holds the earlier votes of the class certified, of the rival and of the rest.
 
     A limit is only searched for where the counts reject the best one so far.
     """
     worst = -1.0 if estimand == DIFFERENCE else -math.inf
     for r in range(out.shape[0]):
         best = worst
+        s1, s2, s3 = prior[r, 0], prior[r, 1], prior[r, 2]
         for t in range(out.shape[1]):
             x1, x2, votes = first[r, t], rivals[r, t], n[r, t]
             if votes > 0 and (
-                best == worst or log_e_value(estimand, x1, x2, votes, best) > threshold[r]
+                best == worst
+                or log_e_value(estimand, x1, x2, votes, best, s1, s2, s3) > threshold[r]
             ):
-                best = max(best, mixture_limit(estimand, x1, x2, votes, threshold[r]))
+                found = mixture_limit(estimand, x1, x2, votes, threshold[r], s1, s2, s3)
+                best = max(best, found)
             out[r, t] = best
 
 
@@ -230,13 +280,24 @@ def log_mean_exp(values: FloatArray, weights: FloatArray) -> float:
 
 @njit
 def log_e_below(
-    estimand: int, first: int, rivals: IntArray, weights: FloatArray, n: int, limit: float
+    estimand: int,
+    first: int,
+    rivals: IntArray,
+    prior: IntArray,
+    weights: FloatArray,
+    n: int,
+    limit: float,
 ) -> float:
-    """Return the log of the weighted mean of the rivals' e-values against g >= limit."""
+    """Return the log of the weighted mean of the rivals' e-values against g >= limit.
+
+    `prior` holds the earlier votes of the class certified, then of each rival.
+    """
+    size = np.sum(prior)
     logs = np.empty(rivals.size)
     for j in range(rivals.size):
         # g >= limit with the two classes exchanged is g' <= -limit.
-        logs[j] = log_e_value(estimand, rivals[j], first, n, -limit)
+        s1, s2 = prior[1 + j], prior[0]
+        logs[j] = log_e_value(estimand, rivals[j], first, n, -limit, s1, s2, size - s1 - s2)
     return log_mean_exp(logs, weights)
 
 
@@ -245,6 +306,7 @@ def upper_limit(
     estimand: int,
     first: int,
     rivals: IntArray,
+    prior: IntArray,
     weights: FloatArray,
     n: int,
     threshold: float,
@@ -254,11 +316,11 @@ def upper_limit(
     largest = 1.0 if estimand == DIFFERENCE else LARGEST_PROBIT_MARGIN
     high = min(best, largest)
     low = -largest
-    if log_e_below(estimand, first, rivals, weights, n, high) < threshold:
+    if log_e_below(estimand, first, rivals, prior, weights, n, high) < threshold:
         return best
     for _ in range(HALVINGS):
         middle = 0.5 * (low + high)
-        if log_e_below(estimand, first, rivals, weights, n, middle) >= threshold:
+        if log_e_below(estimand, first, rivals, prior, weights, n, middle) >= threshold:
             high = middle
         else:
             low = middle
@@ -270,6 +332,7 @@ def upper_paths(
     first: IntArray,
     rivals: IntArray,
     n: IntArray,
+    prior: IntArray,
     weights: FloatArray,
     threshold: FloatArray,
     estimand: int,
@@ -281,7 +344,14 @@ def upper_paths(
         for t in range(out.shape[1]):
             if n[r, t] > 0:
                 best = upper_limit(
-                    estimand, first[r, t], rivals[r, t], weights[r], n[r, t], threshold[r], best
+                    estimand,
+                    first[r, t],
+                    rivals[r, t],
+                    prior[r],
+                    weights[r],
+                    n[r, t],
+                    threshold[r],
+                    best,
                 )
             out[r, t] = best
 
@@ -291,6 +361,7 @@ def decide_rows(
     first: IntArray,
     rivals: IntArray,
     n: IntArray,
+    prior: IntArray,
     weights: FloatArray,
     limits: FloatArray,
     threshold: FloatArray,
@@ -305,19 +376,20 @@ def decide_rows(
     """
     for r in range(verdict.size):
         verdict[r], look[r] = 0, n.shape[1] - 1
+        size, s1 = np.sum(prior[r]), prior[r, 0]
         open_rivals = np.ones(rivals.shape[2], dtype=np.bool_)
         for t in range(n.shape[1]):
             votes = n[r, t]
             if votes == 0:
                 continue
             for j in range(open_rivals.size):
-                if open_rivals[j] and (
-                    log_e_value(estimand, first[r, t], rivals[r, t, j], votes, limits[r, 0])
-                    >= threshold[r]
-                ):
-                    open_rivals[j] = False
+                if not open_rivals[j]:
+                    continue
+                x1, x2, s2 = first[r, t], rivals[r, t, j], prior[r, 1 + j]
+                log_e = log_e_value(estimand, x1, x2, votes, limits[r, 0], s1, s2, size - s1 - s2)
+                open_rivals[j] = log_e < threshold[r]
             below = log_e_below(
-                estimand, first[r, t], rivals[r, t], weights[r], votes, limits[r, 1]
+                estimand, first[r, t], rivals[r, t], prior[r], weights[r], votes, limits[r, 1]
             )
             if below >= threshold[r] or not open_rivals.any():
                 verdict[r] = -1 if below >= threshold[r] else 1

@@ -79,8 +79,21 @@ def log_max_likelihood(x1: int, x2: int, x3: int, limit: Any, *, estimand: str) 
         return max(best, f, g)
 
 
-def log_e_at_most(k1: int, k2: int, n: int, limit: Any, *, estimand: str) -> Any:
+def log_e_at_most(
+    k1: int,
+    k2: int,
+    n: int,
+    limit: Any,
+    *,
+    estimand: str,
+    prior: tuple[int, int, int] = (0, 0, 0),
+) -> Any:
     """Return the log e-value of the counts against a margin of at most `limit`."""
     with mp.workdps(DIGITS):
         x = (k1, k2, n - k1 - k2)
-        return log_mixture(*x) - log_max_likelihood(*x, limit, estimand=estimand)
+        pooled = [a + b for a, b in zip(x, prior, strict=True)]
+        return (
+            log_mixture(*pooled)
+            - log_mixture(*prior)
+            - log_max_likelihood(*x, limit, estimand=estimand)
+        )

@@ -67,6 +67,18 @@ def test_weights_on_the_runner_up_stop_sooner():
     assert chosen.votes < equal.votes
 
 
+def test_a_prior_of_the_same_kind_of_votes_saves_votes():
+    rng = np.random.default_rng(1)
+    votes = rng.multinomial(10, [0.8, 0.1, 0.06, 0.04], size=1000).cumsum(axis=0)
+    prior = [80, 10, 6, 4]
+
+    for threshold, side in ((1.8, 1), (2.6, -1)):
+        without = decide_margin(votes, 0, threshold, 0.001, estimand="probit")
+        with_it = decide_margin(votes, 0, threshold, 0.001, estimand="probit", prior=prior)
+        assert without.verdict == with_it.verdict == side
+        assert with_it.votes < 0.9 * without.votes
+
+
 def test_weights_need_only_be_proportional():
     arguments = {"alpha": 0.01, "estimand": "difference"}
 
@@ -94,7 +106,7 @@ def test_a_million_votes():
     fixed = exact_margin_lower(900_000, 60_000, 1_000_000, 0.001, estimand="difference")
 
     # Chi-square theory: the deviance must reach log(1/alpha) less the price of the mixture.
-    deviance = np.log(1000) - mixture_price(900_000, 60_000, 40_000)
+    deviance = np.log(1000) - mixture_price(900_000, 60_000, 40_000, 0, 0, 0)
     ratio = np.sqrt(2 * deviance) / norm.isf(0.001)
     assert 0.84 - limits.lower[0] == pytest.approx(ratio * (0.84 - fixed), rel=0.01)
     assert 0.84 < limits.upper[0] < 0.845
@@ -142,6 +154,8 @@ def test_impossible_counts_are_infinite_evidence():
         ({"weights": [1.0, -1.0]}, "weights=-1.0 must be nonnegative"),
         ({"weights": [1.0, 0.0]}, "weights must have a positive sum"),
         ({"alpha": [0.1, 0.1], "y": [0, 1, 0]}, "must broadcast"),
+        ({"prior": [1]}, r"prior of shape \(1,\)"),
+        ({"prior": [1, -1]}, "prior must be counts of at least 0"),
     ],
 )
 def test_bad_input_names_the_argument(change, message):
