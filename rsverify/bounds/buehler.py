@@ -212,6 +212,12 @@ def _first_at_limit(margin: Margin, limit: float, p2: FloatArray) -> FloatArray:
     return np.where(inside, 1.0 - p2, high)
 
 
+def _reaches(margin: Margin, limit: float, p2: FloatArray) -> npt.NDArray[np.bool_]:
+    """Return whether any p1 at p2 has margin at most `limit`."""
+    with np.errstate(all="ignore"):
+        return ~(np.asarray(margin(np.zeros_like(p2), p2)) > limit)
+
+
 def _tails(steps: IntArray, p1: FloatArray, p2: FloatArray, alpha: float) -> FloatArray:
     """Return upper values of the tail at each (p1, p2)."""
     out = np.empty(p1.size)
@@ -224,17 +230,22 @@ def _proves(steps: IntArray, margin: Margin, limit: float, alpha: float) -> bool
     """Show by corners that the tail is at most alpha wherever the margin is at most `limit`.
 
     Over p2 in [a, b] the tail is at most the one at (p1(b), a), where p1(b) is the largest
-    p1 of margin `limit` at b: the margin falls with p2, so p1 grows with it. Cells are halved
-    until they are settled or their two corners agree to `RESOLUTION`.
+    p1 of margin `limit` at b: the margin falls with p2, so p1 grows with it. Where the simplex
+    ends before the margin reaches `limit` at b, p1 is only known to be at most 1 - a. Cells are
+    halved until they are settled or their two corners agree to `RESOLUTION`.
     """
     a, b = np.linspace(0.0, 1.0, 65)[:-1], np.linspace(0.0, 1.0, 65)[1:]
     while a.size:
+        inside = _reaches(margin, limit, b)  # elsewhere the cell has no such point at all
+        a, b = a[inside], b[inside]
         first = _first_at_limit(margin, limit, b)
+        first = np.where(first >= 1.0 - b, 1.0, first)
         upper = _tails(steps, np.minimum(first, 1.0 - a), a, alpha)
         a, b, first, upper = (v[upper > alpha] for v in (a, b, first, upper))
         if not a.size:
             return True
         inner = _tails(steps, np.minimum(_first_at_limit(margin, limit, a), 1.0 - a), a, alpha)
+        inner = np.where(_reaches(margin, limit, a), inner, -np.inf)
         if (inner > alpha).any() or (upper - inner <= RESOLUTION * alpha).any():
             return False
         middle = 0.5 * (a + b)
