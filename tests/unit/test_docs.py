@@ -42,7 +42,10 @@ def test_some_pages_and_modules_have_examples():
     assert "rsverify.certificate" in MODULES
 
 
-@pytest.mark.parametrize("name", [n for n in rsverify.__all__ if n != "__version__"])
+CLAIMS_NOTHING = {"__version__", "Estimand"}  # an estimand is a definition
+
+
+@pytest.mark.parametrize("name", [n for n in rsverify.__all__ if n not in CLAIMS_NOTHING])
 def test_public_function_has_guarantee_and_example(name):
     value = getattr(rsverify, name)
     if not callable(value):
