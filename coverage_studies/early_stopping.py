@@ -1,7 +1,8 @@
 """Votes needed to decide whether a radius reaches r, against always drawing n = 100,000.
 
-On the demo's digits, sampled as they are decided, with a selection sample of 100, and on published counts of CIFAR-10 where
-``../shared/data`` lies beside the checkout: there votes come in a random order of the counts.
+On the demo's digits, sampled as they are decided after a selection sample of 100 votes, and on
+published counts of CIFAR-10 where ``../shared/data`` lies beside the checkout: there the votes come
+in a random order, the class is the most voted one and there is no selection sample.
 Run as ``python coverage_studies/early_stopping.py [images]``; writes results/early_stopping.json.
 """
 

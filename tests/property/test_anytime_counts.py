@@ -223,3 +223,19 @@ def test_evidence_against_a_rival_falls_with_its_votes():
                 # Below one it is the price of the mixture that is compared, not evidence.
                 logs = np.maximum(logs, 0.0)
                 assert (np.diff(logs) <= 1e-9).all(), (estimand, n, limit, k1)
+
+
+@given(st.lists(st.integers(0, 60), min_size=3, max_size=5), st.floats(-0.9, 0.9), st.data())
+@settings(max_examples=50)
+def test_evidence_for_less_is_the_weighted_mean_over_rivals(counts, limit, data):
+    n, rivals = sum(counts), np.array(counts[1:])
+    assume(n > 0)
+    raw = data.draw(st.lists(st.floats(0.1, 1.0), min_size=rivals.size, max_size=rivals.size))
+    weights = np.array(raw) / sum(raw)
+    prior = np.zeros(len(counts), dtype=np.int64)
+
+    value = log_e_below(0, counts[0], rivals, prior, weights, n, limit)
+
+    logs = log_e_at_most(rivals, counts[0], n, -limit, estimand="difference")
+    mean = np.log(np.sum(weights * np.exp(logs)))
+    assert mean - 1e-11 * (1 + abs(mean)) <= value <= mean + 1e-13 * (1 + abs(mean))
