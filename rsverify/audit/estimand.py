@@ -34,6 +34,10 @@ class Estimand:
         The ends of the parameter space. A lower bound above the upper end is a failure.
     name : str
         How reports call it.
+
+    Notes
+    -----
+    *Guarantee.* None of its own: an audit claims what it does for the laws given here.
     """
 
     draw: Callable[..., Data]

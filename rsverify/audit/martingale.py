@@ -5,8 +5,12 @@ capital that is not a supermartingale can still cover. Two exact checks see them
 
 - *fairness*: E[K] over all paths of two- and three-point distributions, the mean being the
   one bet against, at large and small log(1/alpha), must be at most 1;
-- *predictability*: K_1..K_t must not change when X_{t+1}.. do, and the bet on X_t must be
+- *no look ahead*: K_1..K_t must not change when X_{t+1}.. do, and the bet on X_t must be
   fixed before X_t: E[K_t | X_1..X_{t-1}] <= K_{t-1} on every path, not only on average.
+
+A capital with room to spare, such as the empirical Bernstein process, can stay fair on all of
+these although its bets peek. Where the bets themselves are at hand, `audit_bets` perturbs the
+future: changing X_t, X_{t+1}, .. must leave the bets 1 to t bit-identical.
 """
 
 from __future__ import annotations
@@ -22,10 +26,12 @@ import numpy.typing as npt
 from rsverify._check import FloatArray
 from rsverify.audit.evaluate import Failure
 from rsverify.audit.report import AuditReport, Row
-from rsverify.audit.verdict import combine
+from rsverify.audit.verdict import Verdict, combine
 
 Capital = Callable[[FloatArray, float, float], npt.ArrayLike]
 
+PERTURBED_N = 40  # observations of the samples whose future is changed
+PERTURBED_ROWS = 8
 LARGEST_PATH = 12  # of two-point distributions; three points get a third less
 ERROR = 1e-9
 """Excess of E[K] over 1 that is put down to rounding."""
@@ -161,5 +167,71 @@ def _judge(title: str, expected: float, growth: float, ahead: float) -> Row:
         faults.append(f"the capital grows by {growth:.3g} on average after some path")
     if ahead > ERROR:
         faults.append("K_t depends on later observations")
-    verdict = "refuted" if faults else "supported"
-    return Row(title, 1.0, expected, expected, expected, 0, 0, math.nan, verdict, "; ".join(faults))  # type: ignore[arg-type]
+    verdict: Verdict = "refuted" if faults else "supported"
+    return Row(title, 1.0, expected, expected, expected, 0, 0, math.nan, verdict, "; ".join(faults))
+
+
+def audit_bets(bets: Capital, *, n: int, alpha: float, name: str = "bets") -> AuditReport:
+    """Return whether bets are predictable, as ``audit(..., kind="bets")``.
+
+    Parameters
+    ----------
+    bets : callable
+        ``bets(x, m, alpha)`` returns the bet on each observation, of the shape (R, n) of `x`.
+    n : int
+        Observations, of which at most 40 are used.
+    alpha : float
+        Besides it, 0.5 and 1e-9 are tried.
+    name : str
+        How the report calls it.
+
+    Notes
+    -----
+    A refutation is exact: two samples with the same past and different bets. "supported" is
+    about the samples tried, and about predictability alone: that the bets are within their
+    limits is for the audit of the capital.
+    """
+    size = min(n, PERTURBED_N)
+    rng = np.random.default_rng(np.random.SeedSequence(size))
+    shape = (PERTURBED_ROWS, size)
+    samples = {
+        "uniform": rng.random(shape),
+        "0 or 1": np.round(rng.random(shape)),
+        "near 0.9": 0.9 + 0.01 * rng.random(shape),
+    }
+    rows, failures = [], []
+    for (law, x), level in itertools.product(samples.items(), sorted({*ALPHAS, alpha})):
+        title = f"{law}; n={size}, alpha={level:g}"
+        note = ""
+        try:
+            first = _first_peek(bets, x, level, rng)
+        except Exception as error:  # whatever the bettor raises is its failure
+            first, note = 0, type(error).__name__
+            failures.append(Failure(note, str(error), {"law": law, "alpha": level}))
+        verdict: Verdict = "supported" if first is None else "refuted"
+        if first is not None and not note:
+            note = f"bet {first} changes with observation {first} or a later one"
+        rows.append(
+            Row(title, 0.0, float(first is not None), 0.0, 1.0, 0, 0, math.nan, verdict, note)
+        )
+    design = {"bound": name, "estimand": "bets", "n": n, "alpha": alpha, "kind": "bets"}
+    notes = ["predictability of the bets on these samples; nothing else is claimed"]
+    return AuditReport(combine([r.verdict for r in rows]), rows, failures, None, design, notes)
+
+
+def _first_peek(bets: Capital, x: FloatArray, alpha: float, rng: np.random.Generator) -> int | None:
+    """Return the first t (from 1) whose bet changes when X_t and later do, or None."""
+    base = _shaped(bets, x, alpha)
+    for t in range(x.shape[1]):
+        for future in (np.zeros_like(x), np.ones_like(x), rng.random(x.shape)):
+            other = np.concatenate([x[:, :t], future[:, t:]], axis=1)
+            if not np.array_equal(base[:, : t + 1], _shaped(bets, other, alpha)[:, : t + 1]):
+                return t + 1
+    return None
+
+
+def _shaped(bets: Capital, x: FloatArray, alpha: float) -> FloatArray:
+    value = np.asarray(bets(x, 0.5, alpha), dtype=np.float64)
+    if value.shape != x.shape:
+        raise ValueError(f"bets of shape {value.shape} must have the shape {x.shape} of x")
+    return value

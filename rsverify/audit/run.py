@@ -15,7 +15,7 @@ from rsverify._check import check_alpha, check_choice, check_fraction, check_pos
 from rsverify.audit import exact, exact_margin
 from rsverify.audit.estimand import Estimand, find_estimand
 from rsverify.audit.evaluate import PROBE_ROWS, SIDES, Caller, merge_failures, prepare
-from rsverify.audit.martingale import audit_capital
+from rsverify.audit.martingale import audit_bets, audit_capital
 from rsverify.audit.names import all_outcomes, named_bound, outcome_table
 from rsverify.audit.report import AuditReport, Row
 from rsverify.audit.scenario import Scenario, check_scenarios
@@ -31,7 +31,7 @@ from rsverify.audit.verdict import (
 )
 
 METHODS = ("auto", "exact", "simulation")
-KINDS = ("coverage", "betting")
+KINDS = ("coverage", "betting", "bets")
 LARGEST_N = 10_000_000
 PROBE_KEY = 1 << 20  # the scenario number of the draw that finds out how a bound is called
 
@@ -74,9 +74,10 @@ def audit(
     side : {"lower", "upper", "two-sided"}, default "lower"
         Which side the bound claims. Two-sided bounds return an array (R, 2) or a pair.
         Ignored for a bound given by name.
-    kind : {"coverage", "betting"}, default "coverage"
+    kind : {"coverage", "betting", "bets"}, default "coverage"
         "betting" audits not a bound but its capital: ``bound(x, m, alpha)`` returns for each
-        row of `x` the capital after each observation, when betting against the mean m. See
+        row of `x` the capital after each observation, when betting against the mean m.
+        "bets": it returns the bets, whose predictability is audited. See
         `rsverify.audit.martingale`.
     scenarios : mapping of str to mapping, optional
         Name to the parameters of the estimand's `draw`. Default: the built-in suite. With
@@ -137,10 +138,11 @@ def audit(
     if not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed={seed!r} must be a nonnegative integer")
     name = bound if isinstance(bound, str) else _name_of(bound)
-    if kind == "betting":
+    if kind != "coverage":
         if not callable(bound):
-            raise TypeError(f"bound={bound!r} must be a callable for kind='betting'")
-        return audit_capital(bound, n=size, alpha=level, name=name)
+            raise TypeError(f"bound={bound!r} must be a callable for kind={kind!r}")
+        auditor = audit_capital if kind == "betting" else audit_bets
+        return auditor(bound, n=size, alpha=level, name=name)
     if isinstance(bound, str):
         target = estimand if isinstance(estimand, str) else estimand.name
         bound, estimand, side = named_bound(bound, target)

@@ -69,3 +69,22 @@ def test_broken_capital_is_a_failure(broken, message):
     report = audit(broken, kind="betting", n=4, alpha=0.05)
     assert report.verdict == "refuted"
     assert message in report.failures[0].message
+
+
+def test_predictable_bets_are_supported_and_peeking_ones_refuted():
+    assert audit(plugin_bets, kind="bets", n=12, alpha=0.05).verdict == "supported"
+
+    def peeking(x, m, alpha):
+        return plugin_bets(x, m, alpha, peek=1)
+
+    report = audit(peeking, kind="bets", n=12, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert any("bet 1 changes with observation 1" in r.note for r in report.rows)
+
+
+def test_broken_bets_are_a_failure():
+    report = audit(lambda x, _m, _a: x[:, 0], kind="bets", n=4, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert "must have the shape" in report.failures[0].message
+    with pytest.raises(TypeError, match="must be a callable for kind='bets'"):
+        audit("betting_lower", kind="bets", n=4, alpha=0.05)

@@ -1,0 +1,104 @@
+"""For other people's test suites: assert that a bound covers, and draw its inputs.
+
+`assert_covers` needs nothing but this package; the strategies need hypothesis.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rsverify.audit import AuditReport
+from rsverify.audit import audit as run_audit
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+
+def assert_covers(bound: Any, *, conclusive: bool = False, **options: Any) -> AuditReport:
+    """Raise AssertionError with the audit's report where a bound is found not to cover.
+
+    Parameters
+    ----------
+    bound : callable or str
+        As `rsverify.audit` takes it.
+    conclusive : bool, default False
+        Whether "inconclusive" is an error too.
+    **options
+        Of `rsverify.audit`: `estimand`, `n`, `alpha`, `seed` and so on.
+
+    Returns
+    -------
+    AuditReport
+        The report, where nothing is raised.
+
+    Raises
+    ------
+    AssertionError
+        If the verdict is "refuted" (with `conclusive`, also "inconclusive").
+    TypeError, ValueError
+        If an argument is out of its range.
+
+    Notes
+    -----
+    *Guarantee.* For a bound that covers, the test fails with probability at most `false_alarm`
+    (1e-3 by default) over all scenarios where the audit simulates, and never where it is
+    exact. The seed is fixed, so a test that passes goes on passing.
+
+    Examples
+    --------
+    >>> from rsverify.testing import assert_covers
+    >>> report = assert_covers("clopper_pearson_lower", estimand="proportion", n=50, alpha=0.05)
+    >>> report.verdict
+    'supported'
+    """
+    report = run_audit(bound, **options)
+    if report.verdict == "refuted" or (conclusive and report.verdict != "supported"):
+        raise AssertionError(str(report))
+    return report
+
+
+def counts(classes: int = 3, *, largest_n: int = 1000) -> SearchStrategy[npt.NDArray[np.int64]]:
+    """Return a strategy for votes of `classes` classes with a sum of 1 to `largest_n`.
+
+    Empty classes, ties and unanimous votes are as likely as anything else.
+    """
+    from hypothesis import strategies as st
+
+    def build(n: int, cuts: list[int]) -> npt.NDArray[np.int64]:
+        edges = np.sort([min(c, n) for c in cuts])
+        return np.diff(np.concatenate([[0], edges, [n]])).astype(np.int64)
+
+    cut = st.integers(0, largest_n)
+    cuts = st.lists(cut, min_size=classes - 1, max_size=classes - 1)
+    return st.builds(build, st.integers(1, largest_n), cuts)
+
+
+def simplex_points(classes: int = 3) -> SearchStrategy[npt.NDArray[np.float64]]:
+    """Return a strategy for probability vectors of `classes` classes, edges included."""
+    from hypothesis import strategies as st
+
+    def normalise(weights: list[float]) -> npt.NDArray[np.float64]:
+        w = np.asarray(weights)
+        # No weight at all: the first class has it all.
+        point: npt.NDArray[np.float64] = w / w.sum() if w.sum() > 0 else np.eye(len(w))[0]
+        return point
+
+    weight = st.one_of(st.just(0.0), st.floats(1e-12, 1.0))
+    return st.lists(weight, min_size=classes, max_size=classes).map(normalise)
+
+
+def bounded_samples(*, largest_n: int = 200) -> SearchStrategy[npt.NDArray[np.float64]]:
+    """Return a strategy for samples in [0, 1]: any values, 0/1 only, constant, or sorted."""
+    from hypothesis import strategies as st
+
+    def sample(values: SearchStrategy[float]) -> SearchStrategy[npt.NDArray[np.float64]]:
+        return st.lists(values, min_size=1, max_size=largest_n).map(lambda x: np.array(x, float))
+
+    unit = st.floats(0.0, 1.0)
+    constant = st.builds(np.full, st.integers(1, largest_n), unit)
+    return st.one_of(
+        sample(unit), sample(st.sampled_from([0.0, 1.0])), constant, sample(unit).map(np.sort)
+    )
