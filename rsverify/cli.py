@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from rsverify import cli_audit
+
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
@@ -355,6 +357,9 @@ def _need(*modules: str) -> None:
     for name in modules:
         if importlib.util.find_spec(name) is None:
             raise ModuleNotFoundError(f"{name} is not installed; run: pip install 'rsverify[demo]'")
+
+
+app.command()(cli_audit.audit)
 
 
 def main(arguments: list[str] | None = None) -> None:
