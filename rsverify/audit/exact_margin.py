@@ -26,6 +26,7 @@ from scipy.special import gammaln
 
 from rsverify._check import FloatArray
 from rsverify._jit import njit
+from rsverify.audit.estimand import margin_value
 from rsverify.audit.exact import ROUNDING, SUM_ERROR, WITNESS_SHARE, Witness, Worst, above
 
 LARGEST_TRINOMIAL_N = 400
@@ -34,6 +35,7 @@ GAP = 0.05
 BUDGET = 2e9
 """Outcomes summed before branch and bound gives up and reports where it got."""
 FARTHEST = 37.0  # a probit margin beyond which float64 cannot tell q1 from 1 and q2 from 0
+PLAIN_SHARE = 0.3  # of the worst miscoverage that a witness in whole hundredths must keep
 COARSE_LEVELS, COARSE_POINTS = 160, 48
 
 
@@ -386,6 +388,10 @@ def _margin_witness(
     q1, q2 = _q1(v, s, probit), _q2(s, probit)
     excess = value > level * (1.0 + ROUNDING)
     wanted = max(WITNESS_SHARE * value, level * (1.0 + ROUNDING) if excess else 0.0)
+    if excess:
+        plain = _plain_witness(table, margin, largest, level * (1.0 + ROUNDING), log_fact)
+        if plain is not None and plain.probability > PLAIN_SHARE * value:
+            return plain
     for digits, more in itertools.product(range(2, 15), (0, 1)):
         scale = 10**digits
         # Towards the smaller margin, so that the truth stays below the claim.
@@ -402,6 +408,29 @@ def _margin_witness(
                 return _named(a, b, truth, missed, float(probability), rational=True)
     truth = Fraction(v)
     return _named(Fraction(q1), Fraction(q2), truth, above(table, truth) | (table == v), value)
+
+
+def _plain_witness(
+    table: FloatArray, margin: str, largest: bool, wanted: float, log_fact: FloatArray
+) -> Witness | None:
+    """Return the worst law whose probabilities are whole hundredths (twentieths for large n)."""
+    parts = 100 if table.shape[0] <= 101 else 20
+    best, law = wanted, None
+    for i, j in itertools.product(range(parts + 1), repeat=2):
+        if i + j > parts or (largest and parts - i - j > j) or (margin == "probit" and 0 in (i, j)):
+            continue
+        truth = margin_value(margin, i / parts, j / parts)
+        value = _miss(table, i / parts, j / parts, truth, log_fact) if truth < np.inf else 0.0
+        if value > best:
+            best, law = value, (Fraction(i, parts), Fraction(j, parts))
+    if law is None:
+        return None
+    truth_exact = exact_margin(margin, *law)
+    missed = above(table, truth_exact)
+    probability = _rational(missed, *law)
+    if probability <= Fraction(wanted):
+        return None
+    return _named(*law, truth_exact, missed, float(probability), rational=True)
 
 
 def _named(

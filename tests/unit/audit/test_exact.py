@@ -132,6 +132,18 @@ def test_certified_margin_miscoverage_is_an_upper_limit_for_any_table(n, seed, c
         assert worst.witness.probability == pytest.approx(float(exact), rel=1e-12)
 
 
+@settings(max_examples=25)
+@given(n=st.integers(1, 6), seed=st.integers(0, 10**6), weights=st.permutations([1, 3, 6]))
+def test_certified_holds_for_the_larger_of_two_runners_up(n, seed, weights):
+    """For any bound, monotone and symmetric or not, at any law of three classes."""
+    rng = np.random.default_rng(seed)
+    table = np.round(rng.uniform(-1, 1, (n + 1, n + 1)), 2)
+    worst = margin_worst(table, "difference", True, 0.05)
+    p = [Fraction(w, 10) for w in weights]
+    truth = p[0] - max(p[1:])
+    assert float(brute_margin(table, p, truth)) <= worst.certified * (1 + 1e-12)
+
+
 def test_raised_is_the_least_monotone_table_above():
     rng = np.random.default_rng(1)
     table = rng.uniform(size=(6, 6))
