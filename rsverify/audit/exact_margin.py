@@ -287,6 +287,9 @@ def _supremum(
 ) -> tuple[float, float, tuple[float, float] | None]:
     """Return the attained and certified supremum of the envelope, and where it is attained."""
     smallest, farthest = (-FARTHEST, FARTHEST) if probit else (-1.0, 1.0)
+    if probit:  # a finite claim below what float64 resolves: raised, which only certifies less
+        low = envelope > -np.inf
+        envelope = np.where(low, np.maximum(envelope, np.nextafter(smallest, 0.0)), envelope)
     values = np.unique(envelope[valid & (envelope > smallest)])
     if values.size == 0:
         return 0.0, 0.0, None

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rsverify import __version__
 from rsverify._check import check_alpha, check_choice, check_fraction, check_positive, check_trials
 from rsverify.audit import exact, exact_margin
 from rsverify.audit.estimand import Estimand, find_estimand
@@ -154,6 +155,7 @@ def audit(
     design = Design(level, size, seed, limit, share, alarm, block_size(size, limit))
     caller_of = partial(prepare, bound, alpha=level, side=side, space=thing.space)
     described = {
+        "version": __version__,
         "bound": name,
         "estimand": thing.name,
         "side": side,

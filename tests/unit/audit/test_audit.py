@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+import rsverify
 from rsverify import AuditReport, Estimand, clopper_pearson_lower
 from rsverify.audit import audit
 
@@ -26,7 +27,6 @@ def short(bound, **options):
 
 
 def test_package_and_function_are_one_name():
-    import rsverify
     import rsverify.audit.exact
 
     assert rsverify.audit is audit
@@ -167,6 +167,7 @@ def test_report_as_table_and_json(tmp_path):
     assert json.loads((tmp_path / "audit.json").read_text()) == data
     assert data["verdict"] == report.verdict
     assert data["design"]["seed"] == 0
+    assert data["design"]["version"] == rsverify.__version__
     assert "half" in str(report)
 
 
