@@ -107,6 +107,6 @@ def test_command_prints_table_and_meaning(tmp_path, capsys, monkeypatch):
     out = capsys.readouterr().out
 
     assert stopped.value.code == 0
-    for word in ("cohen", "bonferroni", "exact", "average", "never"):
+    for word in ("cohen", "bonferroni", "exact", "average", "larger"):
         assert word in out
     assert (tmp_path / "certified_accuracy.png").exists()

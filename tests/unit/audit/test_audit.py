@@ -1,13 +1,18 @@
 """The audit as users call it: bounds of every form, failures, reports, seeds."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
+from joblib.externals import cloudpickle
 
 import rsverify
 from rsverify import AuditReport, Estimand, clopper_pearson_lower
 from rsverify.audit import audit
+
+# Worker processes cannot import a test module, so its bounds travel by value.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 POINTS = {"half": {"law": ("points", (0.0, 1.0), (0.5, 0.5))}}
 
