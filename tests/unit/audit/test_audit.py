@@ -3,9 +3,9 @@
 import json
 import sys
 
+import cloudpickle
 import numpy as np
 import pytest
-from joblib.externals import cloudpickle
 
 import rsverify
 from rsverify import AuditReport, Estimand, clopper_pearson_lower

@@ -7,7 +7,7 @@ import math
 import mpmath as mp
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from rsverify.kernels.margin import DIFFERENCE, PROBIT, bonferroni_limit, cohen_limit, limit_tables
@@ -133,7 +133,7 @@ def test_staircases_are_those_of_the_keys(n: int, alpha: float, estimand: int) -
         np.testing.assert_array_equal(steps, brute_steps(keys, limit, n), err_msg=f"{x1}, {x2}")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(CODES, votes(200), ALPHAS)
 def test_staircases_are_those_of_the_keys_at_random(
     estimand: int, x: tuple[int, int, int], alpha: float

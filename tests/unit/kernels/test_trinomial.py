@@ -48,7 +48,8 @@ def check(steps: np.ndarray, q: tuple[float, float, float], neglect: float = NEG
         truth = trinomial_tail(steps.tolist(), tuple(mp.mpf(v) / total for v in q))
         assert not math.isnan(value)
         error = mp.mpf(value) - truth
-        assert error <= RELATIVE * truth
+        # A subnormal has no relative accuracy; it is far below any neglected probability.
+        assert error <= RELATIVE * truth + mp.mpf(2) ** -1070
         assert error >= -RELATIVE * truth - neglect
 
 
