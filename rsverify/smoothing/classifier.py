@@ -6,15 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import torch
 from scipy.stats import binomtest
 
 from rsverify._check import IntArray, check_alpha, check_positive
-from rsverify.certificate import ABSTAIN, Certificate, certify_counts
-from rsverify.early_certificate import EarlyCertificate, check_target, decide_counts
+from rsverify.certificate import ABSTAIN, Certificate
+from rsverify.early_certificate import check_target
 from rsverify.score_certificate import (
     SCORE_BOUNDS,
     ScoreCertificate,
@@ -31,16 +30,21 @@ from rsverify.smoothing._inputs import (
     check_seed,
     check_size,
 )
-from rsverify.smoothing.early_stopping import sample_until_decided
+from rsverify.smoothing.forward import Forward
 from rsverify.smoothing.noise import (
     COUNTS,
     ESTIMATION,
     PREDICTION,
     SELECTION,
-    gaussian_blocks,
-    seeded_generator,
 )
-from rsverify.smoothing.sampler import Scores, count_votes, evaluating, noisy_batches
+from rsverify.smoothing.sampler import (
+    Scores,
+    count_votes,
+    evaluating,
+    noisy_batches,
+    noisy_inputs,
+)
+from rsverify.smoothing.schedule import Job, Question, question_of
 from rsverify.smoothing.scores import ScoreMap, collect_columns, collect_scores, score_map
 
 Progress = Callable[[int], None]
@@ -318,51 +322,27 @@ class SmoothedClassifier:
                 f"scores={scores!r} and temperature={temperature!r} must be left out for "
                 f"bound={bound!r}, which counts votes"
             )
-        target = None if target_radius is None else check_target(target_radius)
-
-        def certificate_of(votes: IntArray, selected: IntArray | None) -> Certificate:
-            return certify_counts(
-                votes,
-                sigma=self.sigma,
-                alpha=alpha,
-                y=y,
-                selection=selected,
-                bound=bound,
-                radius=radius,
-                lipschitz=lipschitz,
-                ordering=ordering,
-            )
-
+        question = question_of(
+            sigma=self.sigma,
+            alpha=alpha,
+            y=y,
+            bound=bound,
+            radius=radius,
+            lipschitz=lipschitz,
+            ordering=ordering,
+            target_radius=None if target_radius is None else check_target(target_radius),
+        )
         # Bad options and an n beyond the bound's range raise here, before the long part.
-        unanimous = np.zeros(self.num_classes, dtype=np.int64)
-        unanimous[0] = n
-        certificate_of(unanimous, unanimous if y is None else None)
-
+        question.check(self.num_classes, n, selects=y is None)
         selected = None
         if y is None:
             selected = self._sample(x, n0, batch_size, entropy, SELECTION, progress)
-        if target is not None:
-            question = partial(
-                decide_counts,
-                target_radius=target,
-                sigma=self.sigma,
-                alpha=alpha,
-                y=y,
-                selection=selected,
-                radius=radius,
-                lipschitz=lipschitz,
-            )
-            with self._batches(x, n, batch_size, entropy, ESTIMATION) as (model, batches, device):
-                early: EarlyCertificate = sample_until_decided(
-                    model, batches, self.num_classes, device, question, progress
-                )
-            return replace(early, seed=entropy, seconds=time.perf_counter() - started)
-        votes = self._sample(x, n, batch_size, entropy, ESTIMATION, progress)
-        return replace(
-            certificate_of(votes, selected),
-            seed=entropy,
-            seconds=time.perf_counter() - started,
-        )
+        if question.first is not None:
+            found = self._decide(x, n, selected, batch_size, entropy, question, progress)
+        else:
+            votes = self._sample(x, n, batch_size, entropy, ESTIMATION, progress)
+            found = question.finish(votes, selected)
+        return replace(found, seed=entropy, seconds=time.perf_counter() - started)
 
     def _certify_scores(
         self,
@@ -388,6 +368,29 @@ class SmoothedClassifier:
             )
         return certify_columns(sample, label, plan, chosen, options)
 
+    def _decide(
+        self,
+        x: Input,
+        n: int,
+        selected: IntArray | None,
+        batch_size: int,
+        entropy: int | tuple[int, ...],
+        question: Question,
+        progress: Progress | None,
+    ) -> Certificate:
+        """Sample until a scheduled look at the votes answers the question, or to the end."""
+        job = Job(self.num_classes, 0, n, question, selected)
+        with self._batches(x, n, batch_size, entropy, ESTIMATION) as (scores_of, batches, device):
+            votes_of = Forward(scores_of, self.num_classes, device)
+            for batch in batches:
+                job.absorb(votes_of(batch).cpu().numpy())
+                if progress is not None:
+                    progress(len(batch))
+                if job.certificate is not None:
+                    break
+        assert job.certificate is not None, "the last vote ends it"
+        return job.certificate
+
     def _sample(
         self,
         x: Input,
@@ -407,26 +410,24 @@ class SmoothedClassifier:
         """Give the body the model on noisy batches, the batches and their device."""
         n = check_size("n", n)
         batch_size = check_size("batch_size", batch_size)
+        centre, scores_of = self.centre(x)
+        source = noisy_inputs(centre, n, self.sigma, entropy, stream)
+        with evaluating(self.model, self.preprocess):
+            yield scores_of, noisy_batches(source, n, batch_size), centre.device
+
+    def centre(self, x: Input) -> tuple[torch.Tensor, Scores]:
+        """Return `x` checked, where and as noise is added to it, and the model on such batches."""
         source = check_input(x)
-        device, dtype = self._placement(source.dtype)
+        device, dtype = self.placement(source.dtype)
         noise_dtype = torch.float64 if dtype == torch.float64 else torch.float32
-        centre = check_finite(source.to(device=device, dtype=noise_dtype))
-        noise = gaussian_blocks(
-            centre.shape,
-            n,
-            self.sigma,
-            generator=seeded_generator(entropy, stream, device),
-            dtype=noise_dtype,
-        )
 
         def scores_of(batch: torch.Tensor) -> torch.Tensor:
             batch = batch.to(dtype)
             return self.model(batch if self.preprocess is None else self.preprocess(batch))
 
-        with evaluating(self.model, self.preprocess):
-            yield scores_of, noisy_batches(centre, noise, n, batch_size), device
+        return check_finite(source.to(device=device, dtype=noise_dtype)), scores_of
 
-    def _placement(self, input_dtype: torch.dtype) -> tuple[torch.device, torch.dtype]:
+    def placement(self, input_dtype: torch.dtype) -> tuple[torch.device, torch.dtype]:
         """Return the device and floating type of batches: as given, else the model's."""
         tensors: list[torch.Tensor] = []
         if isinstance(self.model, torch.nn.Module):

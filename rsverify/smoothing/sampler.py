@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from rsverify._check import IntArray
+from rsverify.smoothing.noise import gaussian_blocks, seeded_generator
 
 Scores = Callable[[torch.Tensor], torch.Tensor]
 
@@ -33,28 +34,51 @@ def evaluating(*callables: object) -> Iterator[None]:
             module.training = flag
 
 
-def noisy_batches(
-    x: torch.Tensor, noise: Iterable[torch.Tensor], n: int, batch_size: int
-) -> Iterator[torch.Tensor]:
-    """Yield x + noise in batches of `batch_size`, the last one smaller if need be.
+class NoisyInputs:
+    """x + noise, draw after draw, written wherever it is wanted.
 
-    Holds one batch: each overwrites the one before. Which draws there are depends on
-    `noise` alone, and each is added by one rounded operation, so that every noisy input is
-    the same to the bit for any `batch_size`.
+    Which draws there are depends on `noise` alone, and each is added by one rounded
+    operation, so that every noisy input is the same to the bit however many are taken at
+    once. Blocks of noise are asked for when they are needed.
     """
+
+    def __init__(self, x: torch.Tensor, noise: Iterable[torch.Tensor]) -> None:
+        self.x = x
+        self._noise = iter(noise)
+        self._block = x.new_empty((0, *x.shape))
+        self._used = 0
+
+    def take(self, out: torch.Tensor) -> None:
+        """Fill `out`, of shape (b, *x.shape), with the next b noisy inputs."""
+        filled = 0
+        while filled < len(out):
+            if self._used == len(self._block):
+                self._block, self._used = next(self._noise), 0
+            count = min(len(out) - filled, len(self._block) - self._used)
+            draws = self._block[self._used : self._used + count]
+            torch.add(self.x, draws, out=out[filled : filled + count])
+            filled, self._used = filled + count, self._used + count
+
+
+def noisy_inputs(
+    x: torch.Tensor, n: int, sigma: float, entropy: int | tuple[int, ...], stream: int
+) -> NoisyInputs:
+    """Return the `n` noisy copies of `x` of one seed and one of its four streams."""
+    generator = seeded_generator(entropy, stream, x.device)
+    return NoisyInputs(x, gaussian_blocks(x.shape, n, sigma, generator=generator, dtype=x.dtype))
+
+
+def noisy_batches(source: NoisyInputs, n: int, batch_size: int) -> Iterator[torch.Tensor]:
+    """Yield n noisy inputs in batches of `batch_size`, the last one smaller if need be.
+
+    Holds one batch: each overwrites the one before.
+    """
+    x = source.x
     batch = torch.empty((min(batch_size, n), *x.shape), device=x.device, dtype=x.dtype)
-    filled = 0
-    for draws in noise:
-        used = 0
-        while used < len(draws):
-            take = min(len(batch) - filled, len(draws) - used)
-            torch.add(x, draws[used : used + take], out=batch[filled : filled + take])
-            used, filled = used + take, filled + take
-            if filled == len(batch):
-                yield batch
-                filled = 0
-    if filled:
-        yield batch[:filled]
+    for start in range(0, n, len(batch)):
+        part = batch[: n - start]
+        source.take(part)
+        yield part
 
 
 def count_votes(

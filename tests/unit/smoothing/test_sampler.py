@@ -9,7 +9,12 @@ torch = pytest.importorskip("torch")
 
 from rsverify.smoothing import noise as noise_module  # noqa: E402
 from rsverify.smoothing.noise import gaussian_blocks, seeded_generator  # noqa: E402
-from rsverify.smoothing.sampler import count_votes, evaluating, noisy_batches  # noqa: E402
+from rsverify.smoothing.sampler import (  # noqa: E402
+    NoisyInputs,
+    count_votes,
+    evaluating,
+    noisy_batches,
+)
 
 CPU = torch.device("cpu")
 
@@ -17,7 +22,7 @@ CPU = torch.device("cpu")
 def noisy_inputs(x: torch.Tensor, n: int, batch_size: int) -> tuple[list[int], torch.Tensor]:
     generator = seeded_generator(7, 1, CPU)
     noise = gaussian_blocks(x.shape, n, 0.37, generator=generator, dtype=x.dtype)
-    batches = [batch.clone() for batch in noisy_batches(x, noise, n, batch_size)]
+    batches = [batch.clone() for batch in noisy_batches(NoisyInputs(x, noise), n, batch_size)]
     return [len(batch) for batch in batches], torch.cat(batches)
 
 
