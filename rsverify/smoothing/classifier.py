@@ -13,13 +13,10 @@ from scipy.stats import binomtest
 
 from rsverify._check import IntArray, check_alpha, check_positive
 from rsverify.certificate import ABSTAIN, Certificate
-from rsverify.early_certificate import check_target
 from rsverify.score_certificate import (
-    SCORE_BOUNDS,
     ScoreCertificate,
     ScoreOptions,
     certify_columns,
-    check_options,
     choose_class,
 )
 from rsverify.smoothing._inputs import (
@@ -37,6 +34,7 @@ from rsverify.smoothing.noise import (
     PREDICTION,
     SELECTION,
 )
+from rsverify.smoothing.request import Question, Request
 from rsverify.smoothing.sampler import (
     Scores,
     count_votes,
@@ -44,8 +42,8 @@ from rsverify.smoothing.sampler import (
     noisy_batches,
     noisy_inputs,
 )
-from rsverify.smoothing.schedule import Job, Question, question_of
-from rsverify.smoothing.scores import ScoreMap, collect_columns, collect_scores, score_map
+from rsverify.smoothing.schedule import Job
+from rsverify.smoothing.scores import ScoreMap, collect_columns, collect_scores
 
 Progress = Callable[[int], None]
 
@@ -300,40 +298,25 @@ class SmoothedClassifier:
         `rsverify.smoothing.noise` on floating point.
         """
         started = time.perf_counter()
-        n = check_size("n", n)
-        n0 = check_size("n0", n0)
         entropy = check_seed(seed)
-        if target_radius is not None and (bound != "exact" or ordering is not None):
-            raise ValueError(
-                f"bound={bound!r} and ordering={ordering!r} must be left out with target_radius: "
-                "the bound is then the anytime one"
-            )
-        if bound in SCORE_BOUNDS:
-            if ordering is not None:
-                raise ValueError(f"ordering={ordering!r} must be None for bound={bound!r}")
-            options = check_options(
-                sigma=self.sigma, alpha=alpha, bound=bound, radius=radius, lipschitz=lipschitz
-            )
-            mapped = score_map(scores, temperature)
-            soft = self._certify_scores(x, n0, n, y, options, mapped, batch_size, entropy, progress)
-            return replace(soft, seed=entropy, seconds=time.perf_counter() - started)
-        if scores != "softmax" or temperature != 1.0:
-            raise ValueError(
-                f"scores={scores!r} and temperature={temperature!r} must be left out for "
-                f"bound={bound!r}, which counts votes"
-            )
-        question = question_of(
-            sigma=self.sigma,
+        request = Request(
+            n0=n0,
+            n=n,
             alpha=alpha,
-            y=y,
             bound=bound,
             radius=radius,
             lipschitz=lipschitz,
             ordering=ordering,
-            target_radius=None if target_radius is None else check_target(target_radius),
+            scores=scores,
+            temperature=temperature,
+            target_radius=target_radius,
         )
-        # Bad options and an n beyond the bound's range raise here, before the long part.
-        question.check(self.num_classes, n, selects=y is None)
+        request.check(self.num_classes, self.sigma, y)
+        if request.of_scores:
+            options, mapped = request.score_options(self.sigma)
+            soft = self._certify_scores(x, n0, n, y, options, mapped, batch_size, entropy, progress)
+            return replace(soft, seed=entropy, seconds=time.perf_counter() - started)
+        question = request.question(self.sigma, y)
         selected = None
         if y is None:
             selected = self._sample(x, n0, batch_size, entropy, SELECTION, progress)

@@ -11,17 +11,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from rsverify._check import IntArray
-from rsverify.certificate import ABSTAIN, Certificate, certify_counts
-from rsverify.early_certificate import decide_counts, first_decision
+from rsverify.certificate import Certificate
 from rsverify.smoothing.early_stopping import look_after
 from rsverify.smoothing.forward import INVALID
+from rsverify.smoothing.items import Item
+from rsverify.smoothing.request import Question
 from rsverify.smoothing.sampler import NoisyInputs
 
 MOST_JOBS = 64
@@ -37,45 +38,6 @@ _LOOKED_AT = 0.05
 Rows = npt.NDArray[np.int64]
 
 
-class Question(NamedTuple):
-    """What is asked of counts of an estimation and, if there is one, a selection sample."""
-
-    finish: Callable[[IntArray, IntArray | None], Certificate]
-    """The certificate of counts."""
-    first: Callable[[IntArray, IntArray | None], int | None] | None = None
-    """Which of several looks at counts, shape (T, m), is enough; None where all are wanted."""
-
-    def check(self, num_classes: int, n: int, *, selects: bool) -> None:
-        """Raise where the certificate of n votes would: before they are sampled."""
-        unanimous = np.zeros(num_classes, dtype=np.int64)
-        unanimous[0] = n
-        self.finish(unanimous, unanimous if selects else None)
-
-
-def question_of(
-    *,
-    sigma: float,
-    alpha: float,
-    y: int | None,
-    bound: str = "exact",
-    radius: str = "R2",
-    lipschitz: float | None = None,
-    ordering: str | None = None,
-    target_radius: float | None = None,
-) -> Question:
-    """Return the question that `SmoothedClassifier.certify` asks with these arguments."""
-    shared: dict[str, Any] = {"sigma": sigma, "alpha": alpha, "radius": radius}
-    shared |= {"lipschitz": lipschitz, "y": y}
-    if target_radius is None:
-        shared |= {"bound": bound, "ordering": ordering}
-        return Question(lambda counts, chosen: certify_counts(counts, selection=chosen, **shared))
-    shared["target_radius"] = target_radius
-    return Question(
-        lambda counts, chosen: decide_counts(counts, selection=chosen, **shared),
-        lambda looks, chosen: first_decision(looks, selection=chosen, **shared),
-    )
-
-
 @dataclass(eq=False)
 class Job:
     """One input under way: `first` votes that choose its class, then `size` that answer.
@@ -89,9 +51,7 @@ class Job:
     size: int
     question: Question
     selected: IntArray | None = None
-    idx: int = 0
-    label: int = ABSTAIN
-    input: str = ""
+    item: Item | None = None
     sources: tuple[NoisyInputs, NoisyInputs] | None = None
     seconds: float = 0.0
     certificate: Certificate | None = None
@@ -105,6 +65,10 @@ class Job:
         if self.first:
             self.selected = self.counts.copy()
         self._unseen = np.empty(0, dtype=np.int64)
+
+    @property
+    def _name(self) -> str:
+        return "" if self.item is None else f"input {self.item.idx}: "
 
     @property
     def left(self) -> int:
@@ -175,8 +139,8 @@ class Job:
     def _count(self, votes: Rows) -> IntArray:
         if found := int((votes == INVALID).sum()):
             raise ValueError(
-                f"model returned NaN scores for {found} of {len(votes)} noisy inputs of "
-                f"input {self.idx}; scores must be real numbers"
+                f"{self._name}model returned NaN scores for {found} of {len(votes)} noisy "
+                "inputs; scores must be real numbers"
             )
         return np.bincount(votes, minlength=self.num_classes)
 
@@ -220,18 +184,24 @@ class Scheduler:
         self._live: list[Job] = []
         self._sent: deque[_Sent] = deque()
         self._exhausted = False
+        self._failure: Exception | None = None
         self._clock = time.perf_counter()
 
     def run(self) -> Iterator[tuple[list[Job], int]]:
-        """Yield, after each batch, the jobs that it finished and how many votes it brought."""
+        """Yield, after each batch, the jobs that it finished and how many votes it brought.
+
+        An input that cannot be had raises when those before it are done.
+        """
         while True:
             shares = self._shares()
             if shares:
                 self._send(shares)
-            if self._sent and (len(self._sent) > self._in_flight or not shares):
+            elif not self._sent:
+                break
+            if not shares or len(self._sent) > self._in_flight:
                 yield self._receive()
-            elif not shares:
-                return
+        if self._failure is not None:
+            raise self._failure
 
     def _shares(self) -> list[tuple[Job, int]]:
         """Return which jobs get how many rows of the next batch."""
@@ -255,7 +225,10 @@ class Scheduler:
         """Yield the live jobs, oldest first, and then new ones."""
         yield from list(self._live)
         while len(self._live) < MOST_JOBS and not self._exhausted:
-            job = next(self._waiting, None)
+            try:
+                job = next(self._waiting, None)
+            except Exception as error:
+                job, self._failure = None, error
             if job is None:
                 self._exhausted = True
                 return
