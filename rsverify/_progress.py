@@ -27,7 +27,7 @@ class InputProgress:
         self._task = self._bar.add_task(title, total=total, rate="")
         self._samples = 0
 
-    def advance(self, inputs: int, samples: int = 0) -> None:
+    def advance(self, inputs: float, samples: int = 0) -> None:
         """Tell of inputs that are done and of model evaluations."""
         self._samples += samples
         elapsed = self._bar.tasks[self._task].elapsed

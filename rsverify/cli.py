@@ -156,7 +156,8 @@ def certify(
     _need("torch")
     from rsverify.smoothing.classifier import SmoothedClassifier
     from rsverify.smoothing.load import load_module
-    from rsverify.table import TableWriter, read_table
+    from rsverify.table import read_table
+    from rsverify.table_writer import TableWriter
 
     inputs, labels = _read_inputs(data)
     model = load_module(module, allow_pickle=allow_pickle, device=device)

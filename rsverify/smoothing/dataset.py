@@ -151,8 +151,8 @@ def certify_dataset(
     [[0, 1, 1, 1], [1, 1, 0, 0], [2, 1, 1, 1]]
     """
     request = Request(
-        n0=n0,
-        n=n,
+        n0=check_size("n0", n0),
+        n=check_size("n", n),
         alpha=alpha,
         bound=bound,
         radius=radius,
@@ -162,7 +162,7 @@ def certify_dataset(
         temperature=temperature,
         target_radius=target_radius,
     )
-    request.check(classifier.num_classes, classifier.sigma, 0 if certify_label else None)
+    request.check(classifier.num_classes, classifier.noise, 0 if certify_label else None)
     items = Items(dataset, classifier.num_classes, input_range=input_range, workers=workers)
     wanted = range(0, len(items), check_size("skip", skip))
     if max_inputs is not None:
@@ -220,7 +220,7 @@ class _Run:
             "preprocess": model_hash(model.preprocess),
             "num_classes": model.num_classes,
             "sigma": model.sigma,
-            "noise": getattr(model, "noise", "gaussian"),
+            "noise": str(model.noise),
             "device": device.type,
             "dtype": str(dtype),
             "autocast": None if self.execution.autocast is None else str(self.execution.autocast),
@@ -276,8 +276,12 @@ class _Run:
         )
         before = read_metadata(self.out).get("execution", {}).get("batch_size")
         size = min(group.gather(engine.try_batch_size(self.batch_size or before)))
-        how = {"batch_size": size, "processes": group.world, "threads": torch.get_num_threads()}
-        how["origin"] = self.origin
+        how = {
+            "batch_size": size,
+            "processes": group.world,
+            "threads": torch.get_num_threads(),
+            "origin": self.origin,
+        }
         configuration = self.configuration(entropy)
         if group.rank == 0:
             write_metadata(self.out, configuration, how)

@@ -20,9 +20,9 @@ from rsverify.smoothing.forward import (
     try_model,
 )
 from rsverify.smoothing.items import Item
-from rsverify.smoothing.noise import ESTIMATION, SELECTION
+from rsverify.smoothing.noise import ESTIMATION, SELECTION, seeded_generator
 from rsverify.smoothing.request import Request
-from rsverify.smoothing.sampler import evaluating, noisy_inputs
+from rsverify.smoothing.sampler import NoisyInputs, evaluating
 from rsverify.smoothing.schedule import Job, Scheduler
 
 
@@ -113,10 +113,7 @@ class Engine:
         size = self.request.n + (0 if self.certify_label else self.request.n0)
         with evaluating(self.classifier.model, self.classifier.preprocess):
             for finished, samples in scheduler.run():
-                done = [
-                    (job.item, self._signed(job.certificate, job.item, job.seconds))
-                    for job in finished
-                ]
+                done = [self._signed(j.item, j.certificate, j.seconds) for j in finished]
                 inputs = samples / size if self.request.target_radius is None else len(done)
                 yield Result(done, inputs, samples)
 
@@ -125,16 +122,23 @@ class Engine:
         centre, _ = classifier.centre(item.x)
         first = 0 if self.certify_label else request.n0
         seed = (*self.entropy, item.idx)
+        selection, estimation = (
+            NoisyInputs(
+                classifier.noise,
+                centre,
+                size,
+                generator=seeded_generator(seed, stream, centre.device),
+            )
+            for size, stream in ((max(first, 1), SELECTION), (request.n, ESTIMATION))
+        )
+        question = request.question(classifier.noise, self._given_class(item))
         return Job(
             classifier.num_classes,
             first,
             request.n,
-            request.question(classifier.sigma, self._given_class(item)),
+            question,
             item=item,
-            sources=(
-                noisy_inputs(centre, max(first, 1), classifier.sigma, seed, SELECTION),
-                noisy_inputs(centre, request.n, classifier.sigma, seed, ESTIMATION),
-            ),
+            sources=(selection, estimation),
         )
 
     def _one_by_one(self, items: Iterable[Item], batch_size: int) -> Iterator[Result]:
@@ -152,14 +156,15 @@ class Engine:
                         raise
                 batch_size //= 2
                 release_memory(self._centre.device)
-            signed = self._signed(certificate, item, certificate.seconds)
-            yield Result([(item, signed)], 1, certificate.n + certificate.n0)
+            signed = self._signed(item, certificate, certificate.seconds)
+            yield Result([signed], 1, certificate.n + certificate.n0)
 
     def _signed(
-        self, certificate: Certificate | None, item: Item, seconds: float | None
-    ) -> Certificate:
-        assert certificate is not None, "a finished input has one"
-        return replace(certificate, seed=(*self.entropy, item.idx), seconds=seconds)
+        self, item: Item | None, certificate: Certificate | None, seconds: float | None
+    ) -> tuple[Item, Certificate]:
+        assert item is not None, "a scheduled job has one"
+        assert certificate is not None, "a finished job has one"
+        return item, replace(certificate, seed=(*self.entropy, item.idx), seconds=seconds)
 
     def _given_class(self, item: Item) -> int | None:
         if self.certify_label and item.label == ABSTAIN:

@@ -24,7 +24,7 @@ def model_hash(model: object) -> str:
         if model is None:
             return ""
         named = model if hasattr(model, "__qualname__") else type(model)
-        return f"{named.__module__}.{named.__qualname__}"  # type: ignore[attr-defined]
+        return f"{named.__module__}.{named.__qualname__}"
     digest = hashlib.blake2b(digest_size=8)
     digest.update("\n".join(f"{k} {type(m).__name__}" for k, m in model.named_modules()).encode())
     for name, value in sorted(model.state_dict().items()):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from rsverify._check import IntArray
+from rsverify._check import IntArray, check_alpha
 from rsverify.certificate import Certificate, certify_counts
 from rsverify.early_certificate import check_target, decide_counts, first_decision
 from rsverify.score_certificate import SCORE_BOUNDS, ScoreOptions, check_options
 from rsverify.smoothing._inputs import check_size
+from rsverify.smoothing.noise import Noise
 from rsverify.smoothing.scores import ScoreMap, score_map
 
 
@@ -23,6 +24,16 @@ class Question(NamedTuple):
     """The certificate of counts."""
     first: Callable[[IntArray, IntArray | None], int | None] | None = None
     """Which of several looks at counts, shape (T, m), is enough; None where all are wanted."""
+
+
+def level_of(alpha: float, noise: Noise) -> float:
+    """Return what `alpha` leaves to a bound once the noise's own error is paid for."""
+    level = check_alpha(alpha)
+    if level.ndim:
+        raise ValueError(f"alpha of shape {level.shape} must be a single number")
+    if level <= 2 * noise.excess:
+        raise ValueError(f"alpha={alpha} must be more than {2 * noise.excess:g} for {noise}")
+    return float(level) - noise.excess
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +56,7 @@ class Request:
         """Whether the bound is one of scores; else it counts votes."""
         return self.bound in SCORE_BOUNDS
 
-    def check(self, num_classes: int, sigma: float, y: int | None) -> None:
+    def check(self, num_classes: int, noise: Noise, y: int | None) -> None:
         """Raise where a certificate would, before anything is sampled."""
         check_size("n", self.n)
         check_size("n0", self.n0)
@@ -61,7 +72,7 @@ class Request:
                 raise ValueError(
                     f"ordering={self.ordering!r} must be None for bound={self.bound!r}"
                 )
-            self.score_options(sigma)
+            self.score_options(noise)
             return
         if self.scores != "softmax" or self.temperature != 1.0:
             raise ValueError(
@@ -70,26 +81,39 @@ class Request:
             )
         unanimous = np.zeros(num_classes, dtype=np.int64)
         unanimous[0] = self.n
-        self.question(sigma, y).finish(unanimous, unanimous if y is None else None)
+        self.question(noise, y).finish(unanimous, unanimous if y is None else None)
 
-    def question(self, sigma: float, y: int | None) -> Question:
+    def question(self, noise: Noise, y: int | None) -> Question:
         """Return what is asked of the votes, of class y or of the one that is selected."""
-        shared: dict[str, Any] = {"sigma": sigma, "alpha": self.alpha, "radius": self.radius}
-        shared |= {"lipschitz": self.lipschitz, "y": y}
+        shared: dict[str, Any] = {
+            "sigma": noise.sigma,
+            "alpha": level_of(self.alpha, noise),
+            "y": y,
+            "radius": self.radius,
+            "lipschitz": self.lipschitz,
+        }
+        certify: Callable[..., Certificate] = certify_counts
+        first = None
         if self.target_radius is None:
             shared |= {"bound": self.bound, "ordering": self.ordering}
-            return Question(lambda votes, chosen: certify_counts(votes, selection=chosen, **shared))
-        shared["target_radius"] = self.target_radius
-        return Question(
-            lambda votes, chosen: decide_counts(votes, selection=chosen, **shared),
-            lambda looks, chosen: first_decision(looks, selection=chosen, **shared),
-        )
+        else:
+            certify = decide_counts
+            shared["target_radius"] = self.target_radius
 
-    def score_options(self, sigma: float) -> tuple[ScoreOptions, ScoreMap]:
+            def first(looks: IntArray, chosen: IntArray | None) -> int | None:
+                return first_decision(looks, selection=chosen, **shared)
+
+        def finish(votes: IntArray, chosen: IntArray | None) -> Certificate:
+            certificate = certify(votes, selection=chosen, **shared)
+            return replace(certificate, alpha=float(self.alpha))
+
+        return Question(finish, first)
+
+    def score_options(self, noise: Noise) -> tuple[ScoreOptions, ScoreMap]:
         """Return the options of a bound of scores, and the map from outputs to scores."""
         options = check_options(
-            sigma=sigma,
-            alpha=self.alpha,
+            sigma=noise.sigma,
+            alpha=level_of(self.alpha, noise),
             bound=self.bound,
             radius=self.radius,
             lipschitz=self.lipschitz,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from rsverify._check import IntArray
-from rsverify.smoothing.noise import gaussian_blocks, seeded_generator
+from rsverify.smoothing.noise import Noise
 
 Scores = Callable[[torch.Tensor], torch.Tensor]
 
@@ -35,46 +35,43 @@ def evaluating(*callables: object) -> Iterator[None]:
 
 
 class NoisyInputs:
-    """x + noise, draw after draw, written wherever it is wanted.
+    """`n` noisy copies of one input, draw after draw, written wherever they are wanted.
 
-    Which draws there are depends on `noise` alone, and each is added by one rounded
-    operation, so that every noisy input is the same to the bit however many are taken at
-    once. Blocks of noise are asked for when they are needed.
+    Which draws there are depends on the shape of `centre`, on `n` and `generator` alone, and
+    they are added number by number, so that every noisy input is the same to the bit however
+    many are taken at once. Nothing is drawn before it is taken.
     """
 
-    def __init__(self, x: torch.Tensor, noise: Iterable[torch.Tensor]) -> None:
-        self.x = x
-        self._noise = iter(noise)
-        self._block = x.new_empty((0, *x.shape))
+    def __init__(
+        self, noise: Noise, centre: torch.Tensor, n: int, *, generator: torch.Generator
+    ) -> None:
+        self._noise, self._centre = noise, centre
+        self._blocks = noise.blocks(centre.shape, n, generator=generator, dtype=centre.dtype)
+        self._block: torch.Tensor | None = None
         self._used = 0
 
     def take(self, out: torch.Tensor) -> None:
-        """Fill `out`, of shape (b, *x.shape), with the next b noisy inputs."""
+        """Fill `out`, of shape (b, *shape of the input), with the next b noisy inputs."""
         filled = 0
         while filled < len(out):
-            if self._used == len(self._block):
-                self._block, self._used = next(self._noise), 0
+            if self._block is None or self._used == len(self._block):
+                self._block, self._used = next(self._blocks), 0
             count = min(len(out) - filled, len(self._block) - self._used)
             draws = self._block[self._used : self._used + count]
-            torch.add(self.x, draws, out=out[filled : filled + count])
+            self._noise.add(self._centre, draws, out[filled : filled + count])
             filled, self._used = filled + count, self._used + count
 
 
-def noisy_inputs(
-    x: torch.Tensor, n: int, sigma: float, entropy: int | tuple[int, ...], stream: int
-) -> NoisyInputs:
-    """Return the `n` noisy copies of `x` of one seed and one of its four streams."""
-    generator = seeded_generator(entropy, stream, x.device)
-    return NoisyInputs(x, gaussian_blocks(x.shape, n, sigma, generator=generator, dtype=x.dtype))
-
-
-def noisy_batches(source: NoisyInputs, n: int, batch_size: int) -> Iterator[torch.Tensor]:
-    """Yield n noisy inputs in batches of `batch_size`, the last one smaller if need be.
+def noisy_batches(
+    noise: Noise, centre: torch.Tensor, n: int, batch_size: int, *, generator: torch.Generator
+) -> Iterator[torch.Tensor]:
+    """Yield `n` noisy inputs in batches of `batch_size`, the last one smaller if need be.
 
     Holds one batch: each overwrites the one before.
     """
-    x = source.x
-    batch = torch.empty((min(batch_size, n), *x.shape), device=x.device, dtype=x.dtype)
+    source = NoisyInputs(noise, centre, n, generator=generator)
+    shape = (min(batch_size, n), *centre.shape)
+    batch = torch.empty(shape, device=centre.device, dtype=centre.dtype)
     for start in range(0, n, len(batch)):
         part = batch[: n - start]
         source.take(part)
