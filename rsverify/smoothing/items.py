@@ -70,6 +70,7 @@ class Items:
             torch.utils.data.Subset(self._dataset, indices),
             batch_size=None,
             num_workers=self._workers,
+            collate_fn=_as_it_is,
             generator=torch.Generator(),  # or the loader would draw from the global one
         )
         for idx, item in zip(indices, loader, strict=True):
@@ -106,6 +107,10 @@ class Items:
                 f"{ABSTAIN} where it is not known"
             )
         return int(label)
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
 
 
 class _Arrays(torch.utils.data.Dataset[Any]):
