@@ -16,6 +16,7 @@ from rsverify.smoothing._inputs import Seed, check_seed, check_size
 from rsverify.smoothing.classifier import SmoothedClassifier
 from rsverify.smoothing.engine import Engine, Execution
 from rsverify.smoothing.fingerprint import model_hash
+from rsverify.smoothing.forward import check_placement
 from rsverify.smoothing.items import Items
 from rsverify.smoothing.request import Request
 from rsverify.smoothing.shards import Group, joined_processes, merge_shards, shard_path
@@ -181,6 +182,7 @@ def certify_dataset(
         origin=None if origin is None else dict(origin),
     )
     example = next(items.load(wanted[:1])).x
+    check_placement(classifier.model, classifier.placement(example.dtype)[0])
     with joined_processes() as group:
         entropy = group.first_does(lambda: run.entropy(seed, resume))
         group.first_does(lambda: run.prepare(entropy, resume))
@@ -220,7 +222,8 @@ class _Run:
             "preprocess": model_hash(model.preprocess),
             "num_classes": model.num_classes,
             "sigma": model.sigma,
-            "noise": str(model.noise),
+            "noise": type(model.noise).__name__,
+            "lattice": str(getattr(model.noise, "lattice", "")),
             "device": device.type,
             "dtype": str(dtype),
             "autocast": None if self.execution.autocast is None else str(self.execution.autocast),

@@ -12,7 +12,6 @@ from rsverify.certificate import ABSTAIN, Certificate
 from rsverify.smoothing.classifier import SmoothedClassifier
 from rsverify.smoothing.forward import (
     Forward,
-    check_placement,
     first_batch_size,
     is_out_of_memory,
     memory_format,
@@ -76,7 +75,6 @@ class Engine:
         self.entropy = entropy
         self.certify_label = certify_label
         centre, scores_of = classifier.centre(example)
-        check_placement(classifier.model, centre.device)
         self._centre = centre
         self._format = memory_format(centre.shape, execution.channels_last)
         self.forward = Forward(
