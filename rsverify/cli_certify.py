@@ -79,7 +79,7 @@ def certify(
     A FACTORY is called without arguments, and returns a module, a callable on batches, or a
     SmoothedClassifier, which has its own sigma and number of classes. A run that was stopped
     is continued by the same command. To share the inputs between processes or GPUs, run
-    torchrun --nproc-per-node=2 -m rsverify certify …
+    torchrun --nproc-per-node=2 -m rsverify -- certify …
     """
     from rsverify._check import check_choice
     from rsverify._needs import need
