@@ -38,6 +38,8 @@ from rsverify.table_checks import (
 
 # More than covers the rounding of the three operations that it is applied to.
 _ROUNDED_DOWN = 1.0 - 1e-15
+# Less than any table shows.
+_NO_RADIUS = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +136,7 @@ def default_radii(sigma: float | None, largest: float) -> tuple[float, ...]:
     (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5)
     """
     reach = largest if sigma is None else 3.9 * sigma
-    if reach <= 0:
+    if reach < _NO_RADIUS:
         return (0.0,)
     decade = 10.0 ** math.floor(math.log10(reach / 8))
     step = next(s * decade for s in (1.0, 2.5, 5.0, 10.0) if 8 * s * decade >= reach)
@@ -204,11 +206,9 @@ def analyze(
     0.387 1
     """
     level = float(check_alpha(alpha))
-    rows = ordered_rows(table)
-    notes: list[str] = []
-    if n is not None or sigma is not None or stated_alpha is not None:
-        rows = with_settings(rows, n=n, sigma=sigma, stated_alpha=stated_alpha)
-        notes += misfits(rows)
+    rows = with_settings(ordered_rows(table), n=n, sigma=sigma, stated_alpha=stated_alpha)
+    is_stated = "bound" in rows and "bound" not in table
+    notes = list(misfits(rows)) if is_stated else []
     if base is not None:
         rows = with_base(rows, base)
     settings = settings_of(rows)

@@ -22,6 +22,9 @@ from rsverify.comparison import Comparison
 UNKNOWN = "—"
 """Stands for a figure that is not known."""
 
+REFERENCE = "reference"
+"""Stands in the column of the table that the others are compared with."""
+
 # Decimals of shares and of radii.
 _SHARE, _RADIUS = 3, 4
 _SETTINGS = {
@@ -64,11 +67,7 @@ def to_frame(analyses: Sequence[Analysis], comparisons: Sequence[Comparison] = (
         raise ValueError(f"names={names} must be different, and at least one")
     if len({a.radii for a in analyses}) > 1:
         raise ValueError(f"radii={[a.radii for a in analyses]} must be the same for all tables")
-    against = {c.second: c for c in comparisons}
-    columns = [
-        _figures(a) | (_changes(against.get(a.name), comparisons[0].first) if against else {})
-        for a in analyses
-    ]
+    columns = [_figures(a) | _changes(a.name, comparisons) for a in analyses]
     rows = {label: [column[label] for column in columns] for label in columns[0]}
     known = {label: cells for label, cells in rows.items() if set(cells) != {UNKNOWN}}
     return pd.DataFrame(known.values(), index=list(known), columns=names, dtype=object)
@@ -76,7 +75,7 @@ def to_frame(analyses: Sequence[Analysis], comparisons: Sequence[Comparison] = (
 
 def _figures(a: Analysis) -> dict[str, str]:
     """Return the text of each figure of one table, by its label."""
-    wrong = UNKNOWN if a.wrong_certificates is None else str(a.wrong_certificates)
+    wrong = UNKNOWN if a.wrong_certificates is None else f"at most {a.wrong_certificates}"
     at = [(np.format_float_positional(r, trim="-"), estimate) for r, estimate in a.at_radii()]
     return (
         {"inputs": str(a.inputs)}
@@ -85,26 +84,28 @@ def _figures(a: Analysis) -> dict[str, str]:
             "base accuracy": _estimate(a.base, _SHARE),
             "smoothed accuracy": _estimate(a.smoothed, _SHARE),
             "abstained": _estimate(a.abstained, _SHARE),
-            "most frequent prediction": _most_frequent(a),
+            "most predicted class": _most_frequent(a),
         }
         | {f"certified accuracy at {r}": _estimate(e, _SHARE) for r, e in at}
-        | {f"robust accuracy at {r}, at least": _at_least(e, _SHARE) for r, e in at}
+        | {f"robust accuracy at {r}": _at_least(e, _SHARE) for r, e in at}
         | {
             "average certified radius": _estimate(a.average_radius, _RADIUS),
-            "average robust radius, at least": _at_least(a.average_radius, _RADIUS),
-            "wrong certificates, at most": wrong,
+            "average robust radius": _at_least(a.average_radius, _RADIUS),
+            "wrong certificates": wrong,
         }
     )
 
 
-def _changes(c: Comparison | None, first: str) -> dict[str, str]:
-    """Return the text of a comparison with the table `first`."""
-    return {
-        f"average radius less that of {first}": _estimate(c.difference if c else None, _RADIUS),
-        "inputs with larger / smaller / equal radius": (
-            f"{c.larger} / {c.smaller} / {c.equal}" if c else UNKNOWN
-        ),
-    }
+def _changes(name: str, comparisons: Sequence[Comparison]) -> dict[str, str]:
+    """Return the text of the comparison of the table `name` with the first one."""
+    labels = ("change of average radius", "larger / smaller / equal")
+    found = [c for c in comparisons if c.second == name]
+    if not found:
+        cell = REFERENCE if any(c.first == name for c in comparisons) else UNKNOWN
+        return dict.fromkeys(labels, cell)
+    c = found[0]
+    cells = (_estimate(c.difference, _RADIUS), f"{c.larger} / {c.smaller} / {c.equal}")
+    return dict(zip(labels, cells, strict=True))
 
 
 def _values(values: Sequence[object]) -> str:
@@ -126,7 +127,7 @@ def _estimate(e: Estimate | None, decimals: int) -> str:
 
 
 def _at_least(e: Estimate, decimals: int) -> str:
-    return UNKNOWN if e.robust is None else _rounded(e.robust, decimals, ROUND_FLOOR)
+    return UNKNOWN if e.robust is None else f"at least {_rounded(e.robust, decimals, ROUND_FLOOR)}"
 
 
 def _rounded(value: float, decimals: int, rounding: str = ROUND_CEILING) -> str:
@@ -140,9 +141,35 @@ def _most_frequent(a: Analysis) -> str:
     if not answered:
         return UNKNOWN
     top = max(answered, key=lambda class_: answered[class_])
-    text = f"class {top}: {answered[top] / sum(answered.values()):.{_SHARE}f}"
+    text = f"{top}: {answered[top] / sum(answered.values()):.{_SHARE}f}"
     known = sum(times for class_, times in a.labels.items() if class_ != ABSTAIN)
     return f"{text} (label {a.labels.get(top, 0) / known:.{_SHARE}f})" if known else text
+
+
+def explanation(analyses: Sequence[Analysis], comparisons: Sequence[Comparison] = ()) -> str:
+    """Return what the figures of `to_frame` mean, in a few sentences."""
+    level = 1 - analyses[0].alpha
+    sentences = [
+        "[lower, upper]: what the figure can be over all inputs of this kind, certified in the "
+        "same way. Robust figures are those of the smoothed classifier itself under any "
+        "perturbation of that size, wrong certificates allowed for. Each limit holds with "
+        f"probability {level:.6g} by itself, for inputs drawn independently."
+    ]
+    if any(not a.has_votes for a in analyses):
+        sentences.append(
+            "Without vote counts, an abstention is a wrong prediction in the smoothed accuracy."
+        )
+    if any(a.average_radius.lower is None for a in analyses):
+        sentences.append(
+            "The average radius has limits where the largest possible radius is known: from n, "
+            "sigma, alpha and bound if all rows share them, or as stated."
+        )
+    if comparisons:
+        sentences.append(
+            f"Changes are from {comparisons[0].first}, input by input: how many radii are larger, "
+            "smaller and equal, wrong answers and abstentions counted as radius 0."
+        )
+    return " ".join(sentences)
 
 
 def to_markdown(frame: pd.DataFrame) -> str:

@@ -225,7 +225,8 @@ def wrong_certificates_upper(n: int, certificate_alpha: float, alpha: float) -> 
     Returns
     -------
     int
-        The smallest w with P(Bin(n, certificate_alpha) > w) ≤ alpha.
+        The smallest w with P(Bin(n, certificate_alpha) > w) ≤ alpha; one more where that is
+        an equality within rounding.
 
     Raises
     ------

@@ -73,12 +73,11 @@ def with_settings(
         given["sigma"] = float(check_positive("sigma", sigma))
     if stated_alpha is not None:
         given["alpha"] = float(check_alpha(stated_alpha))
-    for column in given:
-        if column in rows:
-            raise ValueError(
-                f"{'stated_alpha' if column == 'alpha' else column} is for tables that do not "
-                f"say it; this one has a column {column!r}"
-            )
+    for column, value in given.items():
+        if column in rows and (rows[column] != value).any():
+            argument = "stated_alpha" if column == "alpha" else column
+            other = rows[column][rows[column] != value].iloc[0]
+            raise ValueError(f"{argument}={value} contradicts the table, which says {other}")
     if len(given) == 3 and "bound" not in rows:
         given |= {"bound": "cohen", "radius_kind": "R2"}
     return rows.assign(**given)
@@ -169,7 +168,7 @@ def findings(rows: pd.DataFrame, largest_radius: float | None) -> Iterator[str]:
     if largest_radius is not None and rows["radius"].max() > largest_radius:
         yield (
             f"radius {rows['radius'].max():g} is above {largest_radius:.4g}, the largest possible "
-            "one: the average radius has no limits, and n, sigma or alpha is not what is stated"
+            "one: something stated about the table is wrong, and its average radius has no limits"
         )
 
 
@@ -211,8 +210,6 @@ def _swallowing(predictions: IntArray, label: IntArray) -> Iterator[str]:
 
 def misfits(rows: pd.DataFrame) -> Iterator[str]:
     """Yield a warning where radii alone cannot have come from the settings stated for them."""
-    if not {"n", "sigma", "alpha", "bound"} <= set(rows.columns):
-        return
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", InconsistentRadiiWarning)
         recertify_radii(
