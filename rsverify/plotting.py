@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 # so that curves that coincide stay visible, and so does a print in grey.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
-_MARKERS = ("o", "s", "^", "D", "v", "P")
+# One more than there are colours, so that no pair of both comes twice among 42 tables.
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+# More than fit side by side as points of the usual size.
+_MANY_CLASSES = 50
 
 
 def plot_certified_accuracy(
@@ -182,7 +185,7 @@ def _draw_predictions(axes: Axes, analyses: Sequence[Analysis]) -> None:
             [share.get(c, 0.0) for c in classes],
             linestyle="none",
             marker=_marker(i),
-            markersize=4,
+            markersize=4 if len(classes) <= _MANY_CLASSES else 2,
             color=_style(i)["color"],
         )
     axes.set_title(
