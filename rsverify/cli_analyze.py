@@ -253,7 +253,7 @@ def _print(analyses: Sequence[Analysis], comparisons: Sequence[Comparison]) -> N
 
     frame: pd.DataFrame = to_frame(analyses, comparisons)
     printed = plain_table(f"Figures, with limits of level {1 - analyses[0].alpha:.6g}")
-    printed.add_column("")
+    printed.add_column("", no_wrap=True)
     for name in frame.columns:
         printed.add_column(Text(name), justify="right")
     for label, *cells in frame.itertuples():
