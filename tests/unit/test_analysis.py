@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rsverify.analysis import analyze, default_radii
 from rsverify.bounds.proportion import clopper_pearson_lower
 from rsverify.certificate import certify_counts
-from rsverify.dataset_limits import mean_interval, proportion_interval
+from rsverify.dataset_limits import mean_interval, mean_lower, proportion_interval
 from rsverify.table import read_table, table_row
 
 # Votes of three classes, label; Cohen's bound at alpha = 0.001 abstains on rows 1 and 4.
@@ -69,7 +69,18 @@ def test_limits_are_those_of_the_counts(voted):
     radii = [voted["radius"][0], 0, 0, voted["radius"][3], 0]
     expected = mean_interval(radii, 0.1, low=0.0, high=found.largest_radius)
     assert limits(found.average_radius) == expected
-    assert 0 <= found.average_radius.robust <= found.average_radius.value
+    share = mean_lower(radii, 0.1, low=0.0, high=found.largest_radius) / found.largest_radius
+    robust = (share - 0.001) / 0.999 * found.largest_radius
+    assert found.average_radius.robust == pytest.approx(robust, abs=1e-13)
+
+
+def test_average_robust_radius_by_hand():
+    """All certified at 0.5 of at most 0.8: a radius of 0.3 less per wrong certificate."""
+    rows = pd.DataFrame({"idx": range(400), "label": 0, "predict": 0, "radius": 0.5, "correct": 1})
+    found = analyze(rows, stated_alpha=0.2, largest_radius=0.8).average_radius
+
+    assert found.value == 0.5
+    assert found.robust < (0.5 - 0.2 * 0.8) / 0.8 < found.robust + 0.03
 
 
 def test_base_accuracy_is_apart_from_the_smoothed_one(voted):

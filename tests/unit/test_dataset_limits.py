@@ -74,6 +74,14 @@ def test_mean_lower_is_the_betting_bound_of_the_shuffled_sample():
     assert mean_lower(x, 0.05, low=0.0, high=0.9) == pytest.approx(expected, abs=1e-12)
 
 
+def test_mean_interval_spends_half_on_each_side():
+    x = np.random.default_rng(3).uniform(0, 0.8, 60)
+    lower, upper = mean_interval(x, 0.1, low=0.0, high=0.9)
+
+    assert lower == mean_lower(x, 0.05, low=0.0, high=0.9)
+    assert upper == -mean_lower(-x, 0.05, low=-0.9, high=0.0)
+
+
 def test_mean_interval_of_inputs_sorted_by_class_is_as_good_as_of_others():
     """In the order as given the bets would run into a wall at the second half."""
     x = np.repeat([0.9, 0.1], 200)
