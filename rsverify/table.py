@@ -348,7 +348,7 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
         try:
             if name in integer or name.startswith(("count_", "selected_")):
                 table[name] = table[name].astype(np.int64)
-            elif name in {"radius", "alpha", "sigma", "margin", "lipschitz"}:
+            elif name in {"radius", "alpha", "sigma", "margin", "lipschitz", "target_radius"}:
                 # An empty field is an unknown value; a radius is never unknown.
                 known = table[name] if name == "radius" else table[name].replace("", "nan")
                 table[name] = known.astype(np.float64)

@@ -137,7 +137,8 @@ def largest_possible_radius(rows: pd.DataFrame) -> float | None:
 def smoothed_predictions(table: pd.DataFrame) -> IntArray:
     """Return the class with the most votes of each row, of tied ones the lowest.
 
-    Where there are no vote counts: `predict`, which is −1 where abstained.
+    Where there are no vote counts: `predict`, which is −1 where abstained. Of a certificate of
+    scores the votes say how often each class had the largest score.
 
     Examples
     --------
@@ -163,6 +164,12 @@ def findings(rows: pd.DataFrame, largest_radius: float | None) -> Iterator[str]:
     wrong = int((correct != (rows["correct"].to_numpy() == 1)).sum())
     if wrong:
         yield f"'correct' contradicts 'predict' and 'label' in {wrong} of {len(rows)} rows"
+    if "target_radius" in rows and rows["target_radius"].notna().any():
+        yield (
+            f"sampling stopped once the radius was known to reach {rows['target_radius'].max():g} "
+            "or not: the average radius, and certified accuracy beyond that, are lower than they "
+            "would be with all votes"
+        )
     yield from _missing_rows(rows["idx"].to_numpy())
     yield from _swallowing(smoothed_predictions(rows), label)
     if largest_radius is not None and rows["radius"].max() > largest_radius:

@@ -124,6 +124,13 @@ def test_contradictions_and_impossible_radii_are_found():
     assert notes[1].startswith("radius 0.5 is above 0.4, the largest possible one")
 
 
+def test_early_stopping_is_noted():
+    rows = table(BALANCED).assign(target_radius=0.25, decision="radius >= target")
+
+    assert "known to reach 0.25 or not" in found(rows)[0]
+    assert found(table(BALANCED).assign(target_radius=np.nan)) == []
+
+
 def test_misfits_name_the_likeliest_level(real_data):
     from rsverify.table import read_table
 
