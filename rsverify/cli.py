@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.box import SIMPLE
-from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
-from rsverify import cli_audit
+from rsverify import cli_analyze, cli_audit
+from rsverify._console import err_console, out_console, plain_table, warnings_as_lines, working
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,11 +24,6 @@ EXIT_NO_INPUT = 66
 EXIT_MISSING_PACKAGE = 69
 EXIT_CANNOT_CREATE = 73
 EXIT_INTERRUPTED = 130
-
-_RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
-
-out_console = Console()
-err_console = Console(stderr=True)
 
 app = typer.Typer(
     name="rsverify",
@@ -91,11 +83,11 @@ def bound(
         ),
     ]
     n = sum(counts)
-    table = _table(f"Class {y}: {_of(counts, y)} of {n} votes, alpha = {alpha:g}")
+    table = plain_table(f"Class {y}: {_of(counts, y)} of {n} votes, alpha = {alpha:g}")
     table.add_column("lower limit", no_wrap=True)
     for heading in ("p1 − p2", "Φ⁻¹(p1) − Φ⁻¹(p2)", *(("R1", "R2") if sigma else ())):
         table.add_column(heading, justify="right", no_wrap=True)
-    with _working("bounding"):
+    with working("bounding"):
         for name, options in methods:
             cells = [
                 _down(float(margin_lower_bounds(counts, y, alpha, estimand=e, **options)))
@@ -243,7 +235,7 @@ def recertify(
     from rsverify.table import count_columns, read_metadata, read_table, write_table
 
     published = {"n": n, "sigma": sigma, "stated_alpha": stated_alpha}
-    with _working("certifying again"), _warnings_as_lines():
+    with working("certifying again"), warnings_as_lines():
         old = read_table(table)
         if count_columns(old):
             given = [k for k, v in {**published, "digits": digits}.items() if v is not None]
@@ -288,7 +280,7 @@ def demo(
 
     result = run_demo(out, images=images, n=n, seed=seed, track=_progress)
     found = summary(result.tables)
-    table = _table(f"Fraction of {images} held-out images certified correct within a radius")
+    table = plain_table(f"Fraction of {images} held-out images certified correct within a radius")
     table.add_column("bound", no_wrap=True)
     for name in found.columns:
         table.add_column(name, justify="right", min_width=5)
@@ -300,27 +292,27 @@ def demo(
 
 def _print_summary(tables: dict[str, pd.DataFrame]) -> None:
     """Print certified accuracy and average radius of tables of the same inputs."""
+    from rsverify.analysis import default_radii
     from rsverify.table import average_certified_radius, certified_accuracy
 
+    sigmas = [float(t["sigma"].max()) for t in tables.values() if "sigma" in t]
+    largest = max(float(t["radius"].max()) for t in tables.values())
+    radii = default_radii(max(sigmas, default=None), largest)
     rows = len(next(iter(tables.values())))
-    printed = _table(f"Certified accuracy of {rows} inputs within a radius")
+    printed = plain_table(f"Certified accuracy of {rows} inputs within a radius")
     printed.add_column("", no_wrap=True)
-    for r in _RADII:
+    for r in radii:
         printed.add_column(f"{r:g}", justify="right")
     for heading in ("average radius", "abstained"):
         printed.add_column(heading, justify="right", min_width=len(heading.split()[0]))
     for name, table in tables.items():
         printed.add_row(
             name,
-            *(f"{a:.3f}" for a in certified_accuracy(table, _RADII)),
+            *(f"{a:.3f}" for a in certified_accuracy(table, radii)),
             f"{average_certified_radius(table):.4f}",
             str(int((table["predict"] == -1).sum())),
         )
     out_console.print(printed)
-
-
-def _table(title: str) -> Table:
-    return Table(title=title, box=SIMPLE, title_style="bold", title_justify="left")
 
 
 def _progress(items: Iterable[Any], title: str) -> Iterable[Any]:
@@ -328,26 +320,6 @@ def _progress(items: Iterable[Any], title: str) -> Iterable[Any]:
     return track(
         list(items), description=title, console=err_console, transient=True, disable=hidden
     )
-
-
-@contextmanager
-def _working(title: str) -> Iterator[None]:
-    """Show a spinner while the body runs, on a terminal."""
-    with err_console.status(title):
-        yield
-
-
-@contextmanager
-def _warnings_as_lines() -> Iterator[None]:
-    """Print the package's own warnings as one line each, not as Python shows them."""
-    import warnings
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        yield
-    for warning in caught:
-        err_console.print("warning:", style="yellow", end=" ")
-        err_console.print(str(warning.message), markup=False, highlight=False, soft_wrap=True)
 
 
 def _need(*modules: str) -> None:
@@ -359,6 +331,7 @@ def _need(*modules: str) -> None:
             raise ModuleNotFoundError(f"{name} is not installed; run: pip install 'rsverify[demo]'")
 
 
+app.command()(cli_analyze.analyze)
 app.command()(cli_audit.audit)
 
 
