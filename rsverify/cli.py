@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.box import SIMPLE
-from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
-from rsverify import cli_audit, cli_certify
+from rsverify import cli_analyze, cli_audit, cli_certify
+from rsverify._console import err_console, out_console, plain_table, warnings_as_lines, working
 from rsverify._needs import need
 from rsverify._summary import print_summary
 
@@ -25,9 +22,6 @@ EXIT_NO_INPUT = 66
 EXIT_MISSING_PACKAGE = 69
 EXIT_CANNOT_CREATE = 73
 EXIT_INTERRUPTED = 130
-
-out_console = Console()
-err_console = Console(stderr=True)
 
 app = typer.Typer(
     name="rsverify",
@@ -87,11 +81,11 @@ def bound(
         ),
     ]
     n = sum(counts)
-    table = _table(f"Class {y}: {_of(counts, y)} of {n} votes, alpha = {alpha:g}")
+    table = plain_table(f"Class {y}: {_of(counts, y)} of {n} votes, alpha = {alpha:g}")
     table.add_column("lower limit", no_wrap=True)
     for heading in ("p1 − p2", "Φ⁻¹(p1) − Φ⁻¹(p2)", *(("R1", "R2") if sigma else ())):
         table.add_column(heading, justify="right", no_wrap=True)
-    with _working("bounding"):
+    with working("bounding"):
         for name, options in methods:
             cells = [
                 _down(float(margin_lower_bounds(counts, y, alpha, estimand=e, **options)))
@@ -156,7 +150,7 @@ def recertify(
     from rsverify.table import count_columns, read_metadata, read_table, write_table
 
     published = {"n": n, "sigma": sigma, "stated_alpha": stated_alpha}
-    with _working("certifying again"), _warnings_as_lines():
+    with working("certifying again"), warnings_as_lines():
         old = read_table(table)
         if count_columns(old):
             given = [k for k, v in {**published, "digits": digits}.items() if v is not None]
@@ -201,7 +195,7 @@ def demo(
 
     result = run_demo(out, images=images, n=n, seed=seed, track=_progress)
     found = summary(result.tables)
-    table = _table(f"Fraction of {images} held-out images certified correct within a radius")
+    table = plain_table(f"Fraction of {images} held-out images certified correct within a radius")
     table.add_column("bound", no_wrap=True)
     for name in found.columns:
         table.add_column(name, justify="right", min_width=5)
@@ -211,10 +205,6 @@ def demo(
     out_console.print(explanation(result), highlight=False, markup=False, soft_wrap=True)
 
 
-def _table(title: str) -> Table:
-    return Table(title=title, box=SIMPLE, title_style="bold", title_justify="left")
-
-
 def _progress(items: Iterable[Any], title: str) -> Iterable[Any]:
     hidden = not err_console.is_terminal
     return track(
@@ -222,27 +212,8 @@ def _progress(items: Iterable[Any], title: str) -> Iterable[Any]:
     )
 
 
-@contextmanager
-def _working(title: str) -> Iterator[None]:
-    """Show a spinner while the body runs, on a terminal."""
-    with err_console.status(title):
-        yield
-
-
-@contextmanager
-def _warnings_as_lines() -> Iterator[None]:
-    """Print the package's own warnings as one line each, not as Python shows them."""
-    import warnings
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        yield
-    for warning in caught:
-        err_console.print("warning:", style="yellow", end=" ")
-        err_console.print(str(warning.message), markup=False, highlight=False, soft_wrap=True)
-
-
 app.command()(cli_certify.certify)
+app.command()(cli_analyze.analyze)
 app.command()(cli_audit.audit)
 
 

@@ -45,7 +45,8 @@ ORIGIN_COLUMNS = (
 )
 """What produced a row, before its vote counts `count_0`, …, and `selected_0`, …
 
-An early certificate adds `target_radius` and `decision`, a data set `input`, a hash.
+An early certificate adds `target_radius` and `decision`, a data set `base_predict`, what the
+model says without noise, and `input`, a hash.
 """
 
 _FORMAT = 1
@@ -267,7 +268,7 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
                 f"line {number} of {path} has {len(row)} fields; it must have {len(columns)}"
             )
     table = pd.DataFrame(rows, columns=columns, dtype=object)
-    integer = {"idx", "label", "predict", "correct", "y", "n", "n0"}
+    integer = {"idx", "label", "predict", "correct", "base_predict", "y", "n", "n0"}
     for name in columns:
         try:
             if name in integer or name.startswith(("count_", "selected_")):
@@ -320,8 +321,10 @@ def certified_accuracy(table: pd.DataFrame, radii: npt.ArrayLike) -> FloatArray:
     if (asked < 0).any():
         raise ValueError(f"radii={asked[asked < 0].flat[0]} must not be negative")
     correct, radius = _correct_and_radius(table)
-    certified: FloatArray = np.mean(correct & (radius >= asked[..., np.newaxis]), axis=-1)
-    return certified
+    # Sorted, so that as many radii as rows can be asked for.
+    certified = np.sort(radius[correct])
+    below = np.searchsorted(certified, asked, side="left")
+    return np.asarray((certified.size - below) / len(table))
 
 
 def average_certified_radius(table: pd.DataFrame) -> float:
