@@ -101,21 +101,23 @@ class DiscreteGaussian:
     def centre(self, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         """Return x in steps, integers held in `dtype`, or raise where it is off the lattice.
 
-        A value counts as on the lattice if it is within 4 units in the last place of it, as
-        ``k / 255`` and ``k * (1 / 255)`` are in any floating type.
+        A value counts as on the lattice if it is a lattice point but for the rounding of its
+        own type or of float32, as ``k / 255`` and ``k * (1 / 255)`` are.
         """
-        step = float(self.lattice)
-        steps = (x.double() / step).round()
-        tolerance = 4 * torch.finfo(x.dtype).eps * x.double().abs().clamp(min=step)
-        if bool((tolerance > step / 4).any()):
+        step, values = float(self.lattice), x.double()
+        steps = (values / step).round()
+        size = 1.5 * values.abs().clamp(min=step)
+        own = size * torch.finfo(x.dtype).eps
+        single = (size * torch.finfo(torch.float32).eps).clamp(max=step / 256)
+        if bool((own > step / 2).any()):
             raise ValueError(
                 f"x of dtype {x.dtype} is too coarse to tell points of lattice={self.lattice} "
                 "apart; give it in a wider type"
             )
-        off = (steps * step - x.double()).abs() > tolerance
+        off = (steps * step - values).abs() > torch.maximum(own, single)
         if bool(off.any()):
             raise ValueError(
-                f"x holds {float(x[off].flatten()[0])!r}, which is no multiple of "
+                f"x holds {float(values[off][0])!r}, which is no multiple of "
                 f"lattice={self.lattice}; round it first: torch.round(x / h) * h with h={step!r}"
             )
         # The largest integer below which all are exact, with room for the numerator.
