@@ -49,7 +49,7 @@ _LARGEST_OUTCOME = 2**15
 _DIGITS = 40
 
 # Numbers a block. Small ones stay in a CPU's cache; large ones keep a GPU busy.
-_BLOCK_NUMBERS = {"cpu": 2**16}
+_BLOCK_NUMBERS = {"cpu": 2**15}
 _BLOCK_NUMBERS_ELSEWHERE = 2**20
 
 
