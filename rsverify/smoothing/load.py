@@ -1,4 +1,10 @@
-"""Models from files and from the names of functions, without running code that a file brings."""
+"""Models from files and from the names of functions.
+
+Weights alone are loaded without running anything that their file brings. Whole models are
+programs: a pickled module runs any code that it likes when it is loaded, which must be allowed,
+and torch warns that its loaders of TorchScript archives and exported programs, too, are made
+for files whose source is trusted.
+"""
 
 from __future__ import annotations
 
@@ -131,7 +137,8 @@ def load_module(
         program exported for one batch size, or a range of them, is given batches of any size
         split and filled up.
     allow_pickle : bool
-        Allow a pickled module. Loading one runs code that the file chooses.
+        Allow a pickled module. Loading one runs code that the file chooses. (Of the other
+        kinds no code of Python is run on purpose, but they are programs: trust their source.)
     device : str
         Where to put the module.
 
