@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rsverify._importing import load_function
+from rsverify._factories import load_function
 
 EXIT_CODES = {"supported": 0, "refuted": 1, "inconclusive": 2}
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import joblib
 import numpy as np
 import numpy.typing as npt
 import torch
+
+from rsverify.smoothing.fingerprint import model_hash
 
 Model = Callable[[torch.Tensor], Any]
 
@@ -55,6 +58,10 @@ class SelectedOutput(torch.nn.Module):
 
     def __repr__(self) -> str:
         return f"SelectedOutput({_name(self.model)}, output={self.output!r})"
+
+    def rsverify_hash(self) -> str:
+        """Return what tells this model from another when a run is resumed."""
+        return f"output {self.output} of {model_hash(self.model)}"
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """Return the selected part of the model's output."""
@@ -134,6 +141,10 @@ class LimitedBatch(torch.nn.Module):
     def __repr__(self) -> str:
         return f"LimitedBatch({_name(self.model)}, {self.smallest} to {self.largest})"
 
+    def rsverify_hash(self) -> str:
+        """Return what tells this model from another when a run is resumed."""
+        return model_hash(self.model)
+
     def forward(self, batch: torch.Tensor) -> Any:
         """Return the model's output for all rows, joined."""
         if self.smallest <= len(batch) <= self.largest:
@@ -188,6 +199,10 @@ class NumpyModel:
 
     def __repr__(self) -> str:
         return f"NumpyModel({_name(self.function)})"
+
+    def rsverify_hash(self) -> str:
+        """Return what tells this model from another when a run is resumed."""
+        return model_hash(self.function)
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
         """Return the function's scores of a batch."""
@@ -261,6 +276,10 @@ class SklearnModel:
     def __repr__(self) -> str:
         shown = ", ".join(map(repr, self.classes[:5])) + (", …" if self.num_classes > 5 else "")
         return f"SklearnModel({type(self.estimator).__name__}, classes=[{shown}])"
+
+    def rsverify_hash(self) -> str:
+        """Return what tells this model from another when a run is resumed."""
+        return f"{type(self.estimator).__name__} {joblib.hash(self.estimator)[:16]}"
 
     @property
     def num_classes(self) -> int:

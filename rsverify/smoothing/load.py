@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from rsverify._importing import load_function
+from rsverify._factories import load_function
 from rsverify.smoothing.adapters import LimitedBatch, Model, SelectedOutput, SklearnModel
 from rsverify.smoothing.checkpoint import load_weights
 from rsverify.smoothing.onnx import load_onnx
@@ -73,38 +73,52 @@ def load_model(
     >>> load_model(small)(torch.zeros(5, 2, 2)).shape
     torch.Size([5, 3])
     """
-    if callable(model) or _names_a_function(model):
-        loaded = _from_function(model, device, checkpoint, allow_pickle)
-    else:
-        if checkpoint is not None:
-            raise ValueError(
-                f"checkpoint={str(checkpoint)!r} needs a function that returns its module, as "
-                f"FILE.py:FUNCTION, in place of {str(model)!r}"
-            )
-        if Path(model).suffix == ".onnx":
-            return load_onnx(model, output=output, device=device)
-        loaded = load_module(model, allow_pickle=allow_pickle, device=device)
+    if callable(model) or names_a_function(model):
+        function = model if callable(model) else load_function(str(model))
+        name = getattr(function, "__name__", type(function).__name__)
+        try:
+            made = function if isinstance(function, torch.nn.Module) else function()
+        except Exception as error:
+            raise ValueError(f"{name} failed: {type(error).__name__}: {error}") from error
+        return as_model(
+            made,
+            name=name,
+            checkpoint=checkpoint,
+            output=output,
+            allow_pickle=allow_pickle,
+            device=device,
+        )
+    if checkpoint is not None:
+        raise ValueError(
+            f"checkpoint={str(checkpoint)!r} needs a function that returns its module, as "
+            f"FILE.py:FUNCTION, in place of {str(model)!r}"
+        )
+    if Path(model).suffix == ".onnx":
+        return load_onnx(model, output=output, device=device)
+    loaded = load_module(model, allow_pickle=allow_pickle, device=device)
     return loaded if output is None else SelectedOutput(loaded, output)
 
 
-def _names_a_function(model: str | os.PathLike[str]) -> bool:
+def names_a_function(model: str | os.PathLike[str]) -> bool:
+    """Return whether `model` has the form ``FILE.py:FUNCTION`` or ``package.module:FUNCTION``."""
     # A colon is also in the paths of one system, after a single letter.
     place, _, name = str(model).rpartition(":")
     return len(place) > 1 and name.isidentifier() and not Path(model).exists()
 
 
-def _from_function(
-    function: str | os.PathLike[str] | Callable[[], Any],
-    device: str,
-    checkpoint: str | os.PathLike[str] | None,
-    allow_pickle: bool,
+def as_model(
+    made: Any,
+    *,
+    name: str,
+    checkpoint: str | os.PathLike[str] | None = None,
+    output: int | str | None = None,
+    allow_pickle: bool = False,
+    device: str = "cpu",
 ) -> Model:
-    named = function if callable(function) else load_function(str(function))
-    name = getattr(named, "__name__", type(named).__name__) if callable(function) else str(function)
-    try:
-        made = named if isinstance(named, torch.nn.Module) else named()
-    except Exception as error:
-        raise ValueError(f"{name} cannot be called: {type(error).__name__}: {error}") from error
+    """Return a callable from batch to scores of what a function called `name` has returned.
+
+    Parameters and errors are those of `load_model`.
+    """
     if checkpoint is not None:
         if not isinstance(made, torch.nn.Module):
             raise TypeError(
@@ -112,16 +126,17 @@ def _from_function(
             )
         load_weights(made, checkpoint, allow_pickle=allow_pickle)
     if isinstance(made, torch.nn.Module):
-        return made.to(device)
-    if hasattr(made, "predict_proba"):
-        return SklearnModel(made)
-    if not callable(made):
+        loaded: Model = made.to(device)
+    elif hasattr(made, "predict_proba"):
+        loaded = SklearnModel(made)
+    elif callable(made):
+        loaded = made
+    else:
         raise TypeError(
             f"{name} returned a {type(made).__name__}; it must return a model: a module, a "
             "callable from batch to scores, or a fitted classifier with predict_proba"
         )
-    result: Model = made
-    return result
+    return loaded if output is None else SelectedOutput(loaded, output)
 
 
 def load_module(

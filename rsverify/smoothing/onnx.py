@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,11 @@ class OnnxModel:
 
     def __repr__(self) -> str:
         return f"OnnxModel({self.path.name!r}, output={self.output!r})"
+
+    def rsverify_hash(self) -> str:
+        """Return what tells this model from another when a run is resumed."""
+        content = hashlib.blake2b(self.path.read_bytes(), digest_size=8).hexdigest()
+        return f"OnnxModel {content} {self.output}"
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
         """Return the output that holds the scores of a batch."""

@@ -186,8 +186,8 @@ def test_functions_that_give_no_model(models: Path, tmp_path: Path) -> None:
     torch.save(net().state_dict(), tmp_path / "w.pt")
     for name, error, message in (
         ("number", TypeError, "number returned a int; it must return a model"),
-        ("wants", ValueError, "wants cannot be called: TypeError: .*missing 1 required"),
-        ("fails", ValueError, "fails cannot be called: RuntimeError: no such data"),
+        ("wants", ValueError, "wants failed: TypeError: .*missing 1 required"),
+        ("fails", ValueError, "fails failed: RuntimeError: no such data"),
         ("absent", ValueError, "has no function 'absent'"),
     ):
         with pytest.raises(error, match=message):
