@@ -6,6 +6,7 @@ callable from a batch (b, \*input shape) to scores (b, num_classes).
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -279,7 +280,11 @@ class SklearnModel:
 
     def rsverify_hash(self) -> str:
         """Return what tells this model from another when a run is resumed."""
-        return f"{type(self.estimator).__name__} {joblib.hash(self.estimator)[:16]}"
+        name = type(self.estimator).__name__
+        try:
+            return f"{name} {joblib.hash(self.estimator)[:16]}"
+        except (pickle.PicklingError, TypeError, AttributeError):
+            return name  # cannot be pickled: known by its class alone
 
     @property
     def num_classes(self) -> int:

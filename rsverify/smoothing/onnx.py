@@ -114,8 +114,9 @@ def _session(path: Path, device: str) -> Any:
 def _output(names: list[str], output: str | int | None, path: Path) -> str:
     if output is None and len(names) == 1:
         return names[0]
-    if isinstance(output, int) and -len(names) <= output < len(names):
-        return names[output]
-    if isinstance(output, str) and output in names:
-        return output
+    if output in names:
+        return str(output)
+    position = int(str(output)) if str(output).isdecimal() else -1
+    if 0 <= position < len(names):
+        return names[position]
     raise ValueError(f"output={output!r} must be one of the outputs of {path}: {', '.join(names)}")

@@ -219,3 +219,32 @@ def test_adapters_show_what_they_hold() -> None:
     model = SelectedOutput(LimitedBatch(torch.nn.Identity(), 2, 8), "a")
     assert repr(model) == "SelectedOutput(LimitedBatch(Identity, 2 to 8), output='a')"
     assert repr(NumpyModel(halves)) == "NumpyModel(halves)"
+
+
+def test_hashes_tell_models_apart() -> None:
+    def hashes(weight: float, output: str, function: object, seed: int) -> list[str]:
+        linear = torch.nn.Linear(1, 2)
+        torch.nn.init.constant_(linear.weight, weight)
+        torch.nn.init.zeros_(linear.bias)
+        estimator = pytest.importorskip("sklearn.linear_model").LogisticRegression()
+        x = np.random.default_rng(seed).normal(size=(20, 1))
+        return [
+            model.rsverify_hash()
+            for model in (
+                SelectedOutput(linear, output),
+                LimitedBatch(SelectedOutput(linear, output), 1, 2),
+                NumpyModel(function),
+                SklearnModel(estimator.fit(x, x[:, 0] > 0)),
+            )
+        ]
+
+    first, again = (hashes(1.0, "a", halves, 0) for _ in range(2))
+    assert first == again
+    others = hashes(2.0, "a", np.sum, 1)
+    assert all(a != b for a, b in zip(first, others, strict=True))
+    assert hashes(1.0, "b", halves, 0)[:2] != first[:2]
+
+    class Unpicklable(Estimator):
+        pass
+
+    assert SklearnModel(Unpicklable()).rsverify_hash() == "Unpicklable"

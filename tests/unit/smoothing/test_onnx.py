@@ -91,7 +91,12 @@ def test_votes_are_those_of_the_same_model_in_torch(tmp_path: Path) -> None:
 
 def test_output_is_named_where_there_are_several(tmp_path: Path) -> None:
     path = write_model(tmp_path / "m.onnx", outputs=2)
-    for output, expected in (("y", INPUTS), (1, INPUTS), (0, INPUTS @ torch.tensor(WEIGHT))):
+    for output, expected in (
+        ("y", INPUTS),
+        (1, INPUTS),
+        ("1", INPUTS),
+        (0, INPUTS @ torch.tensor(WEIGHT)),
+    ):
         assert torch.allclose(load_model(path, output=output)(INPUTS), expected, atol=1e-6)
     for output in (None, "logits", 2):
         with pytest.raises(ValueError, match=r"must be one of the outputs of .*: scores, y"):
@@ -115,3 +120,14 @@ def test_wrong_input_shape_is_one_error(tmp_path: Path) -> None:
     model = load_model(write_model(tmp_path / "m.onnx"))
     with pytest.raises(ValueError, match=r"refuses a batch of shape \(2, 5\)"):
         model(torch.zeros(2, 5))
+
+
+def test_hash_is_of_the_file_and_the_output(tmp_path: Path) -> None:
+    small = write_model(tmp_path / "a.onnx", outputs=2, batch=4)
+    large = write_model(tmp_path / "b.onnx", outputs=2)
+    hashes = [
+        load_model(path, output=output).rsverify_hash()
+        for path, output in ((small, "y"), (small, 1), (small, 0), (large, 0))
+    ]
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 3
