@@ -91,7 +91,7 @@ def certify(
     scikit-learn classifier, or a SmoothedClassifier, which has its own sigma, number of classes
     and noise. A run that was stopped
     is continued by the same command. To share the inputs between processes or GPUs, run
-    torchrun --nproc-per-node=2 -m rsverify certify …
+    torchrun --nproc-per-node=2 -m rsverify -- certify …
     """
     from rsverify._check import check_choice
     from rsverify._needs import need

@@ -7,6 +7,7 @@ that produced a row follow. A JSON file beside it holds the configuration and th
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import math
@@ -180,17 +181,22 @@ def write_metadata(
     The configuration decides what a row says; `execution` is how the rows were computed, and
     may change when a table is continued.
     """
+    content = {"format": _FORMAT, "configuration": dict(configuration), "versions": _versions()}
+    if execution is not None:
+        content["execution"] = dict(execution)
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    replace_text(Path(path).with_suffix(".json"), text + "\n")
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
     versions = {"python": platform.python_version()}
     for name in _VERSIONED:
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue  # torch is optional
-    content = {"format": _FORMAT, "configuration": dict(configuration), "versions": versions}
-    if execution is not None:
-        content["execution"] = dict(execution)
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    replace_text(Path(path).with_suffix(".json"), text + "\n")
+    return versions
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:

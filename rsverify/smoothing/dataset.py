@@ -163,6 +163,11 @@ def certify_dataset(
         temperature=temperature,
         target_radius=target_radius,
     )
+    if request.of_scores and (autocast is not None or compile or channels_last):
+        raise ValueError(
+            f"autocast, compile and channels_last must be left out for bound={bound!r}, which "
+            "is of scores"
+        )
     request.check(classifier.num_classes, classifier.noise, 0 if certify_label else None)
     items = Items(dataset, classifier.num_classes, input_range=input_range, workers=workers)
     wanted = range(0, len(items), check_size("skip", skip))
