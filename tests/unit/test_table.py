@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from rsverify.certificate import certify_counts
 from rsverify.table import (
     COMMON_COLUMNS,
-    TableWriter,
     TruncatedTableWarning,
     average_certified_radius,
     certified_accuracy,
@@ -21,6 +20,7 @@ from rsverify.table import (
     table_row,
     write_table,
 )
+from rsverify.table_writer import TableWriter
 
 COUNTS = [[900, 60, 40], [400, 350, 250], [20, 30, 950], [1000, 0, 0]]
 LABELS = [0, 0, 1, 0]
