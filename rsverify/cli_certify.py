@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def certify(
     model: Annotated[
         str,
-        typer.Argument(help="Saved torch module, or MODULE:FACTORY or FILE.py:FACTORY."),
+        typer.Argument(help="Saved module, .onnx, or MODULE:FACTORY or FILE.py:FACTORY."),
     ],
     data: Annotated[
         str,
@@ -30,6 +31,16 @@ def certify(
         float | None, typer.Option(help="Standard deviation of the noise, input units.")
     ] = None,
     num_classes: Annotated[int | None, typer.Option(help="Number of classes.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Weights to load into the module of MODEL's factory.")
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option(help="Which part of MODEL's output: 0, logits, heads.1, …")
+    ] = None,
+    lattice: Annotated[
+        str | None,
+        typer.Option(help="Draw discrete noise, for inputs on multiples of this, as 1/255."),
+    ] = None,
     n: Annotated[int, typer.Option(help="Votes that estimate the margin.")] = 100_000,
     n0: Annotated[int, typer.Option(help="Separate votes that choose the class.")] = 100,
     alpha: Annotated[
@@ -76,8 +87,9 @@ def certify(
 ) -> None:
     """Certify the inputs in DATA with MODEL, and write a table to OUT.
 
-    A FACTORY is called without arguments, and returns a module, a callable on batches, or a
-    SmoothedClassifier, which has its own sigma and number of classes. A run that was stopped
+    A FACTORY is called without arguments, and returns a module, a callable on batches, a fitted
+    scikit-learn classifier, or a SmoothedClassifier, which has its own sigma, number of classes
+    and noise. A run that was stopped
     is continued by the same command. To share the inputs between processes or GPUs, run
     torchrun --nproc-per-node=2 -m rsverify -- certify …
     """
@@ -95,7 +107,8 @@ def certify(
         precision = getattr(torch, autocast)
     place = _own_device(device)
     dataset = _dataset(data, split)
-    classifier = _classifier(model, num_classes, sigma, place, allow_pickle)
+    loading = {"checkpoint": checkpoint, "output": output, "allow_pickle": allow_pickle}
+    classifier = _classifier(model, num_classes, sigma, place, lattice, loading)
     if channels_last and isinstance(classifier.model, torch.nn.Module):
         classifier.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with warnings_as_lines():
@@ -137,35 +150,48 @@ def _own_device(device: str) -> str:
 
 
 def _classifier(
-    model: str, num_classes: int | None, sigma: float | None, device: str, allow_pickle: bool
+    model: str,
+    num_classes: int | None,
+    sigma: float | None,
+    device: str,
+    lattice: str | None,
+    loading: dict[str, Any],
 ) -> SmoothedClassifier:
-    import torch
-
     from rsverify.smoothing.classifier import SmoothedClassifier
-    from rsverify.smoothing.load import load_module
+    from rsverify.smoothing.load import as_model, load_model, names_a_function
 
-    made: Any
-    if ":" in model and not Path(model).exists():
+    step = None if lattice is None else _step(lattice)
+    if names_a_function(model):
         made = _call(model)
+        if isinstance(made, SmoothedClassifier):
+            given = {"num_classes": num_classes, "sigma": sigma, "lattice": step}
+            _check_agreement(made, model, given | loading)
+            return made
+        network = as_model(made, name=model, device=device, **loading)
     else:
-        made = load_module(model, allow_pickle=allow_pickle, device=device)
-    given = {"num_classes": num_classes, "sigma": sigma}
-    if isinstance(made, SmoothedClassifier):
-        for name, value in given.items():
-            if value not in (None, getattr(made, name)):
-                raise ValueError(
-                    f"{name}={value} must be left out: {model} returns a classifier with "
-                    f"{name}={getattr(made, name)}"
-                )
-        return made
+        network = load_model(model, device=device, **loading)
+    if num_classes is None or sigma is None:
+        name = "--num-classes" if num_classes is None else "--sigma"
+        raise ValueError(f"{name} must be given: {model} does not say it")
+    noise = "gaussian" if step is None else "discrete"
+    return SmoothedClassifier(network, num_classes, sigma, device=device, noise=noise, lattice=step)
+
+
+def _check_agreement(made: SmoothedClassifier, model: str, given: dict[str, Any]) -> None:
+    """Raise where an option says something else than the classifier that a factory made."""
     for name, value in given.items():
-        if value is None:
-            raise ValueError(f"--{name.replace('_', '-')} must be given: {model} does not say it")
-    if isinstance(made, torch.nn.Module):
-        made = made.to(device)
-    assert num_classes is not None, "checked above"
-    assert sigma is not None, "checked above"
-    return SmoothedClassifier(made, num_classes, sigma, device=device)
+        owner = made.noise if name == "lattice" else made
+        own = getattr(owner, name, None)
+        if value not in (None, False, own):
+            has = f" with {name}={own}" if own is not None else ""
+            raise ValueError(f"{name}={value} must be left out: {model} returns a classifier{has}")
+
+
+def _step(lattice: str) -> Fraction:
+    try:
+        return Fraction(lattice)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"lattice={lattice!r} must be a fraction such as 1/255") from None
 
 
 def _dataset(data: str, split: str | None) -> Any:

@@ -328,7 +328,9 @@ class SmoothedClassifier:
         *Guarantee*: with probability at least 1 − alpha over the noise, if the certificate
         does not abstain then the smoothed classifier predicts `prediction` at every point
         closer than `radius` to `x`, in ℓ2. It is stated for exact Gaussian noise, and holds
-        as computed, for the lattice point x, where the classifier's noise is discrete.
+        as computed, for the lattice point x, where the classifier's noise is discrete: at
+        every point closer than `radius`, but with `lipschitz` at every such lattice point, as
+        rounding keeps a Lipschitz constant of scores between lattice points alone.
         """
         started = time.perf_counter()
         entropy = check_seed(seed)

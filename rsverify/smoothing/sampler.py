@@ -138,7 +138,8 @@ def check_model_output(
     if not isinstance(scores, torch.Tensor):
         raise TypeError(
             f"model returned {type(scores).__name__}; it must return a tensor of scores of "
-            "shape (batch, num_classes)"
+            "shape (batch, num_classes); a part of a larger output is named by SelectedOutput, or "
+            "--output"
         )
     if scores.shape != shape:
         raise ValueError(
