@@ -61,7 +61,7 @@ _found: dict[tuple[object, ...], float] = {}
 
 def matrix_norm_upper(weight: torch.Tensor) -> float:
     """Return an upper bound on the spectral norm of a matrix, computed once for the same one."""
-    return _once(weight, (), spectral_norm_upper)
+    return _once(torch.atleast_2d(weight), (), spectral_norm_upper)
 
 
 def convolution_norm_upper(

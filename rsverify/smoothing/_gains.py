@@ -45,11 +45,11 @@ class UnsupportedError(Exception):
 # Largest slopes. relu6, hardtanh, tanh, softsign, ... have 1; the others, next float up, are
 # Φ(√2) + √2 φ(√2) of gelu, and the largest derivatives of gelu's tanh form, silu, mish and selu
 # (which is scale · alpha, at 0 from the left); the tests find them again with 30 digits.
-GELU = 1.1289041451851548
-GELU_TANH = 1.1289930686587719
-SILU = 1.0998393201288670
-MISH = 1.0884981612517280
-SELU = 1.7580993408473769
+GELU = 1.128904145185155
+GELU_TANH = 1.128993068658772
+SILU = 1.099839320128867
+MISH = 1.088498161251728
+SELU = 1.758099340847377
 
 
 def slope(constant: float) -> Gain:
@@ -81,7 +81,9 @@ def softshrink(_x: object, _out: object, lambd: float = 0.5) -> float:
     return 1.0
 
 
-def leaky(_x: torch.Tensor, _out: torch.Tensor, slope: float = 0.01, inplace: bool = False) -> float:
+def leaky(
+    _x: torch.Tensor, _out: torch.Tensor, slope: float = 0.01, inplace: bool = False
+) -> float:
     """Slope 1 on one side of 0, `slope` on the other."""
     return max(1.0, abs(float(slope)))
 
@@ -130,7 +132,9 @@ def softplus(
     return 1.0
 
 
-def softmax(_x: torch.Tensor, _out: torch.Tensor, dim: object = None, *_: object, **__: object) -> float:
+def softmax(
+    _x: torch.Tensor, _out: torch.Tensor, dim: object = None, *_: object, **__: object
+) -> float:
     """See `rsverify.simplex`: diag(p) - pp' has norm at most 1/2, slice by slice."""
     return 0.5
 
@@ -143,7 +147,11 @@ def log_softmax(
 
 
 def dropout(
-    _x: torch.Tensor, _out: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+    _x: torch.Tensor,
+    _out: torch.Tensor,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,
 ) -> float:
     """Nothing in evaluation mode."""
     _only_evaluation(training)
@@ -151,14 +159,22 @@ def dropout(
 
 
 def mean(
-    x: torch.Tensor, out: torch.Tensor, dim: object = None, keepdim: bool = False, dtype: object = None
+    x: torch.Tensor,
+    out: torch.Tensor,
+    dim: object = None,
+    keepdim: bool = False,
+    dtype: object = None,
 ) -> float:
     """Of N entries each: by Cauchy and Schwarz 1/√N."""
     return round_up_relative(1.0 / math.sqrt(x.numel() / out.numel()), 2 * _UNIT)
 
 
 def total(
-    x: torch.Tensor, out: torch.Tensor, dim: object = None, keepdim: bool = False, dtype: object = None
+    x: torch.Tensor,
+    out: torch.Tensor,
+    dim: object = None,
+    keepdim: bool = False,
+    dtype: object = None,
 ) -> float:
     """Of N entries each: √N."""
     return root_upper(x.numel() / out.numel())
@@ -182,7 +198,9 @@ def index(x: object, _out: object, key: object) -> float:
     return 1.0
 
 
-def linear(_x: torch.Tensor, _out: torch.Tensor, weight: torch.Tensor, bias: object = None) -> float:
+def linear(
+    _x: torch.Tensor, _out: torch.Tensor, weight: torch.Tensor, bias: object = None
+) -> float:
     """The spectral norm of the weights."""
     return matrix_norm_upper(weight)
 
@@ -238,6 +256,8 @@ def padding(
     x: torch.Tensor, _out: object, pad: Sequence[int], mode: str = "constant", value: object = None
 ) -> float:
     """Entries shown several times; constants add nothing, a negative width takes away."""
+    if mode != "constant" and min(pad) < 0:
+        raise UnsupportedError(f"with padding={tuple(pad)} and mode={mode!r} it is not known")
     gain = 1.0
     for d in range(len(pad) // 2):
         before, after = pad[2 * d], pad[2 * d + 1]
@@ -266,7 +286,9 @@ def average_pool(
     """One matrix a dimension, with torch's divisors: a last window may reach past the padding."""
     gain = 1.0
     kernels, pads = _each(kernel_size, dims), _each(padding, dims)
-    for d, (k, s, p) in enumerate(zip(kernels, _each(stride or kernel_size, dims), pads, strict=True)):
+    for d, (k, s, p) in enumerate(
+        zip(kernels, _each(stride or kernel_size, dims), pads, strict=True)
+    ):
         size, count = x.shape[d - dims], out.shape[d - dims]
         windows = pool_windows(size, count, k, s, p)
         if divisor_override is not None:
@@ -353,7 +375,9 @@ def norm_of_slices(weight: torch.Tensor | None, eps: float | None) -> float:
     """
     if not eps:
         raise UnsupportedError(f"with eps={eps} it is not Lipschitz")
-    return round_up_relative((1.0 if weight is None else _largest(weight)) / math.sqrt(eps), 4 * _UNIT)
+    return round_up_relative(
+        (1.0 if weight is None else _largest(weight)) / math.sqrt(eps), 4 * _UNIT
+    )
 
 
 def layer_norm(

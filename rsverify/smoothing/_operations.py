@@ -47,7 +47,14 @@ FUNCTIONS: dict[str, gains.Gain] = {
     "softmin": gains.softmax,
     "log_softmax": gains.log_softmax,
     **dict.fromkeys(
-        ["dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"],
+        [
+            "dropout",
+            "dropout1d",
+            "dropout2d",
+            "dropout3d",
+            "alpha_dropout",
+            "feature_alpha_dropout",
+        ],
         gains.dropout,
     ),
     **dict.fromkeys(
@@ -203,7 +210,8 @@ def _as_function(
 
 def _batch_norm(module: Any, x: torch.Tensor, out: torch.Tensor) -> float:
     statistics = module.running_mean, module.running_var
-    return gains.batch_norm(x, out, *statistics, module.weight, eps=module.eps)
+    options = {"training": module.training, "eps": module.eps}
+    return gains.batch_norm(x, out, *statistics, module.weight, **options)
 
 
 def _instance_norm(module: Any, x: torch.Tensor, out: torch.Tensor) -> float:

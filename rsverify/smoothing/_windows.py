@@ -35,9 +35,7 @@ def pool_windows(
 
 def adaptive_windows(size: int, outputs: int) -> list[IntArray]:
     """Return the entries in each window of one dimension of an adaptive pool."""
-    return [
-        np.arange(i * size // outputs, -(-(i + 1) * size // outputs)) for i in range(outputs)
-    ]
+    return [np.arange(i * size // outputs, -(-(i + 1) * size // outputs)) for i in range(outputs)]
 
 
 def padding_windows(size: int, before: int, after: int, mode: str) -> list[IntArray]:

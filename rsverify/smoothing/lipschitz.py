@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import fx
+from torch.fx.node import map_aggregate
 
 from rsverify._check import check_integer
 from rsverify.simplex import scores_lipschitz
@@ -279,19 +280,8 @@ class _Walk(fx.Interpreter):
         self.overwritten: set[fx.Node] = set()
 
     def run_node(self, n: fx.Node) -> Any:
-        args, kwargs = self.fetch_args_kwargs_from_env(n)
-        given = _tensors((args, kwargs))
-        versions = [t._version for t in given]
-        value = getattr(self, n.op)(n.target, args, kwargs)
-        changed = [t for t, version in zip(given, versions, strict=True) if t._version != version]
         try:
-            if self.overwritten.intersection(n.all_input_nodes):
-                raise UnsupportedError(
-                    "it reads a tensor that was changed in place since: use the result of the "
-                    "operation in place, or an operation that is not"
-                )
-            self._mark_overwritten(changed)
-            self._record(n, args, kwargs, value)
+            return self._run_node(n)
         except UnsupportedError as error:
             name, operation = self._label(n)
             where = f"{name} ({operation})" if name else operation
@@ -299,6 +289,24 @@ class _Walk(fx.Interpreter):
                 f"no Lipschitz constant for {where}: {error}. Replace it, or give a number for "
                 "lipschitz, or leave lipschitz out: smoothing has a constant of its own"
             ) from None
+
+    def _run_node(self, n: fx.Node) -> Any:
+        module = self.fetch_module(n)
+        if isinstance(module, torch.nn.modules.batchnorm._NormBase) and module.training:
+            # Running it would change its statistics.
+            raise UnsupportedError("it uses statistics of the batch: put it in evaluation mode")
+        if self.overwritten.intersection(n.all_input_nodes):
+            raise UnsupportedError(
+                "it reads a tensor that was changed in place since: use the result of the "
+                "operation in place, or an operation that is not"
+            )
+        args, kwargs = self.fetch_args_kwargs_from_env(n)
+        given = _tensors((args, kwargs))
+        versions = [t._version for t in given]
+        value = getattr(self, n.op)(n.target, args, kwargs)
+        changed = [t for t, version in zip(given, versions, strict=True) if t._version != version]
+        self._mark_overwritten(changed)
+        self._record(n, args, kwargs, value)
         return value
 
     def _mark_overwritten(self, changed: list[torch.Tensor]) -> None:
@@ -328,10 +336,13 @@ class _Walk(fx.Interpreter):
             return
         if not all(t.is_floating_point() for t in _tensors(out)) or not _tensors(out):
             raise UnsupportedError("its result is not a tensor of a floating type")
-        bounds = fx.map_arg((n.args, n.kwargs), self.bounds.get)
+        bounds = map_aggregate((n.args, n.kwargs), self._bound_of)
         gain, bound = _constants(n, self.fetch_module(n), args, kwargs, *bounds, out)
         self.bounds[n] = bound
         self.rows.append(LayerBound(*self._label(n), gain, bound))
+
+    def _bound_of(self, argument: object) -> float | None:
+        return self.bounds.get(argument) if isinstance(argument, fx.Node) else None
 
     def fetch_module(self, n: fx.Node) -> torch.nn.Module | None:
         """Return the module that a node calls, if it calls one."""
@@ -377,7 +388,7 @@ def _constants(
         return None, COMBINATIONS[name](values, bounds, out)
     if name is None:
         raise UnsupportedError("no Lipschitz constant of it is known here")
-    others = [*_numbers(arg_bounds[1:]), *_numbers(kwarg_bounds)]
+    others = [*_numbers(arg_bounds[1:]), *_numbers([kwarg_bounds[k] for k in rest])]
     if others or not isinstance(first, float):
         raise UnsupportedError("another argument than the first depends on the input")
     rule = FUNCTIONS[name]
