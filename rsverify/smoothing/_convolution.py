@@ -5,30 +5,33 @@ zeros outside the input, is a submatrix of the same operator T on the infinite l
 are the outputs computed, columns the inputs there are). So ‖T‖ bounds it for every input size
 and every zero padding.
 
-*Dilation.* (TT*)[i, i'] = Σ W[t] W[t']ᵀ over the taps with s·(i' − i) = D·(t − t'). Let g = gcd(s, D).
-Then t − t' = (s/g)·l and i' − i = (D/g)·l for an integer l: TT* is, on each class of outputs modulo
-D/g, the operator of stride s/g and dilation 1. They have the same norm, dimension by dimension.
+*Dilation.* (TT*)[i, i'] = Σ W[t] W[t']ᵀ over the taps with s·(i' − i) = D·(t − t'). Let
+g = gcd(s, D). Then t − t' = (s/g)·l and i' − i = (D/g)·l for an integer l: TT* is, on each class
+of outputs modulo D/g, that of stride s/g and dilation 1. They have the same norm, dimension by
+dimension.
 
 *Stride.* With dilation 1, the s phases of the input become channels: T is a convolution of stride
 1 whose tap q joins the taps s·q, …, s·q + s − 1 of W.
 
-*Frequencies.* Stride 1: by Parseval ‖T‖ = sup ‖K(θ)‖ over all real θ, K(θ) = Σ_q W[q] e^{iθ·q}. For unit v,
-p(θ) = ‖K(θ)*v‖² is a real trigonometric polynomial, not negative, of degree n = (taps − 1) in each
-dimension. Where p has its maximum M in one dimension, M. Riesz's lemma for p − M/2 ∈ [−M/2, M/2]
-gives p(θ* + t) ≥ M/2 + M/2·cos(n t) = M cos²(n t/2) for n|t| ≤ π. Of N > n equally spaced θ one has
-|t| ≤ π/N, so M ≤ max over the grid / cos²(π n/2N). Applied to one dimension after the other, and to
-the best v:
+*Frequencies.* Stride 1: by Parseval ‖T‖ = sup ‖K(θ)‖ over real θ, K(θ) = Σ_q W[q] e^{iθ·q}. For
+a unit vector v, p(θ) = ‖K(θ)*v‖² is a real trigonometric polynomial, not negative, of degree
+n = (taps − 1) in each dimension. Where p has its maximum M in one dimension, M. Riesz's lemma
+for p − M/2 ∈ [−M/2, M/2] gives p(θ* + t) ≥ M/2 + M/2·cos(n t) = M cos²(n t/2) for n|t| ≤ π (Riesz,
+Jahresbericht DMV 23 (1914) 354-368). Of N > n equally spaced θ one has |t| ≤ π/N, so M is at most
+the maximum over the grid / cos²(π n/2N). Applied to one dimension after the other, and to the
+best v:
 
     ‖T‖ ≤ max over the grid of ‖K(θ)‖ / Π_d cos(π n_d / 2N_d).
 
 With N = 32 n the last factor is 1.0012 a dimension. No other part of the bound is above the
 supremum by more than 1e-8; a finite image may stay below the supremum by some per cent.
 
-*Rounding.* Each e^{iθ·q} is off by at most 128 u (angles and products of at most three factors), the
-sum over Q taps by another 8 (Q + 8) u Σ_q |W[q]|, entry by entry; the Frobenius norm of that is added.
+*Rounding.* Each e^{iθ·q} is off by at most 128 u (angles, and products of at most three factors),
+the sum over Q taps by another 8 (Q + 8) u Σ_q |W[q]|, entry by entry; the Frobenius norm of that
+is added.
 
-**Circular padding** on n points: the unstrided operator is a circulant, whose blocks are K(θ) at the
-n-th roots of unity (a kernel longer than n folds, which is the same), so its norm is at most
+**Circular padding** on n points: the unstrided operator is a circulant, whose blocks are K(θ) at
+the n-th roots of unity (a kernel longer than n folds, which is the same), so its norm is at most
 sup ‖K(θ)‖. The outputs are rows of it, repeated m times at most where the padding is wider than
 needed: a factor √m. Where s divides n and there are n/s outputs, the strided supremum holds.
 
@@ -167,7 +170,7 @@ def _once(
     weight: torch.Tensor, options: tuple[object, ...], norm: Callable[[torch.Tensor], float]
 ) -> float:
     values = weight.detach().to(device="cpu", dtype=torch.float64).contiguous()
-    content = hashlib.blake2b(values.numpy(), digest_size=32).digest()
+    content = hashlib.blake2b(values.numpy().data, digest_size=32).digest()
     key = (content, tuple(values.shape), options)
     if key not in _found:
         _found[key] = norm(values)

@@ -17,17 +17,30 @@ from torch import nn
 
 from rsverify.kernels.rounding import round_up_relative
 from rsverify.smoothing import _gains as gains
+from rsverify.smoothing import _window_gains as window_gains
 from rsverify.smoothing._convolution import matrix_norm_upper, times
 
 Bounds = Sequence[float | None]
 """The constant of each argument so far, None for one that does not depend on the input."""
 
+_SLOPE_ONE = (
+    *("relu", "relu6", "tanh", "abs", "neg", "negative", "sin", "cos", "atan", "arctan"),
+    *("logsigmoid", "softsign", "tanhshrink"),
+)
+_DROPOUTS = (
+    *("dropout", "dropout1d", "dropout2d", "dropout3d"),
+    *("alpha_dropout", "feature_alpha_dropout"),
+)
+_ISOMETRIES = (
+    *("flatten", "reshape", "view", "permute", "transpose", "swapaxes", "movedim", "contiguous"),
+    *("squeeze", "unsqueeze", "unflatten", "flip", "roll", "clone", "detach", "pos"),
+    *("chunk", "split", "unbind", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle"),
+)
+_CASTS = ("to", "float", "double", "half", "bfloat16", "cpu", "cuda", "type_as")
+_WIDENING = ("clamp", "clip", "clamp_min", "clamp_max", "expand", "repeat")
+
 FUNCTIONS: dict[str, gains.Gain] = {
-    **dict.fromkeys(
-        ["relu", "relu6", "tanh", "abs", "neg", "negative", "sin", "cos", "atan", "arctan"]
-        + ["logsigmoid", "softsign", "tanhshrink"],
-        gains.slope(1.0),
-    ),
+    **dict.fromkeys(_SLOPE_ONE, gains.slope(1.0)),
     "sigmoid": gains.slope(0.25),
     "hardsigmoid": gains.slope(math.nextafter(1 / 6, 1.0)),
     "hardswish": gains.slope(1.5),
@@ -46,46 +59,32 @@ FUNCTIONS: dict[str, gains.Gain] = {
     "softmax": gains.softmax,
     "softmin": gains.softmax,
     "log_softmax": gains.log_softmax,
-    **dict.fromkeys(
-        [
-            "dropout",
-            "dropout1d",
-            "dropout2d",
-            "dropout3d",
-            "alpha_dropout",
-            "feature_alpha_dropout",
-        ],
-        gains.dropout,
-    ),
-    **dict.fromkeys(
-        ["flatten", "reshape", "view", "permute", "transpose", "swapaxes", "movedim", "contiguous"]
-        + ["squeeze", "unsqueeze", "unflatten", "flip", "roll", "clone", "detach", "pos"]
-        + ["chunk", "split", "unbind", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle"],
-        gains.isometry,
-    ),
-    **dict.fromkeys(
-        ["to", "float", "double", "half", "bfloat16", "cpu", "cuda", "type_as"], gains.cast
-    ),
-    **dict.fromkeys(
-        ["clamp", "clip", "clamp_min", "clamp_max", "expand", "repeat"], gains.broadcast
-    ),
+    **dict.fromkeys(_DROPOUTS, gains.dropout),
+    **dict.fromkeys(_ISOMETRIES, gains.isometry),
+    **dict.fromkeys(_CASTS, gains.cast),
+    **dict.fromkeys(_WIDENING, gains.broadcast),
     "getitem": gains.index,
     "mean": gains.mean,
     "sum": gains.total,
     "amax": gains.extreme,
     "amin": gains.extreme,
     "linear": gains.linear,
-    "pad": gains.padding,
+    "pad": window_gains.padding,
     "batch_norm": gains.batch_norm,
     "layer_norm": gains.layer_norm,
     "group_norm": gains.group_norm,
     "rms_norm": gains.rms_norm,
     **{f"conv{d}d": gains.convolution for d in (1, 2, 3)},
     **{f"conv_transpose{d}d": gains.transposed_convolution for d in (1, 2, 3)},
-    **{f"avg_pool{d}d": partial(gains.average_pool, dims=d) for d in (1, 2, 3)},
-    **{f"max_pool{d}d": partial(gains.max_pool, dims=d) for d in (1, 2, 3)},
-    **{f"adaptive_avg_pool{d}d": partial(gains.adaptive_average_pool, dims=d) for d in (1, 2, 3)},
-    **{f"adaptive_max_pool{d}d": partial(gains.adaptive_max_pool, dims=d) for d in (1, 2, 3)},
+    **{f"avg_pool{d}d": partial(window_gains.average_pool, dims=d) for d in (1, 2, 3)},
+    **{f"max_pool{d}d": partial(window_gains.max_pool, dims=d) for d in (1, 2, 3)},
+    **{
+        f"adaptive_avg_pool{d}d": partial(window_gains.adaptive_average_pool, dims=d)
+        for d in (1, 2, 3)
+    },
+    **{
+        f"adaptive_max_pool{d}d": partial(window_gains.adaptive_max_pool, dims=d) for d in (1, 2, 3)
+    },
 }
 """Gains by the name that torch, torch.nn.functional, operator and Tensor have for them."""
 
@@ -93,14 +92,19 @@ _POOL = ("kernel_size", "stride", "padding")
 _PADS = {"ConstantPad": "constant", "ZeroPad": "constant", "ReflectionPad": "reflect"}
 _PADS |= {"ReplicationPad": "replicate", "CircularPad": "circular"}
 
+_PLAIN = (
+    *("ReLU", "ReLU6", "Tanh", "LogSigmoid", "Softsign", "Tanhshrink", "Sigmoid", "Hardsigmoid"),
+    *("Hardswish", "SiLU", "Mish", "SELU", "Hardtanh", "Softshrink", "Softmax", "Softmin"),
+    *("Flatten", "Unflatten"),
+)
+_DROPOUT_LAYERS = (
+    *("Dropout", "Dropout1d", "Dropout2d", "Dropout3d"),
+    *("AlphaDropout", "FeatureAlphaDropout"),
+)
+
 # By class: the function that it stands for, and the attributes that are its arguments.
 _AS_FUNCTION: dict[str, tuple[str, tuple[str, ...]]] = {
-    **{
-        name: (name.lower(), ())
-        for name in ("ReLU", "ReLU6", "Tanh", "LogSigmoid", "Softsign", "Tanhshrink", "Sigmoid")
-        + ("Hardsigmoid", "Hardswish", "SiLU", "Mish", "SELU", "Hardtanh", "Softshrink")
-        + ("Softmax", "Softmin", "Flatten", "Unflatten")
-    },
+    **{name: (name.lower(), ()) for name in _PLAIN},
     "Softmax2d": ("softmax", ()),
     "LogSoftmax": ("log_softmax", ("dim",)),
     "GELU": ("gelu", ("approximate",)),
@@ -114,11 +118,7 @@ _AS_FUNCTION: dict[str, tuple[str, tuple[str, ...]]] = {
     "PixelShuffle": ("pixel_shuffle", ()),
     "PixelUnshuffle": ("pixel_unshuffle", ()),
     "ChannelShuffle": ("channel_shuffle", ()),
-    **{
-        name: ("dropout", ("p", "training"))
-        for name in ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout")
-        + ("FeatureAlphaDropout",)
-    },
+    **dict.fromkeys(_DROPOUT_LAYERS, ("dropout", ("p", "training"))),
     "Linear": ("linear", ("weight",)),
     **{
         f"MaxPool{d}d": (f"max_pool{d}d", (*_POOL, "dilation", "ceil_mode", "return_indices"))
@@ -172,7 +172,7 @@ def module_gain(module: nn.Module, x: torch.Tensor, out: torch.Tensor) -> float:
             "remove them, or use torch.nn.utils.parametrizations"
         )
     owner = next(c for c in type(module).__mro__ if "forward" in vars(c))
-    known = _MODULES().get(owner)
+    known = _modules().get(owner)
     if known is None:
         reason = _REASONS.get(owner.__name__, "no Lipschitz constant of it is known here")
         raise gains.UnsupportedError(reason)
@@ -180,7 +180,7 @@ def module_gain(module: nn.Module, x: torch.Tensor, out: torch.Tensor) -> float:
 
 
 @cache
-def _MODULES() -> dict[type, Callable[[Any, torch.Tensor, torch.Tensor], float]]:
+def _modules() -> dict[type, Callable[[Any, torch.Tensor, torch.Tensor], float]]:
     table: dict[type, Callable[[Any, torch.Tensor, torch.Tensor], float]] = {}
     for name, (function, attributes) in _AS_FUNCTION.items():
         if hasattr(nn, name):  # RMSNorm, CircularPad and others are younger than torch 2.0
@@ -189,9 +189,9 @@ def _MODULES() -> dict[type, Callable[[Any, torch.Tensor, torch.Tensor], float]]
         for d in (1, 2, 3):
             pad = getattr(nn, f"{prefix}{d}d", None)
             if pad is not None:
-                table[_definer(pad)] = partial(gains.pad_module, mode=mode)
+                table[_definer(pad)] = partial(window_gains.pad_module, mode=mode)
     for d in (1, 2, 3):
-        table[getattr(nn, f"Conv{d}d")] = gains.padded_convolution
+        table[getattr(nn, f"Conv{d}d")] = window_gains.padded_convolution
     table[_definer(nn.BatchNorm2d)] = _batch_norm
     table[_definer(nn.InstanceNorm2d)] = _instance_norm
     return {_definer(cls): gain for cls, gain in table.items()}
@@ -222,7 +222,7 @@ def _instance_norm(module: Any, x: torch.Tensor, out: torch.Tensor) -> float:
 
 _ALIASES = {
     **{f"i{name}": name for name in ("add", "sub", "mul")},
-    **{name: "div" for name in ("truediv", "itruediv", "divide", "true_divide")},
+    **dict.fromkeys(("truediv", "itruediv", "divide", "true_divide"), "div"),
     **{"subtract": "sub", "multiply": "mul", "concat": "cat", "concatenate": "cat", "mm": "matmul"},
 }
 
@@ -278,7 +278,7 @@ def _quotient(values: Sequence[Any], bounds: Bounds, out: torch.Tensor) -> float
 
 
 def _matrix_product(values: Sequence[Any], bounds: Bounds, _out: torch.Tensor) -> float:
-    """A product with a fixed matrix on either side: each row, or column, is multiplied by it."""
+    """Multiply each row, or column, by one fixed matrix."""
     (a, b), (first, second) = values, bounds
     matrix, so_far = (b, first) if second is None else (a, second)
     if so_far is None or (first is not None and second is not None):
@@ -290,7 +290,7 @@ def _matrix_product(values: Sequence[Any], bounds: Bounds, _out: torch.Tensor) -
     return times(so_far, matrix_norm_upper(matrix if matrix.ndim == 2 else matrix[None]))
 
 
-def _joined(parts: Sequence[Any], bounds: Sequence[float | None], _out: torch.Tensor) -> float:
+def _joined(_parts: Sequence[Any], bounds: Sequence[float | None], _out: torch.Tensor) -> float:
     """Parts of one vector: the root of the sum of the squares."""
     return _root_sum_squares([b for b in bounds if b is not None])
 

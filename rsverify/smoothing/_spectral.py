@@ -15,7 +15,7 @@ most γ_n |X||Y| entry by entry, γ_n = nu/(1 − nu) (Higham, *Accuracy and Sta
 Algorithms*, 2002, 3.5); in complex arithmetic by √2 γ_{2n}, or 5 γ_{n+4} in norm if three real
 products make a complex one. All are below 16 (n + 8) u ‖X‖ ‖Y‖. A norm over N entries is off
 by a relative (N + 4) u. Entries are first scaled by a power of two so that the largest is
-between ½ and 1 (√2 for complex ones): nothing overflows, and underflow costs less than 1e-280 in all.
+between ½ and 1 (√2 for complex ones): nothing overflows, and underflow costs less than 1e-280.
 
 The result exceeds the norm by about 1e-9 of it.
 """
@@ -159,4 +159,5 @@ def _power_estimates(gram: torch.Tensor) -> torch.Tensor:
     for _ in range(_POWER_STEPS):
         vectors = gram @ vectors
         vectors = vectors / vectors.norm(dim=1, keepdim=True).clamp(min=1e-290)
-    return (gram @ vectors).norm(dim=1).amax(dim=1)
+    estimates: torch.Tensor = (gram @ vectors).norm(dim=1).amax(dim=1)
+    return estimates

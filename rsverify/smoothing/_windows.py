@@ -1,7 +1,7 @@
 """Norms of pools and paddings: operators on windows, dimension by dimension.
 
-Max pooling: |max a - max b| is at most max |a - b|, whose square is at most the sum over the window;
-an entry is in m windows at most, so the operator is √m-Lipschitz, and that is reached.
+Max pooling: |max a - max b| is at most max |a - b|, whose square is at most the sum over the
+window; an entry is in m windows at most, so the operator is √m-Lipschitz, and that is reached.
 
 Average pooling and padding are Kronecker products of one nonnegative matrix A a dimension, and the
 norm of such a product is the product of the norms. For a nonnegative matrix B = AA' and any v > 0

@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import inspect
 import math
-import operator
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -24,17 +23,11 @@ from torch.fx.node import map_aggregate
 
 from rsverify._check import check_integer
 from rsverify.simplex import scores_lipschitz
-from rsverify.smoothing._gains import UnsupportedError
-from rsverify.smoothing._operations import (
-    COMBINATIONS,
-    FUNCTIONS,
-    module_gain,
-    name_of,
-)
 from rsverify.smoothing._convolution import times
+from rsverify.smoothing._gains import UnsupportedError
+from rsverify.smoothing._operations import COMBINATIONS, FUNCTIONS, module_gain, name_of
+from rsverify.smoothing._tracing import Stages, TensorMap, Tracer
 from rsverify.smoothing.sampler import evaluating
-
-TensorMap = Callable[[torch.Tensor], torch.Tensor]
 
 # What tells a shape or kind of tensor, not its values.
 _SHAPE_METHODS = frozenset({"size", "dim", "numel", "is_floating_point", "stride"})
@@ -148,13 +141,16 @@ def lipschitz_report(
     ...     print(f"{row.name}: {row.operation}, {row.gain:.3f}, {row.bound:.3f} so far")
     0: AvgPool1d, 0.500, 0.500 so far
     1: Sigmoid, 0.250, 0.125 so far
+    : output, 1.000, 0.125 so far
     """
     if not callable(module):
         raise TypeError(f"module={module!r} must be a torch.nn.Module or a callable")
     sizes = check_integer("input_shape", list(input_shape))
     if sizes.ndim != 1 or (sizes < 1).any():
         raise ValueError(f"input_shape={tuple(input_shape)} must hold positive sizes")
-    tensors = [*module.parameters(), *module.buffers()] if _is_module(module) else []
+    tensors: list[torch.Tensor] = []
+    if isinstance(module, torch.nn.Module):
+        tensors = [*module.parameters(), *module.buffers()]
     place = device or next((t.device for t in tensors), torch.device("cpu"))
     floating = (t.dtype for t in tensors if t.is_floating_point())
     kind = dtype or next(floating, torch.get_default_dtype())
@@ -189,14 +185,10 @@ def scores_lipschitz_bound(
     return max(logits, sys.float_info.min) if math.isfinite(logits) else None
 
 
-def _is_module(value: object) -> bool:
-    return isinstance(value, torch.nn.Module)
-
-
 def _report(stages: dict[str, TensorMap], sample: torch.Tensor) -> list[LayerBound]:
     with evaluating(*stages.values()):
-        root = _Stages(stages)
-        tracer = _Tracer()
+        root = Stages(stages)
+        tracer = Tracer()
         try:
             graph = tracer.trace(root)
         except Exception as error:
@@ -214,59 +206,6 @@ def _report(stages: dict[str, TensorMap], sample: torch.Tensor) -> list[LayerBou
                 f"{sample.dtype}, in a batch of one: {error}"
             ) from error
     return walk.rows
-
-
-class _Stages(torch.nn.Module):
-    """Functions applied one after the other, so that one trace goes through all of them."""
-
-    def __init__(self, stages: dict[str, TensorMap]) -> None:
-        super().__init__()
-        # What torch.compile returns holds the module that it runs.
-        self.stages = [getattr(stage, "_orig_mod", stage) for stage in stages.values()]
-        for name, stage in zip(stages, self.stages, strict=True):
-            if isinstance(stage, torch.nn.Module):
-                self.add_module(name or "model", stage)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        for stage in self.stages:
-            x = stage(x)
-        return x
-
-
-class _Proxy(fx.Proxy):
-    """Records ``x += y`` as an operation in place, where torch.fx would record ``x = x + y``."""
-
-    def _in_place(self, function: Callable[..., Any], other: object) -> fx.Proxy:
-        return self.tracer.create_proxy("call_function", function, (self, other), {})
-
-    def __iadd__(self, other: object) -> fx.Proxy:
-        return self._in_place(operator.iadd, other)
-
-    def __isub__(self, other: object) -> fx.Proxy:
-        return self._in_place(operator.isub, other)
-
-    def __imul__(self, other: object) -> fx.Proxy:
-        return self._in_place(operator.imul, other)
-
-    def __itruediv__(self, other: object) -> fx.Proxy:
-        return self._in_place(operator.itruediv, other)
-
-
-class _Tracer(fx.Tracer):
-    """Traces into everything but torch's own layers, also modules that functions close over."""
-
-    def proxy(self, node: fx.Node) -> fx.Proxy:
-        return _Proxy(node, self)
-
-    def path_of_module(self, mod: torch.nn.Module) -> str:
-        try:
-            return super().path_of_module(mod)
-        except NameError:
-            name = f"function_{len(list(self.root.children()))}"
-            self.root.add_module(name, mod)
-            if self.submodule_paths is not None:
-                self.submodule_paths[mod] = name
-            return name
 
 
 class _Walk(fx.Interpreter):
@@ -346,7 +285,10 @@ class _Walk(fx.Interpreter):
 
     def fetch_module(self, n: fx.Node) -> torch.nn.Module | None:
         """Return the module that a node calls, if it calls one."""
-        return self.fetch_attr(n.target) if n.op == "call_module" else None
+        if n.op != "call_module":
+            return None
+        module: torch.nn.Module = self.fetch_attr(str(n.target))
+        return module
 
     def _label(self, n: fx.Node) -> tuple[str, str]:
         module = self.fetch_module(n)
@@ -377,21 +319,21 @@ def _constants(
         if rest or len(args) != 1 or not isinstance(first, float):
             raise UnsupportedError("it is known for one tensor only")
         return gain, times(first, gain)
-    name = name_of(n.target)
-    if name in COMBINATIONS:
-        joins = name in ("cat", "stack")
+    known = name_of(n.target)
+    if known is None:
+        raise UnsupportedError("no Lipschitz constant of it is known here")
+    if known in COMBINATIONS:
+        joins = known in ("cat", "stack")
         values, bounds = (args[0], arg_bounds[0]) if joins else (args, arg_bounds)
         if isinstance(bounds, float):  # parts of one tensor
             bounds = [bounds] * len(values)
         if len(args) > 2 or (rest and not (joins and rest.keys() <= {"dim", "axis"})):
             raise UnsupportedError("it is not known with these arguments")
-        return None, COMBINATIONS[name](values, bounds, out)
-    if name is None:
-        raise UnsupportedError("no Lipschitz constant of it is known here")
+        return None, COMBINATIONS[known](values, bounds, out)
     others = [*_numbers(arg_bounds[1:]), *_numbers([kwarg_bounds[k] for k in rest])]
     if others or not isinstance(first, float):
         raise UnsupportedError("another argument than the first depends on the input")
-    rule = FUNCTIONS[name]
+    rule = FUNCTIONS[known]
     try:
         inspect.signature(rule).bind(args[0], out, *args[1:], **rest)
     except TypeError as error:

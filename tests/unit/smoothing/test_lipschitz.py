@@ -1,4 +1,5 @@
 """Bounds of whole modules: never exceeded, and refused where nothing is known."""
+# ruff: noqa: ARG001, ARG005  (every case is a function of a module and its input)
 
 import math
 
@@ -134,9 +135,11 @@ def test_no_jacobian_exceeds_the_bound(name, seed, scale):
 
 @pytest.mark.parametrize(
     "name",
-    ["linear", "spectral norm", "orthogonal", "instance norm with statistics", "constants"]
-    + ["constants, reversed", "widened by a constant", "matrix", "matrix on the right", "keywords"]
-    + ["functional batch norm", "dropout", "not traced leaf", "views"],
+    [
+        *("linear", "spectral norm", "orthogonal", "instance norm with statistics", "constants"),
+        *("constants, reversed", "widened by a constant", "matrix", "matrix on the right"),
+        *("keywords", "functional batch norm", "dropout", "not traced leaf", "views"),
+    ],
 )
 def test_linear_modules_have_nearly_their_norm(name):
     module, shape = seeded(MODULES[name]), shape_of(name)
@@ -401,7 +404,7 @@ def test_auto_goes_through_preprocessing():
 def test_modules_that_a_function_closes_over_must_be_in_evaluation_mode():
     norm = nn.BatchNorm2d(4).train()
 
-    with pytest.raises(ValueError, match="BatchNorm2d.*statistics of the batch"):
+    with pytest.raises(ValueError, match=r"BatchNorm2d.*statistics of the batch"):
         lipschitz_bound(lambda x: norm(x), SHAPE)
     assert norm.num_batches_tracked == 0
     norm.eval()
