@@ -157,6 +157,17 @@ def test_a_convolution_is_hardly_above_a_long_signal(seed, kernel, stride, dilat
     assert reached <= bound <= 1.04 * reached
 
 
+@settings(max_examples=60)
+@given(seed=seeds, taps=st.integers(2, 6))
+def test_frequencies_between_those_of_the_grid_are_covered(seed, taps):
+    kernel = np.random.default_rng(seed).normal(size=taps)
+    largest = np.abs(np.fft.fft(kernel, 3 * 5 * 7 * 11 * 13)).max()
+
+    bound = convolution_norm_upper(torch.from_numpy(kernel)[None, None])
+
+    assert largest <= bound <= 1.0013 * largest
+
+
 def test_a_zero_padded_image_comes_close_to_the_bound():
     weight = torch.randn(3, 3, 3, 3, generator=torch.Generator().manual_seed(0)).double()
 
