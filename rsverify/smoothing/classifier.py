@@ -15,6 +15,7 @@ from scipy.stats import binomtest
 from rsverify._check import IntArray, check_choice, check_positive
 from rsverify.certificate import ABSTAIN, Certificate
 from rsverify.score_certificate import (
+    SCORE_BOUNDS,
     ScoreCertificate,
     ScoreOptions,
     certify_columns,
@@ -30,6 +31,7 @@ from rsverify.smoothing._inputs import (
 )
 from rsverify.smoothing.discrete import DiscreteGaussian
 from rsverify.smoothing.forward import Forward
+from rsverify.smoothing.lipschitz import scores_lipschitz_bound
 from rsverify.smoothing.noise import (
     COUNTS,
     ESTIMATION,
@@ -47,7 +49,7 @@ from rsverify.smoothing.sampler import (
     noisy_batches,
 )
 from rsverify.smoothing.schedule import Job
-from rsverify.smoothing.scores import ScoreMap, collect_columns, collect_scores
+from rsverify.smoothing.scores import ScoreMap, collect_columns, collect_scores, score_map
 
 Progress = Callable[[int], None]
 
@@ -270,7 +272,7 @@ class SmoothedClassifier:
         radius: str = "R2",
         y: int | None = None,
         target_radius: float | None = None,
-        lipschitz: float | None = None,
+        lipschitz: float | str | None = None,
         ordering: str | None = None,
         scores: str = "softmax",
         temperature: float = 1.0,
@@ -291,8 +293,15 @@ class SmoothedClassifier:
             Size of the selection sample, at least 1. Not drawn where `y` is given.
         n : int
             Size of the estimation sample, at least 1; with `target_radius` the largest.
-        alpha, radius, lipschitz, ordering
+        alpha, radius, ordering
             As for `certify_counts`; with a bound of scores as for `certify_scores`.
+        lipschitz : float or "auto", optional
+            For R1: an ℓ2 Lipschitz constant, used where it is better than the smoothing's own.
+            Of x ↦ mean scores with a bound of scores: that of the scores, as smoothing does not
+            increase it. Of x ↦ vote probabilities with a bound of votes: the network's own
+            constant is *not* one, as votes jump where scores do not. ``"auto"`` finds it: for
+            scores from `preprocess`, model and map by `rsverify.smoothing.lipschitz`; for
+            votes there is none but the smoothing's, which is then used.
         bound : str
             ``"exact"``, ``"bonferroni"`` or ``"cohen"`` certify the class that wins most
             votes, from counts. ``"betting"`` and the other names of `certify_scores` certify
@@ -321,7 +330,8 @@ class SmoothedClassifier:
         Raises
         ------
         ValueError, TypeError
-            As for `counts` and `certify_counts`; options are checked before sampling.
+            As for `counts` and `certify_counts`, and for ``lipschitz="auto"`` as
+            `rsverify.smoothing.lipschitz.lipschitz_bound`; all before sampling.
 
         Notes
         -----
@@ -334,6 +344,8 @@ class SmoothedClassifier:
         """
         started = time.perf_counter()
         entropy = check_seed(seed)
+        if isinstance(lipschitz, str):
+            lipschitz = self._lipschitz(lipschitz, x, bound, radius, scores, temperature)
         request = Request(
             n0=n0,
             n=n,
@@ -363,6 +375,21 @@ class SmoothedClassifier:
             votes = self._sample(x, n, batch_size, entropy, ESTIMATION, progress)
             found = question.finish(votes, selected)
         return replace(found, seed=entropy, seconds=time.perf_counter() - started)
+
+    def _lipschitz(
+        self, named: str, x: Input, bound: str, radius: str, scores: str, temperature: float
+    ) -> float | None:
+        """Return the constant that ``lipschitz="auto"`` stands for, None for the smoothing's."""
+        check_choice("lipschitz", named, ["auto"])
+        if radius == "R2":
+            raise ValueError(f"lipschitz={named!r} must be None for radius='R2': only R1 has one")
+        if bound not in SCORE_BOUNDS:
+            return None  # votes jump
+        score_map(scores, temperature)  # raises where they are out of range
+        source = check_input(x)
+        device, dtype = self.placement(source.dtype)
+        sample = source.to(device=device, dtype=dtype)
+        return scores_lipschitz_bound(self.model, self.preprocess, sample, scores, temperature)
 
     def _certify_scores(
         self,

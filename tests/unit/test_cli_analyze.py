@@ -8,7 +8,8 @@ import pytest
 from rsverify import cli
 from rsverify.analysis import analyze
 from rsverify.certificate import certify_counts
-from rsverify.table import TableWriter, read_table
+from rsverify.table import read_table
+from rsverify.table_writer import TableWriter
 
 COUNTS = [[1000, 0, 0], [510, 490, 0], [20, 30, 950], [900, 60, 40]]
 
