@@ -45,7 +45,8 @@ ORIGIN_COLUMNS = (
 )
 """What produced a row, before its vote counts `count_0`, …, and `selected_0`, …
 
-An early certificate adds `target_radius` and `decision`, a data set `input`, a hash.
+An early certificate adds `target_radius` and `decision`, a data set `base_predict`, what the
+model says without noise, and `input`, a hash.
 """
 
 _FORMAT = 1

@@ -109,7 +109,8 @@ def certify_dataset(
     Returns
     -------
     DataFrame
-        The table, as `read_table` reads it.
+        The table, as `read_table` reads it. `base_predict` is the class that the model gives
+        the input without noise, `input` a hash of the input.
 
     Raises
     ------
@@ -300,9 +301,10 @@ class _Run:
             InputProgress("certifying", len(share), shown=self._shown(group)) as bar,
         ):
             for done, inputs, samples in engine.run(self.items.load(share), size):
-                for item, certificate in done:
+                for item, certificate, base in done:
                     stated = certificate if self.record_time else replace(certificate, seconds=None)
-                    writer.write(item.idx, item.label, stated, input=item.hash)
+                    extra = {"base_predict": base, "input": item.hash}
+                    writer.write(item.idx, item.label, stated, **extra)
                 bar.advance(inputs, samples)
             writer.sort()
         group.gather(None)

@@ -21,7 +21,7 @@ from rsverify.smoothing.forward import (
 from rsverify.smoothing.items import Item
 from rsverify.smoothing.noise import ESTIMATION, SELECTION, seeded_generator
 from rsverify.smoothing.request import Request
-from rsverify.smoothing.sampler import NoisyInputs, evaluating
+from rsverify.smoothing.sampler import CleanInput, NoisyInputs, evaluating
 from rsverify.smoothing.schedule import Job, Scheduler
 
 
@@ -34,10 +34,18 @@ class Execution:
     channels_last: bool = False
 
 
+class Finished(NamedTuple):
+    """An input, what is certified about it, and what the model says of it without noise."""
+
+    item: Item
+    certificate: Certificate
+    base_predict: int
+
+
 class Result(NamedTuple):
     """What came of the work since the last result: certificates, and what they took."""
 
-    done: list[tuple[Item, Certificate]]
+    done: list[Finished]
     inputs: float
     samples: int
 
@@ -92,10 +100,14 @@ class Engine:
             return try_model(self.forward, self._new_batch, largest)
 
     def _new_batch(self, rows: int) -> torch.Tensor:
-        centre = self._centre
+        """Return a batch for the model, of the example."""
+        return self._batch_of(self._centre, rows)
+
+    def _batch_of(self, centre: torch.Tensor, rows: int) -> torch.Tensor:
         batch = torch.empty((rows, *centre.shape), device=centre.device, dtype=centre.dtype)
         batch = batch.to(memory_format=self._format)
-        return batch.copy_(centre.expand_as(batch))
+        CleanInput(self.classifier.noise, centre).take(batch)
+        return batch
 
     def run(self, items: Iterable[Item], batch_size: int) -> Iterator[Result]:
         """Yield the certificates of `items` as they are made."""
@@ -108,10 +120,10 @@ class Engine:
         scheduler = Scheduler(
             map(self._job, items), self.forward, self._new_batch(batch_size), in_flight=waits
         )
-        size = self.request.n + (0 if self.certify_label else self.request.n0)
+        size = 1 + self.request.n + (0 if self.certify_label else self.request.n0)
         with evaluating(self.classifier.model, self.classifier.preprocess):
             for finished, samples in scheduler.run():
-                done = [self._signed(j.item, j.certificate, j.seconds) for j in finished]
+                done = [self._signed(job) for job in finished]
                 inputs = samples / size if self.request.target_radius is None else len(done)
                 yield Result(done, inputs, samples)
 
@@ -136,7 +148,7 @@ class Engine:
             request.n,
             question,
             item=item,
-            sources=(selection, estimation),
+            sources=(CleanInput(classifier.noise, centre), selection, estimation),
         )
 
     def _one_by_one(self, items: Iterable[Item], batch_size: int) -> Iterator[Result]:
@@ -154,15 +166,26 @@ class Engine:
                         raise
                 batch_size //= 2
                 release_memory(self._centre.device)
-            signed = self._signed(item, certificate, certificate.seconds)
-            yield Result([signed], 1, certificate.n + certificate.n0)
+            signed = replace(certificate, seed=(*self.entropy, item.idx))
+            yield Result(
+                [Finished(item, signed, self._predict(item, batch_size))],
+                1,
+                certificate.n + certificate.n0,
+            )
 
-    def _signed(
-        self, item: Item | None, certificate: Certificate | None, seconds: float | None
-    ) -> tuple[Item, Certificate]:
-        assert item is not None, "a scheduled job has one"
-        assert certificate is not None, "a finished job has one"
-        return item, replace(certificate, seed=(*self.entropy, item.idx), seconds=seconds)
+    def _predict(self, item: Item, batch_size: int) -> int:
+        """Return the model's class of an input without noise."""
+        centre, _ = self.classifier.centre(item.x)
+        with evaluating(self.classifier.model, self.classifier.preprocess):
+            return int(self.forward(self._batch_of(centre, batch_size))[0])
+
+    def _signed(self, job: Job) -> Finished:
+        assert job.item is not None, "a scheduled job has one"
+        assert job.certificate is not None, "a finished job has one"
+        assert job.base_predict is not None, "it came first"
+        seed = (*self.entropy, job.item.idx)
+        stated = replace(job.certificate, seed=seed, seconds=job.seconds)
+        return Finished(job.item, stated, job.base_predict)
 
     def _given_class(self, item: Item) -> int | None:
         if self.certify_label and item.label == ABSTAIN:

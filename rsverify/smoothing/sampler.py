@@ -49,6 +49,7 @@ class NoisyInputs:
         self._blocks = noise.blocks(centre.shape, n, generator=generator, dtype=centre.dtype)
         self._block: torch.Tensor | None = None
         self._used = 0
+        self._left = n
 
     def take(self, out: torch.Tensor) -> None:
         """Fill `out`, of shape (b, *shape of the input), with the next b noisy inputs."""
@@ -60,6 +61,20 @@ class NoisyInputs:
             draws = self._block[self._used : self._used + count]
             self._noise.add(self._centre, draws, out[filled : filled + count])
             filled, self._used = filled + count, self._used + count
+        self._left -= filled
+        if not self._left:  # let go of the last block
+            self._block, self._blocks = None, iter(())
+
+
+class CleanInput:
+    """One input without noise, as the model is given it."""
+
+    def __init__(self, noise: Noise, centre: torch.Tensor) -> None:
+        self._noise, self._centre = noise, centre
+
+    def take(self, out: torch.Tensor) -> None:
+        """Fill `out`, of shape (b, *shape of the input), with it."""
+        self._noise.add(self._centre, torch.zeros_like(self._centre).expand_as(out), out)
 
 
 def noisy_batches(

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,6 @@ from rsverify.smoothing.early_stopping import look_after
 from rsverify.smoothing.forward import INVALID
 from rsverify.smoothing.items import Item
 from rsverify.smoothing.request import Question
-from rsverify.smoothing.sampler import NoisyInputs
 
 MOST_JOBS = 64
 """At most this many inputs are under way at once: each holds a block of noise."""
@@ -38,10 +37,18 @@ _LOOKED_AT = 0.05
 Rows = npt.NDArray[np.int64]
 
 
+class Source(Protocol):
+    """Inputs of the model, one after the other."""
+
+    def take(self, out: torch.Tensor) -> None:
+        """Fill `out` with the next ones."""
+
+
 @dataclass(eq=False)
 class Job:
     """One input under way: `first` votes that choose its class, then `size` that answer.
 
+    A scheduled job begins with one vote on the input itself, `base_predict`.
     `first` is 0 where the class is given or chosen before, by `selected`. The job ends after
     all its votes, or at the first look, on a fixed schedule of counts, that is enough.
     """
@@ -52,7 +59,8 @@ class Job:
     question: Question
     selected: IntArray | None = None
     item: Item | None = None
-    sources: tuple[NoisyInputs, NoisyInputs] | None = None
+    sources: tuple[Source, Source, Source] | None = None
+    base_predict: int | None = None
     seconds: float = 0.0
     certificate: Certificate | None = None
     drawn: int = 0
@@ -71,36 +79,48 @@ class Job:
         return "" if self.item is None else f"input {self.item.idx}: "
 
     @property
+    def _before(self) -> int:
+        """How many votes come before those that answer."""
+        return self.first + (self.sources is not None)
+
+    @property
     def left(self) -> int:
         """How many noisy inputs could still be drawn."""
-        return self.first + self.size - self.drawn
+        return self._before + self.size - self.drawn
 
     @property
     def wanted(self) -> int:
         """How many of them are worth drawing before more is known."""
         if self.question.first is None:
             return self.left
-        seen = max(self.absorbed - self.first, 0)
+        seen = max(self.absorbed - self._before, 0)
         step = max(_SMALLEST_STEP, int(_AHEAD * seen))
-        return min(self.left, max(self.first + seen + step - self.drawn, 0))
+        return min(self.left, max(self._before + seen + step - self.drawn, 0))
 
     def draw(self, out: torch.Tensor) -> None:
         """Write the next noisy inputs to `out`."""
         assert self.sources is not None, "a job that is scheduled has them"
-        here = min(max(self.first - self.drawn, 0), len(out))
-        self.sources[0].take(out[:here])
-        self.sources[1].take(out[here:])
         self.drawn += len(out)
+        base, selection, estimation = self.sources
+        if self.drawn == len(out):
+            base.take(out[:1])
+            out = out[1:]
+        here = min(max(self._before - self.drawn + len(out), 0), len(out))
+        selection.take(out[:here])
+        estimation.take(out[here:])
 
     def absorb(self, votes: Rows) -> None:
         """Count the next votes, and set `certificate` when they are enough."""
         if self.certificate is not None:
             return
-        here = min(max(self.first - self.absorbed, 0), len(votes))
+        self.absorbed += len(votes)
+        if self.sources is not None and self.absorbed == len(votes):
+            self.base_predict = int(self._count(votes[:1]).argmax())
+            votes = votes[1:]
+        here = min(max(self._before - self.absorbed + len(votes), 0), len(votes))
         if self.selected is not None:
             self.selected = self.selected + self._count(votes[:here])
-        self.absorbed += len(votes)
-        complete = self.absorbed == self.first + self.size
+        complete = self.absorbed == self._before + self.size
         if self.question.first is None:
             self.counts += self._count(votes[here:])
         else:
@@ -139,8 +159,8 @@ class Job:
     def _count(self, votes: Rows) -> IntArray:
         if found := int((votes == INVALID).sum()):
             raise ValueError(
-                f"{self._name}model returned NaN scores for {found} of {len(votes)} noisy "
-                "inputs; scores must be real numbers"
+                f"{self._name}model returned NaN scores for {found} of {len(votes)} copies; "
+                "scores must be real numbers"
             )
         return np.bincount(votes, minlength=self.num_classes)
 

@@ -1,5 +1,6 @@
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
@@ -83,18 +84,32 @@ def test_the_answer_does_not_depend_on_the_batch_size(target):
     assert all(c == certificates[0] for c in certificates)
 
 
-def test_looks_are_those_of_one_at_a_time():
-    certificate = SMOOTHED.certify(INPUT, target_radius=0.8, n=5000, seed=3)
-    votes = SMOOTHED.certify(INPUT, n=certificate.n, seed=3).counts
-    looks = list(itertools.takewhile(lambda k: k <= certificate.n, scheduled_looks()))
+@pytest.mark.parametrize("target", [0.3, 0.8, 1.2])
+def test_it_stops_at_the_first_scheduled_look_that_decides(target):
+    seen = []
 
-    assert certificate.counts == votes
-    assert looks[-1] == certificate.n
-    question = {"target_radius": 0.8, "sigma": 0.5, "alpha": 1e-3}
-    for look in looks[:-1]:
-        early = SMOOTHED.certify(INPUT, target_radius=0.8, n=look, seed=3)
-        again = decide_counts(early.counts, selection=early.selection_counts, **question)
-        assert again.decision == "undecided"
+    def model(batch):
+        scores = halves(batch)
+        seen.extend(scores.argmax(dim=1).tolist())
+        return scores
+
+    smoothed = SmoothedClassifier(model, 2, 0.5)
+    certificate = smoothed.certify(INPUT, target_radius=target, n=5000, batch_size=64, seed=3)
+    votes = seen[100:]  # after those that chose the class
+    looks = list(itertools.takewhile(lambda k: k < certificate.n, scheduled_looks()))
+
+    assert certificate.n in (5000, next(k for k in scheduled_looks() if k > max(looks, default=0)))
+    for look in [*looks[-40:], certificate.n]:
+        again = decide_counts(
+            np.bincount(votes[:look], minlength=2),
+            target_radius=target,
+            sigma=0.5,
+            alpha=1e-3,
+            selection=certificate.selection_counts,
+        )
+        assert (again.decision == "undecided") == (look < certificate.n) or look == 5000
+    assert again.counts == certificate.counts
+    assert again.decision == certificate.decision
 
 
 def scheduled_looks():
