@@ -15,7 +15,6 @@ from scipy.stats import binomtest
 from rsverify._check import IntArray, check_choice, check_positive
 from rsverify.certificate import ABSTAIN, Certificate
 from rsverify.score_certificate import (
-    SCORE_BOUNDS,
     ScoreCertificate,
     ScoreOptions,
     certify_columns,
@@ -344,8 +343,6 @@ class SmoothedClassifier:
         """
         started = time.perf_counter()
         entropy = check_seed(seed)
-        if isinstance(lipschitz, str):
-            lipschitz = self._lipschitz(lipschitz, x, bound, radius, scores, temperature)
         request = Request(
             n0=n0,
             n=n,
@@ -358,6 +355,7 @@ class SmoothedClassifier:
             temperature=temperature,
             target_radius=target_radius,
         )
+        request = self.resolve(request, x)
         request.check(self.num_classes, self.noise, y)
         if request.of_scores:
             options, mapped = request.score_options(self.noise)
@@ -376,20 +374,23 @@ class SmoothedClassifier:
             found = question.finish(votes, selected)
         return replace(found, seed=entropy, seconds=time.perf_counter() - started)
 
-    def _lipschitz(
-        self, named: str, x: Input, bound: str, radius: str, scores: str, temperature: float
-    ) -> float | None:
-        """Return the constant that ``lipschitz="auto"`` stands for, None for the smoothing's."""
-        check_choice("lipschitz", named, ["auto"])
-        if radius == "R2":
-            raise ValueError(f"lipschitz={named!r} must be None for radius='R2': only R1 has one")
-        if bound not in SCORE_BOUNDS:
-            return None  # votes jump
-        score_map(scores, temperature)  # raises where they are out of range
+    def resolve(self, request: Request, x: Input) -> Request:
+        """Return `request` with a number, or None, for ``lipschitz="auto"``."""
+        if not isinstance(request.lipschitz, str):
+            return request
+        check_choice("lipschitz", request.lipschitz, ["auto"])
+        if request.radius == "R2":
+            raise ValueError("lipschitz='auto' must be None for radius='R2': only R1 has one")
+        if not request.of_scores:
+            return replace(request, lipschitz=None)  # votes jump
+        score_map(request.scores, request.temperature)  # raises where they are out of range
         source = check_input(x)
         device, dtype = self.placement(source.dtype)
         sample = source.to(device=device, dtype=dtype)
-        return scores_lipschitz_bound(self.model, self.preprocess, sample, scores, temperature)
+        found = scores_lipschitz_bound(
+            self.model, self.preprocess, sample, request.scores, request.temperature
+        )
+        return replace(request, lipschitz=found)
 
     def _certify_scores(
         self,
