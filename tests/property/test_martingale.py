@@ -105,7 +105,7 @@ def test_plugin_bernstein_capital_is_at_most_fair(values, probabilities, n, hori
     m = float(np.dot(values, probabilities))
     bets = np.empty(paths.shape)
     for x, out in zip(paths, bets, strict=True):
-        mean.plugin_lambdas(x, alpha, n if horizon == "n" else 0, out)
+        mean.plugin_lambdas(x, mean.log_inverse(alpha), n if horizon == "n" else 0, out)
     bets = np.minimum(bets, 0.5)
     sums = np.cumsum(paths, axis=1) - paths
     centres = (0.5 + sums) / np.arange(1, n + 1)
@@ -180,8 +180,8 @@ def test_bets_do_not_see_what_they_are_bet_on(data, seed, n, m, alpha):
         np.testing.assert_array_equal(first[: t + 1], second[: t + 1])
     for horizon in (0, n):
         first, second = np.empty(n), np.empty(n)
-        mean.plugin_lambdas(x, alpha, horizon, first)
-        mean.plugin_lambdas(other, alpha, horizon, second)
+        mean.plugin_lambdas(x, mean.log_inverse(alpha), horizon, first)
+        mean.plugin_lambdas(other, mean.log_inverse(alpha), horizon, second)
         np.testing.assert_array_equal(first[: t + 1], second[: t + 1])
 
 
