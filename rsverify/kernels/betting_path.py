@@ -52,7 +52,7 @@ REACH = 1.0 / 32.0
 # Factors lie between 0.01 and 1/FLOOR: 16 of them neither underflow nor overflow.
 CHUNK = 16
 # Up to this many observations an expansion is renewed by a pass over them.
-SHORT = 512
+SHORT = 128
 # Limits below this are reported as 0.
 FLOOR = 1e-10
 # Relative bracket of a limit.
