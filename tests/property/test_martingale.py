@@ -116,6 +116,24 @@ def test_plugin_bernstein_capital_is_at_most_fair(values, probabilities, n, hori
 
 @pytest.mark.parametrize("alpha", ALPHAS)
 @pytest.mark.parametrize(("values", "probabilities", "n"), DISTRIBUTIONS)
+def test_plugin_hoeffding_capital_is_at_most_fair(values, probabilities, n, alpha):
+    """Its bets do not depend on the sample, so the expectation is a product."""
+    paths, weights = all_paths(values, probabilities, n)
+    m, t = float(np.dot(values, probabilities)), np.arange(1, n + 1)
+    log_term = mean.log_inverse(alpha)
+    aimed = np.full(n, np.sqrt(8 * log_term / n))
+    for bets in (aimed, np.minimum(np.sqrt(8 * log_term / (t * np.log(t + 1))), 1)):
+        capital = np.exp(((paths - m) * bets - bets**2 / 8).sum(axis=1))
+        assert weights @ capital <= 1 + 1e-12
+        # The same bets give the kernel's own bound on the path of ones.
+        horizon = n if bets is aimed else 0
+        best = (np.cumsum(bets - bets**2 / 8) - log_term) / np.cumsum(bets)
+        bound = mean.plugin_hoeffding(np.ones(n), alpha, horizon, np.empty(0))
+        assert bound == pytest.approx(max(0, best.max()), abs=1e-11)
+
+
+@pytest.mark.parametrize("alpha", ALPHAS)
+@pytest.mark.parametrize(("values", "probabilities", "n"), DISTRIBUTIONS)
 def test_miscoverage_is_at_most_alpha_over_all_paths(values, probabilities, n, alpha):
     """Exact: the probability of the paths whose bound is above the mean, at n - 3."""
     paths, weights = all_paths(values, probabilities, n - 3)
