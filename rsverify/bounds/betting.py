@@ -97,7 +97,7 @@ def betting_lower(
     >>> from rsverify.bounds.betting import betting_lower
     >>> x = [0.9, 1.0] * 50
     >>> print(f"{betting_lower(x, 0.05):.4f} {betting_lower(x, 0.05, strategy='plugin'):.4f}")
-    0.9198 0.8949
+    0.9199 0.8949
     """
     sample = check_sample(x)
     name = check_choice("strategy", strategy, STRATEGIES)
@@ -147,7 +147,7 @@ def betting_upper(
     --------
     >>> from rsverify.bounds.betting import betting_upper
     >>> print(f"{betting_upper([0.1, 0.0] * 50, 0.05):.4f}")
-    0.0802
+    0.0801
     """
     return upper_of(betting_lower, x, alpha, strategy=strategy, cap=cap, u=u, seed=seed)
 

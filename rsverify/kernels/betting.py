@@ -56,6 +56,8 @@ SHARE = 64
 BEND = 0.3
 # STAR aims this far past log(1/alpha), so that it arrives and does not creep up to it.
 PAST = 0.01
+# Weight of the prior of STAR's variance before any deviation is seen, in units of log(1/alpha).
+PRIOR = 10.0
 # Keeps V**2/Q of ``block_moments`` continuous where all deviations are far below 1e-10: the
 # bare ratio is 1 for one deviation of any size and undefined for none.
 TINY = 1e-40
@@ -94,7 +96,7 @@ def block_moments(x: FloatArray, log_term: float, out: FloatArray) -> None:
     """Fill `out` with two numbers a block that know the observations before it only.
 
     First the sum V of squared deviations from the running mean (Welford's update), then the
-    weight of the prior, 2 log(1/alpha) / (1 + V**2/Q), Q the sum of the squared terms of V
+    weight of the prior, 10 log(1/alpha) / (1 + V**2/Q)**2, Q the sum of the squared terms of V
     (and TINY): V**2/Q is about the number of observations that V rests on, a third of all for
     a smooth distribution and the few rare ones for a sample of mostly equal values.
     """
@@ -102,7 +104,7 @@ def block_moments(x: FloatArray, log_term: float, out: FloatArray) -> None:
     t, j, mean, spread, square = 0, 0, 0.0, 0.0, TINY
     while t < n:
         out[2 * j] = spread
-        out[2 * j + 1] = 2.0 * log_term / (1.0 + spread * spread / square)
+        out[2 * j + 1] = PRIOR * log_term / (1.0 + spread * spread / square) ** 2
         end = block_end(t, n)
         for i in range(t, end):
             deviation = x[i] - mean

@@ -178,7 +178,7 @@ def _star_capital(
             continue
         if t in moments:
             spread, square = moments[t]
-            prior = 2 * log_term / (1 + spread**2 / (square + mpf(10) ** -40))
+            prior = 10 * log_term / (1 + spread**2 / (square + mpf(10) ** -40)) ** 2
             variance = min((spread + prior * max(m, 1 - m) ** 2) / (t + 1), m * (1 - m))
             bend, past_goal = mpf(3) / 10, mpf(1) / 100
             aim = mp.sqrt(2 * (log_term + past_goal - mp.log(capital[-1])) + bend**2) - bend

@@ -96,3 +96,30 @@ def test_gap_of_the_default_betting_bound(draw, largest, share):
     plain = np.mean(x.mean(axis=1) - betting.betting_lower(x, 0.05, strategy="plugin"))
     assert gap <= largest
     assert gap <= share * plain
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize(
+    ("n", "samples"),
+    [(100, 200), (1000, 100), (10_000, 10), pytest.param(100_000, 24, marks=pytest.mark.slow)],
+)
+def test_default_is_the_tightest_on_data_of_low_variance(n, samples):
+    """On the mean over the samples; the nearest rival of the width table is 4 % wider."""
+    rng = np.random.default_rng(12)
+    for x in (
+        rng.beta(1000, 1000, (samples, n)),
+        rng.beta(10, 30, (samples, n)),
+        (rng.random((samples, n)) < 0.99).astype(float),
+    ):
+        for alpha in (0.05, 0.001):
+            default = np.mean(betting.betting_lower(x, alpha))
+            rivals = {
+                "plain": betting.betting_lower(x, alpha, strategy="plugin"),
+                "plain, cap 3/4": betting.betting_lower(x, alpha, strategy="plugin", cap=0.75),
+                "aGRAPA": betting.betting_lower(x, alpha, strategy="agrapa"),
+                "plugin bernstein": mean.plugin_bernstein_lower(x, alpha),
+                "empirical bernstein": mean.empirical_bernstein_lower(x, alpha),
+                "hoeffding": mean.hoeffding_lower(x, alpha),
+            }
+            for name, bounds in rivals.items():
+                assert default > np.mean(bounds), (name, alpha)

@@ -74,6 +74,19 @@ def test_block_moments_are_those_of_the_past():
         t = betting.block_end(t, x.size)
 
 
+@pytest.mark.parametrize("tiny", [1e-300, 1e-160, 1e-80, 1e-20])
+@pytest.mark.parametrize("alpha", [0.75, 0.05])
+def test_a_value_next_to_zero_is_worth_no_more_than_zero(tiny, alpha):
+    """One deviation of any size would make V**2/Q equal 1, were it not for TINY."""
+    for place in (0, 3, 9):
+        x = np.zeros(10)
+        x[place] = tiny
+        for u in (1.0, 0.3):
+            here = twin.betting_lower(x, alpha, u=u)
+            assert abs(here - twin.betting_lower(np.zeros(10), alpha, u=u)) < 1e-12
+            assert 0 <= float(here - float(betting_lower(x, alpha, u=u))) < 1e-9
+
+
 @pytest.mark.parametrize("horizon", [0, 40])
 def test_plugin_bets_are_the_definition(horizon):
     x = SAMPLES["random"]
