@@ -89,10 +89,6 @@ def _path(strategy: str) -> Any:
 
 BOUNDS: dict[str, tuple[Any, Estimand]] = {
     **{f"betting_lower, {name}": (_betting(name), SAMPLES) for name in betting.STRATEGIES},
-    "betting_lower, star, with u": (
-        lambda data, alpha: betting.betting_lower(data[:, :-1], alpha, u=data[:, -1]),
-        WITH_U,
-    ),
     "empirical_bernstein_lower": (mean.empirical_bernstein_lower, SAMPLES),
     "plugin_bernstein_lower": (mean.plugin_bernstein_lower, SAMPLES),
     "plugin_hoeffding_lower": (mean.plugin_hoeffding_lower, SAMPLES),
@@ -102,6 +98,10 @@ BOUNDS: dict[str, tuple[Any, Estimand]] = {
     },
     "plugin_bernstein_sequence": (anytime.plugin_bernstein_sequence, SAMPLES),
     "plugin_hoeffding_sequence": (anytime.plugin_hoeffding_sequence, SAMPLES),
+    "betting_lower, star, with u": (
+        lambda data, alpha: betting.betting_lower(data[:, :-1], alpha, u=data[:, -1]),
+        WITH_U,
+    ),
 }
 
 
