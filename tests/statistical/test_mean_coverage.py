@@ -88,7 +88,7 @@ def test_gap_of_the_default_betting_bound(draw, largest, share):
 
     Taken from the sample mean because its own noise, 0.0005 on uniform scores at 400 samples,
     would drown the bound's; the expectation is the same. On uniform scores the z interval has
-    0.0150. The limits are 2 to 4 % above what 10,000 samples gave, 0.01534, 0.00164 and 0.00679
+    0.0150. The limits are 2 to 4 % above what 10,000 samples gave, 0.01535, 0.00163 and 0.00679
     (coverage_studies/mean_gap_limit.py): beyond four standard errors.
     """
     x = draw(np.random.default_rng(11), (400, 1000))
