@@ -50,6 +50,10 @@ def certify(
         str, typer.Option(help="exact, bonferroni or cohen; of scores: betting, …")
     ] = "exact",
     radius: Annotated[str, typer.Option(help="R2 or R1.")] = "R2",
+    lipschitz: Annotated[
+        str | None,
+        typer.Option(help="For R1 of scores: auto, or a Lipschitz constant of the scores."),
+    ] = None,
     target_radius: Annotated[
         float | None, typer.Option(help="Only find out whether the radius reaches this.")
     ] = None,
@@ -122,6 +126,7 @@ def certify(
             alpha=alpha,
             bound=bound,
             radius=radius,
+            lipschitz=_constant(lipschitz),
             target_radius=target_radius,
             certify_label=certify_label,
             seed=seed,
@@ -140,6 +145,16 @@ def certify(
         print_summary({bound if target_radius is None else "anytime": table})
         beside = out.with_suffix(".json").name
         out_console.print(f"Written: {out} and {beside}", highlight=False)
+
+
+def _constant(given: str | None) -> float | str | None:
+    """Return ``"auto"`` or a number."""
+    if given is None or given == "auto":
+        return given
+    try:
+        return float(given)
+    except ValueError:
+        raise ValueError(f"lipschitz={given!r} must be 'auto' or a number") from None
 
 
 def _own_device(device: str) -> str:

@@ -23,8 +23,8 @@ def check_sample(x: npt.ArrayLike, name: str = "x") -> FloatArray:
         raise ValueError(
             f"{name} of shape {sample.shape} must hold at least one observation on its last axis"
         )
-    bad = ~((sample >= 0.0) & (sample <= 1.0))
-    if bad.any():
+    if sample.size and not (sample.min() >= 0.0 and sample.max() <= 1.0):  # NaN is neither
+        bad = ~((sample >= 0.0) & (sample <= 1.0))
         raise ValueError(f"{name}={sample[bad].flat[0].item()} must be in [0, 1]")
     return sample
 

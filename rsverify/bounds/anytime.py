@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from rsverify._check import FloatArray, check_alpha, check_choice
 from rsverify.bounds._samples import check_sample, check_unit, map_samples
-from rsverify.bounds.betting import Interval
-from rsverify.bounds.mean import LARGEST_CAP, mirror
+from rsverify.bounds.mean import LARGEST_CAP
 from rsverify.bounds.proportion import clopper_pearson_lower
+from rsverify.bounds.sides import Interval, interval_of, mirror
 from rsverify.kernels import betting, betting_path, kt
 from rsverify.kernels import mean as kernels
 
@@ -250,15 +250,7 @@ def betting_interval_sequence(
     >>> print(f"{lower[-1]:.3f} {upper[-1]:.3f}")
     0.474 0.525
     """
-    share = check_unit("split", split)
-    if share.ndim or share == 1.0:
-        raise ValueError(f"split={split!r} must be one number in (0, 1)")
-    levels = check_alpha(alpha)
-    flipped = 1.0 - check_sample(x)
-    return Interval(
-        betting_sequence(x, levels * share, strategy=strategy),
-        mirror(betting_sequence(flipped, levels * (1.0 - share), strategy=strategy)),
-    )
+    return interval_of(betting_sequence, x, alpha, split=split, strategy=strategy)
 
 
 def kt_mixture_sequence(x: npt.ArrayLike, alpha: npt.ArrayLike) -> Interval:

@@ -29,8 +29,8 @@ from rsverify._check import (
     check_real,
 )
 from rsverify._rows import map_rows
-from rsverify.bounds.betting import Interval
 from rsverify.bounds.margin import ESTIMANDS, check_votes
+from rsverify.bounds.sides import Interval
 from rsverify.kernels import anytime_counts as kernels
 from rsverify.kernels.mean import log_inverse
 

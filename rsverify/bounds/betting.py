@@ -9,30 +9,17 @@ end, and no mean below the bound was left out: the bound covers, it is not only 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 
 from rsverify._check import FloatArray, check_alpha, check_choice
 from rsverify.bounds._samples import check_sample, check_unit, map_samples
-from rsverify.bounds.mean import LARGEST_CAP, mirror
+from rsverify.bounds.mean import LARGEST_CAP
+from rsverify.bounds.sides import Interval, interval_of, upper_of
 from rsverify.kernels import betting as kernels
 
 STRATEGIES = {"star": kernels.STAR, "plugin": kernels.PLUGIN, "agrapa": kernels.AGRAPA}
 DEFAULT_CAP = {"star": 0.99, "plugin": 0.5, "agrapa": 0.5}
-
-
-class Interval(NamedTuple):
-    """A lower and an upper confidence bound; ``lower > upper`` means that the set is empty."""
-
-    lower: FloatArray | np.float64
-    upper: FloatArray | np.float64
-
-    @property
-    def empty(self) -> npt.NDArray[np.bool_] | np.bool_:
-        """Return where the interval is empty: its coverage failed, or its assumptions did."""
-        return np.greater(self.lower, self.upper)
 
 
 def last_step(u: npt.ArrayLike | None, seed: int | None, shape: tuple[int, ...]) -> FloatArray:
@@ -162,8 +149,7 @@ def betting_upper(
     >>> print(f"{betting_upper([0.1, 0.0] * 50, 0.05):.4f}")
     0.0801
     """
-    flipped = 1.0 - check_sample(x)
-    return mirror(betting_lower(flipped, alpha, strategy=strategy, cap=cap, u=u, seed=seed))
+    return upper_of(betting_lower, x, alpha, strategy=strategy, cap=cap, u=u, seed=seed)
 
 
 def betting_interval(
@@ -212,11 +198,4 @@ def betting_interval(
     >>> print(f"{lower:.3f} {upper:.3f}")
     0.478 0.522
     """
-    share = check_unit("split", split)
-    if share.ndim or share == 1.0:
-        raise ValueError(f"split={split!r} must be one number in (0, 1)")
-    levels = check_alpha(alpha)
-    return Interval(
-        betting_lower(x, levels * share, strategy=strategy, cap=cap),
-        betting_upper(x, levels * (1.0 - share), strategy=strategy, cap=cap),
-    )
+    return interval_of(betting_lower, x, alpha, split=split, strategy=strategy, cap=cap)

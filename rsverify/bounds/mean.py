@@ -1,40 +1,23 @@
 """Confidence bounds for the mean of a sample in [0, 1] of fixed size, in closed form.
 
 Observations lie on the last axis, the other axes are a batch. `alpha` is the failure
-probability of the one bound asked for. Each upper bound is one minus the lower bound of the
-mirrored sample 1 - x. The betting bounds, which are tighter, are in `rsverify.bounds.betting`;
+probability of the one bound asked for. Upper bounds and intervals of all of them are in
+`rsverify.bounds.sides`. The betting bounds, which are tighter, are in `rsverify.bounds.betting`;
 bounds that hold at all sample sizes at once are in `rsverify.bounds.anytime`.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 from rsverify._check import FloatArray, check_alpha, check_real
 from rsverify.bounds._samples import check_sample, check_unit, map_samples
+from rsverify.bounds.sides import upper_of
 from rsverify.kernels import mean as kernels
 
 LARGEST_CAP = 0.99
 """The largest share of the capital that one bet may risk; kernels' errors are stated for it."""
-
-
-def mirror(lower: FloatArray | np.float64) -> FloatArray | np.float64:
-    """Return 1 - `lower`, rounded up: the upper bound that a mirrored sample's lower one is."""
-    # The subtraction rounds to nearest; one step outward covers it.
-    upper = np.minimum(np.nextafter(1.0 - lower, 2.0), 1.0)
-    return upper if isinstance(lower, np.ndarray) else np.float64(upper)
-
-
-def _upper(
-    bound: Callable[..., FloatArray | np.float64],
-    x: npt.ArrayLike,
-    alpha: npt.ArrayLike,
-    **options: npt.ArrayLike,
-) -> FloatArray | np.float64:
-    return mirror(bound(1.0 - check_sample(x), alpha, **options))
 
 
 def hoeffding_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | np.float64:
@@ -109,7 +92,7 @@ def hoeffding_upper(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | np.f
     >>> print(f"{hoeffding_upper([0.1, 0.0] * 50, 0.05):.6f}")
     0.172387
     """
-    return _upper(hoeffding_lower, x, alpha)
+    return upper_of(hoeffding_lower, x, alpha)
 
 
 def bernstein_lower(
@@ -239,7 +222,7 @@ def empirical_bernstein_upper(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatAr
     >>> print(f"{empirical_bernstein_upper([0.1, 0.0] * 50, 0.05):.6f}")
     0.150593
     """
-    return _upper(empirical_bernstein_lower, x, alpha)
+    return upper_of(empirical_bernstein_lower, x, alpha)
 
 
 def plugin_bernstein_lower(
@@ -330,7 +313,7 @@ def plugin_bernstein_upper(
     >>> print(f"{plugin_bernstein_upper([0.1, 0.0] * 50, 0.05):.6f}")
     0.112127
     """
-    return _upper(plugin_bernstein_lower, x, alpha, cap=cap)
+    return upper_of(plugin_bernstein_lower, x, alpha, cap=cap)
 
 
 def plugin_hoeffding_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | np.float64:

@@ -157,7 +157,7 @@ def score_margin_lower(
     ...                                selection=scores[:100], method=method)
     ...     print(f"{method} {bound:.3f}")
     tangent 0.880
-    bonferroni 0.871
+    bonferroni 0.870
     """
     check_choice("estimand", estimand, ESTIMANDS)
     table = check_scores("scores", scores)

@@ -34,7 +34,7 @@ from rsverify.kernels.mean import (
     advance,
     certified,
     log_inverse,
-    plugin_bet,
+    plugin_lambdas,
 )
 
 FloatArray = npt.NDArray[np.float64]
@@ -51,11 +51,16 @@ BLOCK = 64
 GUARD = 2e-10
 # STAR updates its bet once a block: never more than this share of the steps since the
 # start or to the end, plus one, so that steering is fine where the bet changes fast.
-SHARE = 32
+SHARE = 64
 # r(d) = sqrt(2 d + BEND**2) - BEND: close to the optimal steering of a Gaussian capital.
-BEND = 0.2
+BEND = 0.3
 # STAR aims this far past log(1/alpha), so that it arrives and does not creep up to it.
 PAST = 0.01
+# Weight of the prior of STAR's variance before any deviation is seen, in units of log(1/alpha).
+PRIOR = 10.0
+# Keeps V**2/Q of ``block_moments`` continuous where all deviations are far below 1e-10: the
+# bare ratio is 1 for one deviation of any size and undefined for none.
+TINY = 1e-40
 
 
 @njit
@@ -91,17 +96,15 @@ def block_moments(x: FloatArray, log_term: float, out: FloatArray) -> None:
     """Fill `out` with two numbers a block that know the observations before it only.
 
     First the sum V of squared deviations from the running mean (Welford's update), then the
-    weight of the prior, 2 log(1/alpha) / (1 + V**2/Q), Q the sum of the squared terms of V:
-    V**2/Q is about the number of observations that V rests on, a third of all for a smooth
-    distribution and the few rare ones for a sample of mostly equal values.
+    weight of the prior, 10 log(1/alpha) / (1 + V**2/Q)**2, Q the sum of the squared terms of V
+    (and TINY): V**2/Q is about the number of observations that V rests on, a third of all for
+    a smooth distribution and the few rare ones for a sample of mostly equal values.
     """
     n = x.size
-    t, j, mean, spread, square = 0, 0, 0.0, 0.0, 0.0
+    t, j, mean, spread, square = 0, 0, 0.0, 0.0, TINY
     while t < n:
         out[2 * j] = spread
-        out[2 * j + 1] = 2.0 * log_term
-        if square > 0.0:
-            out[2 * j + 1] /= 1.0 + spread * spread / square
+        out[2 * j + 1] = PRIOR * log_term / (1.0 + spread * spread / square) ** 2
         end = block_end(t, n)
         for i in range(t, end):
             deviation = x[i] - mean
@@ -201,18 +204,18 @@ def simple_bets(
     the mean that it is about to reject. The published rule uses the candidate m itself for
     r, and its capital then is not monotone in m.
     """
+    if strategy == PLUGIN:
+        plugin_lambdas(x, log_term, horizon, out)
+        return
     total, carry, spread = 0.5, 0.0, 0.25
     gain, stake, reference, mean = -log_term, 0.0, 0.0, 0.5
     for i in range(x.size):
-        if strategy == PLUGIN:
-            bet = plugin_bet(log_term, spread, i + 1, horizon)
-        else:
-            bet = capped(agrapa_bet(mean, spread / (i + 1.0), reference), reference, cap)
-            deviation = x[i] - mean
-            gain += bet * x[i] - 0.5 * (bet * deviation) ** 2
-            stake += bet
-            if gain > reference * stake:
-                reference = gain / stake
+        bet = capped(agrapa_bet(mean, spread / (i + 1.0), reference), reference, cap)
+        deviation = x[i] - mean
+        gain += bet * x[i] - 0.5 * (bet * deviation) ** 2
+        stake += bet
+        if gain > reference * stake:
+            reference = gain / stake
         out[i] = bet
         total, carry, spread = advance(x[i], i + 1, total, carry, spread)
         mean = total / (i + 2.0)

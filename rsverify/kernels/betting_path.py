@@ -10,11 +10,14 @@ Method. A component's log-product is expanded about a centre q0 in powers of q -
 coefficients sum r**k / k, r = s x/(1 - s + s x q0), six of them, carried along as running
 sums. For q in [(1 - 1/32) q0, q0] every r |q - q0| is at most 1/32, so that what is left out
 is at most 32**-6/217 of the first sum times |q - q0|; it is subtracted. Each new limit is a
-Newton iteration on these sums; the pass over the sample is repeated only when the limit
-leaves the interval, by steps of 1/32 or, where it jumps, by leaps.
+Newton iteration on these sums. The expansion is renewed only when the limit leaves the
+interval, by steps of 1/32 or, where it jumps, by leaps: some 700 times at most, from the sample
+while that is short and from the cells of ``history`` when it is long.
 
-Error: factors are sums of nonnegative terms, off by 4u relative each; logarithms of chunks
-are added with compensation; the sums' own rounding, n u of their value, is subtracted.
+Error: factors are sums of nonnegative terms, off by 4u relative each, and logarithms of chunks
+are added with compensation; through ``history`` the logarithm is a sum of parts up to
+log(100) in size, off by at most 20u for each observation. The goal is raised by 24u each. The
+sums' own rounding, n u of their value, is subtracted.
 Limits are within 2e-11 relative of the exact ones, and below them.
 """
 
@@ -27,17 +30,29 @@ import numpy.typing as npt
 
 from rsverify._jit import njit
 from rsverify.kernels.betting import simple_bets
-from rsverify.kernels.mean import UNIT, advance, certified, log_inverse
+from rsverify.kernels.history import CELLS, MOMENTS, add_history, put
+from rsverify.kernels.mean import (
+    UNIT,
+    add_compensated,
+    advance,
+    certified,
+    log_inverse,
+    never_falling,
+)
 
 FloatArray = npt.NDArray[np.float64]
 
 TERMS = 6
+# Rows of the state of a path, a column for each component: TERMS sums, r and its current
+# power, the product of the factors since the last flush, the logarithm until then and what
+# compensates that.
+R, POWER, PRODUCT, LOG, CARRY, ROWS = 6, 7, 8, 9, 10, 11
 # Relative width of the interval in q = 1/m in which one expansion is used.
 REACH = 1.0 / 32.0
 # Factors lie between 0.01 and 1/FLOOR: 16 of them neither underflow nor overflow.
 CHUNK = 16
-# From this observation on a pass over the sample is too dear to leap by trial and error.
-LEAP_UNTIL = 512
+# Up to this many observations an expansion is renewed by a pass over them.
+SHORT = 128
 # Limits below this are reported as 0.
 FLOOR = 1e-10
 # Relative bracket of a limit.
@@ -57,67 +72,87 @@ def predictable_shares(
 
 
 @njit
-def add_observation(
-    x: float, q: float, shares: FloatArray, products: FloatArray, sums: FloatArray
-) -> None:
+def add_observation(x: float, q: float, shares: FloatArray, state: FloatArray) -> None:
     """Multiply `x` into the products at `q` and add the powers of its r to the sums.
 
-    `sums` has a row for each power, so that the inner loops run over components in vector
-    registers, and two rows more for r and its current power.
+    The inner loops run over components, so in vector registers.
     """
     for j in range(shares.size):
         factor = 1.0 - shares[j] + shares[j] * x * q
-        products[j] *= factor
-        sums[TERMS, j] = shares[j] * x / factor
-        sums[TERMS + 1, j] = 1.0
+        state[PRODUCT, j] *= factor
+        state[R, j] = shares[j] * x / factor
+        state[POWER, j] = 1.0
     for k in range(TERMS):
         for j in range(shares.size):
-            sums[TERMS + 1, j] *= sums[TERMS, j]
-            sums[k, j] += sums[TERMS + 1, j]
+            state[POWER, j] *= state[R, j]
+            state[k, j] += state[POWER, j]
 
 
 @njit
-def flush(products: FloatArray, logs: FloatArray, carries: FloatArray) -> None:
-    """Move the logarithms of `products` into the compensated sums `logs`."""
-    for j in range(products.size):
-        y = math.log(products[j]) - carries[j]
-        new = logs[j] + y
-        carries[j] = (new - logs[j]) - y
-        logs[j] = new
-        products[j] = 1.0
+def flush(state: FloatArray) -> None:
+    """Move the logarithms of the products into their compensated sums."""
+    for j in range(state.shape[1]):
+        part = math.log(state[PRODUCT, j])
+        state[LOG, j], state[CARRY, j] = add_compensated(part, state[LOG, j], state[CARRY, j])
+        state[PRODUCT, j] = 1.0
+
+
+@njit
+def file_away(
+    x: FloatArray, start: int, stop: int, shares: FloatArray, cells: FloatArray, idle: FloatArray
+) -> None:
+    """Put observations `start` to `stop` into `cells`, and log(1 - share) into ``idle[0]``.
+
+    A factor is 1 - s + s x q = (1 - s)(1 + k y q). With constant shares y = x and k = s/(1 - s);
+    with one share an observation y = s x/(1 - s) and k = 1. ``idle[1]`` compensates the sum.
+    """
+    for i in range(start, stop):
+        if shares.shape[0] == 1:
+            put(x[i], cells)
+        else:
+            share = shares[i, 0]
+            put(share * x[i] / (1.0 - share), cells)
+            idle[0], idle[1] = add_compensated(math.log1p(-share), idle[0], idle[1])
 
 
 @njit
 def recentre(
     x: FloatArray,
     count: int,
+    filed: int,
     q: float,
     shares: FloatArray,
-    products: FloatArray,
-    logs: FloatArray,
-    carries: FloatArray,
-    sums: FloatArray,
-) -> None:
-    """Recompute the expansion of the first `count` observations about `q`."""
-    products[:] = 1.0
-    logs[:] = 0.0
-    carries[:] = 0.0
-    sums[:] = 0.0
-    last = shares.shape[0] - 1
-    for i in range(count):
-        add_observation(x[i], q, shares[min(i, last)], products, sums)
-        if (i + 1) % CHUNK == 0:
-            flush(products, logs, carries)
+    state: FloatArray,
+    cells: FloatArray,
+    idle: FloatArray,
+) -> int:
+    """Recompute the expansion of the first `count` observations about `q`.
+
+    The first `filed` of them are in `cells`; returns how many are there now.
+    """
+    state[:] = 0.0
+    state[PRODUCT] = 1.0
+    if count <= SHORT:
+        last = shares.shape[0] - 1
+        for i in range(count):
+            add_observation(x[i], q, shares[min(i, last)], state)
+            if (i + 1) % CHUNK == 0:
+                flush(state)
+        return 0
+    file_away(x, filed, count, shares, cells, idle)
+    if shares.shape[0] == 1:
+        add_history(q, shares[0] / (1.0 - shares[0]), cells, state[LOG], state[:TERMS])
+        for j in range(state.shape[1]):
+            state[LOG, j] += count * math.log1p(-shares[0, j])
+    else:
+        add_history(q, np.ones(1), cells, state[LOG], state[:TERMS])
+        state[LOG, 0] += idle[0]
+    return count
 
 
 @njit
 def log_mixture(
-    step: float,
-    count: int,
-    weights: FloatArray,
-    products: FloatArray,
-    logs: FloatArray,
-    sums: FloatArray,
+    step: float, count: int, weights: FloatArray, state: FloatArray
 ) -> tuple[float, float]:
     """Return a lower bound of the log-capital at q0 - `step`, and its slope in the step."""
     top = -math.inf
@@ -126,17 +161,18 @@ def log_mixture(
         series, power = 0.0, 1.0
         for k in range(TERMS):
             power *= step
-            series += sums[k, j] * power / (k + 1)
-        left_out = sums[TERMS - 1, j] * power * REACH / ((1.0 - REACH) * (TERMS + 1))
-        rounding = 2.0 * (count + 8) * UNIT * sums[0, j] * step
-        values[j] = logs[j] + math.log(weights[j] * products[j]) - series - left_out - rounding
+            series += state[k, j] * power / (k + 1)
+        left_out = state[TERMS - 1, j] * power * REACH / ((1.0 - REACH) * (TERMS + 1))
+        rounding = 2.0 * (count + 8) * UNIT * state[0, j] * step
+        held = state[LOG, j] + math.log(weights[j] * state[PRODUCT, j])
+        values[j] = held - series - left_out - rounding
         top = max(top, values[j])
     total, slope = 0.0, 0.0
     for j in range(weights.size):
         part = math.exp(values[j] - top)
         rise, power = 0.0, 1.0
         for k in range(TERMS):
-            rise += sums[k, j] * power
+            rise += state[k, j] * power
             power *= step
         total += part
         slope -= part * rise
@@ -151,23 +187,23 @@ def furthest_step(
     goal: float,
     count: int,
     weights: FloatArray,
-    products: FloatArray,
-    logs: FloatArray,
-    sums: FloatArray,
+    state: FloatArray,
 ) -> float:
     """Return a step between `start`, known to be through, and `limit`, known not to be.
 
     It is through, and some step at most `width` further is not. Newton's iteration, moved
-    half a width to the safe side so that both ends of the bracket close in.
+    half a width across the root so that both ends of the bracket close in.
     """
     low, high, step = start, limit, start
     while high - low > width:
-        value, slope = log_mixture(step, count, weights, products, logs, sums)
+        value, slope = log_mixture(step, count, weights, state)
+        beyond = 0.5 * width
         if value >= goal:
             low = max(low, step)
         else:
             high = min(high, step)
-        step = step - (value - goal) / slope - 0.5 * width if slope < 0.0 else high
+            beyond = -beyond
+        step = step - (value - goal) / slope + beyond if slope < 0.0 else high
         if not low < step < high:
             step = 0.5 * (low + high)
             if not low < step < high:
@@ -184,46 +220,46 @@ def betting_path(
     `shares` has a row for every observation, or one row for all, and a column for each
     component of the mixture with `weights`.
     """
-    n, size = x.size, weights.size
-    products, logs, carries = np.ones(size), np.zeros(size), np.zeros(size)
-    sums = np.zeros((TERMS + 2, size))
+    n = x.size
+    state = np.zeros((ROWS, weights.size))
+    state[PRODUCT] = 1.0
     last = shares.shape[0] - 1
+    cells, idle, filed = np.zeros((CELLS if n > SHORT else 0, MOMENTS)), np.zeros(2), 0
     log_term = log_inverse(alpha)
     centre, step, bound = 1.0 / FLOOR, 0.0, 0.0
     for i in range(n):
-        add_observation(x[i], centre, shares[min(i, last)], products, sums)
+        add_observation(x[i], centre, shares[min(i, last)], state)
         if (i + 1) % CHUNK == 0:
-            flush(products, logs, carries)
-        goal = log_term + (8.0 * i + 64.0) * UNIT * (1.0 + log_term)
+            flush(state)
+        goal = log_term + (24.0 * i + 64.0) * UNIT * (1.0 + log_term)
         moved = False
         # An observation at most the bound multiplies the capital there by at most 1.
         while x[i] > bound:
-            value, _ = log_mixture(step, i + 1, weights, products, logs, sums)
+            value, _ = log_mixture(step, i + 1, weights, state)
             if value < goal:
                 break
             edge = REACH * centre
-            value, _ = log_mixture(edge, i + 1, weights, products, logs, sums)
+            value, _ = log_mixture(edge, i + 1, weights, state)
             if value < goal:
-                step = furthest_step(
-                    step, edge, WIDTH * centre, goal, i + 1, weights, products, logs, sums
-                )
+                step = furthest_step(step, edge, WIDTH * centre, goal, i + 1, weights, state)
                 bound = 1.0 / (centre - step)
                 break
             centre, step = centre - edge, 0.0
-            # A second move at one early observation: leap, by ever smaller factors.
-            leap = 0.5 if moved and i < LEAP_UNTIL else 1.0
-            while 1.0 - leap > REACH:
-                recentre(x, i + 1, leap * centre, shares, products, logs, carries, sums)
-                value, _ = log_mixture(0.0, i + 1, weights, products, logs, sums)
+            # A second move at one observation: leap, by ever smaller factors.
+            leap = 0.5 if moved else 1.0
+            while True:
+                at = leap * centre
+                filed = recentre(x, i + 1, filed, at, shares, state, cells, idle)
+                if leap == 1.0:
+                    break
+                value, _ = log_mixture(0.0, i + 1, weights, state)
                 if value >= goal:
                     centre *= leap
                 else:
-                    leap = math.sqrt(leap)
+                    leap = math.sqrt(leap) if leap < 1.0 - 2.0 * REACH else 1.0
             bound, moved = 1.0 / centre, True
-            recentre(x, i + 1, centre, shares, products, logs, carries, sums)
         path[i] = certified(bound * (1.0 - WIDTH), i + 1)
-        if i > 0 and path[i - 1] > path[i]:  # the slack grew
-            path[i] = path[i - 1]
+    never_falling(path)
 
 
 @njit

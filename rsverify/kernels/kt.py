@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsverify._jit import njit
-from rsverify.kernels.mean import UNIT, certified, log_inverse
+from rsverify.kernels.mean import UNIT, certified, log_inverse, never_falling
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -58,8 +58,7 @@ def kt_path(x: FloatArray, alpha: float, path: FloatArray) -> None:
                         high = middle
                 bound = low
         path[i] = certified(bound, t)
-        if i > 0 and path[i - 1] > path[i]:  # the slack grew
-            path[i] = path[i - 1]
+    never_falling(path)
 
 
 @njit

@@ -147,7 +147,7 @@ def _star_starts(n: int) -> list[int]:
     starts, t = [], 0
     while t < n:
         starts.append(t)
-        t += min(64, t // 32 + 1, (n - t) // 32 + 1)
+        t += min(64, t // 64 + 1, (n - t) // 64 + 1)
     return starts
 
 
@@ -178,9 +178,9 @@ def _star_capital(
             continue
         if t in moments:
             spread, square = moments[t]
-            prior = 2 * log_term / (1 + spread**2 / square if square else 1)
+            prior = 10 * log_term / (1 + spread**2 / (square + mpf(10) ** -40)) ** 2
             variance = min((spread + prior * max(m, 1 - m) ** 2) / (t + 1), m * (1 - m))
-            bend, past_goal = mpf(1) / 5, mpf(1) / 100
+            bend, past_goal = mpf(3) / 10, mpf(1) / 100
             aim = mp.sqrt(2 * (log_term + past_goal - mp.log(capital[-1])) + bend**2) - bend
             bet = min(aim / mp.sqrt((n - t) * variance), cap / m)
         capital.append(capital[-1] * (1 + bet * (x[t] - m)))

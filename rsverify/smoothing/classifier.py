@@ -30,6 +30,7 @@ from rsverify.smoothing._inputs import (
 )
 from rsverify.smoothing.discrete import DiscreteGaussian
 from rsverify.smoothing.forward import Forward
+from rsverify.smoothing.lipschitz import scores_lipschitz_bound
 from rsverify.smoothing.noise import (
     COUNTS,
     ESTIMATION,
@@ -47,7 +48,7 @@ from rsverify.smoothing.sampler import (
     noisy_batches,
 )
 from rsverify.smoothing.schedule import Job
-from rsverify.smoothing.scores import ScoreMap, collect_columns, collect_scores
+from rsverify.smoothing.scores import ScoreMap, collect_columns, collect_scores, score_map
 
 Progress = Callable[[int], None]
 
@@ -270,7 +271,7 @@ class SmoothedClassifier:
         radius: str = "R2",
         y: int | None = None,
         target_radius: float | None = None,
-        lipschitz: float | None = None,
+        lipschitz: float | str | None = None,
         ordering: str | None = None,
         scores: str = "softmax",
         temperature: float = 1.0,
@@ -291,8 +292,15 @@ class SmoothedClassifier:
             Size of the selection sample, at least 1. Not drawn where `y` is given.
         n : int
             Size of the estimation sample, at least 1; with `target_radius` the largest.
-        alpha, radius, lipschitz, ordering
+        alpha, radius, ordering
             As for `certify_counts`; with a bound of scores as for `certify_scores`.
+        lipschitz : float or "auto", optional
+            For R1: an ℓ2 Lipschitz constant, used where it is better than the smoothing's own.
+            Of x ↦ mean scores with a bound of scores: that of the scores, as smoothing does not
+            increase it. Of x ↦ vote probabilities with a bound of votes: the network's own
+            constant is *not* one, as votes jump where scores do not. ``"auto"`` finds it: for
+            scores from `preprocess`, model and map by `rsverify.smoothing.lipschitz`; for
+            votes there is none but the smoothing's, which is then used.
         bound : str
             ``"exact"``, ``"bonferroni"`` or ``"cohen"`` certify the class that wins most
             votes, from counts. ``"betting"`` and the other names of `certify_scores` certify
@@ -321,7 +329,8 @@ class SmoothedClassifier:
         Raises
         ------
         ValueError, TypeError
-            As for `counts` and `certify_counts`; options are checked before sampling.
+            As for `counts` and `certify_counts`, and for ``lipschitz="auto"`` as
+            `rsverify.smoothing.lipschitz.lipschitz_bound`; all before sampling.
 
         Notes
         -----
@@ -346,6 +355,7 @@ class SmoothedClassifier:
             temperature=temperature,
             target_radius=target_radius,
         )
+        request = self.resolve(request, x)
         request.check(self.num_classes, self.noise, y)
         if request.of_scores:
             options, mapped = request.score_options(self.noise)
@@ -363,6 +373,24 @@ class SmoothedClassifier:
             votes = self._sample(x, n, batch_size, entropy, ESTIMATION, progress)
             found = question.finish(votes, selected)
         return replace(found, seed=entropy, seconds=time.perf_counter() - started)
+
+    def resolve(self, request: Request, x: Input) -> Request:
+        """Return `request` with a number, or None, for ``lipschitz="auto"``."""
+        if not isinstance(request.lipschitz, str):
+            return request
+        check_choice("lipschitz", request.lipschitz, ["auto"])
+        if request.radius == "R2":
+            raise ValueError("lipschitz='auto' must be None for radius='R2': only R1 has one")
+        if not request.of_scores:
+            return replace(request, lipschitz=None)  # votes jump
+        score_map(request.scores, request.temperature)  # raises where they are out of range
+        source = check_input(x)
+        device, dtype = self.placement(source.dtype)
+        sample = source.to(device=device, dtype=dtype)
+        found = scores_lipschitz_bound(
+            self.model, self.preprocess, sample, request.scores, request.temperature
+        )
+        return replace(request, lipschitz=found)
 
     def _certify_scores(
         self,

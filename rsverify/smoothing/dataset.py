@@ -35,7 +35,7 @@ def certify_dataset(
     alpha: float = 1e-3,
     bound: str = "exact",
     radius: str = "R2",
-    lipschitz: Any = None,
+    lipschitz: float | str | None = None,
     ordering: str | None = None,
     scores: str = "softmax",
     temperature: float = 1.0,
@@ -169,11 +169,13 @@ def certify_dataset(
             f"autocast, compile and channels_last must be left out for bound={bound!r}, which "
             "is of scores"
         )
-    request.check(classifier.num_classes, classifier.noise, 0 if certify_label else None)
     items = Items(dataset, classifier.num_classes, input_range=input_range, workers=workers)
     wanted = range(0, len(items), check_size("skip", skip))
     if max_inputs is not None:
         wanted = wanted[: check_size("max_inputs", max_inputs)]
+    example = next(items.load(wanted[:1])).x
+    request = classifier.resolve(request, example)
+    request.check(classifier.num_classes, classifier.noise, 0 if certify_label else None)
     run = _Run(
         classifier=classifier,
         request=request,
@@ -187,7 +189,6 @@ def certify_dataset(
         progress=progress,
         origin=None if origin is None else dict(origin),
     )
-    example = next(items.load(wanted[:1])).x
     check_placement(classifier.model, classifier.placement(example.dtype)[0])
     with joined_processes() as group:
         entropy = group.first_does(lambda: run.entropy(seed, resume))

@@ -105,13 +105,31 @@ def test_plugin_bernstein_capital_is_at_most_fair(values, probabilities, n, hori
     m = float(np.dot(values, probabilities))
     bets = np.empty(paths.shape)
     for x, out in zip(paths, bets, strict=True):
-        mean.plugin_lambdas(x, alpha, n if horizon == "n" else 0, out)
+        mean.plugin_lambdas(x, mean.log_inverse(alpha), n if horizon == "n" else 0, out)
     bets = np.minimum(bets, 0.5)
     sums = np.cumsum(paths, axis=1) - paths
     centres = (0.5 + sums) / np.arange(1, n + 1)
     price = (paths - centres) ** 2 * (-np.log1p(-bets) - bets)
     capital = np.exp((bets * (paths - m) - price).sum(axis=1))
     assert weights @ capital <= 1 + 1e-12
+
+
+@pytest.mark.parametrize("alpha", ALPHAS)
+@pytest.mark.parametrize(("values", "probabilities", "n"), DISTRIBUTIONS)
+def test_plugin_hoeffding_capital_is_at_most_fair(values, probabilities, n, alpha):
+    """Its bets do not depend on the sample, so the expectation is a product."""
+    paths, weights = all_paths(values, probabilities, n)
+    m, t = float(np.dot(values, probabilities)), np.arange(1, n + 1)
+    log_term = mean.log_inverse(alpha)
+    aimed = np.full(n, np.sqrt(8 * log_term / n))
+    for bets in (aimed, np.minimum(np.sqrt(8 * log_term / (t * np.log(t + 1))), 1)):
+        capital = np.exp(((paths - m) * bets - bets**2 / 8).sum(axis=1))
+        assert weights @ capital <= 1 + 1e-12
+        # The same bets give the kernel's own bound on the path of ones.
+        horizon = n if bets is aimed else 0
+        best = (np.cumsum(bets - bets**2 / 8) - log_term) / np.cumsum(bets)
+        bound = mean.plugin_hoeffding(np.ones(n), alpha, horizon, np.empty(0))
+        assert bound == pytest.approx(max(0, best.max()), abs=1e-11)
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
@@ -180,8 +198,8 @@ def test_bets_do_not_see_what_they_are_bet_on(data, seed, n, m, alpha):
         np.testing.assert_array_equal(first[: t + 1], second[: t + 1])
     for horizon in (0, n):
         first, second = np.empty(n), np.empty(n)
-        mean.plugin_lambdas(x, alpha, horizon, first)
-        mean.plugin_lambdas(other, alpha, horizon, second)
+        mean.plugin_lambdas(x, mean.log_inverse(alpha), horizon, first)
+        mean.plugin_lambdas(other, mean.log_inverse(alpha), horizon, second)
         np.testing.assert_array_equal(first[: t + 1], second[: t + 1])
 
 

@@ -58,7 +58,7 @@ def test_blocks_partition_the_sample_and_shrink_at_both_ends(n):
     while t < n:
         end = betting.block_end(t, n)
         assert t < end <= n
-        assert end - t <= min(betting.BLOCK, t // 32 + 1, (n - t) // 32 + 1)
+        assert end - t <= min(betting.BLOCK, t // 64 + 1, (n - t) // 64 + 1)
         lengths.append(end - t)
         t = end
     assert len(lengths) == betting.count_blocks(n)
@@ -74,11 +74,24 @@ def test_block_moments_are_those_of_the_past():
         t = betting.block_end(t, x.size)
 
 
+@pytest.mark.parametrize("tiny", [1e-300, 1e-160, 1e-80, 1e-20])
+@pytest.mark.parametrize("alpha", [0.75, 0.05])
+def test_a_value_next_to_zero_is_worth_no_more_than_zero(tiny, alpha):
+    """One deviation of any size would make V**2/Q equal 1, were it not for TINY."""
+    for place in (0, 3, 9):
+        x = np.zeros(10)
+        x[place] = tiny
+        for u in (1.0, 0.3):
+            here = twin.betting_lower(x, alpha, u=u)
+            assert abs(here - twin.betting_lower(np.zeros(10), alpha, u=u)) < 1e-12
+            assert 0 <= float(here - float(betting_lower(x, alpha, u=u))) < 1e-9
+
+
 @pytest.mark.parametrize("horizon", [0, 40])
 def test_plugin_bets_are_the_definition(horizon):
     x = SAMPLES["random"]
     out = np.empty(x.size)
-    mean.plugin_lambdas(x, 0.05, horizon, out)
+    mean.plugin_lambdas(x, mean.log_inverse(0.05), horizon, out)
     for t in range(x.size):
         centres = [(0.5 + x[: i + 1].sum()) / (i + 2) for i in range(t)]
         variance = (0.25 + sum((x[i] - centres[i]) ** 2 for i in range(t))) / (t + 1)
@@ -90,13 +103,11 @@ def test_plugin_bets_are_the_definition(horizon):
 def test_path_evaluates_the_mixture_it_says():
     """The expansion's log-capital is at most 1e-11 below a direct product, never above."""
     x, shares, weights = RNG.random(200), np.array([0.9, 0.3, 0.05]), np.array([0.2, 0.3, 0.5])
-    products, logs, carries = np.ones(3), np.zeros(3), np.zeros(3)
-    sums = np.zeros((betting_path.TERMS + 2, 3))
-    q = 2.3
-    betting_path.recentre(x, x.size, q, shares[None, :], products, logs, carries, sums)
+    state, cells, q = np.zeros((betting_path.ROWS, 3)), np.zeros((0, 0)), 2.3
+    betting_path.recentre(x, x.size, 0, q, shares[None, :], state, cells, np.zeros(2))
     for share_of_reach in (0.0, 0.3, 1.0):
         step = share_of_reach * betting_path.REACH * q
-        value, slope = betting_path.log_mixture(step, x.size, weights, products, logs, sums)
+        value, slope = betting_path.log_mixture(step, x.size, weights, state)
 
         def direct(q):
             with mp.workdps(40):

@@ -68,6 +68,21 @@ def test_other_requests_are_those_of_the_classifier_too(tmp_path: Path, options:
             assert row["target_radius"] == options["target_radius"]
 
 
+def test_the_automatic_lipschitz_constant_is_that_of_the_classifier(tmp_path: Path) -> None:
+    network = torch.nn.Linear(X.shape[1], 3)
+    torch.nn.init.orthogonal_(network.weight)
+    smoothed = SmoothedClassifier(network, num_classes=3, sigma=0.1)
+    options = {"bound": "betting", "radius": "R1", "lipschitz": "auto", "n": 60}
+    table = run(tmp_path / "table.tsv", classifier=smoothed, **options)
+    expected = smoothed.certify(X[0], seed=(7, 0), **options)
+    assert isinstance(expected.lipschitz, float)
+    assert table["lipschitz"].unique().tolist() == [expected.lipschitz]
+    assert table["radius"].max() > 0
+    with pytest.raises(ValueError, match="only R1 has one"):
+        run(tmp_path / "other.tsv", classifier=smoothed, lipschitz="auto")
+    assert not (tmp_path / "other.tsv").exists()
+
+
 @given(
     batch_size=st.integers(1, 1000),
     n=st.integers(1, 200),
