@@ -75,11 +75,10 @@ class Caller:
                 value = np.asarray(self._call(data)).astype(np.float64)
                 parts = self._split(value, len(data))
                 if parts is not None and self._expected_times(parts, data):
-                    bad = np.isnan(parts[0]).any(axis=1) | np.isnan(parts[1]).any(axis=1)
-                    return (
-                        np.where(bad[:, None], np.inf, parts[0]),
-                        np.where(bad[:, None], -np.inf, parts[1]),
-                    )
+                    lower, upper = parts[0].copy(), parts[1].copy()
+                    bad = np.isnan(lower).any(axis=1) | np.isnan(upper).any(axis=1)
+                    lower[bad], upper[bad] = np.inf, -np.inf
+                    return lower, upper
             except Exception:  # found again, and judged, row by row
                 pass
         limits = self.limits(data)
@@ -148,9 +147,7 @@ class Caller:
         out: npt.NDArray[np.bool_] = above | below
         return out
 
-    def _expected_times(
-        self, parts: tuple[FloatArray, FloatArray], data: npt.NDArray[Any]
-    ) -> bool:
+    def _expected_times(self, parts: tuple[FloatArray, FloatArray], data: npt.NDArray[Any]) -> bool:
         # A path has one bound an observation; (rows, 1) is one bound a replication.
         times = max(parts[0].shape[1], parts[1].shape[1])
         return times == 1 or (self.sequential and data.ndim > 1 and times == data.shape[1])

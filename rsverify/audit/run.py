@@ -18,6 +18,7 @@ from rsverify._check import check_alpha, check_choice, check_fraction, check_pos
 from rsverify.audit import exact, exact_margin
 from rsverify.audit.estimand import ESTIMANDS, Estimand, find_estimand
 from rsverify.audit.evaluate import PROBE_ROWS, SIDES, Caller, merge_failures, prepare
+from rsverify.audit.evidence import MarginClaims, ProportionLimits
 from rsverify.audit.martingale import audit_bets, audit_capital
 from rsverify.audit.names import all_outcomes, named_bound, outcome_table
 from rsverify.audit.report import AuditReport, Row, plain
@@ -330,10 +331,12 @@ def _exact(
         return None
     if base == "proportion":
         worst = exact.proportion_worst(limits.lower, limits.upper, design.alpha)
+        evidence: Any = ProportionLimits(limits.lower, limits.upper)
         scope = "every p"
     else:
         table = outcome_table(limits.lower, n)
         worst = exact_margin.margin_worst(table, base, not first, design.alpha)
+        evidence = MarginClaims(table, base, not first)
         scope = "all trinomial laws" if first else "all laws of three classes"
     verdict = _exact_verdict(worst, design)
     row = Row(
@@ -353,7 +356,7 @@ def _exact(
         f"an excess of less than {exact.ROUNDING:g} of alpha is put down to rounding",
     ]
     described |= {"method": "exact"}
-    return AuditReport(verdict, [row], limits.failures, worst.witness, described, notes)
+    return AuditReport(verdict, [row], limits.failures, worst.witness, described, notes, evidence)
 
 
 exact_margin_names = ("difference", "probit")

@@ -21,7 +21,7 @@ from rsverify.audit.verdict import decide
 
 ROUNDING = 1e-12
 BLOCK_NUMBERS = 1 << 21  # numbers drawn in a block, at most
-LARGEST_BLOCK, FIRST_BLOCK, SMALLEST_BLOCK = 1 << 15, 2500, 64
+LARGEST_BLOCK, FIRST_BLOCK, SMALLEST_BLOCK = 1 << 15, 2500, 8
 LOOKS = 8  # blocks of one size, before the next ones are twice as large
 
 Progress = Callable[[int, int], object]
@@ -179,9 +179,7 @@ def check_store(
         )
 
 
-def _rounds(
-    tallies: list[Tally], design: Design, n_jobs: int
-) -> Iterator[list[tuple[int, int]]]:
+def _rounds(tallies: list[Tally], design: Design, n_jobs: int) -> Iterator[list[tuple[int, int]]]:
     """Yield the (scenario, block) to run next, while any scenario is open.
 
     One block of every open scenario a round; more while few are open and workers idle.

@@ -18,7 +18,7 @@ import pytest
 
 from rsverify.audit import audit
 
-BOUND = '''
+BOUND = """
 import os, time
 import numpy as np
 
@@ -31,7 +31,7 @@ def wald(x, alpha):
 
 def other(x, alpha):
     return wald(x, alpha) - 1e-9
-'''
+"""
 SETTINGS = {"n": 20, "alpha": 0.05, "replications": 12_000, "tolerance": 0.01, "seed": 11}
 # Far enough from alpha on either side that some scenarios stop early, and some at the end.
 SCENARIOS = {
