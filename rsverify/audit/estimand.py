@@ -58,12 +58,18 @@ def _draw_votes(rng: Generator, replications: int, n: int, p: Sequence[float]) -
 
 def _draw_sample(rng: Generator, replications: int, n: int, law: Sequence[Any]) -> Data:
     """Draw independent observations: ("beta", a, b) or ("points", values, probabilities)."""
+    shape = (replications, n)
     if law[0] == "beta":
-        return rng.beta(law[1], law[2], (replications, n))
+        a, b = law[1], law[2]
+        # Drawing is half of an audit's time where the bound is compiled; uniform numbers cost
+        # a thirtieth of beta ones.
+        return rng.random(shape) if a == b == 1.0 else rng.beta(a, b, shape)
     values, edges = np.asarray(law[1], dtype=np.float64), np.cumsum(law[2])
+    uniform = rng.random(shape)
+    if values.size == 2:
+        return np.where(uniform < edges[0], values[0], values[1])
     # Searching the edges costs a third of what Generator.choice does with probabilities.
-    picks = np.searchsorted(edges[:-1], rng.random((replications, n)), side="right")
-    return values[picks]
+    return values[np.searchsorted(edges[:-1], uniform, side="right")]
 
 
 def _sample_mean(law: Sequence[Any]) -> float:
