@@ -202,9 +202,7 @@ def cases() -> list[Case]:
             1000,
             3,
         ),
-        _count(
-            "clopper_pearson_lower", "proportion", lambda c: clopper_pearson(int(c[0]), VOTES)
-        ),
+        _count("clopper_pearson_lower", "proportion", lambda c: clopper_pearson(int(c[0]), VOTES)),
     ]
     for estimand in ("difference", "probit"):
         out.append(
