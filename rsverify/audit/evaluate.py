@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsverify._check import FloatArray
+from rsverify.audit.estimand import Estimand
 
 Bound = Callable[[Any, float], Any]
 PROBE_ROWS = 7
@@ -46,15 +47,16 @@ class Caller:
     bound: Bound
     alpha: float
     side: str
-    space: tuple[float, float]
+    space: tuple[float, float] = (-np.inf, np.inf)
     rowwise: bool = False
+    sequential: bool = True
 
     def limits(self, data: npt.NDArray[Any]) -> Limits:
         """Return the limits of every row of `data`."""
         rows = len(data)
         if not self.rowwise:
             try:
-                return self._checked(np.asarray(self.bound(data, self.alpha)), data)
+                return self._checked(np.asarray(self._call(data)), data)
             except Exception as error:  # whatever the bound raises is its failure
                 if rows == 1:
                     return self._failed(type(error).__name__, str(error), data)
@@ -66,9 +68,30 @@ class Caller:
             merge_failures([f for p in parts for f in p.failures]),
         )
 
+    def paths(self, data: npt.NDArray[Any]) -> tuple[FloatArray, FloatArray]:
+        """Return lower and upper limits at each time, (R, times); a failed row misses at all."""
+        if not self.rowwise:
+            try:
+                value = np.asarray(self._call(data)).astype(np.float64)
+                parts = self._split(value, len(data))
+                if parts is not None and self._expected_times(parts, data):
+                    bad = np.isnan(parts[0]).any(axis=1) | np.isnan(parts[1]).any(axis=1)
+                    return (
+                        np.where(bad[:, None], np.inf, parts[0]),
+                        np.where(bad[:, None], -np.inf, parts[1]),
+                    )
+            except Exception:  # found again, and judged, row by row
+                pass
+        limits = self.limits(data)
+        return limits.lower[:, None], limits.upper[:, None]
+
+    def _call(self, data: npt.NDArray[Any]) -> Any:
+        # A copy: a bound that sorts in place must not change what it is judged on.
+        return self.bound(data.copy(), self.alpha)
+
     def _row(self, row: npt.NDArray[Any]) -> Limits:
         try:
-            value = self.bound(row[0] if self.rowwise else row, self.alpha)
+            value = self._call(row[0] if self.rowwise else row)
             array = np.asarray(value, dtype=np.float64)
             return self._checked(array[None] if self.rowwise else array, row)
         except Exception as error:
@@ -106,7 +129,7 @@ class Caller:
         bad_nan = np.isnan(low).any(axis=1) | np.isnan(high).any(axis=1)
         lower, upper = low.max(axis=1), high.min(axis=1)
         last = (high if self.side == "upper" else low)[:, -1].copy()
-        outside = ~bad_nan & ((lower > self.space[1]) | (upper < self.space[0]))
+        outside = ~bad_nan & self._outside(lower, upper)
         failures = []
         for kind, bad, message in (
             ("NaN", bad_nan, "the bound is NaN"),
@@ -118,11 +141,19 @@ class Caller:
         lower[bad_nan], upper[bad_nan] = np.inf, -np.inf
         return Limits(lower, upper, last, failures)
 
-    @staticmethod
-    def _expected_times(parts: tuple[FloatArray, FloatArray], data: npt.NDArray[Any]) -> bool:
+    def _outside(self, lower: FloatArray, upper: FloatArray) -> npt.NDArray[np.bool_]:
+        """Return where no value of the parameter space is left, were it unbounded."""
+        above = (lower > self.space[1]) | (lower == np.inf)
+        below = (upper < self.space[0]) | (upper == -np.inf)
+        out: npt.NDArray[np.bool_] = above | below
+        return out
+
+    def _expected_times(
+        self, parts: tuple[FloatArray, FloatArray], data: npt.NDArray[Any]
+    ) -> bool:
         # A path has one bound an observation; (rows, 1) is one bound a replication.
         times = max(parts[0].shape[1], parts[1].shape[1])
-        return times == 1 or (data.ndim > 1 and times == data.shape[1])
+        return times == 1 or (self.sequential and data.ndim > 1 and times == data.shape[1])
 
 
 def _plain(row: npt.NDArray[Any]) -> Any:
@@ -141,27 +172,24 @@ def merge_failures(failures: list[Failure]) -> list[Failure]:
 
 
 def prepare(
-    bound: Bound, data: npt.NDArray[Any], alpha: float, side: str, space: tuple[float, float]
+    bound: Bound, data: npt.NDArray[Any], alpha: float, side: str, estimand: Estimand
 ) -> Caller:
     """Return how to call `bound`: on all rows at once, or, if it is scalar, on each.
 
     `data` are `PROBE_ROWS` rows (or fewer). A function that handles neither is called on all
     rows at once, so that its failures are counted row by row.
     """
-    whole = Caller(bound, alpha, side, space)
+    whole = Caller(bound, alpha, side, estimand.space, False, estimand.sequential)
     if _shape_fits(whole, data):
         return whole
-    single = Caller(bound, alpha, side, space, rowwise=True)
-    return (
-        single
-        if any(not single._row(data[i : i + 1]).failures for i in range(len(data)))
-        else (whole)
-    )
+    single = Caller(bound, alpha, side, estimand.space, True, estimand.sequential)
+    handled = any(not single._row(data[i : i + 1]).failures for i in range(len(data)))
+    return single if handled else whole
 
 
 def _shape_fits(caller: Caller, data: npt.NDArray[Any]) -> bool:
     try:
-        value = np.asarray(caller.bound(data, caller.alpha), dtype=np.float64)
+        value = np.asarray(caller._call(data), dtype=np.float64)
     except Exception:  # found again, and counted, when the audit calls it
         return False
     parts = caller._split(value, len(data))

@@ -153,7 +153,7 @@ def audit(
     default = max(20_000, math.ceil(1000.0 / level))
     limit = int(check_trials(default if replications is None else replications, 10**10))
     design = Design(level, size, seed, limit, share, alarm, block_size(size, limit))
-    caller_of = partial(prepare, bound, alpha=level, side=side, space=thing.space)
+    caller_of = partial(prepare, bound, alpha=level, side=side, estimand=thing)
     described = {
         "version": __version__,
         "bound": name,
@@ -219,7 +219,7 @@ def _simulated(
                 note,
             )
         )
-    smallest = detectable(design.replications, design.alpha, design.false_alarm, len(suite))
+    smallest = detectable(design.replications, *settings)
     notes = [
         f"false alarms: at most {design.false_alarm:g} over all {len(suite)} scenarios; "
         f"a miscoverage of {smallest:.4g} is refuted with probability at least 95 %",

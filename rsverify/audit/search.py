@@ -123,7 +123,7 @@ def search_worst(
     rng = generator(seed, SEARCH_KEY, 0)
     points = rng.random((CANDIDATES, dimensions))
     first = thing.draw(rng, PROBE_ROWS, size, **laws(points[0]))
-    caller = prepare(bound, first, level, side, thing.space)
+    caller = prepare(bound, first, level, side, thing)
     for turn in range(ROUNDS):
         rows = FIRST_REPLICATIONS * 4**turn
         design = Design(level, size, seed, rows, 1.0, 0.5, rows)
