@@ -119,7 +119,7 @@ def _draw_with_uniforms(rng, rows, n, p):
 WITH_UNIFORMS = Estimand(
     draw=_draw_with_uniforms,
     truth=lambda p: p,
-    scenarios={"p = 0.9": {"p": 0.9}, "p = 0.1": {"p": 0.1}},
+    scenarios={"p = 0.9": {"p": 0.9}, "p = 0.02": {"p": 0.02}},
     space=(0, 1),
     name="proportion, ten uniform numbers",
 )
@@ -168,7 +168,7 @@ EXHIBITS = [
         "best of ten uniforms",
         "the kindest of several tie-breakers",
         best_of_ten_uniforms,
-        100,
+        20,
         estimand=WITH_UNIFORMS,
     ),
 ]
