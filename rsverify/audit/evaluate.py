@@ -177,9 +177,7 @@ class Caller:
         out: npt.NDArray[np.bool_] = above | below
         return out
 
-    def _expected_times(
-        self, parts: tuple[FloatArray, FloatArray], data: npt.NDArray[Any]
-    ) -> bool:
+    def _expected_times(self, parts: tuple[FloatArray, FloatArray], data: npt.NDArray[Any]) -> bool:
         # A path has one bound an observation; (rows, 1) is one bound a replication.
         times = max(parts[0].shape[1], parts[1].shape[1])
         return times == 1 or (self.sequential and data.ndim > 1 and times == data.shape[1])

@@ -80,7 +80,7 @@ def _on_vote_paths(function: Any, target: str, data: npt.NDArray[Any], alpha: fl
 
 
 _PROPORTION = {"proportion": "proportion"}
-_RANDOMISED = {k: "randomised-proportion" for k in ("proportion", "randomised-proportion")}
+_RANDOMISED = dict.fromkeys(("proportion", "randomised-proportion"), "randomised-proportion")
 _MARGINS = {
     "difference": "difference:first",
     "difference:first": "difference:first",
@@ -88,8 +88,8 @@ _MARGINS = {
     "probit:first": "probit:first",
 }
 _MEAN = {"mean": "mean"}
-_BINARY = {k: "binary-mean" for k in ("mean", "binary-mean")}
-_KNOWN = {k: "mean-known-variance" for k in ("mean", "mean-known-variance")}
+_BINARY = dict.fromkeys(("mean", "binary-mean"), "binary-mean")
+_KNOWN = dict.fromkeys(("mean", "mean-known-variance"), "mean-known-variance")
 
 
 def _margins(kind: str) -> dict[str, str]:
@@ -149,14 +149,10 @@ def _names() -> dict[str, Named]:
     ):
         table[function.__name__] = Named(probit, "lower", function, _on_margin)
     return table | {
-        "cohen_margin_lower": Named(
-            _MARGINS, "lower", margin.cohen_margin_lower, _on_first_counts
-        ),
+        "cohen_margin_lower": Named(_MARGINS, "lower", margin.cohen_margin_lower, _on_first_counts),
         "bernstein_lower": Named(_KNOWN, "lower", mean.bernstein_lower, _with_variance),
         # These two raise on samples other than 0 and 1, so they have laws of their own.
-        "kt_mixture_sequence": Named(
-            _BINARY, "two-sided", anytime.kt_mixture_sequence, _on_sample
-        ),
+        "kt_mixture_sequence": Named(_BINARY, "two-sided", anytime.kt_mixture_sequence, _on_sample),
         "clopper_pearson_sequence": Named(
             _BINARY, "lower", anytime.clopper_pearson_sequence, _on_sample
         ),
