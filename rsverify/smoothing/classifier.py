@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 
 import numpy as np
 import torch
 from scipy.stats import binomtest
 
-from rsverify._check import IntArray, check_alpha, check_positive
+from rsverify._check import IntArray, check_alpha, check_choice, check_positive
 from rsverify.certificate import ABSTAIN, Certificate, certify_counts
 from rsverify.early_certificate import EarlyCertificate, check_target, decide_counts
 from rsverify.score_certificate import (
@@ -31,13 +32,15 @@ from rsverify.smoothing._inputs import (
     check_seed,
     check_size,
 )
+from rsverify.smoothing.discrete import DiscreteGaussian
 from rsverify.smoothing.early_stopping import sample_until_decided
 from rsverify.smoothing.noise import (
     COUNTS,
     ESTIMATION,
     PREDICTION,
     SELECTION,
-    gaussian_blocks,
+    Gaussian,
+    Noise,
     seeded_generator,
 )
 from rsverify.smoothing.sampler import Scores, count_votes, evaluating, noisy_batches
@@ -70,18 +73,39 @@ class SmoothedClassifier:
         Floating type of the batches given to `preprocess` and the model. By default that of
         the model's parameters or buffers, else that of the input. Noise is drawn and added in
         float64 where this is float64, and in float32 otherwise.
+    noise : {"gaussian", "discrete"}
+        ``"gaussian"`` draws and adds floats: fast, customary, and not sound for every model
+        (see Notes). ``"discrete"`` smooths the model after rounding to a lattice, exactly.
+    lattice : Fraction or float, optional
+        For discrete noise: step of the lattice that inputs lie on, such as ``1/255``; see
+        `rsverify.smoothing.discrete.DiscreteGaussian`.
 
     Raises
     ------
     ValueError
-        If `num_classes` or `sigma` is out of range or `dtype` is no floating type.
+        If `num_classes`, `sigma` or `lattice` is out of range, `dtype` is no floating type,
+        or `noise` is unknown or does not go with `lattice`.
     TypeError
         If an argument has the wrong type.
+
+    Notes
+    -----
+    The guarantees are those of exact Gaussian noise. Where floats are drawn and added, the sum
+    of an input and noise is rounded and can tell by its low bits which input it came from. A
+    model that looks at them gets certificates that are wrong, however large n is [2]_: a
+    model built to do so, or one that is chaotic in its last digits. Nothing bounds the effect
+    for a model at hand. With ``noise="discrete"`` they hold for the numbers computed, for the
+    classifier x ↦ argmax_k P(model(Q(x + ε)) = k) where Q rounds to the lattice. Inputs must
+    lie on the lattice, and the certificate is about the lattice point; noisy inputs are not
+    clamped to the range of images, as with Gaussian noise. It assumes fair random bits and a
+    model that answers the same for the same floats.
 
     References
     ----------
     .. [1] Cohen, Rosenfeld and Kolter, *Certified adversarial robustness via randomized
        smoothing*, ICML 2019.
+    .. [2] Voráček and Hein, *Sound randomized smoothing in floating-point arithmetic*,
+       ICLR 2023.
 
     Examples
     --------
@@ -95,6 +119,9 @@ class SmoothedClassifier:
     >>> certificate = smoothed.certify(torch.tensor([1.0, 0.0]), n=1000, seed=0)
     >>> certificate.prediction, 0.7 < certificate.radius < 1.0  # the exact radius is 1
     (1, True)
+    >>> sound = SmoothedClassifier(halves, 2, sigma=0.5, noise="discrete", lattice=1 / 255)
+    >>> sound.certify(torch.tensor([51 / 255, 0.0]), n=1000, seed=0).prediction
+    1
     """
 
     def __init__(
@@ -106,6 +133,8 @@ class SmoothedClassifier:
         preprocess: Callable[[torch.Tensor], torch.Tensor] | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        noise: str = "gaussian",
+        lattice: Fraction | float | None = None,
     ) -> None:
         if not callable(model):
             raise TypeError(f"model={model!r} must be a torch.nn.Module or a callable")
@@ -124,10 +153,15 @@ class SmoothedClassifier:
         self.preprocess = preprocess
         self.device = None if device is None else torch.device(device)
         self.dtype = dtype
+        self.noise = _noise(noise, self.sigma, lattice)
 
     def __repr__(self) -> str:
         name = getattr(self.model, "__name__", type(self.model).__name__)
-        return f"SmoothedClassifier({name}, num_classes={self.num_classes}, sigma={self.sigma:g})"
+        kind = "" if isinstance(self.noise, Gaussian) else f", noise={self.noise}"
+        return (
+            f"SmoothedClassifier({name}, num_classes={self.num_classes}, sigma={self.sigma:g}"
+            f"{kind})"
+        )
 
     def counts(
         self,
@@ -217,11 +251,9 @@ class SmoothedClassifier:
         .. [2] Hung and Fithian, *Rank verification for exponential families*, Annals of
            Statistics, 2019.
         """
-        level = check_alpha(alpha)
-        if level.ndim:
-            raise ValueError(f"alpha of shape {level.shape} must be a single number")
+        level = self._level(alpha)
         votes = self._sample(x, n, batch_size, check_seed(seed), PREDICTION, progress)
-        return _winner(votes, float(level))
+        return _winner(votes, level)
 
     def certify(
         self,
@@ -292,13 +324,14 @@ class SmoothedClassifier:
         -----
         *Guarantee*: with probability at least 1 − alpha over the noise, if the certificate
         does not abstain then the smoothed classifier predicts `prediction` at every point
-        closer than `radius` to `x`, in ℓ2. It is stated for exact Gaussian noise; see
-        `rsverify.smoothing.noise` on floating point.
+        closer than `radius` to `x`, in ℓ2. It is stated for exact Gaussian noise, and holds
+        as computed, for the lattice point x, where the classifier's noise is discrete.
         """
         started = time.perf_counter()
         n = check_size("n", n)
         n0 = check_size("n0", n0)
         entropy = check_seed(seed)
+        level = self._level(alpha)
         if target_radius is not None and (bound != "exact" or ordering is not None):
             raise ValueError(
                 f"bound={bound!r} and ordering={ordering!r} must be left out with target_radius: "
@@ -308,11 +341,13 @@ class SmoothedClassifier:
             if ordering is not None:
                 raise ValueError(f"ordering={ordering!r} must be None for bound={bound!r}")
             options = check_options(
-                sigma=self.sigma, alpha=alpha, bound=bound, radius=radius, lipschitz=lipschitz
+                sigma=self.sigma, alpha=level, bound=bound, radius=radius, lipschitz=lipschitz
             )
             mapped = score_map(scores, temperature)
             soft = self._certify_scores(x, n0, n, y, options, mapped, batch_size, entropy, progress)
-            return replace(soft, seed=entropy, seconds=time.perf_counter() - started)
+            return replace(
+                soft, alpha=float(alpha), seed=entropy, seconds=time.perf_counter() - started
+            )
         if scores != "softmax" or temperature != 1.0:
             raise ValueError(
                 f"scores={scores!r} and temperature={temperature!r} must be left out for "
@@ -324,7 +359,7 @@ class SmoothedClassifier:
             return certify_counts(
                 votes,
                 sigma=self.sigma,
-                alpha=alpha,
+                alpha=level,
                 y=y,
                 selection=selected,
                 bound=bound,
@@ -346,7 +381,7 @@ class SmoothedClassifier:
                 decide_counts,
                 target_radius=target,
                 sigma=self.sigma,
-                alpha=alpha,
+                alpha=level,
                 y=y,
                 selection=selected,
                 radius=radius,
@@ -356,13 +391,27 @@ class SmoothedClassifier:
                 early: EarlyCertificate = sample_until_decided(
                     model, batches, self.num_classes, device, question, progress
                 )
-            return replace(early, seed=entropy, seconds=time.perf_counter() - started)
+            return replace(
+                early, alpha=float(alpha), seed=entropy, seconds=time.perf_counter() - started
+            )
         votes = self._sample(x, n, batch_size, entropy, ESTIMATION, progress)
         return replace(
             certificate_of(votes, selected),
+            alpha=float(alpha),
             seed=entropy,
             seconds=time.perf_counter() - started,
         )
+
+    def _level(self, alpha: float) -> float:
+        """Return what `alpha` leaves to a bound once the noise's own error is paid for."""
+        level = check_alpha(alpha)
+        if level.ndim:
+            raise ValueError(f"alpha of shape {level.shape} must be a single number")
+        if level <= 2 * self.noise.excess:
+            raise ValueError(
+                f"alpha={alpha} must be more than {2 * self.noise.excess:g} for {self.noise}"
+            )
+        return float(level) - self.noise.excess
 
     def _certify_scores(
         self,
@@ -410,21 +459,17 @@ class SmoothedClassifier:
         source = check_input(x)
         device, dtype = self._placement(source.dtype)
         noise_dtype = torch.float64 if dtype == torch.float64 else torch.float32
-        centre = check_finite(source.to(device=device, dtype=noise_dtype))
-        noise = gaussian_blocks(
-            centre.shape,
-            n,
-            self.sigma,
-            generator=seeded_generator(entropy, stream, device),
-            dtype=noise_dtype,
-        )
+        source = check_finite(source.to(device))
+        centre = check_finite(self.noise.centre(source, noise_dtype))
+        generator = seeded_generator(entropy, stream, device)
 
         def scores_of(batch: torch.Tensor) -> torch.Tensor:
             batch = batch.to(dtype)
             return self.model(batch if self.preprocess is None else self.preprocess(batch))
 
         with evaluating(self.model, self.preprocess):
-            yield scores_of, noisy_batches(centre, noise, n, batch_size), device
+            batches = noisy_batches(self.noise, centre, n, batch_size, generator=generator)
+            yield scores_of, batches, device
 
     def _placement(self, input_dtype: torch.dtype) -> tuple[torch.device, torch.dtype]:
         """Return the device and floating type of batches: as given, else the model's."""
@@ -434,6 +479,16 @@ class SmoothedClassifier:
         device = self.device or next((t.device for t in tensors), torch.device("cpu"))
         floating = (t.dtype for t in tensors if t.is_floating_point())
         return device, self.dtype or next(floating, input_dtype)
+
+
+def _noise(kind: str, sigma: float, lattice: Fraction | float | None) -> Noise:
+    check_choice("noise", kind, ("gaussian", "discrete"))
+    if (kind == "discrete") != (lattice is not None):
+        raise ValueError(
+            f"lattice={lattice} does not go with noise={kind!r}: discrete noise needs the step of "
+            "the lattice that inputs lie on, such as 1/255, and no other noise has one"
+        )
+    return Gaussian(sigma) if lattice is None else DiscreteGaussian(sigma, lattice)
 
 
 def _winner(votes: IntArray, alpha: float) -> int:

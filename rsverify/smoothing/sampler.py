@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from rsverify._check import IntArray
+from rsverify.smoothing.noise import Noise
 
 Scores = Callable[[torch.Tensor], torch.Tensor]
 
@@ -34,21 +35,22 @@ def evaluating(*callables: object) -> Iterator[None]:
 
 
 def noisy_batches(
-    x: torch.Tensor, noise: Iterable[torch.Tensor], n: int, batch_size: int
+    noise: Noise, centre: torch.Tensor, n: int, batch_size: int, *, generator: torch.Generator
 ) -> Iterator[torch.Tensor]:
-    """Yield x + noise in batches of `batch_size`, the last one smaller if need be.
+    """Yield `n` noisy inputs in batches of `batch_size`, the last one smaller if need be.
 
-    Holds one batch: each overwrites the one before. Which draws there are depends on
-    `noise` alone, and each is added by one rounded operation, so that every noisy input is
-    the same to the bit for any `batch_size`.
+    Holds one batch: each overwrites the one before. Which draws there are depends on the
+    shape of `centre`, on `n` and `generator` alone, and they are added number by number, so
+    that every noisy input is the same to the bit for any `batch_size`.
     """
-    batch = torch.empty((min(batch_size, n), *x.shape), device=x.device, dtype=x.dtype)
+    shape = (min(batch_size, n), *centre.shape)
+    batch = torch.empty(shape, device=centre.device, dtype=centre.dtype)
     filled = 0
-    for draws in noise:
+    for draws in noise.blocks(centre.shape, n, generator=generator, dtype=centre.dtype):
         used = 0
         while used < len(draws):
             take = min(len(batch) - filled, len(draws) - used)
-            torch.add(x, draws[used : used + take], out=batch[filled : filled + take])
+            noise.add(centre, draws[used : used + take], batch[filled : filled + take])
             used, filled = used + take, filled + take
             if filled == len(batch):
                 yield batch

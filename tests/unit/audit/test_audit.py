@@ -212,3 +212,39 @@ def test_unknown_names_and_wrong_estimands_raise():
         short("clopper_pearson_lower")
     with pytest.raises(TypeError, match="must be a callable or the name"):
         short(3)
+
+
+def pooled(x, alpha):
+    """Hoeffding's bound of all replications as one sample."""
+    return np.full(len(x), x.mean() - np.sqrt(np.log(1 / alpha) / (2 * x.size)))
+
+
+def test_a_bound_that_mixes_replications_is_given_one_at_a_time():
+    """Pooled it would never miss; alone it is Hoeffding's bound of one row, bit for bit."""
+    one, other = short(pooled, replications=500), short(hoeffding, replications=500)
+    assert one.rows == other.rows
+
+    def wrong(x, alpha):
+        return pooled(x, alpha) + 0.15
+
+    assert short(wrong, replications=1000).verdict == "refuted"
+
+
+def test_mixing_in_large_batches_only_is_a_failure():
+    report = short(lambda x, a: pooled(x, a) if len(x) > 10 else hoeffding(x, a))
+    assert report.verdict == "refuted"
+    assert [f.kind for f in report.failures] == ["mixed replications"]
+    assert len(report.failures[0].example) == 20
+
+
+def test_two_replications_of_a_pair_are_not_taken_for_two_pairs():
+    from rsverify.audit.estimand import ESTIMANDS
+    from rsverify.audit.evaluate import prepare
+
+    def interval(x, alpha):
+        return hoeffding(x, alpha / 2), 1 - hoeffding(1 - x, alpha / 2)
+
+    rows = np.random.default_rng(0).random((7, 20))
+    caller = prepare(interval, rows, 0.05, "two-sided", ESTIMANDS["mean"])
+    np.testing.assert_array_equal(caller.limits(rows[:2]).lower, hoeffding(rows[:2], 0.025))
+    np.testing.assert_array_equal(caller.limits(rows[:1]).lower, hoeffding(rows[:1], 0.025))
