@@ -71,7 +71,8 @@ def _draw_sample(rng: Generator, replications: int, n: int, law: Sequence[Any]) 
     values, edges = np.asarray(law[1], dtype=np.float64), np.cumsum(law[2])
     uniform = rng.random(shape)
     if values.size == 2:
-        return np.where(uniform < edges[0], values[0], values[1])
+        two: Data = np.where(uniform < edges[0], values[0], values[1])
+        return two
     # Searching the edges costs a third of what Generator.choice does with probabilities.
     return values[np.searchsorted(edges[:-1], uniform, side="right")]
 
