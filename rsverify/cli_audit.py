@@ -9,7 +9,9 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 
 import typer
@@ -29,21 +31,43 @@ EXIT_CODES = {"supported": 0, "refuted": 1, "inconclusive": 2}
 def load_function(target: str) -> Callable[..., Any]:
     """Return FUNCTION of ``FILE.py:FUNCTION`` or ``package.module:FUNCTION``."""
     place, _, name = target.rpartition(":")
-    if place.endswith(".py"):
-        path = Path(place)
-        if not path.is_file():
-            raise FileNotFoundError(errno.ENOENT, "no such file", place)
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        if spec is None or spec.loader is None:
-            raise ImportError(f"{place} cannot be imported")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[path.stem] = module  # pickling by workers looks it up there
-        try:
-            spec.loader.exec_module(module)
-        except Exception as error:
-            raise ValueError(f"{place} cannot be run: {type(error).__name__}: {error}") from error
-    else:
-        module = importlib.import_module(place)
+    if not place.endswith(".py"):
+        return _function_of(importlib.import_module(place), place, name)
+    if not Path(place).is_file():
+        raise FileNotFoundError(errno.ENOENT, "no such file", place)
+    _function_of(_load_file(str(Path(place).resolve())), place, name)
+    return FileFunction(str(Path(place).resolve()), name)
+
+
+class FileFunction:
+    """A function of a file, which every process that gets it loads for itself."""
+
+    def __init__(self, path: str, name: str) -> None:
+        self.path = path
+        self.__name__ = name
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the function."""
+        return _function_of(_load_file(self.path), self.path, self.__name__)(*arguments)
+
+
+@lru_cache
+def _load_file(path: str) -> ModuleType:
+    """Return the module of a file, whose folder it may import from, as if it were run."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[Path(path).stem] = module  # dataclasses and pickle look it up there
+    sys.path.append(str(Path(path).parent))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ValueError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _function_of(module: ModuleType, place: str, name: str) -> Callable[..., Any]:
     if not callable(getattr(module, name, None)):
         raise ValueError(f"{place} has no function {name!r}")
     function: Callable[..., Any] = getattr(module, name)
@@ -69,6 +93,17 @@ def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+@contextmanager
+def _hint(store: Path | None) -> Iterator[None]:
+    """Say how an interrupted audit goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if store is not None and store.exists():
+            typer.echo(f"finished blocks are in {store}; go on with --resume", err=True)
+        raise
+
+
 def audit(
     bound: Annotated[
         str, typer.Argument(help="Name of a bound of this package, or FILE.py:FUNCTION.")
@@ -88,7 +123,7 @@ def audit(
     ] = "coverage",
     method: Annotated[str, typer.Option(help="auto, exact, simulation or search.")] = "auto",
     replications: Annotated[
-        int | None, typer.Option(help="Most replications a scenario [default: 1000/alpha].")
+        int | None, typer.Option(help="Most replications a scenario; by default about 1000/alpha.")
     ] = None,
     tolerance: Annotated[
         float, typer.Option(help="Supported means at most alpha (1 + tolerance).")
@@ -115,9 +150,10 @@ def audit(
 
     for path in out or []:
         check_ending(path)
-    with _bar("auditing") as progress:
+    function = load_function(bound) if ":" in bound else bound
+    with _bar("auditing") as progress, _hint(store):
         report = run_audit(
-            load_function(bound) if ":" in bound else bound,
+            function,
             estimand=estimand,
             n=n,
             alpha=alpha,

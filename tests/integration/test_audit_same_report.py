@@ -78,9 +78,11 @@ def run_and_kill(store, lines):
 
 @pytest.mark.filterwarnings("default")  # of the cluster's own libraries
 def test_report_is_the_same_for_workers_threads_a_cluster_and_after_a_kill(bounds, tmp_path):
-    distributed = pytest.importorskip("distributed")
     settings = {**SETTINGS, "scenarios": SCENARIOS}
     alone = audit(bounds.wald, **settings).to_json()
+    report = json.loads(alone)
+    assert len({row["replications"] for row in report["rows"]}) > 1, "no scenario stopped early"
+    assert report["failures"][0]["message"] == "seventeen ones"
     assert audit(bounds.wald, n_jobs=2, **settings).to_json() == alone
     with joblib.parallel_config("threading"):
         assert audit(bounds.wald, n_jobs=2, **settings).to_json() == alone
@@ -102,6 +104,7 @@ def test_report_is_the_same_for_workers_threads_a_cluster_and_after_a_kill(bound
     assert resumed.to_json() == alone
     assert len(calls) >= blocks + 1
 
+    distributed = pytest.importorskip("distributed")
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with (
         distributed.LocalCluster(**options) as cluster,
@@ -109,6 +112,3 @@ def test_report_is_the_same_for_workers_threads_a_cluster_and_after_a_kill(bound
         joblib.parallel_config("dask"),
     ):
         assert audit(bounds.wald, n_jobs=2, **settings).to_json() == alone
-    report = json.loads(alone)
-    assert len({row["replications"] for row in report["rows"]}) > 1, "no scenario stopped early"
-    assert report["failures"][0]["message"] == "seventeen ones"

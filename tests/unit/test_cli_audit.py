@@ -60,7 +60,41 @@ def test_inconclusive_is_2(capsys):
     assert "inconclusive" in out
 
 
-def test_store_and_resume(capsys, tmp_path):
+def test_a_file_is_found_by_workers_in_other_processes(capsys, tmp_path):
+    """They neither share the folder it is run from nor the modules that it imports."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "helper_of_a_bound.py").write_text("shift = 0.5")
+    path = tmp_path / "folder" / "bound_with_helper.py"
+    path.write_text(
+        "import helper_of_a_bound\n"
+        "def lower(x, alpha):\n    return x.mean(axis=-1) - helper_of_a_bound.shift\n"
+    )
+    options = [f"{path}:lower", "--n", 20, "--replications", 400]
+    code, out, _ = run(capsys, *options, "--jobs", 2)
+    assert code == 0
+    assert run(capsys, *options)[1] == out
+
+
+def test_an_interrupted_audit_says_how_to_go_on(capsys, tmp_path):
+    path, store = tmp_path / "interrupted_bound.py", tmp_path / "blocks.jsonl"
+    path.write_text("def lower(x, alpha):\n    raise KeyboardInterrupt\n")
+    store.write_text("")
+    options = [f"{path}:lower", "--n", 5, "--store", store, "--resume"]
+    code, _, err = run(capsys, *options)
+    assert code == 130
+    assert "go on with --resume" in err
+
+
+def test_the_bar_is_shown_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    code, out, err = run(capsys, "hoeffding_lower", "--n", 50, "--replications", 300)
+    assert code == 0
+    assert "auditing" in err
+    assert "auditing" not in out
+
+
+def test_store_and_resume(capsys, tmp_path, monkeypatch):
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
     store = tmp_path / "blocks.jsonl"
     options = ["empirical_bernstein_lower", "--n", 20, "--replications", 300, "--store", store]
     code, out, err = run(capsys, *options)
