@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from rsverify import __version__
 from rsverify._check import check_alpha, check_choice, check_fraction, check_positive, check_trials
-from rsverify.audit import exact, exact_margin
+from rsverify.audit import exact, exact_margin, exact_staircase
 from rsverify.audit.estimand import Estimand, find_estimand
 from rsverify.audit.evaluate import PROBE_ROWS, SIDES, Caller, merge_failures, prepare
 from rsverify.audit.martingale import audit_bets, audit_capital
@@ -84,8 +84,9 @@ def audit(
         Name to the parameters of the estimand's `draw`. Default: the built-in suite. With
         scenarios the audit simulates unless ``method="exact"``.
     method : {"auto", "exact", "simulation"}, default "auto"
-        Exact where data are counts: proportions up to n = 100,000, margins of three classes
-        up to n = 400. Bounds that are not a function of the data alone are simulated.
+        Exact where data are counts: proportions up to n = 100,000; margins of three classes
+        up to n = 400; with ":first", monotone margin bounds at chosen claims up to 100,000.
+        Bounds that are not a function of the data alone are simulated.
     replications : int, optional
         The most replications a scenario. Default: about 1000/alpha, at least 20,000.
     tolerance : float, default 0.2
@@ -241,6 +242,8 @@ def _exact(
     """Return the report of exact coverage, None where the data or the bound do not allow it."""
     base, _, first = estimand.name.partition(":")
     n = design.n
+    if first and side == "lower" and n > exact_margin.LARGEST_TRINOMIAL_N:
+        return _on_staircases(caller_of, base, estimand, design, described)
     if base == "proportion" and n <= exact.LARGEST_PROPORTION_N:
         k = np.arange(n + 1)
         outcomes = np.column_stack([k, n - k])
@@ -280,6 +283,37 @@ def _exact(
     ]
     described |= {"method": "exact"}
     return AuditReport(verdict, [row], limits.failures, worst.witness, described, notes)
+
+
+def _on_staircases(
+    caller_of: Callable[..., Caller],
+    margin: str,
+    estimand: Estimand,
+    design: Design,
+    described: dict[str, Any],
+) -> AuditReport | None:
+    """Return the report of exact coverage at chosen claims, None for what is not monotone."""
+    n = design.n
+    if n > exact_staircase.LARGEST_STAIRCASE_N or estimand is not find_estimand(estimand.name):
+        return None
+    # Rows that differ in every column, so that a bound that mixes or draws is found out.
+    part = np.arange(1, PROBE_ROWS + 1) * (n // (3 * PROBE_ROWS + 3))
+    outcomes = np.column_stack([n - 2 * part, part, part])
+    caller = caller_of(data=outcomes)
+    limits = caller.limits(outcomes)
+    if _random(caller, outcomes, limits.lower, limits.upper):
+        return None
+    found = exact_staircase.audit_staircases(caller, n, margin, design.alpha)
+    if found is None:
+        return None
+    rows = [
+        exact_staircase.row_of(level, i == found.refuted, design.alpha, design.tolerance)
+        for i, level in enumerate(found.levels)
+    ]
+    notes = exact_staircase.notes_of(found)
+    described |= {"method": "exact", "evaluated": found.evaluated}
+    verdict = combine([r.verdict for r in rows])
+    return AuditReport(verdict, rows, found.failures, found.witness, described, notes)
 
 
 exact_margin_names = ("difference", "probit")
