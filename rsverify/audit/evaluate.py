@@ -86,11 +86,10 @@ class Caller:
                 value = self._call(data).astype(np.float64)
                 parts = self._split(value, len(data))
                 if parts is not None and self._expected_times(parts, data):
-                    bad = np.isnan(parts[0]).any(axis=1) | np.isnan(parts[1]).any(axis=1)
-                    return (
-                        np.where(bad[:, None], np.inf, parts[0]),
-                        np.where(bad[:, None], -np.inf, parts[1]),
-                    )
+                    low, high = parts
+                    bad = np.isnan(low).any(axis=1, keepdims=True)
+                    bad = bad | np.isnan(high).any(axis=1, keepdims=True)
+                    return np.where(bad, np.inf, low), np.where(bad, -np.inf, high)
             except Exception:  # found again, and judged, row by row
                 pass
         limits = self.limits(data)
