@@ -28,7 +28,7 @@ from rsverify.audit.estimand import ESTIMANDS
 from rsverify.audit.evaluate import prepare
 from rsverify.audit.names import named_bound
 from rsverify.audit.scenario import Scenario
-from rsverify.audit.simulate import Design, block_size, run_block
+from rsverify.audit.simulate import Design, block_span, run_block
 from rsverify.bounds import anytime, betting, mean
 
 RESULTS = Path(__file__).parent / "results" / "throughput.tsv"
@@ -228,8 +228,8 @@ def auditor(case: Case) -> Callable[[], int]:
     law = parameters(case)
     first = thing.draw(np.random.default_rng(0), 7, n, **law)
     caller = prepare(case.bound, first, ALPHA, "lower", thing.space)
-    rows = min(block_size(n, 10**9), case.rows)
-    design = Design(ALPHA, n, 0, rows, 0.2, 1e-3, rows)
+    rows = block_span(n, case.rows, 0)[1]
+    design = Design(ALPHA, n, 0, rows, 0.2, 1e-3)
     return lambda: run_block(caller, thing, Scenario("", law), design, 0, 0).runs
 
 

@@ -71,7 +71,8 @@ def _draw_sample(rng: Generator, replications: int, n: int, law: Sequence[Any]) 
     values, edges = np.asarray(law[1], dtype=np.float64), np.cumsum(law[2])
     uniform = rng.random(shape)
     if values.size == 2:
-        return np.where(uniform < edges[0], values[0], values[1])
+        two: Data = np.where(uniform < edges[0], values[0], values[1])
+        return two
     # Searching the edges costs a third of what Generator.choice does with probabilities.
     return values[np.searchsorted(edges[:-1], uniform, side="right")]
 
@@ -83,7 +84,8 @@ def _draw_randomised(rng: Generator, replications: int, n: int, p: float) -> Dat
 def _draw_vote_paths(rng: Generator, replications: int, n: int, p: Sequence[float]) -> Data:
     """Draw the votes so far after each of n votes, shape (R, n, m)."""
     picks = np.searchsorted(np.cumsum(p)[:-1], rng.random((replications, n)), side="right")
-    return np.cumsum(picks[..., None] == np.arange(len(p)), axis=1)
+    paths: Data = np.cumsum(picks[..., None] == np.arange(len(p)), axis=1)
+    return paths
 
 
 def _draw_with_variance(rng: Generator, replications: int, n: int, law: Sequence[Any]) -> Data:
@@ -107,9 +109,12 @@ def _draw_scores(rng: Generator, replications: int, n: int, law: Sequence[Any]) 
 
 
 def _mean_scores(law: Sequence[Any]) -> npt.NDArray[np.float64]:
+    means: npt.NDArray[np.float64]
     if law[0] == "dirichlet":
-        return np.asarray(law[1], dtype=np.float64) / np.sum(law[1])
-    return np.asarray(law[2], dtype=np.float64) @ np.asarray(law[1], dtype=np.float64)
+        means = np.asarray(law[1], dtype=np.float64) / np.sum(law[1])
+    else:
+        means = np.asarray(law[2], dtype=np.float64) @ np.asarray(law[1], dtype=np.float64)
+    return means
 
 
 def _sample_mean(law: Sequence[Any]) -> float:

@@ -86,10 +86,10 @@ class Caller:
                 value = self._call(data).astype(np.float64)
                 parts = self._split(value, len(data))
                 if parts is not None and self._expected_times(parts, data):
-                    low, high = parts
-                    bad = np.isnan(low).any(axis=1, keepdims=True)
-                    bad = bad | np.isnan(high).any(axis=1, keepdims=True)
-                    return np.where(bad, np.inf, low), np.where(bad, -np.inf, high)
+                    lower, upper = parts[0].copy(), parts[1].copy()
+                    bad = np.isnan(lower).any(axis=1) | np.isnan(upper).any(axis=1)
+                    lower[bad], upper[bad] = np.inf, -np.inf
+                    return lower, upper
             except Exception:  # found again, and judged, row by row
                 pass
         limits = self.limits(data)

@@ -39,8 +39,6 @@ from rsverify.audit.exact_curves import (
     last_end,
     rational_margin,
 )
-from rsverify.audit.report import Row
-from rsverify.audit.verdict import Verdict
 from rsverify.kernels.trinomial import staircase_tail, tail_relative_error
 
 LARGEST_STAIRCASE_N = 100_000
@@ -376,23 +374,3 @@ def _likeliest(
 def _corner(x: npt.NDArray[np.int64]) -> str:
     """Return the likeliest outcomes as text."""
     return ", ".join(f"({a}, {b})" for a, b in x[:6]) + (", ..." if len(x) > 6 else "")
-
-
-def row_of(level: Level, refuted: bool, alpha: float, tolerance: float) -> Row:
-    """Return the report's row of one claim."""
-    verdict: Verdict = "refuted" if refuted else "inconclusive"
-    if not refuted and level.certified <= alpha * (1.0 + tolerance):
-        verdict = "supported"
-    name = f"margins just below {level.claim:.6g}, claimed at {level.outcome}"
-    seen = level.attained
-    return Row(name, level.claim, seen, seen, level.certified, 0, 0, math.nan, verdict)
-
-
-def notes_of(found: Staircases) -> list[str]:
-    """Return what is certified and what is not, for the report."""
-    worst = max((each.certified for each in found.levels), default=0.0)
-    return [
-        f"exact at these {len(found.levels)} margins: the miscoverage is at most {worst:.6g} for "
-        "all trinomial laws of such a margin; margins between them are not spoken of",
-        f"monotone at all {found.evaluated} outcomes evaluated, and taken to be at the others",
-    ]

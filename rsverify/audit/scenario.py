@@ -29,7 +29,7 @@ def _rare(n: int, alpha: float) -> list[float]:
     return [1.0 - q ** (1.0 / n) for q in unseen]
 
 
-def _points(values: Sequence[float], probabilities: Sequence[float]) -> Law:
+def _points(values: Sequence[Any], probabilities: Sequence[float]) -> Law:
     return ("points", tuple(values), tuple(probabilities))
 
 

@@ -89,6 +89,15 @@ def miscoverage_interval(misses: int, runs: int) -> tuple[float, float]:
     return low, high
 
 
+def miscoverage_error(misses: int, runs: int) -> float:
+    """Return the Monte Carlo standard error of the miscoverage seen.
+
+    Of (misses + 1)/(runs + 2), so that no miss at all does not look like certainty.
+    """
+    p = (misses + 1.0) / (runs + 2.0)
+    return math.sqrt(p * (1.0 - p) / (runs + 2.0))
+
+
 def detectable(
     runs: int, alpha: float, tolerance: float, false_alarm: float, scenarios: int
 ) -> float:

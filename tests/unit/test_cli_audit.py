@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 
 from rsverify import cli
@@ -32,12 +33,17 @@ def run(capsys, *arguments):
 
 
 def test_supported_is_0(capsys, tmp_path):
-    report = tmp_path / "report.json"
-    options = ["--estimand", "proportion", "--n", 30, "--json", report]
+    report = tmp_path / "new" / "report.json"
+    options = ["--estimand", "proportion", "--n", 30, "--out", report]
+    options += ["--out", tmp_path / "a.parquet", "--out", tmp_path / "a.csv"]
+    options += ["--out", tmp_path / "a.png"]
     code, out, _ = run(capsys, "clopper_pearson_lower", *options)
     assert code == 0
     assert out.startswith("supported: clopper_pearson_lower, proportion, n=30, alpha=0.05")
     assert json.loads(report.read_text())["verdict"] == "supported"
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert len(pd.read_parquet(tmp_path / "a.parquet")) == 1
+    assert len(pd.read_csv(tmp_path / "a.csv")) == 1
 
 
 def test_refuted_is_1(capsys, bounds):
@@ -54,9 +60,32 @@ def test_inconclusive_is_2(capsys):
     assert "inconclusive" in out
 
 
+def test_store_and_resume(capsys, tmp_path):
+    store = tmp_path / "blocks.jsonl"
+    options = ["empirical_bernstein_lower", "--n", 20, "--replications", 300, "--store", store]
+    code, out, err = run(capsys, *options)
+    assert (code, err) == (0, "")  # no bar where nobody looks
+    assert run(capsys, *options, "--resume") == (0, out, "")
+    code, _, err = run(capsys, *options)
+    assert code == 73
+    assert "exists already" in err
+    code, _, err = run(capsys, *options, "--resume", "--seed", 1)
+    assert code == 64
+    assert "seed=1 must be 0 to resume" in " ".join(err.split())
+
+
+def test_search(capsys):
+    options = ["--method", "search", "--n", 5, "--replications", 300]
+    code, out, _ = run(capsys, "hoeffding_lower", *options)
+    assert code == 0
+    assert out.count("found ") == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
+        (["hoeffding_lower", "--n", 5, "--out", "report.doc"], 64, "must end in one of"),
+        (["hoeffding_lower", "--n", 5, "--resume"], 64, "needs store"),
         (["no_such_bound", "--n", 5], 64, "must be a callable or one of"),
         (["betting_lower", "--n", 5, "--alpha", 2], 64, "alpha=2.0 must be in"),
         (["betting_lower"], 64, "--n"),
