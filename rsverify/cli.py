@@ -360,6 +360,7 @@ def _need(*modules: str) -> None:
 
 
 app.command()(cli_audit.audit)
+app.command("audit-paper")(cli_audit.audit_paper)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import importlib.util
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -136,3 +137,26 @@ def audit(
     for path in out or []:
         report.write(path)
     raise typer.Exit(EXIT_CODES[report.verdict])
+
+
+def audit_paper(
+    seed: Annotated[int, typer.Option(help="Seed of the simulations.")] = 0,
+    jobs: Annotated[int, typer.Option(help="Processes; the verdicts do not depend on it.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Write all reports here as JSON.")] = None,
+) -> None:
+    """Audit the formulas of the paper as it prints them, and show where they fail."""
+    from rsverify import __version__
+    from rsverify.audit.paper import FORMULAS, audit_paper, summary
+
+    reports = {}
+    with _bar("auditing the paper") as progress:
+        for done, (formula, report) in enumerate(audit_paper(seed=seed, n_jobs=jobs), 1):
+            typer.echo(summary(formula, report))
+            reports[formula.place] = json.loads(report.to_json())
+            progress(done, len(FORMULAS))
+    refuted = sum(r["verdict"] == "refuted" for r in reports.values())
+    typer.echo(f"{refuted} of {len(FORMULAS)} formulas are refuted.")
+    if out is not None:
+        record = {"version": __version__, "seed": seed, "audits": reports}
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

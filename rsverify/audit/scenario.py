@@ -97,7 +97,8 @@ def _vote_laws(n: int, alpha: float) -> dict[str, tuple[float, ...]]:
     laws: dict[str, tuple[float, ...]] = {}
     for e in _rare(n, alpha):
         laws[f"two classes, runner-up {e:.3g}"] = (1.0 - e, e, 0.0)
-    laws["one vote for the class expected"] = (1.0 / n, 0.5, 0.5 - 1.0 / n)
+    one = min(1.0 / n, 0.5)
+    laws["one vote for the class expected"] = (one, 0.5, 0.5 - one)
     for p in ((0.5, 0.5, 0.0), (0.55, 0.45, 0.0), (0.4, 0.1, 0.5), (0.6, 0.05, 0.35)):
         laws["three classes " + ", ".join(map(str, p))] = p
     laws["near-tie of three"] = (0.34, 0.33, 0.33)

@@ -83,7 +83,7 @@ def run_block(
     """Draw and judge block number `block` of scenario number `index`."""
     data, truth = draw_block(estimand, scenario, design, index, block)
     limits = caller.limits(data)
-    distance = np.abs(limits.last - truth)
+    distance = np.abs(limits.last[np.isfinite(limits.last)] - truth)
     distance = distance[np.isfinite(distance)]
     return Tally(
         int(missed(limits.lower, limits.upper, truth).sum()),

@@ -115,6 +115,50 @@ def test_a_rare_exception_costs_its_row_only():
     assert 0 < failure.count < 0.04 * report.rows[0].replications
 
 
+@pytest.mark.parametrize(
+    ("estimand", "value", "side"),
+    [("probit", np.inf, "lower"), ("difference", 1.5, "lower"), ("probit", -np.inf, "upper")],
+)
+def test_a_bound_above_every_value_is_a_failure(estimand, value, side):
+    """An infinite one too, where the parameter space has no end."""
+    report = audit(
+        lambda counts, _a: np.full(len(counts), value),
+        estimand=estimand,
+        n=5,
+        alpha=0.05,
+        side=side,
+        replications=200,
+        method="simulation",
+    )
+    assert report.verdict == "refuted"
+    assert [f.kind for f in report.failures] == ["outside"]
+
+
+def test_a_table_of_two_columns_is_no_path_of_counts():
+    """Counts have no time axis, so (R, 2) is a wrong shape and not a bound at two times."""
+    report = audit(lambda counts, _a: 0.0 * counts, estimand="proportion", n=5, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert report.failures[0].kind == "wrong shape"
+
+
+def test_a_bound_that_sorts_in_place_is_judged_on_the_data_it_was_given():
+    def sorting(x, alpha):
+        x.sort(axis=-1)
+        return hoeffding(x, alpha)
+
+    assert short(sorting).rows == short(hoeffding).rows
+
+
+def test_an_infinite_truth_is_missed_by_any_finite_claim():
+    """At p1 = 0 the probit margin is minus infinity."""
+    never = {"never": {"p": (0.0, 0.5, 0.5)}}
+    settings = {"estimand": "probit", "n": 5, "alpha": 0.05, "scenarios": never}
+    claims = audit(lambda c, _a: np.full(len(c), -8.0), replications=200, **settings)
+    assert claims.rows[0].miscoverage == 1
+    silent = audit(lambda c, _a: np.full(len(c), -np.inf), replications=200, **settings)
+    assert silent.rows[0].miscoverage == 0
+
+
 def test_failure_of_an_outcome_refutes_an_exact_audit():
     def broken(counts, alpha):
         bound = clopper_pearson_lower(counts[:, 0], counts.sum(axis=1), alpha)
