@@ -3,8 +3,9 @@
     python coverage_studies/valid_bounds.py [--seeds 200] [--only NAME]
 
 Bounds of counts are audited exactly: no seed, once. The others are simulated by the default
-suite at alpha = 0.05, with at most 4,000 replications a scenario. A line a bound goes to ``results/valid_bounds.tsv`` as soon as
-it is done; bounds that are there with as many seeds are not run again.
+suite at alpha = 0.05, with at most 4,000 replications a scenario. A line a bound goes to
+``results/valid_bounds.tsv`` as soon as it is done; bounds that are there with as many seeds are
+not run again.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ def curve_q1(v: float, s: float, probit: bool) -> float:
 
 @njit
 def curve_q2(s: float, probit: bool) -> float:
+    """Return q2 at nuisance s."""
     if probit:
         return 0.0 if s <= -FARTHEST else 0.5 * math.erfc(-s / math.sqrt(2.0))
     return s * s
@@ -36,6 +37,7 @@ def curve_q2(s: float, probit: bool) -> float:
 
 @njit
 def first_end(v: float, probit: bool) -> float:
+    """Return the nuisance at which the curve g = v begins: q2 = 0, or q1 = 0."""
     return -FARTHEST if probit else math.sqrt(max(-v, 0.0))
 
 

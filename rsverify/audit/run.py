@@ -19,6 +19,7 @@ from rsverify.audit import exact, exact_margin
 from rsverify.audit.estimand import ESTIMANDS, Estimand, find_estimand
 from rsverify.audit.evaluate import PROBE_ROWS, SIDES, Caller, merge_failures, prepare
 from rsverify.audit.evidence import MarginClaims, ProportionLimits
+from rsverify.audit.exact_staircase import LARGEST_STAIRCASE_N
 from rsverify.audit.martingale import audit_bets, audit_capital
 from rsverify.audit.names import all_outcomes, named_bound, outcome_table
 from rsverify.audit.report import AuditReport, Row, plain
@@ -32,6 +33,7 @@ from rsverify.audit.simulate import (
     generator,
     simulate,
 )
+from rsverify.audit.staircase_report import staircase_report
 from rsverify.audit.store import Store
 from rsverify.audit.tally import Tally
 from rsverify.audit.verdict import (
@@ -103,9 +105,10 @@ def audit(
         Name to the parameters of the estimand's `draw`. Default: the built-in suite. With
         scenarios the audit simulates unless ``method="exact"``.
     method : {"auto", "exact", "simulation", "search"}, default "auto"
-        "auto": exact where data are counts and enumeration is affordable, else simulation.
-        "search": look through a family of laws for the worst ones, and simulate those with
-        fresh randomness. Bounds that are not a function of the data alone are simulated.
+        "auto": exact where data are counts, else simulation. Exact: proportions up to n =
+        100,000; margins of three classes up to n = 400; with ":first", monotone margin bounds at
+        chosen claims up to 100,000. Bounds that are random are simulated. "search": look
+        through a family of laws for the worst ones, and simulate those with fresh randomness.
     family : (callable, int), optional
         For the search: a function from the unit cube of that dimension to the parameters of
         the estimand's `draw`. Default: two-point laws of samples, three classes of votes, two
@@ -316,6 +319,10 @@ def _exact(
     """Return the report of exact coverage, None where the data or the bound do not allow it."""
     base, _, first = estimand.name.partition(":")
     n = design.n
+    if first and side == "lower" and n > exact_margin.LARGEST_TRINOMIAL_N:
+        if n > LARGEST_STAIRCASE_N or estimand is not ESTIMANDS.get(estimand.name):
+            return None
+        return staircase_report(caller_of, base, design, described)
     if base == "proportion" and n <= exact.LARGEST_PROPORTION_N:
         k = np.arange(n + 1)
         outcomes = np.column_stack([k, n - k])

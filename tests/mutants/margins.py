@@ -147,7 +147,7 @@ EXHIBITS = [
     counted("float ties", "equal outcomes with unequal keys", float_ties, "difference:first", 10),
     counted("printed difference", "> for >= (7)", "printed_margin_lower", "difference", 5),
     counted("printed probit", "> for >= (7)", "printed_margin_lower", "probit", 5),
-    counted("printed Taylor", "> for >= (7), (11)", "printed_taylor_lower", "probit", 2),
+    counted("printed Taylor", "> for >= (7), (11)", "printed_taylor_lower", "probit", 1),
     counted("printed two-step", "> for >= (7)", "printed_two_step_lower", "probit", 5, 0.1),
     drawn(
         "winner of the same counts",
