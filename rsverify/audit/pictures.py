@@ -39,9 +39,7 @@ def draw(report: AuditReport, path: str | os.PathLike[str], picture: str) -> Fig
         raise ValueError(f"path={str(path)!r} must end in one of {', '.join(PICTURES)}")
     possible = _possible(report)
     if not possible:
-        raise ValueError(
-            f"a report of kind={report.design['kind']!r} has no picture; its table says it all"
-        )
+        raise ValueError("this report has no picture; its rows say it all: write a table")
     wanted = possible[0] if picture == "auto" else picture
     if wanted not in possible:
         raise ValueError(

@@ -111,6 +111,18 @@ def test_existing_files_are_neither_overwritten_nor_taken_for_stores(tmp_path):
         audit(near_alpha, resume=True, **SETTINGS)
 
 
+def test_a_search_resumes_with_what_it_found(tmp_path):
+    path = tmp_path / "blocks.jsonl"
+    settings = {"n": 3, "alpha": 0.3, "replications": 4000, "method": "search"}
+
+    def loose(x, alpha):
+        return x.min(axis=1) - alpha
+
+    first = audit(loose, store=path, **settings).to_json()
+    path.write_text("\n".join(lines(path)[:3]) + "\n")
+    assert audit(loose, store=path, resume=True, **settings).to_json() == first
+
+
 def test_failures_come_back_with_their_inputs(tmp_path):
     def broken(x, alpha):
         return np.where(x[:, 0] < 0.02, np.nan, near_alpha(x, alpha))
