@@ -223,13 +223,14 @@ def _draw_scenarios(axes: Axes, scenarios: Scenarios, alpha: float, tolerance: f
                 label=verdict,
             )
     axes.axvline(alpha, color=RED, linewidth=1.0, linestyle=(0, (5, 2)), label=f"α = {alpha:g}")
-    axes.axvspan(alpha, alpha * (1.0 + tolerance), color=RED, alpha=0.08, linewidth=0)
+    most = alpha * (1.0 + tolerance)
+    axes.axvspan(alpha, most, color=RED, alpha=0.08, linewidth=0, label="tolerated")
     axes.set_yticks(y, [_short(n) for n in scenarios.names], fontsize="x-small")
     axes.set_xlim(left=0.0)
     axes.set_ylim(-0.8, len(y) - 0.2)
     axes.set_xlabel("miscoverage, with an interval valid at any stopping time (95 %)")
     axes.grid(axis="x", alpha=0.25, linewidth=0.5)
-    axes.legend(**_ABOVE, ncols=4)
+    axes.legend(**_ABOVE, ncols=5)
 
 
 def _draw_limits(axes: Axes, limits: Ordered, alpha: float) -> None:
@@ -295,9 +296,10 @@ def draw_time(
                 label="other scenarios" if i == (0 if worst else 1) else None,
             )
     axes.fill_between(t, *band, step="post", color=INK, alpha=0.2, linewidth=0)
-    axes.step(t, curves[worst], where="post", color=INK, linewidth=1.6, label=f"{name}, 95 %")
+    axes.step(t, curves[worst], where="post", color=INK, linewidth=1.6, label=f"{name}, 95 % band")
     _level(axes, alpha, label=f"α = {alpha:g}")
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlim(1, max(t[-1], 2))
     axes.set_ylim(0.0, 1.2 * max(alpha, float(band[1].max())))
     axes.set_xlabel("observations")

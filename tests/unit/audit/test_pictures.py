@@ -90,6 +90,16 @@ def test_time_ends_at_the_miscoverage_of_the_table(sequence, tmp_path):
     assert share[-1] == pytest.approx(sequence.worst.miscoverage, abs=1e-12)
 
 
+@pytest.mark.parametrize("estimand", ["proportion", "difference", "probit:first"])
+def test_a_bound_that_claims_nothing_is_drawn_too(estimand, tmp_path):
+    least = 0.0 if estimand == "proportion" else -1.0
+    report = audit(
+        lambda counts, _a: np.full(len(counts), least), estimand=estimand, n=3, alpha=0.05
+    )
+    report.plot(tmp_path / "nothing.png")
+    assert (tmp_path / "nothing.png").stat().st_size > 0
+
+
 def test_same_report_same_picture(sequence, proportion, tmp_path):
     for report in (sequence, proportion):
         for ending in ("png", "pdf"):
