@@ -215,6 +215,7 @@ def _progress(items: Iterable[Any], title: str) -> Iterable[Any]:
 app.command()(cli_certify.certify)
 app.command()(cli_analyze.analyze)
 app.command()(cli_audit.audit)
+app.command("audit-paper")(cli_audit.audit_paper)
 
 
 def main(arguments: list[str] | None = None) -> None:

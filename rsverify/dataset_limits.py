@@ -23,12 +23,13 @@ import numpy as np
 import numpy.typing as npt
 
 from rsverify._check import FloatArray, check_alpha, check_probability, check_real, check_trials
-from rsverify.bounds.betting import Interval, betting_lower
+from rsverify.bounds.betting import betting_lower
 from rsverify.bounds.proportion import (
     LARGEST_TRIALS,
     clopper_pearson_lower,
     clopper_pearson_upper,
 )
+from rsverify.bounds.sides import Interval
 
 # Each result below takes a handful of operations, each off by half an epsilon at most.
 _ROUNDING = 8 * np.finfo(np.float64).eps
