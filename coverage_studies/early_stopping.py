@@ -17,7 +17,7 @@ import torch
 
 import rsverify
 from rsverify import SmoothedClassifier, exact_margin_lower
-from rsverify.bounds.anytime_counts import decide_margin
+from rsverify.bounds.margin_decision import decide_margin
 from rsverify.demo import SIGMA, _digits, _train
 
 ALPHA, N, SEED = 0.001, 100_000, 0

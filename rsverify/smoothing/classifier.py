@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import torch
 from scipy.stats import binomtest
 
 from rsverify._check import IntArray, check_alpha, check_positive
+from rsverify.bounds.margin_decision import check_futility
 from rsverify.certificate import ABSTAIN, Certificate, certify_counts
-from rsverify.early_certificate import EarlyCertificate, check_target, decide_counts
+from rsverify.early_certificate import check_target
 from rsverify.score_certificate import (
     SCORE_BOUNDS,
     ScoreCertificate,
@@ -235,6 +235,7 @@ class SmoothedClassifier:
         radius: str = "R2",
         y: int | None = None,
         target_radius: float | None = None,
+        futility: float = 0.1,
         lipschitz: float | None = None,
         ordering: str | None = None,
         scores: str = "softmax",
@@ -269,6 +270,10 @@ class SmoothedClassifier:
             Ask whether the radius is at least this, and stop sampling when the votes have
             answered. The result is an `EarlyCertificate`; `bound` and `ordering` must keep
             their defaults, as the bound is then the anytime one, also without an answer.
+        futility : float
+            With `target_radius`: give up, undecided, as soon as the chance of an answer within
+            `n` votes is about this or less; 0 for never. So at most about this share of the
+            inputs given up would have been decided, and no answer becomes less certain.
         scores : {"softmax", "sparsemax", "hardmax", "identity"}
             For a bound of scores: the map from the model's output to the simplex;
             ``"identity"`` for a model that ends in one of its own.
@@ -319,6 +324,7 @@ class SmoothedClassifier:
                 f"bound={bound!r}, which counts votes"
             )
         target = None if target_radius is None else check_target(target_radius)
+        check_futility(futility)
 
         def certificate_of(votes: IntArray, selected: IntArray | None) -> Certificate:
             return certify_counts(
@@ -342,18 +348,19 @@ class SmoothedClassifier:
         if y is None:
             selected = self._sample(x, n0, batch_size, entropy, SELECTION, progress)
         if target is not None:
-            question = partial(
-                decide_counts,
-                target_radius=target,
-                sigma=self.sigma,
-                alpha=alpha,
-                y=y,
-                selection=selected,
-                radius=radius,
-                lipschitz=lipschitz,
-            )
+            question = {
+                "target_radius": target,
+                "sigma": self.sigma,
+                "alpha": alpha,
+                "y": y,
+                "selection": selected,
+                "radius": radius,
+                "lipschitz": lipschitz,
+                "horizon": n,
+                "futility": futility,
+            }
             with self._batches(x, n, batch_size, entropy, ESTIMATION) as (model, batches, device):
-                early: EarlyCertificate = sample_until_decided(
+                early = sample_until_decided(
                     model, batches, self.num_classes, device, question, progress
                 )
             return replace(early, seed=entropy, seconds=time.perf_counter() - started)

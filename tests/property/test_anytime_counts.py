@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.special import gammaln
 from scipy.stats import norm
 
-from rsverify.bounds.anytime_counts import decide_margin, log_e_at_most, margin_sequence
+from rsverify.bounds.anytime_counts import log_e_at_most, margin_sequence
 from rsverify.kernels.anytime_counts import log_e_below, log_e_value
 from rsverify.reference import anytime_counts as twins
 
@@ -194,24 +194,13 @@ def paths(draw):
 
 
 @pytest.mark.parametrize("estimand", ESTIMANDS)
-@given(path=paths(), alpha=st.floats(1e-6, 0.9), data=st.data())
+@given(path=paths(), alpha=st.floats(1e-6, 0.9))
 @settings(max_examples=100)
-def test_verdicts_agree_with_the_sequences(estimand, path, alpha, data):
-    limit = data.draw(st.floats(-0.99, 0.99) if estimand == "difference" else st.floats(-4.0, 4.0))
+def test_limits_only_close_in(estimand, path, alpha):
     lower, upper = margin_sequence(path, 0, alpha, estimand=estimand)
-    verdict, votes = decide_margin(path, 0, limit, alpha, estimand=estimand)
 
     assert (lower[1:] >= lower[:-1]).all()
     assert (upper[1:] <= upper[:-1]).all()
-    total = path.sum(axis=1)
-    certain = total[(lower > limit + 1e-9) | (upper < limit - 1e-9)]
-    assert verdict != 0 or certain.size == 0
-    if certain.size:
-        assert votes <= certain[0]
-    if verdict == 1:
-        assert lower[total == votes].max() >= limit - 1e-9
-    if verdict == -1:
-        assert upper[total == votes].min() <= limit + 1e-9
 
 
 def test_evidence_against_a_rival_falls_with_its_votes():
