@@ -101,7 +101,8 @@ def fill_stakes(
     scale, room = LARGEST_STAKE, 1.1
     for j in range(bets.shape[0]):
         stake = 1.0 / (worst * room + deviation / scale)
-        bets[j, 0], bets[j, 1], bets[j, 2] = stake * v1, stake * v2, stake * v3
+        bets[j, 0], bets[j, 1] = next_down(stake * v1), next_down(stake * v2)
+        bets[j, 2] = next_down(stake * v3)
         scale /= STAKE_RATIO
         room *= 1.25
 
