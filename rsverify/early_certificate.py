@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from rsverify._check import FloatArray, check_positive
 from rsverify.abstention import Status
-from rsverify.bounds import margin_decision
 from rsverify.bounds.anytime_counts import margin_sequence
 from rsverify.bounds.margin_decision import AT_LEAST, BELOW, HOPELESS, Decision, decide_margin
+from rsverify.bounds.margin_decision import UNDECIDED as UNDECIDED_MARGIN
 from rsverify.certificate import ABSTAIN, Certificate, certify_counts
 from rsverify.radius import certified_radius_r1, certified_radius_r2, round_down_digits
 
@@ -167,7 +167,7 @@ def decide_counts(
     )
 
 
-def first_decision(
+def decide_looks(
     looks: npt.ArrayLike,
     *,
     target_radius: float,
@@ -179,8 +179,8 @@ def first_decision(
     lipschitz: float | None = None,
     horizon: int = PLANNED_VOTES,
     futility: float = 0.0,
-) -> int | None:
-    """Return the number of the first of several looks at which `decide_counts` decides.
+) -> Decision:
+    """Return the verdict at the first of several looks at which `decide_counts` has one.
 
     Parameters
     ----------
@@ -191,9 +191,9 @@ def first_decision(
 
     Returns
     -------
-    int or None
-        From 0; None where none of them decides or is hopeless. One call costs little more
-        than one look.
+    Decision
+        ``verdict``, 1, -1, 0 or 2 as of `decide_margin`, and ``votes`` at that look, or at
+        the last one. One call costs little more than one look.
 
     Raises
     ------
@@ -211,10 +211,15 @@ def first_decision(
         radius=radius,
         lipschitz=lipschitz,
     )
-    found = _decide(table, check_target(target_radius), base, horizon, futility)
-    if found.verdict == margin_decision.UNDECIDED:
+    return _decide(table, check_target(target_radius), base, horizon, futility)
+
+
+def first_decision(looks: npt.ArrayLike, **question: Any) -> int | None:
+    """Return the number, from 0, of the look at which `decide_looks` has a verdict, or None."""
+    found = decide_looks(looks, **question)
+    if found.verdict == UNDECIDED_MARGIN:
         return None
-    return int(np.argmax(table.sum(axis=1) == found.votes))
+    return int(np.argmax(np.sum(looks, axis=1) == found.votes))
 
 
 def _options(base: Certificate) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from scipy.stats import binomtest
 
-from rsverify._check import IntArray, check_alpha, check_positive
+from rsverify._check import FloatArray, IntArray, check_alpha, check_positive
 from rsverify.bounds.margin_decision import check_futility
 from rsverify.certificate import ABSTAIN, Certificate, certify_counts
 from rsverify.early_certificate import check_target
@@ -170,6 +170,41 @@ class SmoothedClassifier:
             If an argument has the wrong type, or the model returns no tensor.
         """
         return self._sample(x, n, batch_size, check_seed(seed), COUNTS, progress)
+
+    def scores(
+        self,
+        x: Input,
+        *,
+        n: int,
+        batch_size: int = 256,
+        scores: str = "softmax",
+        temperature: float = 1.0,
+        seed: Seed = None,
+        progress: Progress | None = None,
+    ) -> FloatArray:
+        r"""Return the scores that the model gives `n` noisy copies of `x`.
+
+        Parameters
+        ----------
+        x, n, batch_size, seed, progress
+            As for `counts`; the noise is the same for the same seed.
+        scores, temperature
+            As for `certify`.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, num_classes)
+            Rows on the simplex. All of them are held: for a bound of scores alone, `certify`
+            keeps only the columns that matter.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for `counts` and `certify`.
+        """
+        mapped = score_map(scores, temperature)
+        with self._batches(x, n, batch_size, check_seed(seed), COUNTS) as (model, batches, device):
+            return collect_scores(model, batches, self.num_classes, device, mapped, progress)
 
     def predict(
         self,
