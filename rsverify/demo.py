@@ -183,20 +183,23 @@ Votes. The classifier that is certified answers with the class of most votes:
 
 Scores. Here the answer is the class of the largest mean softmax score, which is
 another classifier, with radii of its own:
-  {SOFT[0]:<16}  bounds the two means apart, by empirical Bernstein: the usual
-                    choice.
-  {SOFT[1]:<16}  bets on a line that touches the margin, which needs fewer samples
-                    for the same radius.
+  {SOFT[0]:<12}  bounds the two means apart, each with half of the allowed
+                error, by empirical Bernstein: the usual choice.
+  {SOFT[1]:<12}  bets on a line that touches the margin, with nearly all of it:
+                fewer samples for the same radius.
 
 Early stopping. Is the radius at least r? Votes are drawn until they answer, {PLANNED * n:,}
 at most: yes, no, or undecided, where more of them would hardly decide. The second
 table has the answers and the votes drawn on average.
 
-Each single certificate is wrong with probability at most {ALPHA:g}, and so is each answer
-of early stopping.
+Each single certificate is wrong with probability at most {ALPHA:g}, and so is each
+answer of early stopping.
 
-Written to {path.parent}: {path.name}, the exact certificates with all vote counts;
-{path.with_suffix(".json").name}, how they were made; {result.early_path.name}, the answers; {result.picture_path.name}, the curves.
+Written to {path.parent}:
+  {path.name}, the exact certificates with all vote counts;
+  {path.with_suffix(".json").name}, how they were made;
+  {result.early_path.name}, the answers of early stopping, image by image;
+  {result.picture_path.name}, the curves.
 For another bound or level: rsverify recertify {path} --bound cohen
 """
 

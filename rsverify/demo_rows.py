@@ -35,7 +35,7 @@ ANSWERS = {
     HOPELESS: "given up",
     UNDECIDED: "undecided",
 }
-SOFT = ("soft, two bounds", "soft, betting")
+SOFT = ("soft apart", "soft betting")
 
 Row = dict[str, Any]
 
