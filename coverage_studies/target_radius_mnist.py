@@ -4,8 +4,8 @@ A net of two layers is trained under noise. Each of the first test images is cer
 at a fixed n, and with early stopping, of which the votes are the first ones of the same sample.
 So where the two disagree, it is not for another draw of noise.
 
-The net sees an image only through the 64 linear combinations of its first layer. With W' = Q R, Q of
-orthonormal columns, it is a function of Q' x, and Q' (x + noise) = Q' x + N(0, sigma^2 I): the
+The net sees an image only through the 64 linear combinations of its first layer. With W' = Q R, Q
+of orthonormal columns, it is a function of Q' x, and Q' (x + noise) = Q' x + N(0, sigma^2 I): the
 smoothed classifier of the image is that of the 64 numbers Q' x, with the same radii. The noise is
 drawn there, which makes 10^8 forward passes a matter of minutes.
 

@@ -296,7 +296,7 @@ def demo(
     for name, (*accuracies, average) in zip(found.index, found.to_numpy(), strict=True):
         table.add_row(str(name), *(f"{a:.3f}" for a in accuracies), f"{average:.4f}")
     out_console.print(table)
-    answers = _table(f"Is the radius at least r? Votes drawn until that is answered, {images} images")
+    answers = _table(f"Is the radius at least r? Votes drawn until answered, {images} images")
     for name in ("r", "yes", "no", "undecided", "votes", f"of {PLANNED * n:,}"):
         answers.add_column(name, justify="right", min_width=5)
     for target, (yes, no, open_, votes, share) in early_summary(result.early, n).iterrows():

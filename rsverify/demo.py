@@ -128,9 +128,7 @@ def run_demo(
         picture_path,
         title=f"Digits, {images} held-out images: σ = {SIGMA}, n = {n:,}, α = {ALPHA}",
     )
-    return DemoResult(
-        tables, soft, early, table_path, early_path, picture_path, clean_accuracy
-    )
+    return DemoResult(tables, soft, early, table_path, early_path, picture_path, clean_accuracy)
 
 
 def summary(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -60,15 +60,18 @@ def image_rows(
     selection = classifier.scores(x, n=SELECTION_SAMPLES, seed=(seed, idx, 0), **options)
     scores = classifier.scores(x, n=n, seed=(seed, idx, 1), **options)
     selected, votes = _counts(selection), scores.argmax(axis=1)
-    certificate = certify_counts(
-        np.bincount(votes, minlength=scores.shape[1]),
-        sigma=classifier.sigma,
-        alpha=ALPHA,
-        selection=selected,
-        bound="cohen",
+    certificate = replace(
+        certify_counts(
+            np.bincount(votes, minlength=scores.shape[1]),
+            sigma=classifier.sigma,
+            alpha=ALPHA,
+            selection=selected,
+            bound="cohen",
+        ),
+        seed=(seed, idx),
+        seconds=time.perf_counter() - started,
     )
-    spent = {"seed": (seed, idx), "seconds": time.perf_counter() - started}
-    hard = table_row(idx, label, replace(certificate, **spent))
+    hard = table_row(idx, label, certificate)
     soft = _soft_rows(classifier.sigma, selection, scores, label, idx)
 
     def more(looks: int, k: int) -> IntArray:

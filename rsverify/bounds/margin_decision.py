@@ -150,8 +150,8 @@ def decide_margin(
             paths.votes[r],
             paths.weights[r],
             np.array(past, dtype=np.float64),
-            tuple(line_bets(code, AT_LEAST, float(upper[r]), past, planned)),
-            tuple(line_bets(code, BELOW, float(lower[r]), past, planned)),
+            (*line_bets(code, AT_LEAST, float(upper[r]), past, planned),),
+            (*line_bets(code, BELOW, float(lower[r]), past, planned),),
             log_inverse(float(level[r])),
             planned,
             z,
@@ -161,9 +161,7 @@ def decide_margin(
 
 
 @lru_cache(maxsize=256)
-def line_bets(
-    code: int, side: int, limit: float, past: tuple[int, int, int], horizon: int
-) -> Bets:
+def line_bets(code: int, side: int, limit: float, past: tuple[int, int, int], horizon: int) -> Bets:
     """Return bets that the margin is at least `limit` (side 1) or below it (side -1).
 
     `past` are the earlier votes of the class certified, of its likeliest rival and of the rest.

@@ -133,7 +133,7 @@ def weigh(bets: FloatArray, likely: FloatArray, s: IntArray, out: FloatArray) ->
 def log_chance(s: IntArray, q1: float, q2: float, q3: float) -> float:
     """Return the log-likelihood of the votes `s`, at chances of 1e-300 or more."""
     value = s[0] * math.log(max(q1, 1e-300)) + s[1] * math.log(max(q2, 1e-300))
-    return value + s[2] * math.log(max(q3, 1e-300))
+    return float(value + s[2] * math.log(max(q3, 1e-300)))
 
 
 @njit
@@ -206,9 +206,7 @@ def chord_bets(limit: float, s: IntArray, horizon: int) -> tuple[FloatArray, Flo
 
 
 @njit
-def log_capital(
-    logs: FloatArray, weights: FloatArray, x1: float, x2: float, x3: float
-) -> float:
+def log_capital(logs: FloatArray, weights: FloatArray, x1: float, x2: float, x3: float) -> float:
     """Return the log of the least over cells of the mean capital after votes x, rounded down.
 
     `logs` holds log(1 + b), shape (cells, bets, 3).
@@ -290,8 +288,10 @@ def final_votes(
     score -= np.sum(p * score)
     left = horizon - n
     spread = z * math.sqrt(left * (1.0 + left / (size + 1.5)) / np.sum(p * score * score))
-    more = np.maximum(0.0, left * p + spread * p * score)
-    return x + more * (left / np.sum(more))
+    final: FloatArray = np.maximum(0.0, left * p + spread * p * score)
+    final *= left / np.sum(final)
+    final += x
+    return final
 
 
 @njit

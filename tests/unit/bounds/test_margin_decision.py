@@ -128,9 +128,7 @@ def test_the_price_of_not_knowing_the_chances_is_small(estimand, limit, q, n):
     past = (round(100 * q[0]), round(100 * q[1]))
 
     alone = log_evidence(*line_bets(code, side, limit, (0, 0, 0), 100_000), x1, x2, n)
-    told = log_evidence(
-        *line_bets(code, side, limit, (*past, 100 - sum(past)), 100_000), x1, x2, n
-    )
+    told = log_evidence(*line_bets(code, side, limit, (*past, 100 - sum(past)), 100_000), x1, x2, n)
 
     # Beyond a deviance of 25 the stakes are not the best, and need not be. Near a corner of
     # the simplex the lines are too few for 100,000 votes, unless an earlier sample places them.
