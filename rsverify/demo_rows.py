@@ -28,13 +28,15 @@ TARGETS = (0.25, 0.5, 0.75)
 PLANNED = 10
 """Votes planned for each of those questions, in samples of the other bounds."""
 FUTILITY = 0.1
-FIRST_LOOK, GROWTH = 50, 1.02
+FIRST_LOOK, GROWTH = 50, 1.05
 ANSWERS = {
     AT_LEAST: "radius >= target",
     BELOW: "radius < target",
     HOPELESS: "given up",
     UNDECIDED: "undecided",
 }
+RIVALS = 3
+"""Bounded one by one from scores; the others share a column, which loses next to nothing."""
 SOFT = ("soft apart", "soft betting")
 
 Row = dict[str, Any]
@@ -97,7 +99,7 @@ def _soft_rows(
     sigma: float, selection: FloatArray, scores: FloatArray, label: int, idx: int
 ) -> dict[str, Row]:
     """Certify the class of the largest mean score by the baseline and by bets on a tangent."""
-    best = certify_scores(scores, sigma=sigma, alpha=ALPHA, selection=selection)
+    best = certify_scores(scores, sigma=sigma, alpha=ALPHA, selection=selection, rivals=RIVALS)
     margin = score_margin_lower(
         scores,
         best.y,
