@@ -175,6 +175,17 @@ def test_verdicts_are_wrong_with_probability_at_most_alpha_over_whole_paths(
     assert max(errors) <= alpha
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("alpha", [0.3, 0.05, 0.001])
+@pytest.mark.parametrize(("estimand", "limit", "nuisance"), SCENARIOS)
+def test_crossings_over_paths_of_60_votes(estimand, limit, nuisance, alpha):
+    q = boundary(estimand, limit, nuisance)
+
+    assert crossing(estimand, limit, q, 60, alpha, 1) <= alpha
+    if q[2] <= q[1]:  # else the third class is the runner-up and the margin is below
+        assert crossing(estimand, limit, q, 60, alpha, -1) <= alpha
+
+
 def test_some_verdict_is_likely_where_it_is_right():
     assert crossing("difference", 0.1, (0.96, 0.02, 0.02), 24, 0.05, 1) > 0.9
     assert crossing("difference", 0.8, (0.1, 0.8, 0.1), 24, 0.05, -1) > 0.9

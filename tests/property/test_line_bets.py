@@ -122,14 +122,15 @@ def test_evidence_moves_with_the_rivals_votes(estimand, side, limit, past, x, mo
     assert side * (after - before) <= 1e-12 * (1.0 + abs(before) + n)
 
 
-def crossing(estimand, limit, q, n, alpha, side, past):
+def crossing(estimand, limit, q, n, alpha, side, past, rivals=2):
     """Return the exact probability of a verdict within n votes, looking after each vote.
 
-    q are the chances of the class certified and of two rivals.
+    q are the chances of the class certified and of two others, of which the first is a rival;
+    so is the second, or with ``rivals=1`` it stands for many of little chance each.
     """
     code = ESTIMANDS.index(estimand)
     bets = line_bets(code, side, limit, past, n)
-    shares, threshold = np.array([0.5, 0.5]), -math.log(alpha)
+    shares, threshold = np.full(rivals, 1.0 / rivals), -math.log(alpha)
     alive = np.zeros((n + 1, n + 1))
     alive[0, 0] = 1.0
     decided = 0.0
@@ -138,11 +139,11 @@ def crossing(estimand, limit, q, n, alpha, side, past):
         following[1:] += alive[:-1] * q[0]
         following[:, 1:] += alive[:, :-1] * q[1]
         for a, b in np.argwhere(following > 0.0):
-            c = t - a - b
+            others = np.array([b, t - a - b])[:rivals]
             if side > 0:
-                value = kernels.log_evidence(*bets, a, max(b, c), t)
+                value = kernels.log_evidence(*bets, a, others.max(), t)
             else:
-                value = kernels.log_evidence_below(*bets, a, np.array([b, c]), shares, t)
+                value = kernels.log_evidence_below(*bets, a, others, shares, t)
             if value >= threshold:
                 decided += following[a, b]
                 following[a, b] = 0.0
@@ -181,9 +182,10 @@ def test_verdicts_over_paths_of_60_votes(estimand, limit, q2, past, alpha):
 def check_crossing(estimand, limit, q2, past, n, alpha):
     q = np.array([float(v) for v in twins.curve_point(limit, q2, estimand=estimand)])
     q = np.clip(q, 0.0, 1.0)
-    equal = np.array([q[0], q[1], min(q[1], q[2])])  # a second rival, as likely where it can be
-    assert crossing(estimand, limit, q, n, alpha, 1, past) <= alpha
-    if equal.sum() > 1.0 - 1e-9:
+    assert math.isclose(q.sum(), 1.0)
+    for side in (1, -1):
+        assert crossing(estimand, limit, q, n, alpha, side, past, rivals=1) <= alpha
+    if q[2] <= q[1]:  # else the third class would be the runner-up
         assert crossing(estimand, limit, q, n, alpha, -1, past) <= alpha
 
 
