@@ -515,8 +515,9 @@ class SmoothedClassifier:
             batch = batch.to(dtype)
             return self.model(batch if self.preprocess is None else self.preprocess(batch))
 
-        source = check_finite(source.to(device))
-        return check_finite(self.noise.centre(source, noise_dtype)), scores_of
+        # Checked where it is: to read the answer from another device would wait for it.
+        centre = check_finite(self.noise.centre(check_finite(source), noise_dtype))
+        return centre.to(device), scores_of
 
     def placement(self, input_dtype: torch.dtype) -> tuple[torch.device, torch.dtype]:
         """Return the device and floating type of batches: as given, else the model's."""

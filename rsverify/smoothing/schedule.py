@@ -19,7 +19,7 @@ import torch
 
 from rsverify._check import IntArray
 from rsverify.certificate import Certificate
-from rsverify.smoothing.early_stopping import look_after
+from rsverify.smoothing.early_stopping import FIRST_LOOK, look_after
 from rsverify.smoothing.forward import INVALID
 from rsverify.smoothing.items import Item
 from rsverify.smoothing.request import Question
@@ -29,7 +29,7 @@ MOST_JOBS = 64
 # Of a question that may be answered any moment no more is drawn at once than this share of
 # the votes so far: what is drawn beyond the answer is wasted.
 _AHEAD = 0.25
-_SMALLEST_STEP = 64
+_SMALLEST_STEP = FIRST_LOOK
 
 # New votes are looked at when they are this share of those before: one call takes them all.
 _LOOKED_AT = 0.05
@@ -274,7 +274,7 @@ class Scheduler:
         sent = self._sent.popleft()
         if sent.ready is not None:
             sent.ready.synchronize()
-        votes = sent.votes.numpy()
+        votes = sent.votes.cpu().numpy()
         used = sum(rows for _, rows in sent.shares)
         start = 0
         for job, rows in sent.shares:

@@ -96,9 +96,12 @@ def test_overhead_of_certify(benchmark, name):
 
 
 @pytest.mark.benchmark(group="certify")
-@pytest.mark.parametrize("target", [None, 0.1], ids=["fixed", "target"])
+@pytest.mark.parametrize("target", [None, 0.6], ids=["fixed", "target"])
 def test_overhead_of_a_data_set(benchmark, tmp_path, target):
-    """Ten inputs of 10,000 votes, with the table; the target stops some of them earlier."""
+    """Ten inputs of 10,000 votes, with the table; the target stops most of them earlier.
+
+    Where votes are looked at, some are drawn in vain, noise more so: it comes in blocks.
+    """
     x, net, limit = case("MNIST-sized, 15 MFLOP")
     timed = Timed(net)
     smoothed = SmoothedClassifier(timed, 10, 0.25)
@@ -117,5 +120,6 @@ def test_overhead_of_a_data_set(benchmark, tmp_path, target):
     benchmark.extra_info["overhead"] = ratio = total / timed.seconds
     benchmark.extra_info["evaluated"] = evaluated = timed.inputs / used
     print(f"\ntarget {target}: {ratio:.4f} times its forward passes, {evaluated:.3f} of its votes")
+    print(f"votes of an input: {table['n'].mean():.0f}")
     assert ratio <= (limit if target is None else 1.2)
     assert evaluated <= 1.3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ torch = pytest.importorskip("torch")
 
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
-from rsverify import ABSTAIN, SmoothedClassifier  # noqa: E402
+from rsverify import ABSTAIN, SmoothedClassifier, certify_dataset  # noqa: E402
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -108,6 +109,27 @@ def waiting_operations(model: Callable[[torch.Tensor], torch.Tensor], n: int) ->
 
 def test_nothing_waits_for_the_device_per_chunk() -> None:
     assert waiting_operations(corner_pixels, 1000) == waiting_operations(corner_pixels, 10)
+
+
+@pytest.mark.parametrize("target", [None, 50.0])
+def test_nothing_of_a_data_set_waits_for_the_device_per_chunk(
+    tmp_path: Path, target: float | None
+) -> None:
+    smoothed = SmoothedClassifier(corner_pixels, 10, 0.25)
+    seen = []
+    for n in (100, 1000):
+        with WaitingOperations() as waiting:
+            certify_dataset(
+                smoothed,
+                torch.zeros(2, 3, 8, 16),
+                tmp_path / f"{n}.tsv",
+                n=n,
+                batch_size=10,
+                bound="exact" if target else "cohen",
+                target_radius=target,
+            )
+        seen.append(waiting.names)
+    assert seen[0] == seen[1]
 
 
 def test_the_count_of_waiting_operations_can_fail() -> None:

@@ -1,8 +1,10 @@
 """Processes that share a data set write the table that one process writes, to the bit."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -35,14 +37,20 @@ def in_one_process(out, *more):
     assert stopped.value.code == 0
 
 
-def by_torchrun(processes, out, *more):
+def command(processes, out, *more):
     launch = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}")
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return [sys.executable, *launch, "-m", "rsverify", "--", *arguments(out, *more)]
+
+
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def by_torchrun(processes, out, *more):
     return subprocess.run(
-        [sys.executable, *launch, "-m", "rsverify", "--", *arguments(out, *more)],
+        command(processes, out, *more),
         capture_output=True,
         text=True,
-        env=environment,
+        env=ENVIRONMENT,
         timeout=300,
         check=False,
     )
@@ -89,3 +97,38 @@ def test_a_refusal_of_the_first_is_that_of_all(tmp_path):
     assert found.returncode != 0
     assert found.stderr.count("alpha=0.01 must be 0.001 to resume") >= 1
     assert (tmp_path / "table.tsv").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_two_ranks_killed_are_continued_by_one_process(tmp_path):
+    one, two = tmp_path / "one.tsv", tmp_path / "two.tsv"
+    in_one_process(one, "--n", 5000)
+    running = subprocess.Popen(
+        command(2, two, "--n", 5000),
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    shards = [tmp_path / f"two.shard-{rank}-of-2.tsv" for rank in (0, 1)]
+    deadline = time.monotonic() + 200
+    while not all(s.exists() and s.read_bytes().count(b"\n") > 2 for s in shards):
+        assert running.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    for child in children_of(running.pid):
+        os.kill(child, signal.SIGKILL)
+    running.kill()
+    running.wait()
+    assert all(s.exists() for s in shards)
+    in_one_process(two, "--n", 5000)
+
+    assert two.read_bytes() == one.read_bytes()
+    assert not any(s.exists() for s in shards)
+
+
+def children_of(pid):
+    """Return the processes that `pid` has started, by the system's own list."""
+    found = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+    )
+    return [int(child) for child in found.stdout.split()]
