@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import errno
-import importlib
-import importlib.util
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -25,53 +19,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from rsverify._factories import portable_function
+
 EXIT_CODES = {"supported": 0, "refuted": 1, "inconclusive": 2}
-
-
-def load_function(target: str) -> Callable[..., Any]:
-    """Return FUNCTION of ``FILE.py:FUNCTION`` or ``package.module:FUNCTION``."""
-    place, _, name = target.rpartition(":")
-    if not place.endswith(".py"):
-        return _function_of(importlib.import_module(place), place, name)
-    if not Path(place).is_file():
-        raise FileNotFoundError(errno.ENOENT, "no such file", place)
-    _function_of(_load_file(str(Path(place).resolve())), place, name)
-    return FileFunction(str(Path(place).resolve()), name)
-
-
-class FileFunction:
-    """A function of a file, which every process that gets it loads for itself."""
-
-    def __init__(self, path: str, name: str) -> None:
-        self.path = path
-        self.__name__ = name
-
-    def __call__(self, *arguments: Any) -> Any:
-        """Call the function."""
-        return _function_of(_load_file(self.path), self.path, self.__name__)(*arguments)
-
-
-@lru_cache
-def _load_file(path: str) -> ModuleType:
-    """Return the module of a file, whose folder it may import from, as if it were run."""
-    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[Path(path).stem] = module  # dataclasses and pickle look it up there
-    sys.path.append(str(Path(path).parent))
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise ValueError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
-    return module
-
-
-def _function_of(module: ModuleType, place: str, name: str) -> Callable[..., Any]:
-    if not callable(getattr(module, name, None)):
-        raise ValueError(f"{place} has no function {name!r}")
-    function: Callable[..., Any] = getattr(module, name)
-    return function
 
 
 @contextmanager
@@ -150,7 +100,7 @@ def audit(
 
     for path in out or []:
         check_ending(path)
-    function = load_function(bound) if ":" in bound else bound
+    function = portable_function(bound) if ":" in bound else bound
     with _bar("auditing") as progress, _hint(store):
         report = run_audit(
             function,

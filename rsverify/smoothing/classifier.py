@@ -7,21 +7,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
-from functools import partial
 
 import numpy as np
 import torch
 from scipy.stats import binomtest
 
-from rsverify._check import IntArray, check_alpha, check_choice, check_positive
-from rsverify.certificate import ABSTAIN, Certificate, certify_counts
-from rsverify.early_certificate import EarlyCertificate, check_target, decide_counts
+from rsverify._check import IntArray, check_choice, check_positive
+from rsverify.certificate import ABSTAIN, Certificate
 from rsverify.score_certificate import (
-    SCORE_BOUNDS,
     ScoreCertificate,
     ScoreOptions,
     certify_columns,
-    check_options,
     choose_class,
 )
 from rsverify.smoothing._inputs import (
@@ -33,7 +29,8 @@ from rsverify.smoothing._inputs import (
     check_size,
 )
 from rsverify.smoothing.discrete import DiscreteGaussian
-from rsverify.smoothing.early_stopping import sample_until_decided
+from rsverify.smoothing.forward import Forward
+from rsverify.smoothing.lipschitz import scores_lipschitz_bound
 from rsverify.smoothing.noise import (
     COUNTS,
     ESTIMATION,
@@ -43,7 +40,14 @@ from rsverify.smoothing.noise import (
     Noise,
     seeded_generator,
 )
-from rsverify.smoothing.sampler import Scores, count_votes, evaluating, noisy_batches
+from rsverify.smoothing.request import Question, Request, level_of
+from rsverify.smoothing.sampler import (
+    Scores,
+    count_votes,
+    evaluating,
+    noisy_batches,
+)
+from rsverify.smoothing.schedule import Job
 from rsverify.smoothing.scores import ScoreMap, collect_columns, collect_scores, score_map
 
 Progress = Callable[[int], None]
@@ -251,7 +255,7 @@ class SmoothedClassifier:
         .. [2] Hung and Fithian, *Rank verification for exponential families*, Annals of
            Statistics, 2019.
         """
-        level = self._level(alpha)
+        level = level_of(alpha, self.noise)
         votes = self._sample(x, n, batch_size, check_seed(seed), PREDICTION, progress)
         return _winner(votes, level)
 
@@ -267,7 +271,7 @@ class SmoothedClassifier:
         radius: str = "R2",
         y: int | None = None,
         target_radius: float | None = None,
-        lipschitz: float | None = None,
+        lipschitz: float | str | None = None,
         ordering: str | None = None,
         scores: str = "softmax",
         temperature: float = 1.0,
@@ -288,8 +292,15 @@ class SmoothedClassifier:
             Size of the selection sample, at least 1. Not drawn where `y` is given.
         n : int
             Size of the estimation sample, at least 1; with `target_radius` the largest.
-        alpha, radius, lipschitz, ordering
+        alpha, radius, ordering
             As for `certify_counts`; with a bound of scores as for `certify_scores`.
+        lipschitz : float or "auto", optional
+            For R1: an ℓ2 Lipschitz constant, used where it is better than the smoothing's own.
+            Of x ↦ mean scores with a bound of scores: that of the scores, as smoothing does not
+            increase it. Of x ↦ vote probabilities with a bound of votes: the network's own
+            constant is *not* one, as votes jump where scores do not. ``"auto"`` finds it: for
+            scores from `preprocess`, model and map by `rsverify.smoothing.lipschitz`; for
+            votes there is none but the smoothing's, which is then used.
         bound : str
             ``"exact"``, ``"bonferroni"`` or ``"cohen"`` certify the class that wins most
             votes, from counts. ``"betting"`` and the other names of `certify_scores` certify
@@ -318,100 +329,68 @@ class SmoothedClassifier:
         Raises
         ------
         ValueError, TypeError
-            As for `counts` and `certify_counts`; options are checked before sampling.
+            As for `counts` and `certify_counts`, and for ``lipschitz="auto"`` as
+            `rsverify.smoothing.lipschitz.lipschitz_bound`; all before sampling.
 
         Notes
         -----
         *Guarantee*: with probability at least 1 − alpha over the noise, if the certificate
         does not abstain then the smoothed classifier predicts `prediction` at every point
         closer than `radius` to `x`, in ℓ2. It is stated for exact Gaussian noise, and holds
-        as computed, for the lattice point x, where the classifier's noise is discrete.
+        as computed, for the lattice point x, where the classifier's noise is discrete: at
+        every point closer than `radius`, but with `lipschitz` at every such lattice point, as
+        rounding keeps a Lipschitz constant of scores between lattice points alone.
         """
         started = time.perf_counter()
-        n = check_size("n", n)
-        n0 = check_size("n0", n0)
         entropy = check_seed(seed)
-        level = self._level(alpha)
-        if target_radius is not None and (bound != "exact" or ordering is not None):
-            raise ValueError(
-                f"bound={bound!r} and ordering={ordering!r} must be left out with target_radius: "
-                "the bound is then the anytime one"
-            )
-        if bound in SCORE_BOUNDS:
-            if ordering is not None:
-                raise ValueError(f"ordering={ordering!r} must be None for bound={bound!r}")
-            options = check_options(
-                sigma=self.sigma, alpha=level, bound=bound, radius=radius, lipschitz=lipschitz
-            )
-            mapped = score_map(scores, temperature)
+        request = Request(
+            n0=n0,
+            n=n,
+            alpha=alpha,
+            bound=bound,
+            radius=radius,
+            lipschitz=lipschitz,
+            ordering=ordering,
+            scores=scores,
+            temperature=temperature,
+            target_radius=target_radius,
+        )
+        request = self.resolve(request, x)
+        request.check(self.num_classes, self.noise, y)
+        if request.of_scores:
+            options, mapped = request.score_options(self.noise)
             soft = self._certify_scores(x, n0, n, y, options, mapped, batch_size, entropy, progress)
             return replace(
                 soft, alpha=float(alpha), seed=entropy, seconds=time.perf_counter() - started
             )
-        if scores != "softmax" or temperature != 1.0:
-            raise ValueError(
-                f"scores={scores!r} and temperature={temperature!r} must be left out for "
-                f"bound={bound!r}, which counts votes"
-            )
-        target = None if target_radius is None else check_target(target_radius)
-
-        def certificate_of(votes: IntArray, selected: IntArray | None) -> Certificate:
-            return certify_counts(
-                votes,
-                sigma=self.sigma,
-                alpha=level,
-                y=y,
-                selection=selected,
-                bound=bound,
-                radius=radius,
-                lipschitz=lipschitz,
-                ordering=ordering,
-            )
-
-        # Bad options and an n beyond the bound's range raise here, before the long part.
-        unanimous = np.zeros(self.num_classes, dtype=np.int64)
-        unanimous[0] = n
-        certificate_of(unanimous, unanimous if y is None else None)
-
+        question = request.question(self.noise, y)
         selected = None
         if y is None:
             selected = self._sample(x, n0, batch_size, entropy, SELECTION, progress)
-        if target is not None:
-            question = partial(
-                decide_counts,
-                target_radius=target,
-                sigma=self.sigma,
-                alpha=level,
-                y=y,
-                selection=selected,
-                radius=radius,
-                lipschitz=lipschitz,
-            )
-            with self._batches(x, n, batch_size, entropy, ESTIMATION) as (model, batches, device):
-                early: EarlyCertificate = sample_until_decided(
-                    model, batches, self.num_classes, device, question, progress
-                )
-            return replace(
-                early, alpha=float(alpha), seed=entropy, seconds=time.perf_counter() - started
-            )
-        votes = self._sample(x, n, batch_size, entropy, ESTIMATION, progress)
-        return replace(
-            certificate_of(votes, selected),
-            alpha=float(alpha),
-            seed=entropy,
-            seconds=time.perf_counter() - started,
-        )
+        if question.first is not None:
+            found = self._decide(x, n, selected, batch_size, entropy, question, progress)
+        else:
+            votes = self._sample(x, n, batch_size, entropy, ESTIMATION, progress)
+            found = question.finish(votes, selected)
+        return replace(found, seed=entropy, seconds=time.perf_counter() - started)
 
-    def _level(self, alpha: float) -> float:
-        """Return what `alpha` leaves to a bound once the noise's own error is paid for."""
-        level = check_alpha(alpha)
-        if level.ndim:
-            raise ValueError(f"alpha of shape {level.shape} must be a single number")
-        if level <= 2 * self.noise.excess:
-            raise ValueError(
-                f"alpha={alpha} must be more than {2 * self.noise.excess:g} for {self.noise}"
-            )
-        return float(level) - self.noise.excess
+    def resolve(self, request: Request, x: Input) -> Request:
+        """Return `request` with a number, or None, for ``lipschitz="auto"``."""
+        if not isinstance(request.lipschitz, str):
+            return request
+        check_choice("lipschitz", request.lipschitz, ["auto"])
+        if request.radius == "R2":
+            raise ValueError("lipschitz='auto' must be None for radius='R2': only R1 has one")
+        if not request.of_scores:
+            return replace(request, lipschitz=None)  # votes jump
+        score_map(request.scores, request.temperature)  # raises where they are out of range
+        source = check_input(x)
+        device, dtype = self.placement(source.dtype)
+        sample = source.to(device=device, dtype=dtype)
+        found = scores_lipschitz_bound(
+            self.model, self.preprocess, sample, request.scores, request.temperature
+        )
+        return replace(request, lipschitz=found)
 
     def _certify_scores(
         self,
@@ -437,6 +416,29 @@ class SmoothedClassifier:
             )
         return certify_columns(sample, label, plan, chosen, options)
 
+    def _decide(
+        self,
+        x: Input,
+        n: int,
+        selected: IntArray | None,
+        batch_size: int,
+        entropy: int | tuple[int, ...],
+        question: Question,
+        progress: Progress | None,
+    ) -> Certificate:
+        """Sample until a scheduled look at the votes answers the question, or to the end."""
+        job = Job(self.num_classes, 0, n, question, selected)
+        with self._batches(x, n, batch_size, entropy, ESTIMATION) as (scores_of, batches, device):
+            votes_of = Forward(scores_of, self.num_classes, device)
+            for batch in batches:
+                job.absorb(votes_of(batch).cpu().numpy())
+                if progress is not None:
+                    progress(len(batch))
+                if job.certificate is not None:
+                    break
+        assert job.certificate is not None, "the last vote ends it"
+        return job.certificate
+
     def _sample(
         self,
         x: Input,
@@ -456,22 +458,26 @@ class SmoothedClassifier:
         """Give the body the model on noisy batches, the batches and their device."""
         n = check_size("n", n)
         batch_size = check_size("batch_size", batch_size)
+        centre, scores_of = self.centre(x)
+        generator = seeded_generator(entropy, stream, centre.device)
+        with evaluating(self.model, self.preprocess):
+            batches = noisy_batches(self.noise, centre, n, batch_size, generator=generator)
+            yield scores_of, batches, centre.device
+
+    def centre(self, x: Input) -> tuple[torch.Tensor, Scores]:
+        """Return `x` checked, where and as noise is added to it, and the model on such batches."""
         source = check_input(x)
-        device, dtype = self._placement(source.dtype)
+        device, dtype = self.placement(source.dtype)
         noise_dtype = torch.float64 if dtype == torch.float64 else torch.float32
-        source = check_finite(source.to(device))
-        centre = check_finite(self.noise.centre(source, noise_dtype))
-        generator = seeded_generator(entropy, stream, device)
 
         def scores_of(batch: torch.Tensor) -> torch.Tensor:
             batch = batch.to(dtype)
             return self.model(batch if self.preprocess is None else self.preprocess(batch))
 
-        with evaluating(self.model, self.preprocess):
-            batches = noisy_batches(self.noise, centre, n, batch_size, generator=generator)
-            yield scores_of, batches, device
+        source = check_finite(source.to(device))
+        return check_finite(self.noise.centre(source, noise_dtype)), scores_of
 
-    def _placement(self, input_dtype: torch.dtype) -> tuple[torch.device, torch.dtype]:
+    def placement(self, input_dtype: torch.dtype) -> tuple[torch.device, torch.dtype]:
         """Return the device and floating type of batches: as given, else the model's."""
         tensors: list[torch.Tensor] = []
         if isinstance(self.model, torch.nn.Module):

@@ -110,7 +110,7 @@ class Gaussian:
         block = torch.empty((per_block, *shape), device=generator.device, dtype=dtype)
         for start in range(0, n, per_block):
             draws = block[: n - start]
-            yield draws.normal_(generator=generator).mul_(self.sigma)
+            yield draws.normal_(0.0, self.sigma, generator=generator)
 
     def add(self, centre: torch.Tensor, draws: torch.Tensor, out: torch.Tensor) -> None:
         """Write centre + draws to `out`."""

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from rsverify import cli
-from rsverify.cli_audit import load_function
+from rsverify._factories import load_function
 
 FILE = """
 import numpy as np

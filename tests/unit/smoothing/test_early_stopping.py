@@ -1,8 +1,12 @@
+import itertools
+
+import numpy as np
 import pytest
 import torch
 
 from rsverify import SmoothedClassifier
 from rsverify.early_certificate import EarlyCertificate, decide_counts
+from rsverify.smoothing.early_stopping import look_after
 
 INPUT = torch.tensor([1.0, 0.0])
 
@@ -67,7 +71,60 @@ def test_no_more_is_drawn_than_looked_at():
         INPUT, target_radius=0.3, n=50_000, batch_size=64, seed=0
     )
 
-    assert sum(drawn) == certificate.n + certificate.n0
+    assert 0 <= sum(drawn) - certificate.n - certificate.n0 < 64
+
+
+@pytest.mark.parametrize("target", [0.3, 0.8, 1.2])
+def test_the_answer_does_not_depend_on_the_batch_size(target):
+    certificates = [
+        SMOOTHED.certify(INPUT, target_radius=target, n=5000, batch_size=size, seed=3)
+        for size in (1, 7, 64, 5000)
+    ]
+
+    assert all(c == certificates[0] for c in certificates)
+
+
+@pytest.mark.parametrize("target", [0.3, 0.8, 1.2])
+def test_it_stops_at_the_first_scheduled_look_that_decides(target):
+    seen = []
+
+    def model(batch):
+        scores = halves(batch)
+        seen.extend(scores.argmax(dim=1).tolist())
+        return scores
+
+    smoothed = SmoothedClassifier(model, 2, 0.5)
+    certificate = smoothed.certify(INPUT, target_radius=target, n=5000, batch_size=64, seed=3)
+    votes = seen[100:]  # after those that chose the class
+    looks = list(itertools.takewhile(lambda k: k < certificate.n, scheduled_looks()))
+
+    assert certificate.n in (5000, next(k for k in scheduled_looks() if k > max(looks, default=0)))
+    for look in [*looks[-40:], certificate.n]:
+        again = decide_counts(
+            np.bincount(votes[:look], minlength=2),
+            target_radius=target,
+            sigma=0.5,
+            alpha=1e-3,
+            selection=certificate.selection_counts,
+        )
+        assert (again.decision == "undecided") == (look < certificate.n) or look == 5000
+    assert again.counts == certificate.counts
+    assert again.decision == certificate.decision
+
+
+def scheduled_looks():
+    look = 0
+    while True:
+        look = look_after(look)
+        yield look
+
+
+def test_looks_grow_by_a_fiftieth():
+    looks = list(itertools.takewhile(lambda k: k <= 10**7, scheduled_looks()))
+
+    assert looks[:3] == [50, 51, 52]
+    assert all(1 <= b - a <= max(1, a / 50) for a, b in itertools.pairwise(looks))
+    assert len(looks) < 800
 
 
 def test_fewer_votes_than_the_first_look_are_looked_at_once():

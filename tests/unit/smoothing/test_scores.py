@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rsverify import SmoothedClassifier
 from rsverify.bounds.score_margin import plan_rivals, rival_columns
@@ -18,6 +20,26 @@ def test_maps_agree_with_those_for_numpy(name, temperature):
     torch_scores = score_map(name, temperature)(LOGITS.float()).numpy()
     numpy_scores = SIMPLEX_MAPS[name](LOGITS.float().numpy(), temperature=temperature)
 
+    np.testing.assert_allclose(torch_scores, numpy_scores, atol=1e-14)
+
+
+@given(
+    logits=st.integers(1, 6).flatmap(
+        lambda m: st.lists(
+            st.lists(st.floats(-1e300, 1e300) | st.floats(-9, 9), min_size=m, max_size=m),
+            min_size=1,
+            max_size=4,
+        )
+    ),
+    temperature=st.floats(1e-3, 1e9) | st.floats(0.1, 10),
+    name=st.sampled_from(list(SIMPLEX_MAPS)),
+)
+def test_maps_agree_with_those_for_numpy_everywhere(logits, temperature, name):
+    torch_scores = score_map(name, temperature)(torch.tensor(logits, dtype=torch.float64)).numpy()
+    numpy_scores = SIMPLEX_MAPS[name](logits, temperature=temperature)
+
+    assert (torch_scores >= 0).all()
+    np.testing.assert_allclose(torch_scores.sum(axis=1), 1, rtol=1e-14)
     np.testing.assert_allclose(torch_scores, numpy_scores, atol=1e-14)
 
 
