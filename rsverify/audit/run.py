@@ -362,6 +362,8 @@ def _exact(
         f"exact: the miscoverage is at most {worst.certified:.6g} for {scope}",
         f"an excess of less than {exact.ROUNDING:g} of alpha is put down to rounding",
     ]
+    if "three classes" in scope:
+        notes.append("more classes are not spoken of: audit them with method='simulation'")
     described |= {"method": "exact"}
     return AuditReport(verdict, [row], limits.failures, worst.witness, described, notes, evidence)
 

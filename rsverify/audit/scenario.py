@@ -105,6 +105,7 @@ def _vote_laws(n: int, alpha: float) -> dict[str, tuple[float, ...]]:
     laws["near-tie of two runners-up"] = (0.5, 0.2501, 0.2499)
     laws["runners-up 0.3 and 0.2"] = (0.5, 0.3, 0.2)
     laws["ten classes, equal runners-up"] = (0.19,) + (0.09,) * 9
+    laws["ten classes, runner-up last"] = (0.5,) + (0.02,) * 8 + (0.34,)
     laws["ten classes, rare runners-up"] = (0.91,) + (0.01,) * 9
     laws["hundred classes, equal runners-up"] = (0.208,) + (0.008,) * 99
     return laws

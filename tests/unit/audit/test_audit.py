@@ -293,3 +293,19 @@ def test_two_replications_of_a_pair_are_not_taken_for_two_pairs():
     caller = prepare(interval, rows, 0.05, "two-sided", ESTIMANDS["mean"])
     np.testing.assert_array_equal(caller.limits(rows[:2]).lower, hoeffding(rows[:2], 0.025))
     np.testing.assert_array_equal(caller.limits(rows[:1]).lower, hoeffding(rows[:1], 0.025))
+
+
+def test_classes_beyond_the_third_are_for_the_simulation():
+    """The exact audit is about three classes and says so; a law of ten shows the fault."""
+    from rsverify import bonferroni_margin_lower
+
+    def forgetful(counts, alpha):
+        rival = counts[:, 1:3].max(axis=1)
+        n = counts.sum(axis=1)
+        return bonferroni_margin_lower(counts[:, 0], rival, n, alpha, estimand="difference")
+
+    settings = {"estimand": "difference", "n": 40, "alpha": 0.05}
+    exact = audit(forgetful, **settings)
+    assert exact.verdict == "supported"
+    assert any("more classes are not spoken of" in note for note in exact.notes)
+    assert audit(forgetful, method="simulation", **settings).verdict == "refuted"
