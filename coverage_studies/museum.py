@@ -23,6 +23,7 @@ from scipy.stats import binom
 from rsverify import __version__, clopper_pearson_lower, clopper_pearson_upper
 from rsverify.audit import audit
 from rsverify.audit.estimand import find_estimand
+from rsverify.audit.evaluate import PROBE_ROWS, prepare
 from rsverify.audit.report import AuditReport
 from rsverify.audit.scenario import check_scenarios
 
@@ -60,18 +61,13 @@ def summed(mutant: Any, law: Any) -> float | None:
 
 def drawn(mutant: Any, law: dict[str, Any]) -> tuple[float, float, float]:
     """Return a fresh estimate of the miscoverage at `law`, and its interval."""
-    options = {k: v for k, v in mutant.options.items() if k not in ("scenarios", "replications")}
+    options = mutant.options
     thing = find_estimand(options["estimand"])
-    from functools import partial
-
-    from rsverify.audit.evaluate import PROBE_ROWS, prepare
-
     n, alpha = options["n"], options["alpha"]
     rng = np.random.default_rng([7, n])
     first = thing.draw(rng, PROBE_ROWS, n, **law)
-    caller = partial(prepare, estimand=thing)(
-        mutant.bound, first, alpha, options.get("side", "lower")
-    )
+    side = options.get("side", "lower")
+    caller = prepare(mutant.bound, first, alpha, side, thing)
     truth, misses, runs = thing.truth(**law), 0, 0
     fresh = FRESH if n < 500 else FRESH // 10
     while runs < fresh:
