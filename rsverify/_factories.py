@@ -68,27 +68,3 @@ def _run_file(path: Path) -> Any:
     sys.modules[path.stem] = module  # dataclasses and pickle look it up there
     spec.loader.exec_module(module)
     return module
-
-
-def portable_function(target: str) -> Callable[..., Any]:
-    """Return what `load_function` does, in a form that can be sent to other processes."""
-    function = _loaded(target)
-    place, _, name = target.rpartition(":")
-    if not place.endswith(".py"):
-        return function
-    return FileFunction(f"{Path(place).resolve()}:{name}", name)
-
-
-class FileFunction:
-    """A function of a file, which every process that gets it loads for itself."""
-
-    def __init__(self, target: str, name: str) -> None:
-        self.target = target
-        self.__name__ = name
-
-    def __call__(self, *arguments: Any) -> Any:
-        """Call the function."""
-        return _loaded(self.target)(*arguments)
-
-
-_loaded = lru_cache(load_function)
