@@ -226,6 +226,8 @@ class _Run:
         device, dtype = model.placement(torch.get_default_dtype())
         return {
             **asdict(self.request),
+            "alpha": float(self.request.alpha),
+            "temperature": float(self.request.temperature),
             "certify_label": self.certify_label,
             "model": model_hash(model.model),
             "preprocess": model_hash(model.preprocess),
