@@ -3,6 +3,10 @@
 On the demo's digits, sampled as they are decided after a selection sample of 100 votes, and on
 published counts of CIFAR-10 where ``../shared/data`` lies beside the checkout: there the votes come
 in a random order, the class is the most voted one and there is no selection sample.
+
+"Least possible" is the average of min(n, kl(1 - alpha, alpha) / KL), KL the divergence of the
+chances (all n votes' shares) from the nearest on the other side of the target: what no procedure
+that always decides, at this level, can beat.
 Run as ``python coverage_studies/early_stopping.py [images]``; writes results/early_stopping.json.
 """
 
@@ -17,24 +21,49 @@ import torch
 
 import rsverify
 from rsverify import SmoothedClassifier, exact_margin_lower
-from rsverify.bounds.anytime_counts import decide_margin
+from rsverify.bounds.margin_decision import decide_margin
 from rsverify.demo import SIGMA, _digits, _train
+from rsverify.kernels.anytime_counts import curve_deviance
+from rsverify.kernels.margin import PROBIT
 
 ALPHA, N, SEED = 0.001, 100_000, 0
+SHARE = 0.9  # of alpha, as a certificate spends on its answer
 RADII = (0.25, 0.5, 0.75)
+FUTILITY = 0.1
 ROOT = Path(__file__).parents[1]
 COUNTS = ROOT.parent / "shared" / "data" / "cifar10_counts_sigma025.txt"
 LOOKS = np.unique(np.minimum(np.ceil(50 * 1.02 ** np.arange(400)), N).astype(int))
 
 
-def summary(decisions, votes, fixed):
+def least_possible(counts, y, threshold):
+    """Return the least votes on average that decide, for the chances `counts` / n."""
+    second = np.where(np.arange(counts.shape[1]) == y[:, None], -1, counts).max(axis=1)
+    first = counts[np.arange(len(y)), y]
+    divergence = np.array(
+        [
+            curve_deviance(PROBIT, int(a), int(b), int(N - a - b), threshold) / N
+            for a, b in zip(first, second, strict=True)
+        ]
+    )
+    information = (1 - ALPHA) * np.log((1 - ALPHA) / ALPHA) + ALPHA * np.log(ALPHA / (1 - ALPHA))
+    return np.minimum(N, information / np.maximum(divergence, 1e-12))
+
+
+def summary(decisions, votes, fixed, patient, least):
+    """Return what was decided; `patient` are the decisions without giving up."""
     return {
         "average votes": float(np.mean(votes)),
         "share of n": float(np.mean(votes)) / N,
+        "least possible, share of n": float(np.mean(least)) / N,
         "at least r": int(np.sum(decisions == 1)),
         "below r": int(np.sum(decisions == -1)),
-        "undecided": int(np.sum(decisions == 0)),
+        "undecided": int(np.sum(np.isin(decisions, (0, 2)))),
         "at least r by the exact bound at n": int(np.sum(fixed)),
+        "of them below r or undecided": [
+            int(np.sum(fixed & (decisions == -1))),
+            int(np.sum(fixed & np.isin(decisions, (0, 2)))),
+        ],
+        "given up, and decided without giving up": int(np.sum((decisions == 2) & (patient != 0))),
     }
 
 
@@ -46,20 +75,33 @@ def demo(images):
     common = {"alpha": ALPHA, "n": N}
     codes = {"radius >= target": 1, "radius < target": -1, "undecided": 0}
     fixed = [
-        classifier.certify(held_x[i], batch_size=2000, seed=(SEED, i), **common).radius
+        classifier.certify(held_x[i], batch_size=2000, seed=(SEED, i), **common)
         for i in range(images)
     ]
+    y, counts = np.array([c.y for c in fixed]), np.array([c.counts for c in fixed])
     results = {}
     for r in RADII:
-        found = [
-            classifier.certify(held_x[i], batch_size=100, seed=(SEED, i), target_radius=r, **common)
-            for i in range(images)
-        ]
-        results[str(r)] = summary(
-            np.array([codes[c.decision] for c in found]),
-            np.array([c.n for c in found]),
-            np.array(fixed) >= r,
+        found, patient = (
+            [
+                classifier.certify(
+                    held_x[i],
+                    batch_size=100,
+                    seed=(SEED, i),
+                    target_radius=r,
+                    futility=futility,
+                    **common,
+                )
+                for i in range(images)
+            ]
+            for futility in (FUTILITY, 0.0)
         )
+        results[str(r)] = summary(
+            np.array([2 if c.hopeless else codes[c.decision] for c in found]),
+            np.array([c.n for c in found]),
+            np.array([c.radius for c in fixed]) >= r,
+            np.array([codes[c.decision] for c in patient]),
+            least_possible(counts, y, 2 * r / SIGMA),
+        ) | {"share of n without giving up": float(np.mean([c.n for c in patient])) / N}
     return results
 
 
@@ -83,15 +125,22 @@ def published():
     results = {}
     for r in RADII:
         target = 2 * r / 0.25
-        verdict, votes = decide_margin(paths, y, target, ALPHA, estimand="probit")
-        results[str(r)] = summary(verdict, votes, margin >= target)
+        options = {"estimand": "probit", "horizon": N}
+        verdict, votes = decide_margin(
+            paths, y, target, SHARE * ALPHA, futility=FUTILITY, **options
+        )
+        patient, all_votes = decide_margin(paths, y, target, SHARE * ALPHA, **options)
+        results[str(r)] = summary(
+            verdict, votes, margin >= target, patient, least_possible(counts, y, target)
+        ) | {"share of n without giving up": float(np.mean(all_votes)) / N}
     return results
 
 
-def main(images=60):
+def main(images=120):
     result = {
         "alpha": ALPHA,
         "n": N,
+        "futility": FUTILITY,
         "seed": SEED,
         "version": rsverify.__version__,
         "published CIFAR-10 counts": published() if COUNTS.exists() else None,

@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,35 @@ def load_function(target: str) -> Callable[..., Any]:
     return function
 
 
+class FileFunction:
+    """A function of a file, which every process that gets it loads for itself."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.path = str(path)
+        self.__name__ = name
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the function."""
+        return _loaded(f"{self.path}:{self.__name__}")(*arguments)
+
+
+def portable_function(target: str) -> Callable[..., Any]:
+    """Return the function as `load_function` does, but one that worker processes can take."""
+    function = load_function(target)
+    place, _, name = target.rpartition(":")
+    return FileFunction(Path(place).resolve(), name) if place.endswith(".py") else function
+
+
+@lru_cache
+def _loaded(target: str) -> Callable[..., Any]:
+    return load_function(target)
+
+
 def _run_file(path: Path) -> Any:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} cannot be imported")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # pickling by workers looks it up there
+    sys.modules[path.stem] = module  # dataclasses and pickle look it up there
     spec.loader.exec_module(module)
     return module

@@ -189,12 +189,13 @@ def demo(
     n: Annotated[int, typer.Option(help="Votes per image.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Fixes training and noise.")] = 0,
 ) -> None:
-    """Train a small network on real digits and certify held-out images with three bounds."""
+    """Train a small network on real digits and certify held-out images in every way."""
     need("torch", "sklearn")
-    from rsverify.demo import explanation, run_demo, summary
+    from rsverify.demo import early_summary, explanation, run_demo, summary
+    from rsverify.demo_rows import PLANNED
 
     result = run_demo(out, images=images, n=n, seed=seed, track=_progress)
-    found = summary(result.tables)
+    found = summary({**result.tables, **result.soft_tables})
     table = plain_table(f"Fraction of {images} held-out images certified correct within a radius")
     table.add_column("bound", no_wrap=True)
     for name in found.columns:
@@ -202,6 +203,14 @@ def demo(
     for name, (*accuracies, average) in zip(found.index, found.to_numpy(), strict=True):
         table.add_row(str(name), *(f"{a:.3f}" for a in accuracies), f"{average:.4f}")
     out_console.print(table)
+    answers = plain_table(f"Is the radius at least r? Votes drawn until answered, {images} images")
+    for name in ("r", "yes", "no", "undecided", "votes", f"of {PLANNED * n:,}"):
+        answers.add_column(name, justify="right", min_width=5)
+    for target, (yes, no, open_, votes, share) in early_summary(result.early, n).iterrows():
+        answers.add_row(
+            f"{target:g}", f"{yes:g}", f"{no:g}", f"{open_:g}", f"{votes:,.0f}", f"{share:.1%}"
+        )
+    out_console.print(answers)
     out_console.print(explanation(result), highlight=False, markup=False, soft_wrap=True)
 
 
@@ -215,6 +224,7 @@ def _progress(items: Iterable[Any], title: str) -> Iterable[Any]:
 app.command()(cli_certify.certify)
 app.command()(cli_analyze.analyze)
 app.command()(cli_audit.audit)
+app.command("audit-paper")(cli_audit.audit_paper)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -57,6 +57,9 @@ def certify(
     target_radius: Annotated[
         float | None, typer.Option(help="Only find out whether the radius reaches this.")
     ] = None,
+    futility: Annotated[
+        float, typer.Option(help="Give up at this chance of an answer within N votes; 0: never.")
+    ] = 0.1,
     certify_label: Annotated[
         bool, typer.Option("--certify-label", help="Certify the true class; no N0 votes.")
     ] = False,
@@ -128,6 +131,7 @@ def certify(
             radius=radius,
             lipschitz=_constant(lipschitz),
             target_radius=target_radius,
+            futility=futility,
             certify_label=certify_label,
             seed=seed,
             skip=skip,

@@ -23,12 +23,13 @@ import numpy as np
 import numpy.typing as npt
 
 from rsverify._check import FloatArray, check_alpha, check_probability, check_real, check_trials
-from rsverify.bounds.betting import Interval, betting_lower
+from rsverify.bounds.betting import betting_lower
 from rsverify.bounds.proportion import (
     LARGEST_TRIALS,
     clopper_pearson_lower,
     clopper_pearson_upper,
 )
+from rsverify.bounds.sides import Interval
 
 # Each result below takes a handful of operations, each off by half an epsilon at most.
 _ROUNDING = 8 * np.finfo(np.float64).eps
@@ -155,7 +156,7 @@ def mean_interval(x: npt.ArrayLike, alpha: float, *, low: float, high: float) ->
     >>> from rsverify.dataset_limits import mean_interval
     >>> lower, upper = mean_interval([0.0, 0.4, 0.3, 0.9] * 50, 0.05, low=0.0, high=0.95)
     >>> print(f"{lower:.3f} {upper:.3f}")
-    0.349 0.449
+    0.350 0.447
     """
     side = float(check_alpha(alpha)) / 2
     lower = mean_lower(x, side, low=low, high=high)

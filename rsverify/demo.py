@@ -1,11 +1,11 @@
-"""The whole way on real images: train, sample once, certify with three bounds, compare."""
+"""The whole way on real images: train, sample once, certify in every way, compare."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,22 +14,22 @@ import numpy as np
 import pandas as pd
 
 from rsverify._check import FloatArray, IntArray
+from rsverify.demo_rows import ALPHA, ANSWERS, PLANNED, SELECTION_SAMPLES, SOFT, image_rows
 from rsverify.recertification import recertify
-from rsverify.table import average_certified_radius, certified_accuracy, table_row, write_table
+from rsverify.table import average_certified_radius, certified_accuracy, write_table
 
 if TYPE_CHECKING:
     import torch
 
 SIGMA = 0.25
-ALPHA = 0.001
-SELECTION_SAMPLES = 100
 RADII = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 BOUNDS = ("cohen", "bonferroni", "exact")
 HELD_OUT = 500
 EPOCHS = 40
 BATCH = 64
 
-Track = Callable[[Iterable[int], str], Iterable[int]]
+Wait = Callable[[], object]
+Track = Callable[[Iterable[Any], str], Iterable[Any]]
 """Passes through what it is given, showing progress under a title."""
 
 
@@ -39,15 +39,21 @@ class DemoResult:
 
     tables: Mapping[str, pd.DataFrame]
     """One table a bound, of the same images and the same votes."""
+    soft_tables: Mapping[str, pd.DataFrame]
+    """One table a bound of scores, of the same images and the same noise."""
+    early: pd.DataFrame
+    """Answers with early stopping, one row an image and target radius."""
     table_path: Path
     """The table of the exact bound; its JSON is beside it."""
+    early_path: Path
+    """The answers with early stopping."""
     picture_path: Path
     """Certified accuracy against the radius, all bounds."""
     clean_accuracy: float
     """Accuracy of the network on the held-out images without noise."""
 
 
-def _without_progress(items: Iterable[int], _title: str) -> Iterable[int]:
+def _without_progress(items: Iterable[Any], _title: str) -> Iterable[Any]:
     return items
 
 
@@ -90,11 +96,15 @@ def run_demo(
 
     if not 1 <= images <= HELD_OUT:
         raise ValueError(f"images={images} must be between 1 and {HELD_OUT}")
-    with _compiling_bounds() as compiler:
-        with _one_thread():
-            cohen, clean_accuracy = _train_and_certify(images, n, seed, track)
-        for _ in track(range(1), "compiling, the first time only"):
-            compiler.wait()
+    with _compiling() as (wait_sooner, wait_later), _one_thread():
+        train_x, train_y, held_x, held_y = _digits(seed)
+        model = _train(train_x, train_y, seed, track)
+        for wait in track([wait_sooner], "compiling, the first time only"):
+            wait()
+        cohen, soft, early = _certify(model, held_x[:images], held_y, n, seed, track)
+        for wait in track([wait_later], "compiling, the first time only"):
+            wait()
+    clean_accuracy = _accuracy(model, held_x, held_y)
     # All bounds read the same votes: one sampling pass.
     tables = {b: recertify(cohen, bound=b) for b in BOUNDS}
 
@@ -110,13 +120,15 @@ def run_demo(
         "seed": seed,
     }
     table_path, picture_path = out / "table.tsv", out / "certified_accuracy.png"
+    early_path = out / "early_stopping.tsv"
     write_table(tables["exact"], table_path, configuration=configuration)
+    early.to_csv(early_path, sep="\t", index=False)
     plot_certified_accuracy(
-        {name.capitalize(): table for name, table in tables.items()},
+        {name.capitalize(): table for name, table in (tables | soft).items()},
         picture_path,
         title=f"Digits, {images} held-out images: σ = {SIGMA}, n = {n:,}, α = {ALPHA}",
     )
-    return DemoResult(tables, table_path, picture_path, clean_accuracy)
+    return DemoResult(tables, soft, early, table_path, early_path, picture_path, clean_accuracy)
 
 
 def summary(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -128,6 +140,21 @@ def summary(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return result
 
 
+def early_summary(early: pd.DataFrame, n: int) -> pd.DataFrame:
+    """Return answers and votes of early stopping, one row a target radius."""
+    groups = early.groupby("target")
+    result = pd.DataFrame(
+        {
+            "at least": groups["decision"].apply(lambda d: int((d == ANSWERS[1]).sum())),
+            "below": groups["decision"].apply(lambda d: int((d == ANSWERS[-1]).sum())),
+        }
+    )
+    result["undecided"] = groups.size() - result["at least"] - result["below"]
+    result["samples"] = groups["n"].mean()
+    result["share of fixed"] = result["samples"] / (PLANNED * n)
+    return result
+
+
 def explanation(result: DemoResult) -> str:
     """Return what the numbers of the demo mean, and where they are written, in plain words."""
     exact, path = result.tables["exact"], result.table_path
@@ -135,15 +162,16 @@ def explanation(result: DemoResult) -> str:
     images, n, n0 = len(exact), int(exact["n"].iloc[0]), SELECTION_SAMPLES
     return f"""\
 Each of the {images} images was classified {n:,} times, each time with fresh Gaussian
-noise of σ = {SIGMA:g}, after {n0} separate votes had chosen its class. All three bounds
-read the same votes. Without noise, the network gets {accuracy:.1%} of all {HELD_OUT} held-out
-images right.
+noise of σ = {SIGMA:g}, after {n0} separate votes had chosen its class. All bounds
+read the same {n:,} answers. Without noise, the network gets {accuracy:.1%} of all {HELD_OUT}
+held-out images right.
 
   A column headed r: the fraction of images that are classified correctly, and
   for which no change of ℓ2 norm below r can alter the answer. Pixels range from
   0 to 1. Average radius: the mean over the images, one that is wrong or
   abstained counting as 0.
 
+Votes. The classifier that is certified answers with the class of most votes:
   cohen       reads the winner's votes only, as if all others were one rival's:
               the usual choice.
   bonferroni  bounds winner and runner-up apart, each with half of the allowed
@@ -151,10 +179,25 @@ images right.
   exact       bounds their margin at once, with all of the allowed error: as large
               as the other two or larger.
 
-Each single certificate is wrong with probability at most {ALPHA:g}.
+Scores. Here the answer is the class of the largest mean softmax score, which is
+another classifier, with radii of its own:
+  {SOFT[0]:<12}  bounds the two means apart, each with half of the allowed
+                error, by empirical Bernstein: the usual choice.
+  {SOFT[1]:<12}  bets on a line that touches the margin, with nearly all of it:
+                fewer samples for the same radius.
 
-Written to {path.parent}: {path.name}, the exact certificates with all vote counts;
-{path.with_suffix(".json").name}, how they were made; {result.picture_path.name}, the curves.
+Early stopping. Is the radius at least r? Votes are drawn until they answer, {PLANNED * n:,}
+at most: yes, no, or undecided, where more of them would hardly decide. The second
+table has the answers and the votes drawn on average.
+
+Each single certificate is wrong with probability at most {ALPHA:g}, and so is each
+answer of early stopping.
+
+Written to {path.parent}:
+  {path.name}, the exact certificates with all vote counts;
+  {path.with_suffix(".json").name}, how they were made;
+  {result.early_path.name}, the answers of early stopping, image by image;
+  {result.picture_path.name}, the curves.
 For another bound or level: rsverify recertify {path} --bound cohen
 """
 
@@ -176,47 +219,55 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-@contextmanager
-def _compiling_bounds() -> Iterator[subprocess.Popen[bytes]]:
-    """Compile the bounds into the cache on disk in another process, while the body runs.
+# What is needed while images are sampled, and what after that: about as much work each.
+_SOONER = """
+from rsverify.demo_rows import warm_up
+warm_up()
+"""
+_LATER = """
+from rsverify import certify_counts
+certify_counts([90, 10], sigma=1.0, alpha=0.01, y=0, bound="exact")
+"""
 
-    Whatever becomes of that process, the results are the same: what it has not compiled is
+
+@contextmanager
+def _compiling() -> Iterator[tuple[Wait, Wait]]:
+    """Compile the bounds into the cache on disk in other processes, while the body runs.
+
+    Gives two functions that wait for the part needed sooner and for the rest. Whatever
+    becomes of those processes, the results are the same: what they have not compiled is
     compiled when it is first needed.
     """
-    command = (
-        "from rsverify import certify_counts\n"
-        f"for bound in {BOUNDS}:\n"
-        "    certify_counts([90, 10], sigma=1.0, alpha=0.01, y=0, bound=bound)"
-    )
     quiet = subprocess.DEVNULL
-    with subprocess.Popen([sys.executable, "-c", command], stdout=quiet, stderr=quiet) as compiler:
+    with ExitStack() as stack:
+        processes = []
+        for command in (_SOONER, _LATER):
+            process = subprocess.Popen([sys.executable, "-c", command], stdout=quiet, stderr=quiet)
+            processes.append(stack.enter_context(process))
         try:
-            yield compiler
+            yield processes[0].wait, processes[1].wait
         except BaseException:
-            compiler.kill()
+            for process in processes:
+                process.kill()
             raise
 
 
-def _train_and_certify(images: int, n: int, seed: int, track: Track) -> tuple[pd.DataFrame, float]:
-    """Return the table of Cohen's bound, the quickest, and the accuracy without noise."""
+def _certify(
+    model: torch.nn.Module, x: FloatArray, labels: IntArray, n: int, seed: int, track: Track
+) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], pd.DataFrame]:
+    """Return the tables of Cohen's bound, of the bounds of scores, and of early answers."""
     from rsverify.smoothing.classifier import SmoothedClassifier
 
-    train_x, train_y, held_x, held_y = _digits(seed)
-    model = _train(train_x, train_y, seed, track)
     classifier = SmoothedClassifier(model, num_classes=10, sigma=SIGMA)
-    rows = []
-    for i in track(range(images), f"certifying {images} images"):
-        certificate = classifier.certify(
-            held_x[i],
-            n0=SELECTION_SAMPLES,
-            n=n,
-            alpha=ALPHA,
-            batch_size=1000,
-            bound="cohen",
-            seed=(seed, i),
-        )
-        rows.append(table_row(i, int(held_y[i]), certificate))
-    return pd.DataFrame(rows), _accuracy(model, held_x, held_y)
+    rows = [
+        image_rows(classifier, x[i], int(labels[i]), i, n, seed)
+        for i in track(range(len(x)), f"certifying {len(x)} images")
+    ]
+    return (
+        pd.DataFrame([row.votes for row in rows]),
+        {name: pd.DataFrame([row.soft[name] for row in rows]) for name in SOFT},
+        pd.DataFrame([answer for row in rows for answer in row.early]),
+    )
 
 
 def _digits(seed: int) -> tuple[FloatArray, IntArray, FloatArray, IntArray]:

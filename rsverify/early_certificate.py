@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._check import FloatArray, IntArray, check_positive
+from rsverify._check import FloatArray, check_positive
 from rsverify.abstention import Status
-from rsverify.bounds.anytime_counts import AT_LEAST, BELOW, decide_margin, margin_sequence
-from rsverify.bounds.anytime_counts import UNDECIDED as UNDECIDED_MARGIN
+from rsverify.bounds.anytime_counts import margin_sequence
+from rsverify.bounds.margin_decision import AT_LEAST, BELOW, HOPELESS, Decision, decide_margin
+from rsverify.bounds.margin_decision import UNDECIDED as UNDECIDED_MARGIN
 from rsverify.certificate import ABSTAIN, Certificate, certify_counts
 from rsverify.radius import certified_radius_r1, certified_radius_r2, round_down_digits
 
@@ -26,12 +27,9 @@ BELOW_TARGET = "radius < target"
 UNDECIDED = "undecided"
 
 
-class Options(TypedDict):
-    """What the anytime bounds take beside counts, class, threshold and level."""
-
-    estimand: str
-    weights: FloatArray | None
-    prior: tuple[int, ...] | None
+DECISION_SHARE = 0.9
+"""Share of alpha that the answer about the target may spend; the radius stated has the rest."""
+PLANNED_VOTES = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,19 +39,23 @@ class EarlyCertificate(Certificate):
     Unpacks as ``prediction, radius`` like any other. ``n`` is the number of votes drawn.
 
     *Guarantee*: over the votes, however often and whenever they are looked at, the chance
-    that `decision` is ever "radius >= target", or `radius` is ever stated, while the
-    smoothed classifier's own radius R1 or R2 is less, is at most `alpha`. The chance of
-    "radius < target" while it is at least the target is at most `alpha` too. For one
-    classifier and input only one of the two errors about the target is possible.
+    that any of this is ever stated and wrong is at most `alpha`: `decision` is "radius >=
+    target" or "radius < target" and the smoothed classifier's own radius R1 or R2 is on the
+    other side (0.9 alpha; for one classifier and input only one of the two errors is
+    possible), or `radius` is larger than it (0.1 alpha beyond the target).
     """
 
     target_radius: float
     """The radius in question, in input units."""
     decision: str
     """``"radius >= target"``, ``"radius < target"`` or ``"undecided"``."""
+    hopeless: bool
+    """Whether it is undecided and unlikely to be decided by the votes planned."""
 
     def __str__(self) -> str:
         text = f"{self.decision} {self.target_radius:g} after {self.n} votes"
+        if self.hopeless:
+            text += " (more are unlikely to decide)"
         if self.status is not Status.CERTIFIED:
             return f"{text}; abstained ({self.status}): {self.reason}"
         return (
@@ -73,6 +75,8 @@ def decide_counts(
     selection: npt.ArrayLike | None = None,
     radius: str = "R2",
     lipschitz: float | None = None,
+    horizon: int = PLANNED_VOTES,
+    futility: float = 0.0,
 ) -> EarlyCertificate:
     r"""Return what the counts so far say about a target radius, at any time one likes to ask.
 
@@ -86,17 +90,22 @@ def decide_counts(
         As for `certify_counts`.
     selection : array_like of int, shape (m,), optional
         Votes of a separate sample, as for `certify_counts`. They also sharpen the
-        evidence, as `prior` and `weights` of `margin_sequence`.
+        evidence, as `prior` and `weights` of `decide_margin`.
+    horizon, futility
+        How many votes are planned, and at which chance of a decision by then it is called
+        hopeless: see `decide_margin`.
 
     Returns
     -------
     EarlyCertificate
-        Its `radius` is from the anytime lower limit of the margin at these counts.
+        Its `radius` is at least the target where that was decided, and elsewhere the one of
+        the anytime lower limit of the margin.
 
     Raises
     ------
     ValueError, TypeError
-        As for `certify_counts`, and if `target_radius` is not positive and finite.
+        As for `certify_counts`, and if `target_radius` is not positive and finite, or
+        `horizon` or `futility` is out of its range.
 
     Notes
     -----
@@ -124,16 +133,13 @@ def decide_counts(
         radius=radius,
         lipschitz=lipschitz,
     )
-    options = _options(base)
-    path = np.array([base.counts])
-    limits = margin_sequence(path, base.y, base.alpha, **options)
+    look = np.array([base.counts])
+    verdict = int(_decide(look, target, base, horizon, futility).verdict)
+    spent = base.alpha * (1.0 - DECISION_SHARE)
+    limits = margin_sequence(look, base.y, spent, **_options(base))
     margin = float(np.max(limits.lower))
-    above, below = target_margins(target, base)
-    decision = UNDECIDED
-    if _verdicts(path, above, base, options) == AT_LEAST:
-        decision, margin = AT_LEAST_TARGET, max(margin, above)
-    elif _verdicts(path, below, base, options) == BELOW:
-        decision = BELOW_TARGET
+    if verdict == AT_LEAST:
+        margin = max(margin, target_margins(target, base)[0])
     value = _radius_of(margin, base) if margin > 0 else 0.0
     status, reason = base.status, base.reason
     if margin > 0:
@@ -156,7 +162,95 @@ def decide_counts(
             "margin": margin,
         },
         target_radius=target,
-        decision=decision,
+        decision={AT_LEAST: AT_LEAST_TARGET, BELOW: BELOW_TARGET}.get(verdict, UNDECIDED),
+        hopeless=verdict == HOPELESS,
+    )
+
+
+def decide_looks(
+    looks: npt.ArrayLike,
+    *,
+    target_radius: float,
+    sigma: float,
+    alpha: float,
+    y: int | None = None,
+    selection: npt.ArrayLike | None = None,
+    radius: str = "R2",
+    lipschitz: float | None = None,
+    horizon: int = PLANNED_VOTES,
+    futility: float = 0.0,
+) -> Decision:
+    """Return the verdict at the first of several looks at which `decide_counts` has one.
+
+    Parameters
+    ----------
+    looks : array_like of int, shape (T, m)
+        Counts so far at each of T >= 1 looks, none of them 0 in all.
+    target_radius, sigma, alpha, y, selection, radius, lipschitz, horizon, futility
+        As for `decide_counts`.
+
+    Returns
+    -------
+    Decision
+        ``verdict``, 1, -1, 0 or 2 as of `decide_margin`, and ``votes`` at that look, or at
+        the last one. One call costs little more than one look.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `decide_counts`.
+    """
+    table = np.asarray(looks)
+    base = certify_counts(
+        table[0],
+        sigma=sigma,
+        alpha=alpha,
+        y=y,
+        selection=selection,
+        bound="bonferroni",
+        radius=radius,
+        lipschitz=lipschitz,
+    )
+    return _decide(table, check_target(target_radius), base, horizon, futility)
+
+
+def first_decision(looks: npt.ArrayLike, **question: Any) -> int | None:
+    """Return the number, from 0, of the look at which `decide_looks` has a verdict, or None."""
+    found = decide_looks(looks, **question)
+    if found.verdict == UNDECIDED_MARGIN:
+        return None
+    return int(np.argmax(np.sum(looks, axis=1) == found.votes))
+
+
+def _options(base: Certificate) -> dict[str, Any]:
+    """Return the options of the anytime bounds; a selection sample sharpens them."""
+    selected = base.selection_counts
+    weights = None if selected is None else rival_weights(selected)
+    return {"estimand": base.estimand, "weights": weights, "prior": selected}
+
+
+def _decide(
+    looks: npt.NDArray[np.int64],
+    target: float,
+    base: Certificate,
+    horizon: int,
+    futility: float,
+) -> Decision:
+    """Return the verdict on the target's margin from counts so far at each look."""
+    above, below = target_margins(target, base)
+    if base.estimand == "difference" and below >= 1.0:
+        # No margin is above 1, and 1 itself cannot be shown.
+        beyond = below > 1.0
+        return Decision(np.int64(BELOW if beyond else 0), looks[0 if beyond else -1].sum())
+    return decide_margin(
+        looks,
+        base.y,
+        min(above, math.nextafter(1.0, 0.0)) if base.estimand == "difference" else above,
+        base.alpha * DECISION_SHARE,
+        below=below,
+        horizon=horizon,
+        futility=futility,
+        **_options(base),
     )
 
 
@@ -187,66 +281,6 @@ def target_margins(target: float, base: Certificate) -> tuple[float, float]:
         below = math.nextafter(below, -math.inf)
     # Radii are rounded down, so the exact radius of `below` may still reach the target.
     return above, below * (1.0 - 1e-14)
-
-
-def first_decision(
-    looks: npt.ArrayLike,
-    *,
-    target_radius: float,
-    sigma: float,
-    alpha: float,
-    y: int | None = None,
-    selection: npt.ArrayLike | None = None,
-    radius: str = "R2",
-    lipschitz: float | None = None,
-) -> int | None:
-    """Return the number of the first of several looks at which `decide_counts` decides.
-
-    Parameters
-    ----------
-    looks : array_like of int, shape (T, m)
-        Counts at each of T >= 1 looks.
-    target_radius, sigma, alpha, y, selection, radius, lipschitz
-        As for `decide_counts`.
-
-    Returns
-    -------
-    int or None
-        From 0; None where none of them decides. One call costs little more than one look.
-    """
-    table = np.asarray(looks)
-    base = certify_counts(
-        table[0],
-        sigma=sigma,
-        alpha=alpha,
-        y=y,
-        selection=selection,
-        bound="bonferroni",
-        radius=radius,
-        lipschitz=lipschitz,
-    )
-    options = _options(base)
-    above, below = target_margins(target_radius, base)
-    paths = table[:, np.newaxis, :]  # each look on its own, as `decide_counts` takes it
-    decided = (_verdicts(paths, above, base, options) == AT_LEAST) | (
-        _verdicts(paths, below, base, options) == BELOW
-    )
-    return int(decided.argmax()) if decided.any() else None
-
-
-def _options(base: Certificate) -> Options:
-    """Return the options of the anytime bounds; a selection sample sharpens them."""
-    selected = base.selection_counts
-    weights = None if selected is None else rival_weights(selected)
-    return {"estimand": base.estimand, "weights": weights, "prior": selected}
-
-
-def _verdicts(paths: IntArray, margin: float, base: Certificate, options: Options) -> IntArray:
-    """Return the verdict on `margin` of each path, shape (..., T, m), in the shape (...)."""
-    if base.estimand == "difference" and margin >= 1.0:
-        known = BELOW if 1.0 < margin < math.inf else UNDECIDED_MARGIN
-        return np.full(paths.shape[:-2], known, dtype=np.int64)
-    return np.asarray(decide_margin(paths, base.y, margin, base.alpha, **options).verdict)
 
 
 def _radius_of(margin: float, base: Certificate) -> float:

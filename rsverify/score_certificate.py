@@ -229,13 +229,15 @@ def certify_columns(
     estimand = ESTIMANDS[options.radius]
 
     def margin_of(first: FloatArray, rivals: FloatArray) -> float:
-        return column_margin_lower(
-            first,
-            rivals,
-            options.alpha,
-            estimand=estimand,
-            slopes=plan.slopes[: len(rivals)],
-            mean_bound=options.bound,
+        return float(
+            column_margin_lower(
+                first,
+                rivals,
+                options.alpha,
+                estimand=estimand,
+                slopes=plan.slopes[: len(rivals)],
+                mean_bound=options.bound,
+            )
         )
 
     margin = margin_of(sample.first, sample.rivals)

@@ -67,6 +67,8 @@ def counts(classes: int = 3, *, largest_n: int = 1000) -> SearchStrategy[npt.NDA
     """
     from hypothesis import strategies as st
 
+    _check_classes(classes, 2)
+
     def build(n: int, cuts: list[int]) -> npt.NDArray[np.int64]:
         edges = np.sort([min(c, n) for c in cuts])
         return np.diff(np.concatenate([[0], edges, [n]])).astype(np.int64)
@@ -79,6 +81,8 @@ def counts(classes: int = 3, *, largest_n: int = 1000) -> SearchStrategy[npt.NDA
 def simplex_points(classes: int = 3) -> SearchStrategy[npt.NDArray[np.float64]]:
     """Return a strategy for probability vectors of `classes` classes, edges included."""
     from hypothesis import strategies as st
+
+    _check_classes(classes, 1)
 
     def normalise(weights: list[float]) -> npt.NDArray[np.float64]:
         w = np.asarray(weights)
@@ -102,3 +106,8 @@ def bounded_samples(*, largest_n: int = 200) -> SearchStrategy[npt.NDArray[np.fl
     return st.one_of(
         sample(unit), sample(st.sampled_from([0.0, 1.0])), constant, sample(unit).map(np.sort)
     )
+
+
+def _check_classes(classes: int, least: int) -> None:
+    if classes < least:
+        raise ValueError(f"classes={classes} must be at least {least}")

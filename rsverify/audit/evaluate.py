@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from rsverify._check import FloatArray
+from rsverify.audit.estimand import Estimand
 
 Bound = Callable[[Any, float], Any]
 PROBE_ROWS = 7
@@ -41,20 +42,32 @@ class Limits(NamedTuple):
 
 @dataclass(frozen=True)
 class Caller:
-    """A bound and how it is to be called."""
+    """A bound and how it is to be called.
+
+    `rowwise`: it takes one replication without the batch axis. `alone`: it takes a batch, but
+    mixes its rows, so that each is handed to it as a batch of one. `steady`: it returned the
+    same twice, so that a row must give the same alone as among others.
+    """
 
     bound: Bound
     alpha: float
     side: str
-    space: tuple[float, float]
+    space: tuple[float, float] = (-np.inf, np.inf)
     rowwise: bool = False
+    sequential: bool = True
+    alone: bool = False
+    steady: bool = False
 
     def limits(self, data: npt.NDArray[Any]) -> Limits:
         """Return the limits of every row of `data`."""
         rows = len(data)
-        if not self.rowwise:
+        if not (self.rowwise or self.alone):
             try:
-                return self._checked(np.asarray(self.bound(data, self.alpha)), data)
+                whole = self._checked(self._call(data), data)
+                if self.steady and rows > 1 and self._mixes(whole, data, rows - 1):
+                    text = "the bound of a replication changes with the others"
+                    return self._failed("mixed replications", text, data[-1:], rows)
+                return whole
             except Exception as error:  # whatever the bound raises is its failure
                 if rows == 1:
                     return self._failed(type(error).__name__, str(error), data)
@@ -66,16 +79,54 @@ class Caller:
             merge_failures([f for p in parts for f in p.failures]),
         )
 
+    def paths(self, data: npt.NDArray[Any]) -> tuple[FloatArray, FloatArray]:
+        """Return lower and upper limits at each time, (R, times); a failed row misses at all."""
+        if not (self.rowwise or self.alone):
+            try:
+                value = self._call(data).astype(np.float64)
+                parts = self._split(value, len(data))
+                if parts is not None and self._expected_times(parts, data):
+                    lower, upper = parts[0].copy(), parts[1].copy()
+                    bad = np.isnan(lower).any(axis=1) | np.isnan(upper).any(axis=1)
+                    lower[bad], upper[bad] = np.inf, -np.inf
+                    return lower, upper
+            except Exception:  # found again, and judged, row by row
+                pass
+        limits = self.limits(data)
+        return limits.lower[:, None], limits.upper[:, None]
+
+    def _call(self, data: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        # A copy: a bound that sorts in place must not change what it is judged on.
+        value = self.bound(data.copy(), self.alpha)
+        if self.side == "two-sided" and isinstance(value, tuple) and np.ndim(value[0]) == 1:
+            # A pair of arrays is told from an array of pairs here, as two rows of it look alike.
+            return np.column_stack(value)
+        return np.asarray(value)
+
+    def _mixes(self, whole: Limits, data: npt.NDArray[Any], row: int) -> bool:
+        """Return whether the limits of that row are other ones without the others."""
+        # Twice, as some functions drop a batch axis of length 1.
+        rows = data[[row, row]]
+        try:
+            apart = self._checked(self._call(rows), rows)
+        except Exception:  # it cannot be asked so; found and counted where it is a failure
+            return False
+        pairs = zip(whole[:3], apart[:3], strict=True)
+        # Sums over other shapes may be rounded otherwise.
+        return not all(np.isclose(a[row], b[0], rtol=1e-9, atol=1e-9) for a, b in pairs)
+
     def _row(self, row: npt.NDArray[Any]) -> Limits:
         try:
-            value = self.bound(row[0] if self.rowwise else row, self.alpha)
-            array = np.asarray(value, dtype=np.float64)
+            value = self._call(row[0] if self.rowwise else row)
+            array = value.astype(np.float64)
             return self._checked(array[None] if self.rowwise else array, row)
         except Exception as error:
             return self._failed(type(error).__name__, str(error), row)
 
-    def _failed(self, kind: str, message: str, data: npt.NDArray[Any]) -> Limits:
-        rows = len(data)
+    def _failed(
+        self, kind: str, message: str, data: npt.NDArray[Any], rows: int | None = None
+    ) -> Limits:
+        rows = len(data) if rows is None else rows
         miss = np.full(rows, np.inf)
         return Limits(miss, -miss, miss, [Failure(kind, message, _plain(data[0]), rows)])
 
@@ -106,7 +157,7 @@ class Caller:
         bad_nan = np.isnan(low).any(axis=1) | np.isnan(high).any(axis=1)
         lower, upper = low.max(axis=1), high.min(axis=1)
         last = (high if self.side == "upper" else low)[:, -1].copy()
-        outside = ~bad_nan & ((lower > self.space[1]) | (upper < self.space[0]))
+        outside = ~bad_nan & self._outside(lower, upper)
         failures = []
         for kind, bad, message in (
             ("NaN", bad_nan, "the bound is NaN"),
@@ -118,11 +169,17 @@ class Caller:
         lower[bad_nan], upper[bad_nan] = np.inf, -np.inf
         return Limits(lower, upper, last, failures)
 
-    @staticmethod
-    def _expected_times(parts: tuple[FloatArray, FloatArray], data: npt.NDArray[Any]) -> bool:
+    def _outside(self, lower: FloatArray, upper: FloatArray) -> npt.NDArray[np.bool_]:
+        """Return where no value of the parameter space is left, were it unbounded."""
+        above = (lower > self.space[1]) | (lower == np.inf)
+        below = (upper < self.space[0]) | (upper == -np.inf)
+        out: npt.NDArray[np.bool_] = above | below
+        return out
+
+    def _expected_times(self, parts: tuple[FloatArray, FloatArray], data: npt.NDArray[Any]) -> bool:
         # A path has one bound an observation; (rows, 1) is one bound a replication.
         times = max(parts[0].shape[1], parts[1].shape[1])
-        return times == 1 or (data.ndim > 1 and times == data.shape[1])
+        return times == 1 or (self.sequential and data.ndim > 1 and times == data.shape[1])
 
 
 def _plain(row: npt.NDArray[Any]) -> Any:
@@ -141,27 +198,29 @@ def merge_failures(failures: list[Failure]) -> list[Failure]:
 
 
 def prepare(
-    bound: Bound, data: npt.NDArray[Any], alpha: float, side: str, space: tuple[float, float]
+    bound: Bound, data: npt.NDArray[Any], alpha: float, side: str, estimand: Estimand
 ) -> Caller:
     """Return how to call `bound`: on all rows at once, or, if it is scalar, on each.
 
     `data` are `PROBE_ROWS` rows (or fewer). A function that handles neither is called on all
-    rows at once, so that its failures are counted row by row.
+    rows at once, so that its failures are counted row by row. One whose bound of a row changes
+    with the other rows is given one row at a time: nobody who uses it has the others.
     """
-    whole = Caller(bound, alpha, side, space)
+    whole = Caller(bound, alpha, side, estimand.space, False, estimand.sequential)
     if _shape_fits(whole, data):
-        return whole
-    single = Caller(bound, alpha, side, space, rowwise=True)
-    return (
-        single
-        if any(not single._row(data[i : i + 1]).failures for i in range(len(data)))
-        else (whole)
-    )
+        once, twice = whole.limits(data), whole.limits(data)
+        if not all(map(np.array_equal, once[:3], twice[:3])):
+            return whole  # a random bound is not the same alone either
+        mixed = any(whole._mixes(once, data, i) for i in range(len(data)))
+        return replace(whole, alone=mixed, steady=not mixed)
+    single = Caller(bound, alpha, side, estimand.space, True, estimand.sequential)
+    handled = any(not single._row(data[i : i + 1]).failures for i in range(len(data)))
+    return single if handled else whole
 
 
 def _shape_fits(caller: Caller, data: npt.NDArray[Any]) -> bool:
     try:
-        value = np.asarray(caller.bound(data, caller.alpha), dtype=np.float64)
+        value = caller._call(data).astype(np.float64)
     except Exception:  # found again, and counted, when the audit calls it
         return False
     parts = caller._split(value, len(data))

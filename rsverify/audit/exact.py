@@ -159,6 +159,14 @@ def _dense(lower: FloatArray, upper: FloatArray, points: FloatArray) -> FloatArr
     return values
 
 
+def miscoverage_at(lower: FloatArray, upper: FloatArray, points: FloatArray) -> FloatArray:
+    """Return P(miss) at each p of `points`, of limits given for every count 0..n."""
+    low, high = _envelopes(lower, upper)
+    if (low == lower).all() and (high == upper).all():
+        return _tail_misses(low, high, points, points)
+    return _dense(lower, upper, points)
+
+
 def proportion_worst(lower: FloatArray, upper: FloatArray, level: float) -> Worst:
     """Return the worst miscoverage of limits given for every count 0..n.
 
@@ -170,12 +178,9 @@ def proportion_worst(lower: FloatArray, upper: FloatArray, level: float) -> Wors
     low, high = _envelopes(lower, upper)
     monotone = bool((low == lower).all() and (high == upper).all())
     points = _candidates(lower, upper)
-    if monotone:
-        values = _tail_misses(low, high, points, points)
-    else:
-        if points.size * (n + 1) > 2e7:
-            points = points[:: 1 + int(points.size * (n + 1) // 2e7)]
-        values = _dense(lower, upper, points)
+    if not monotone and points.size * (n + 1) > 2e7:
+        points = points[:: 1 + int(points.size * (n + 1) // 2e7)]
+    values = miscoverage_at(lower, upper, points)
     best = int(np.argmax(values))
     attained = float(values[best])
     # The witness shows the excess over `level`, but may lose a little otherwise.

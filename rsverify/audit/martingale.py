@@ -8,9 +8,12 @@ capital that is not a supermartingale can still cover. Two exact checks see them
 - *no look ahead*: K_1..K_t must not change when X_{t+1}.. do, and the bet on X_t must be
   fixed before X_t: E[K_t | X_1..X_{t-1}] <= K_{t-1} on every path, not only on average.
 
-A capital with room to spare, such as the empirical Bernstein process, can stay fair on all of
-these although its bets peek. Where the bets themselves are at hand, `audit_bets` perturbs the
-future: changing X_t, X_{t+1}, .. must leave the bets 1 to t bit-identical.
+Paths longer than can be enumerated are tried one step at a time: after random pasts of up to n
+observations, the mean over the next one is exact, and what comes later differs.
+
+A capital with room to spare may stay fair on all of these although its bets peek. Where the
+bets themselves are at hand, `audit_bets` perturbs the future: changing X_t, X_{t+1}, .. must
+leave the bets 1 to t bit-identical.
 """
 
 from __future__ import annotations
@@ -30,12 +33,15 @@ from rsverify.audit.verdict import Verdict, combine
 
 Capital = Callable[[FloatArray, float, float], npt.ArrayLike]
 
-PERTURBED_N = 40  # observations of the samples whose future is changed
+PERTURBED_N = 1000  # observations, at most, of the samples whose future is changed
+EARLY, LATE = 40, 12  # times at which it is: the first ones, then ever more apart
+PASTS = 16  # random pasts after which a step is enumerated
 PERTURBED_ROWS = 8
 LARGEST_PATH = 12  # of two-point distributions; three points get a third less
 ERROR = 1e-9
 """Excess of E[K] over 1 that is put down to rounding."""
-ALPHAS = (0.5, 1e-9)
+ALPHAS = (0.97, 0.5, 1e-9)
+"""Bets grow with log(1/alpha): far apart, as small bets leave no room to hide a look ahead."""
 
 DISTRIBUTIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "0, 1 fair": ((0.0, 1.0), (0.5, 0.5)),
@@ -120,9 +126,10 @@ def audit_capital(capital: Capital, *, n: int, alpha: float, name: str = "capita
         ``capital(x, m, alpha)`` returns the capital after each observation, of the shape
         (R, n) of `x`, of a bettor against the mean m who starts with 1.
     n : int
-        Observations; paths of at most 12 (two points) and 8 (three points) are enumerated.
+        Observations; paths of at most 12 (two points) and 8 (three points) are enumerated, and
+        single steps after random pasts of up to 1000.
     alpha : float
-        Besides it, 0.5 and 1e-9 are tried, as bets depend on log(1/alpha).
+        Besides it, 0.97, 0.5 and 1e-9 are tried, as bets depend on log(1/alpha).
     name : str
         How the report calls it.
 
@@ -146,6 +153,9 @@ def audit_capital(capital: Capital, *, n: int, alpha: float, name: str = "capita
             rows.append(Row(title, 1.0, math.inf, 0.0, math.inf, 0, 0, math.nan, "refuted", kind))
             continue
         rows.append(_judge(title, *_excess(path, probabilities, size)))
+        if n > size:
+            late = f"{law}; after random pasts up to n={min(n, PERTURBED_N)}, alpha={level:g}"
+            rows.append(_late(capital, late, values, probabilities, (min(n, PERTURBED_N), level)))
     notes = ["exact: expectations over all paths; claimed for the distributions in the table"]
     design: dict[str, Any] = {
         "bound": name,
@@ -156,6 +166,42 @@ def audit_capital(capital: Capital, *, n: int, alpha: float, name: str = "capita
         "method": "exact",
     }
     return AuditReport(combine([r.verdict for r in rows]), rows, failures, None, design, notes)
+
+
+def _times(first: int, n: int) -> npt.NDArray[np.int64]:
+    """Return `EARLY` times from `first` on and `LATE` ever later ones, all below n."""
+    late = np.geomspace(max(first, 1), max(n - 1, 1), LATE).astype(np.int64)
+    return np.unique(np.concatenate([np.arange(first, min(first + EARLY, n)), late]))
+
+
+def _late(
+    capital: Capital,
+    title: str,
+    values: tuple[float, ...],
+    probabilities: tuple[float, ...],
+    setting: tuple[int, float],
+) -> Row:
+    """Return the row of steps after random pasts: their growth on average, their look ahead."""
+    n, level = setting
+    rng = np.random.default_rng(np.random.SeedSequence(n))
+    points, m = len(values), float(np.dot(values, probabilities))
+    growth, ahead = 0.0, 0.0
+    past = rng.choice(values, (PASTS, n), p=probabilities)
+    for t in _times(LARGEST_PATH // 2, n):
+        x = np.repeat(past, points, axis=0)
+        x[:, t] = np.tile(values, PASTS)
+        x[:, t + 1 :] = rng.choice(values, (len(x), n - t - 1), p=probabilities)
+        try:
+            path = _checked(capital, x, m, level)
+        except Exception as error:  # whatever the bettor raises is its failure
+            text = f"{type(error).__name__}: {error}"
+            return Row(title, 1.0, math.inf, 0.0, math.inf, 0, 0, math.nan, "refuted", text)
+        before = path[:, t - 1].reshape(PASTS, points)
+        spread = before.max(axis=1) - before.min(axis=1)
+        ahead = max(ahead, float((spread / np.maximum(before.max(axis=1), 1e-300)).max()))
+        rise = path[:, t].reshape(PASTS, points) @ np.array(probabilities) - before[:, 0]
+        growth = max(growth, float((rise / np.maximum(before[:, 0], 1e-12)).max()))
+    return _judge(title, 1.0 + growth, growth, ahead)
 
 
 def _judge(title: str, expected: float, growth: float, ahead: float) -> Row:
@@ -179,9 +225,10 @@ def audit_bets(bets: Capital, *, n: int, alpha: float, name: str = "bets") -> Au
     bets : callable
         ``bets(x, m, alpha)`` returns the bet on each observation, of the shape (R, n) of `x`.
     n : int
-        Observations, of which at most 40 are used.
+        Observations, of which at most 1000 are used; the future is changed at the first 40
+        and at ever later ones.
     alpha : float
-        Besides it, 0.5 and 1e-9 are tried.
+        Besides it, 0.97, 0.5 and 1e-9 are tried.
     name : str
         How the report calls it.
 
@@ -222,11 +269,11 @@ def audit_bets(bets: Capital, *, n: int, alpha: float, name: str = "bets") -> Au
 def _first_peek(bets: Capital, x: FloatArray, alpha: float, rng: np.random.Generator) -> int | None:
     """Return the first t (from 1) whose bet changes when X_t and later do, or None."""
     base = _shaped(bets, x, alpha)
-    for t in range(x.shape[1]):
+    for t in _times(0, x.shape[1]):
         for future in (np.zeros_like(x), np.ones_like(x), rng.random(x.shape)):
             other = np.concatenate([x[:, :t], future[:, t:]], axis=1)
             if not np.array_equal(base[:, : t + 1], _shaped(bets, other, alpha)[:, : t + 1]):
-                return t + 1
+                return int(t) + 1
     return None
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -14,24 +16,38 @@ import numpy.typing as npt
 from rsverify import __version__
 from rsverify._check import check_alpha, check_choice, check_fraction, check_positive, check_trials
 from rsverify.audit import exact, exact_margin
-from rsverify.audit.estimand import Estimand, find_estimand
+from rsverify.audit.estimand import ESTIMANDS, Estimand, find_estimand
 from rsverify.audit.evaluate import PROBE_ROWS, SIDES, Caller, merge_failures, prepare
+from rsverify.audit.evidence import MarginClaims, ProportionLimits
+from rsverify.audit.exact_staircase import LARGEST_STAIRCASE_N
 from rsverify.audit.martingale import audit_bets, audit_capital
 from rsverify.audit.names import all_outcomes, named_bound, outcome_table
-from rsverify.audit.report import AuditReport, Row
+from rsverify.audit.report import AuditReport, Row, plain
 from rsverify.audit.scenario import Scenario, check_scenarios
-from rsverify.audit.simulate import Design, Tally, block_size, generator, simulate
+from rsverify.audit.search import Family, find_family, worst_laws
+from rsverify.audit.simulate import (
+    Design,
+    Progress,
+    Replay,
+    check_store,
+    generator,
+    simulate,
+)
+from rsverify.audit.staircase_report import staircase_report
+from rsverify.audit.store import Store
+from rsverify.audit.tally import Tally
 from rsverify.audit.verdict import (
     FALSE_ALARM,
     TOLERANCE,
     Verdict,
     combine,
     detectable,
+    miscoverage_error,
     miscoverage_interval,
     runs_to_settle,
 )
 
-METHODS = ("auto", "exact", "simulation")
+METHODS = ("auto", "exact", "simulation", "search")
 KINDS = ("coverage", "betting", "bets")
 LARGEST_N = 10_000_000
 PROBE_KEY = 1 << 20  # the scenario number of the draw that finds out how a bound is called
@@ -47,11 +63,15 @@ def audit(
     kind: str = "coverage",
     scenarios: Mapping[str, Mapping[str, Any]] | None = None,
     method: str = "auto",
+    family: Family | None = None,
     replications: int | None = None,
     tolerance: float = TOLERANCE,
     false_alarm: float = FALSE_ALARM,
     seed: int = 0,
     n_jobs: int = 1,
+    store: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
 ) -> AuditReport:
     """Find out whether a confidence bound covers, with a stated error.
 
@@ -66,8 +86,9 @@ def audit(
     estimand : str or Estimand, default "mean"
         "proportion" (data: counts (R, 2) of hits and misses), "difference" or "probit" (counts
         (R, m), column 0 the class certified; the margin over the most probable other class, or
-        with ":first" over the class of column 1), "mean" (samples (R, n) in [0, 1]), or a
-        caller's own `Estimand`.
+        with ":first" over the class of column 1), "mean" (samples (R, n) in [0, 1]),
+        "score-difference" or "score-probit" (scores (R, n, m)), another of
+        `rsverify.audit.estimand.ESTIMANDS`, or a caller's own `Estimand`.
     n : int
         Observations a replication.
     alpha : float
@@ -83,9 +104,15 @@ def audit(
     scenarios : mapping of str to mapping, optional
         Name to the parameters of the estimand's `draw`. Default: the built-in suite. With
         scenarios the audit simulates unless ``method="exact"``.
-    method : {"auto", "exact", "simulation"}, default "auto"
-        Exact where data are counts: proportions up to n = 100,000, margins of three classes
-        up to n = 400. Bounds that are not a function of the data alone are simulated.
+    method : {"auto", "exact", "simulation", "search"}, default "auto"
+        "auto": exact where data are counts, else simulation. Exact: proportions up to n =
+        100,000; margins of three classes up to n = 400; with ":first", monotone margin bounds at
+        chosen claims up to 100,000. Bounds that are random are simulated. "search": look
+        through a family of laws for the worst ones, and simulate those with fresh randomness.
+    family : (callable, int), optional
+        For the search: a function from the unit cube of that dimension to the parameters of
+        the estimand's `draw`. Default: two-point laws of samples, three classes of votes, two
+        rows of scores.
     replications : int, optional
         The most replications a scenario. Default: about 1000/alpha, at least 20,000.
     tolerance : float, default 0.2
@@ -96,17 +123,29 @@ def audit(
         Every block of replications has its own generator, keyed by seed, scenario and block.
     n_jobs : int, default 1
         Processes, through joblib. The report does not depend on it.
+    store : path-like, optional
+        Where a simulation keeps its finished blocks, so that it can go on after an
+        interruption. Exact audits keep nothing.
+    resume : bool, default False
+        Go on from an existing `store`. The design must be the same, but for `replications`: a
+        larger budget continues. The report is that of an audit that was never interrupted.
+    progress : callable, optional
+        ``progress(done, total)`` is called after each block with the replications done, or
+        not needed any more, and those of the whole budget.
 
     Returns
     -------
     AuditReport
-        `verdict`, `worst`, `rows`, `failures`, `witness`, `to_pandas()`, `to_json()`.
+        `verdict`, `worst`, `rows`, `failures`, `witness`, `to_pandas()`, `to_json()`,
+        `write(path)`, `plot(path)`.
 
     Raises
     ------
     TypeError, ValueError
         If an argument is not of its type or out of its range. What the bound raises is not
-        raised but counted as a miss.
+        raised but counted as a miss. A store of another design, or of another bound.
+    FileExistsError
+        If `store` exists and `resume` is false.
 
     Notes
     -----
@@ -138,6 +177,8 @@ def audit(
     alarm = float(check_fraction("false_alarm", false_alarm))
     if not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed={seed!r} must be a nonnegative integer")
+    if resume and store is None:
+        raise ValueError("resume=True needs store, the file to resume from")
     name = bound if isinstance(bound, str) else _name_of(bound)
     if kind != "coverage":
         if not callable(bound):
@@ -151,19 +192,20 @@ def audit(
         raise TypeError(f"bound={bound!r} must be a callable or the name of a bound")
     thing = find_estimand(estimand)
     default = max(20_000, math.ceil(1000.0 / level))
-    limit = int(check_trials(default if replications is None else replications, 10**10))
-    design = Design(level, size, seed, limit, share, alarm, block_size(size, limit))
-    caller_of = partial(prepare, bound, alpha=level, side=side, space=thing.space)
+    limit = default if replications is None else replications
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= 10**10:
+        raise ValueError(f"replications={limit!r} must be an integer between 1 and 10**10")
+    design = Design(level, size, seed, limit, share, alarm)
     described = {
         "version": __version__,
         "bound": name,
         "estimand": thing.name,
         "side": side,
         "kind": kind,
-        **{k: v for k, v in asdict(design).items() if k != "replications"},
-        "replications": limit,
+        **asdict(design),
     }
     if method == "exact" or (method == "auto" and scenarios is None):
+        caller_of = partial(prepare, bound, alpha=level, side=side, estimand=thing)
         report = _exact(caller_of, thing, design, side, described)
         if report is not None:
             return report
@@ -172,24 +214,59 @@ def audit(
                 f"method='exact' cannot do estimand={thing.name!r}, side={side!r}, n={size} "
                 "(or the bound is random); use method='simulation'"
             )
+    if method == "search":
+        if scenarios is not None:
+            raise ValueError("scenarios must be None for method='search', which looks for its own")
+        laws, dimensions = find_family(family, thing)
+        probe = Scenario("", laws(np.full(dimensions, 0.5)))
+        caller = prepare(bound, _probe(thing, design, probe), level, side, thing)
+        scenarios = worst_laws(
+            caller, thing, design, (laws, dimensions), n_jobs=n_jobs, progress=progress
+        )
     suite = check_scenarios(scenarios, thing, size, level)
-    first = thing.draw(generator(seed, PROBE_KEY, 0), PROBE_ROWS, size, **suite[0].parameters)
-    tallies = simulate(caller_of(data=first), thing, suite, design, n_jobs)
-    return _simulated(thing, suite, tallies, design, described)
+    caller = prepare(bound, _probe(thing, design, suite[0]), level, side, thing)
+    described |= {
+        "method": "search" if method == "search" else "simulation",
+        "scenarios": plain({s.name: s.parameters for s in suite}),
+    }
+    tallies = _stored(caller, thing, suite, design, described, n_jobs, store, resume, progress)
+    replay = Replay(caller, thing, suite, design)
+    return _simulated(tallies, replay, described)
+
+
+def _probe(estimand: Estimand, design: Design, scenario: Scenario) -> Any:
+    """Return the data that find out how a bound is called."""
+    rng = generator(design.seed, PROBE_KEY, 0)
+    return estimand.draw(rng, PROBE_ROWS, design.n, **scenario.parameters)
+
+
+def _stored(
+    caller: Caller,
+    estimand: Estimand,
+    suite: list[Scenario],
+    design: Design,
+    described: dict[str, Any],
+    n_jobs: int,
+    path: str | os.PathLike[str] | None,
+    resume: bool,
+    progress: Progress | None,
+) -> list[Tally]:
+    """Return the tallies, with the blocks kept in a store where a path is given."""
+    run = partial(simulate, caller, estimand, suite, design, n_jobs=n_jobs, progress=progress)
+    if path is None:
+        return run()
+    with closing(Store(path, described, resume=resume)) as store:
+        check_store(store, caller, estimand, suite, design)
+        return run(store=store)
 
 
 def _name_of(bound: Any) -> str:
     return str(getattr(bound, "__name__", type(bound).__name__))
 
 
-def _simulated(
-    estimand: Estimand,
-    suite: list[Scenario],
-    tallies: list[Tally],
-    design: Design,
-    described: dict[str, Any],
-) -> AuditReport:
+def _simulated(tallies: list[Tally], replay: Replay, described: dict[str, Any]) -> AuditReport:
     """Return the report of a simulation."""
+    design, suite = replay.design, replay.scenarios
     settings = (design.alpha, design.tolerance, design.false_alarm, len(suite))
     rows = []
     for scenario, tally in zip(suite, tallies, strict=True):
@@ -198,37 +275,38 @@ def _simulated(
         if tally.verdict == "inconclusive":
             wanted = runs_to_settle(tally.misses, tally.runs, *settings)
             note = (
-                f"about {wanted} replications in all would settle it"
+                f"about {float(f'{wanted:.2g}'):,.0f} replications in all would settle it, "
+                "were the miscoverage as seen"
                 if wanted
-                else ("no number of replications settles a miscoverage like this one")
+                else "no number of replications settles a miscoverage like this one"
             )
-        truth = float(estimand.truth(**scenario.parameters))
-        mean_slack = tally.slack / tally.finite if tally.finite else math.nan
-        rate = tally.misses / tally.runs
+        tightness, error = tally.tightness
         rows.append(
             Row(
                 scenario.name,
-                truth,
-                rate,
+                float(replay.estimand.truth(**scenario.parameters)),
+                tally.misses / tally.runs,
                 low,
                 high,
                 tally.runs,
                 tally.misses,
-                mean_slack,
+                tightness,
                 tally.verdict,
                 note,
+                miscoverage_error(tally.misses, tally.runs),
+                error,
             )
         )
-    smallest = detectable(design.replications, design.alpha, design.false_alarm, len(suite))
+    smallest = detectable(design.replications, *settings)
     notes = [
         f"false alarms: at most {design.false_alarm:g} over all {len(suite)} scenarios; "
-        f"a miscoverage of {smallest:.4g} is refuted with probability at least 95 %",
+        f"a miscoverage of {smallest:.4g} or more is refuted with probability at least 95 %",
         "simulation: nothing is claimed about laws outside the table",
     ]
     failures = merge_failures([f for t in tallies for f in t.failures])
     verdict = combine([r.verdict for r in rows])
-    described |= {"method": "simulation", "detectable": smallest}
-    return AuditReport(verdict, rows, failures, None, described, notes)
+    described |= {"detectable": smallest}
+    return AuditReport(verdict, rows, failures, None, described, notes, replay)
 
 
 def _exact(
@@ -241,6 +319,10 @@ def _exact(
     """Return the report of exact coverage, None where the data or the bound do not allow it."""
     base, _, first = estimand.name.partition(":")
     n = design.n
+    if first and side == "lower" and n > exact_margin.LARGEST_TRINOMIAL_N:
+        if n > LARGEST_STAIRCASE_N or estimand is not ESTIMANDS.get(estimand.name):
+            return None
+        return staircase_report(caller_of, base, design, described)
     if base == "proportion" and n <= exact.LARGEST_PROPORTION_N:
         k = np.arange(n + 1)
         outcomes = np.column_stack([k, n - k])
@@ -248,18 +330,20 @@ def _exact(
         outcomes = all_outcomes(n)
     else:
         return None
-    if estimand is not find_estimand(estimand.name):
-        return None
+    if estimand is not ESTIMANDS.get(estimand.name):
+        return None  # a caller's own that has the name of a built-in one
     caller = caller_of(data=outcomes[:: max(1, len(outcomes) // PROBE_ROWS)][:PROBE_ROWS])
     limits = caller.limits(outcomes)
     if _random(caller, outcomes, limits.lower, limits.upper):
         return None
     if base == "proportion":
         worst = exact.proportion_worst(limits.lower, limits.upper, design.alpha)
+        evidence: Any = ProportionLimits(limits.lower, limits.upper)
         scope = "every p"
     else:
         table = outcome_table(limits.lower, n)
         worst = exact_margin.margin_worst(table, base, not first, design.alpha)
+        evidence = MarginClaims(table, base, not first)
         scope = "all trinomial laws" if first else "all laws of three classes"
     verdict = _exact_verdict(worst, design)
     row = Row(
@@ -278,8 +362,10 @@ def _exact(
         f"exact: the miscoverage is at most {worst.certified:.6g} for {scope}",
         f"an excess of less than {exact.ROUNDING:g} of alpha is put down to rounding",
     ]
+    if "three classes" in scope:
+        notes.append("more classes are not spoken of: audit them with method='simulation'")
     described |= {"method": "exact"}
-    return AuditReport(verdict, [row], limits.failures, worst.witness, described, notes)
+    return AuditReport(verdict, [row], limits.failures, worst.witness, described, notes, evidence)
 
 
 exact_margin_names = ("difference", "probit")

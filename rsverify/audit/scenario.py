@@ -29,7 +29,7 @@ def _rare(n: int, alpha: float) -> list[float]:
     return [1.0 - q ** (1.0 / n) for q in unseen]
 
 
-def _points(values: Sequence[float], probabilities: Sequence[float]) -> Law:
+def _points(values: Sequence[Any], probabilities: Sequence[float]) -> Law:
     return ("points", tuple(values), tuple(probabilities))
 
 
@@ -48,7 +48,8 @@ def _mean_laws(n: int, alpha: float) -> dict[str, Law]:
     laws["two points 0.45, 0.55"] = _two(0.45, 0.55, 0.7)
     laws["two points 0.9, 1"] = _two(0.9, 1.0, 0.5)
     laws["two points 0, 0.2"] = _two(0.0, 0.2, 0.8)
-    laws["three points, rarely 0"] = _points((0.0, 0.9, 1.0), (2 / n, 0.9 - 2 / n, 0.1))
+    rare = min(2.0 / n, 0.5)
+    laws["three points, rarely 0"] = _points((0.0, 0.9, 1.0), (rare, 0.9 - rare, 0.1))
     laws["three points 0, 1/2, 1"] = _points((0.0, 0.5, 1.0), (0.25, 0.5, 0.25))
     laws["point mass at 0.3"] = _points((0.3,), (1.0,))
     laws["uniform"] = ("beta", 1.0, 1.0)
@@ -56,6 +57,39 @@ def _mean_laws(n: int, alpha: float) -> dict[str, Law]:
     laws["Beta(10, 30)"] = ("beta", 10.0, 30.0)
     laws["skewed, Beta(0.1, 0.9)"] = ("beta", 0.1, 0.9)
     laws["skewed, Beta(5, 0.2)"] = ("beta", 5.0, 0.2)
+    laws["point mass at 0"] = _points((0.0,), (1.0,))
+    laws["point mass at 1"] = _points((1.0,), (1.0,))
+    return laws
+
+
+def _binary_laws(n: int, alpha: float) -> dict[str, Law]:
+    laws = {k: v for k, v in _mean_laws(n, alpha).items() if k.startswith("Bernoulli")}
+    return laws | {f"point mass at {p}": _two(0.0, 1.0, p) for p in (0.0, 1.0)}
+
+
+def _score_laws(n: int, alpha: float) -> dict[str, Law]:
+    """Return laws of scores; class 0 is certified and class 1 the rival of largest mean."""
+    laws: dict[str, Law] = {}
+    top, rival = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
+    for e in _rare(n, alpha)[1:]:
+        laws[f"all for the class, rarely ({e:.3g}) all for its rival"] = _points(
+            (top, rival), (1.0 - e, e)
+        )
+    laws["votes 0.6, 0.3, 0.1"] = _points((top, rival, (0.0, 0.0, 1.0)), (0.6, 0.3, 0.1))
+    laws["rising and falling together"] = _points(((0.5, 0.4, 0.1), (0.1, 0.05, 0.85)), (0.5, 0.5))
+    laws["one takes from the other"] = _points(((0.95, 0.05, 0.0), (0.2, 0.8, 0.0)), (0.6, 0.4))
+    laws["near-tie, opposed"] = _points(((0.7, 0.3, 0.0), (0.3, 0.7, 0.0)), (0.51, 0.49))
+    laws["near-tie, together"] = _points(((0.51, 0.49, 0.0), (0.01, 0.0, 0.99)), (0.5, 0.5))
+    laws["a rival at each observation, neither on average"] = _points(
+        ((0.5, 0.5, 0.0), (0.5, 0.0, 0.5)), (0.5, 0.5)
+    )
+    laws["far from where the probit is straight"] = _points(
+        ((0.99, 0.01, 0.0), (0.15, 0.2, 0.65)), (0.5, 0.5)
+    )
+    laws["constant scores"] = _points(((0.6, 0.3, 0.1),), (1.0,))
+    laws["Dirichlet(12, 5, 3)"] = ("dirichlet", (12.0, 5.0, 3.0))
+    laws["nearly votes, Dirichlet(0.3, 0.1, 0.1)"] = ("dirichlet", (0.3, 0.1, 0.1))
+    laws["twenty classes, equal runners-up"] = ("dirichlet", (2.0,) + (0.5,) * 19)
     return laws
 
 
@@ -63,29 +97,42 @@ def _vote_laws(n: int, alpha: float) -> dict[str, tuple[float, ...]]:
     laws: dict[str, tuple[float, ...]] = {}
     for e in _rare(n, alpha):
         laws[f"two classes, runner-up {e:.3g}"] = (1.0 - e, e, 0.0)
-    laws["one vote for the class expected"] = (1.0 / n, 0.5, 0.5 - 1.0 / n)
+    one = min(1.0 / n, 0.5)
+    laws["one vote for the class expected"] = (one, 0.5, 0.5 - one)
     for p in ((0.5, 0.5, 0.0), (0.55, 0.45, 0.0), (0.4, 0.1, 0.5), (0.6, 0.05, 0.35)):
         laws["three classes " + ", ".join(map(str, p))] = p
     laws["near-tie of three"] = (0.34, 0.33, 0.33)
     laws["near-tie of two runners-up"] = (0.5, 0.2501, 0.2499)
     laws["runners-up 0.3 and 0.2"] = (0.5, 0.3, 0.2)
     laws["ten classes, equal runners-up"] = (0.19,) + (0.09,) * 9
+    laws["ten classes, runner-up last"] = (0.5,) + (0.02,) * 8 + (0.34,)
     laws["ten classes, rare runners-up"] = (0.91,) + (0.01,) * 9
     laws["hundred classes, equal runners-up"] = (0.208,) + (0.008,) * 99
     return laws
+
+
+_VOTES = ("difference", "probit", "path-difference", "path-probit")
+_SAMPLES = {
+    "mean": _mean_laws,
+    "mean-known-variance": _mean_laws,
+    "binary-mean": _binary_laws,
+    "score-difference": _score_laws,
+    "score-probit": _score_laws,
+}
 
 
 def default_scenarios(estimand: Estimand, n: int, alpha: float) -> list[Scenario]:
     """Return the default suite of an estimand: its own scenarios, or those built in."""
     if estimand.scenarios:
         return [Scenario(name, dict(p)) for name, p in estimand.scenarios.items()]
-    if estimand.name == "proportion":
+    kind = estimand.name.split(":")[0]
+    if kind in ("proportion", "randomised-proportion"):
         values = [*(1.0 - e for e in _rare(n, alpha)), *_rare(n, alpha), 0.05, 0.3, 0.5, 0.7, 0.95]
         return [Scenario(f"p = {p:.5g}", {"p": p}) for p in sorted(set(values))]
-    if estimand.name == "mean":
-        return [Scenario(name, {"law": law}) for name, law in _mean_laws(n, alpha).items()]
-    if estimand.name.split(":")[0] in ("difference", "probit"):
+    if kind in _VOTES:
         return [Scenario(name, {"p": p}) for name, p in _vote_laws(n, alpha).items()]
+    if kind in _SAMPLES:
+        return [Scenario(name, {"law": law}) for name, law in _SAMPLES[kind](n, alpha).items()]
     raise ValueError(
         f"scenarios=None needs an estimand with scenarios of its own; {estimand.name!r} has none"
     )

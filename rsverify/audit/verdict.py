@@ -23,6 +23,8 @@ Verdict = Literal["refuted", "supported", "inconclusive"]
 TOLERANCE = 0.2
 FALSE_ALARM = 1e-3
 INTERVAL_LEVEL = 0.95
+DETECTION = 0.95
+MOST_RUNS = 10**12
 
 
 def _log_mixture(misses: int, runs: int, null: float, others: FloatArray) -> float:
@@ -36,14 +38,16 @@ def _log_mixture(misses: int, runs: int, null: float, others: FloatArray) -> flo
 
 def log_e_above(misses: int, runs: int, alpha: float) -> float:
     """Return the log of the e-process against p <= `alpha`."""
-    # Odds from 1.1 times those of alpha to 1000 times: log-spaced alternatives.
-    odds = alpha / (1.0 - alpha) * np.geomspace(1.1, 1000.0, 16)
+    # Odds from 1.02 times those of alpha to 1000 times. Neighbouring excesses differ by a factor
+    # of 1.6, so that some alternative is near any excess, and evidence grows against all above 1 %.
+    odds = alpha / (1.0 - alpha) * (1.0 + np.geomspace(0.02, 999.0, 24))
     return _log_mixture(misses, runs, alpha, odds / (1.0 + odds))
 
 
 def log_e_below(misses: int, runs: int, limit: float) -> float:
     """Return the log of the e-process against p >= `limit`, with 0 < limit < 1."""
-    return _log_mixture(misses, runs, limit, limit * np.linspace(0.0, 0.92, 12))
+    shares = np.append(1.0 - np.geomspace(0.02, 0.8, 15), 0.0)
+    return _log_mixture(misses, runs, limit, limit * shares)
 
 
 def decide(
@@ -85,11 +89,25 @@ def miscoverage_interval(misses: int, runs: int) -> tuple[float, float]:
     return low, high
 
 
-def detectable(runs: int, alpha: float, false_alarm: float, scenarios: int) -> float:
-    """Return the least miscoverage that `runs` replications refute with probability 95 %.
+def miscoverage_error(misses: int, runs: int) -> float:
+    """Return the Monte Carlo standard error of the miscoverage seen.
 
-    Exact binomial power of the last look alone, so an upper estimate: earlier looks only add.
+    Of (misses + 1)/(runs + 2), so that no miss at all does not look like certainty.
     """
+    p = (misses + 1.0) / (runs + 2.0)
+    return math.sqrt(p * (1.0 - p) / (runs + 2.0))
+
+
+def detectable(
+    runs: int, alpha: float, tolerance: float, false_alarm: float, scenarios: int
+) -> float:
+    """Return a miscoverage from which on `runs` replications refute with probability 95 %.
+
+    The least p >= alpha (1 + tolerance) at which the evidence of all `runs` alone is enough
+    with probability 95 % + false_alarm: at such a p, support ends a scenario before its time
+    with probability at most `false_alarm`. Earlier looks only add.
+    """
+    limit = alpha * (1.0 + tolerance)
     threshold = math.log(scenarios / false_alarm)
     low, high = math.ceil(alpha * runs), runs + 1
     while low < high:  # the e-value rises with the misses beyond alpha * runs
@@ -98,34 +116,37 @@ def detectable(runs: int, alpha: float, false_alarm: float, scenarios: int) -> f
             high = middle
         else:
             low = middle + 1
-    if low > runs:
+    if low > runs or limit >= 1.0:
         return 1.0
 
     def power(p: float) -> float:
-        return float(binom.sf(low - 1, runs, p)) - 0.95
+        return float(binom.sf(low - 1, runs, p)) - DETECTION - false_alarm
 
-    return float(brentq(power, alpha, 1.0, xtol=1e-9)) if power(1.0) > 0 > power(alpha) else 1.0
+    if power(limit) >= 0.0:
+        return limit
+    return float(brentq(power, limit, 1.0, xtol=1e-9)) if power(1.0) > 0.0 else 1.0
 
 
 def runs_to_settle(
     misses: int, runs: int, alpha: float, tolerance: float, false_alarm: float, scenarios: int
 ) -> int | None:
-    """Return about how many replications in all would settle, if p is what was seen; or None."""
+    """Return how many replications in all settle it, if they miss at the rate seen; or None."""
     if runs == 0:
         return None
-    p, limit = misses / runs, alpha * (1.0 + tolerance)
-    wanted = []
-    if p > alpha:
-        wanted.append((math.log(scenarios / false_alarm) + math.log(16)) / _divergence(p, alpha))
-    if p < limit < 1.0:
-        wanted.append((-math.log(false_alarm) + math.log(12)) / _divergence(p, limit))
-    return math.ceil(min(wanted)) if wanted else None
 
+    def settled(total: int) -> bool:
+        seen = round(misses / runs * total)
+        return decide(seen, total, alpha, tolerance, false_alarm, scenarios) != "inconclusive"
 
-def _divergence(p: float, q: float) -> float:
-    """Return the Kullback-Leibler divergence of Bernoulli p from Bernoulli q."""
-    value = xlogy(p, p / q) + xlogy(1.0 - p, (1.0 - p) / (1.0 - q))
-    return max(float(value), 1e-300)
+    low, high = runs, 2 * runs
+    while not settled(high):
+        if high > MOST_RUNS:
+            return None
+        low, high = high, 2 * high
+    while high - low > max(1, low // 100):  # to a percent; the rate itself is less certain
+        middle = (low + high) // 2
+        low, high = (low, middle) if settled(middle) else (middle, high)
+    return high
 
 
 def combine(verdicts: list[Verdict]) -> Verdict:

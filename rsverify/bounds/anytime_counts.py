@@ -1,16 +1,12 @@
-"""Confidence sequences and early decisions for a margin, from the vote counts so far.
+"""Confidence sequences for a margin, from the vote counts so far.
 
 Evidence against "the margin over class j is at most L" is an e-value of the counts of y, j
 and the rest, with mean at most one at any stopping time: the likelihood of a Dirichlet(1/2,
 1/2, 1/2) mixture over the largest likelihood that the hypothesis allows. It depends on the
 counts alone, so that looks may be taken whenever one likes, and chosen as one goes.
 
-Every rival counts, at the full level. That the margin is above L is concluded when the
-evidence against each rival j has reached 1/alpha at some look: if it is not, the e-value of
-the true runner-up has to have done so, which has probability at most alpha. That the margin
-is below L is concluded from the weighted mean of the e-values against "the margin over j is
-at least L", again an e-value, as that hypothesis makes all of them true. (A single
-e-value for the class that happens to have most votes is covered by neither argument.)
+Every rival counts, at the full level: see `rsverify.bounds.margin_decision`, whose evidence on
+one threshold is sharper. This one falls in L and so gives limits.
 """
 
 from __future__ import annotations
@@ -37,19 +33,8 @@ from rsverify.kernels.mean import log_inverse
 LARGEST_VOTES = 10_000_000
 """The largest number of votes; rounding then takes 3e-7 from the log of an e-value."""
 
-AT_LEAST, BELOW, UNDECIDED = 1, -1, 0
 
-
-class Decision(NamedTuple):
-    """What was concluded about a margin, and after how many votes."""
-
-    verdict: IntArray | np.int64
-    """1: the margin is at least the threshold; -1: it is below; 0: undecided."""
-    votes: IntArray | np.int64
-    """Votes at the look that decided, or at the last look where none did."""
-
-
-class _Paths(NamedTuple):
+class Paths(NamedTuple):
     """Checked counts: rows x looks, and rows x looks x rivals."""
 
     first: IntArray
@@ -126,7 +111,7 @@ def margin_sequence(
     (array([0.307, 0.603, 0.672]), array([0.916, 0.815, 0.746]))
     """
     code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
-    paths, (level,) = _check_paths(counts, y, weights, prior, alpha=check_alpha(alpha))
+    paths, (level,) = check_paths(counts, y, weights, prior, alpha=check_alpha(alpha))
     threshold = _thresholds(level)
     looks, others = paths.rivals.shape[1:]
     lower = np.full(paths.votes.shape, np.inf)
@@ -157,74 +142,6 @@ def margin_sequence(
     )
     shape = (*paths.batch, looks)
     return Interval(lower.reshape(shape), upper.reshape(shape))
-
-
-def decide_margin(
-    counts: npt.ArrayLike,
-    y: npt.ArrayLike,
-    threshold: npt.ArrayLike,
-    alpha: npt.ArrayLike,
-    *,
-    estimand: str,
-    weights: npt.ArrayLike | None = None,
-    prior: npt.ArrayLike | None = None,
-) -> Decision:
-    """Decide at the first look that can whether a margin is at least a threshold or below it.
-
-    Parameters
-    ----------
-    counts, y, alpha, estimand, weights, prior
-        As `margin_sequence`.
-    threshold : float or array of float
-        What the margin is compared with; broadcasts with (...). In (-1, 1) for
-        ``"difference"``, finite for ``"probit"``.
-
-    Returns
-    -------
-    Decision
-        ``verdict`` and ``votes``, of the broadcast shape (...).
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `margin_sequence`.
-
-    Notes
-    -----
-    *Guarantee.* If the margin is below the threshold, the verdict is 1 with probability at
-    most alpha; if it is at least the threshold, -1 with probability at most alpha; both for
-    any number of looks. For one given margin only one of the two errors is possible, so a
-    decision is wrong with probability at most alpha. (The two limits of `margin_sequence`
-    taken together need 2 alpha.)
-
-    Examples
-    --------
-    >>> from rsverify.bounds.anytime_counts import decide_margin
-    >>> counts = [[80, 10, 10], [820, 80, 100], [8100, 900, 1000]]
-    >>> decide_margin(counts, 0, [0.6, 0.7, 0.8], 0.001, estimand="difference")
-    Decision(verdict=array([ 1,  0, -1]), votes=array([ 1000, 10000, 10000]))
-    """
-    code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
-    limit = _check_threshold(threshold, estimand)
-    paths, (level, limit) = _check_paths(
-        counts, y, weights, prior, alpha=check_alpha(alpha), threshold=limit
-    )
-    verdict = np.empty(level.size, dtype=np.int64)
-    look = np.empty(level.size, dtype=np.int64)
-    kernels.decide_rows(
-        paths.first,
-        paths.rivals,
-        paths.votes,
-        paths.prior,
-        paths.weights,
-        np.stack([limit, limit], axis=1),
-        _thresholds(level),
-        code,
-        verdict,
-        look,
-    )
-    votes = np.take_along_axis(paths.votes, look[:, np.newaxis], axis=1)[:, 0]
-    return Decision(verdict.reshape(paths.batch)[()], votes.reshape(paths.batch)[()])
 
 
 def log_e_at_most(
@@ -296,22 +213,13 @@ def _thresholds(level: FloatArray) -> FloatArray:
     return np.array([log_inverse(float(a)) for a in level])
 
 
-def _check_threshold(threshold: npt.ArrayLike, estimand: str) -> FloatArray:
-    limit = check_real("threshold", threshold)
-    bad = ~np.isfinite(limit) if estimand == "probit" else ~(np.abs(limit) < 1.0)
-    if bad.any():
-        allowed = "finite" if estimand == "probit" else "in (-1, 1)"
-        raise ValueError(f"threshold={limit[bad].flat[0]} must be {allowed}")
-    return limit
-
-
-def _check_paths(
+def check_paths(
     counts: npt.ArrayLike,
     y: npt.ArrayLike,
     weights: npt.ArrayLike | None,
     prior: npt.ArrayLike | None,
     **values: FloatArray,
-) -> tuple[_Paths, list[FloatArray]]:
+) -> tuple[Paths, list[FloatArray]]:
     """Return the checked paths as rows, and `values` as one number a row."""
     table = check_integer("counts", counts)
     if table.ndim < 2 or table.shape[-1] < 2 or 0 in table.shape:
@@ -349,7 +257,7 @@ def _check_paths(
         raise ValueError("weights must have a positive sum over the classes other than y")
     past = np.broadcast_to(past, (*batch, classes)).reshape(-1, classes)
     ordered = np.concatenate([label[:, np.newaxis], others], axis=1)
-    paths = _Paths(
+    paths = Paths(
         np.ascontiguousarray(np.take_along_axis(rows, label[:, None, None], axis=2)[:, :, 0]),
         np.ascontiguousarray(np.take_along_axis(rows, others[:, None, :], axis=2)),
         rows.sum(axis=-1),

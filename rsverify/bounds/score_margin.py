@@ -53,6 +53,8 @@ SIMPLEX_TOLERANCE = 1e-6
 SMALLEST_SLOPE = 2.0**-10
 DEFAULT_RIVALS = 9
 DEFAULT_BOX = 0.05
+# So many numbers at a time go through the bounds of means: 32 MB.
+_CHUNK_NUMBERS = 2**22
 # What a float64 observation may differ from the exact one by, in the mean: four roundings.
 _OBSERVATION_ERROR = 1e-15
 
@@ -182,27 +184,37 @@ def score_margin_lower(
             f"scores of shape {table.shape}, selection, y of shape {label.shape} and alpha of "
             f"shape {level.shape} must broadcast"
         ) from None
+    plans: dict[tuple[int, tuple[int, ...]], RivalPlan] = {}
+    shared = chosen is None or chosen.ndim == 2  # then one plan a class serves all samples
     table = np.broadcast_to(table, (*batch, *table.shape[-2:]))
     label, level = np.broadcast_to(label, batch), np.broadcast_to(level, batch)
     if chosen is not None:
         chosen = np.broadcast_to(chosen, (*batch, *chosen.shape[-2:]))
-    out = np.empty(batch)
-    for index in np.ndindex(batch):
-        plan = plan_rivals(
-            None if chosen is None else chosen[index], int(label[index]), classes, rivals=count
-        )
-        first, columns = rival_columns(table[index], int(label[index]), plan)
-        out[index] = column_margin_lower(
+    out = np.empty(batch).reshape(-1)
+    rows = list(np.ndindex(batch))
+    size = max(1, _CHUNK_NUMBERS // (table.shape[-2] * classes))
+    for start in range(0, len(rows), size):
+        columns = []
+        for i in rows[start : start + size]:
+            key = int(label[i]), () if shared else i
+            if key not in plans:
+                past = None if chosen is None else chosen[i]
+                plans[key] = plan_rivals(past, key[0], classes, rivals=count)
+            plan = plans[key]
+            one, many = rival_columns(table[i], key[0], plan)
+            columns.append((one, many, plan.slopes[: len(many)]))
+        first, others, slopes = (np.array(part) for part in zip(*columns, strict=True))
+        out[start : start + size] = column_margin_lower(
             first,
-            columns,
-            float(level[index]),
+            others,
+            level.reshape(-1)[start : start + size],
             estimand=estimand,
-            slopes=plan.slopes[: len(columns)],
+            slopes=slopes,
             method=method,
             mean_bound=mean_bound,
             box=box,
         )
-    return out if batch else np.float64(out)
+    return out.reshape(batch) if batch else np.float64(out[0])
 
 
 def check_scores(name: str, value: npt.ArrayLike) -> FloatArray:
@@ -260,33 +272,33 @@ def rival_columns(scores: FloatArray, y: int, plan: RivalPlan) -> tuple[FloatArr
 def column_margin_lower(
     first: FloatArray,
     rivals: FloatArray,
-    alpha: float,
+    alpha: npt.ArrayLike,
     *,
     estimand: str,
     slopes: FloatArray,
     method: str | None = None,
     mean_bound: str | MeanBound = "betting",
     box: float = DEFAULT_BOX,
-) -> float:
-    """Return `score_margin_lower` of one sample, from the columns that matter.
+) -> FloatArray:
+    """Return `score_margin_lower` of samples, from the columns that matter.
 
     Parameters
     ----------
-    first : array of float, shape (n,)
+    first : array of float, shape (..., n)
         Scores of the class certified, in [0, 1].
-    rivals : array of float, shape (k, n)
+    rivals : array of float, shape (..., k, n)
         Scores of its rivals, or of the largest of several; each plus `first` at most 1. All
         classes but the one certified must be in one of them.
-    alpha : float
+    alpha : float or array of float, shape (...)
         Failure probability.
     estimand, method, mean_bound, box
         As `score_margin_lower`.
-    slopes : array of float, shape (k,)
+    slopes : array of float, shape (..., k)
         Slopes of the tangents, fixed before the scores were seen; positive.
 
     Returns
     -------
-    float
+    array of float, shape (...)
 
     Raises
     ------
@@ -302,24 +314,33 @@ def column_margin_lower(
         "method", METHODS[estimand][0] if method is None else method, METHODS[estimand]
     )
     lower = _mean_bound(mean_bound)
+    level = np.broadcast_to(alpha, first.shape[:-1])
     if name == "bonferroni":
-        half = np.array([0.5 * alpha])
-        low = lower(first[np.newaxis], half)
-        high = _upper(lower, rivals, np.full(len(rivals), half[0])).max()
-        return float(np.min(map_rows(limit_rows, constants=(code,), p=low, u=np.array([high]))))
+        half = 0.5 * level
+        low = lower(first, half)
+        every = np.broadcast_to(half[..., np.newaxis], rivals.shape[:-1])
+        high = _upper(lower, rivals, every).max(axis=-1)
+        return np.asarray(map_rows(limit_rows, constants=(code,), p=low, u=high))
     if name == "coupled":
-        rivals = rivals.max(axis=0, keepdims=True)
-    k = len(rivals)
-    slope = slopes if name == "tangent" else np.ones(k)
-    share, largest = 1.0, np.ones(k)
+        rivals = rivals.max(axis=-2, keepdims=True)
+    each = np.broadcast_to(level[..., np.newaxis], rivals.shape[:-1])
+    slope = slopes if name == "tangent" else np.ones(each.shape)
+    share, largest = 1.0, np.ones(each.shape)
     if name == "tangent":
         share = 1.0 - float(check_fraction("box", box))
-        largest = _upper(lower, rivals, np.full(k, (1.0 - share) * alpha * (1.0 - 1e-15)))
+        largest = _upper(lower, rivals, (1.0 - share) * each * (1.0 - 1e-15))
     line = np.empty(rivals.shape)
-    score_line(np.broadcast_to(first, rivals.shape), rivals, slope, line)
-    mean = lower(line, np.full(k, share * alpha)) - _OBSERVATION_ERROR
+    n = rivals.shape[-1]
+    score_line(
+        np.broadcast_to(first[..., np.newaxis, :], rivals.shape).reshape(-1, n),
+        rivals.reshape(-1, n),
+        slope.reshape(-1),
+        line.reshape(-1, n),
+    )
+    mean = lower(line, share * each) - _OBSERVATION_ERROR
     margins = map_rows(line_rows, constants=(code,), mean=mean, slope=slope, largest=largest)
-    return float(np.min(margins))
+    least: FloatArray = np.asarray(margins).min(axis=-1)
+    return least
 
 
 def _mean_bound(value: str | MeanBound) -> Callable[[FloatArray, FloatArray], FloatArray]:

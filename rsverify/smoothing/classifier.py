@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from scipy.stats import binomtest
 
-from rsverify._check import IntArray, check_choice, check_positive
+from rsverify._check import FloatArray, IntArray, check_choice, check_positive
 from rsverify.certificate import ABSTAIN, Certificate
 from rsverify.score_certificate import (
     ScoreCertificate,
@@ -209,6 +209,41 @@ class SmoothedClassifier:
         """
         return self._sample(x, n, batch_size, check_seed(seed), COUNTS, progress)
 
+    def scores(
+        self,
+        x: Input,
+        *,
+        n: int,
+        batch_size: int = 256,
+        scores: str = "softmax",
+        temperature: float = 1.0,
+        seed: Seed = None,
+        progress: Progress | None = None,
+    ) -> FloatArray:
+        r"""Return the scores that the model gives `n` noisy copies of `x`.
+
+        Parameters
+        ----------
+        x, n, batch_size, seed, progress
+            As for `counts`; the noise is the same for the same seed.
+        scores, temperature
+            As for `certify`.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, num_classes)
+            Rows on the simplex. All of them are held: for a bound of scores alone, `certify`
+            keeps only the columns that matter.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for `counts` and `certify`.
+        """
+        mapped = score_map(scores, temperature)
+        with self._batches(x, n, batch_size, check_seed(seed), COUNTS) as (model, batches, device):
+            return collect_scores(model, batches, self.num_classes, device, mapped, progress)
+
     def predict(
         self,
         x: Input,
@@ -271,6 +306,7 @@ class SmoothedClassifier:
         radius: str = "R2",
         y: int | None = None,
         target_radius: float | None = None,
+        futility: float = 0.1,
         lipschitz: float | str | None = None,
         ordering: str | None = None,
         scores: str = "softmax",
@@ -312,6 +348,10 @@ class SmoothedClassifier:
             Ask whether the radius is at least this, and stop sampling when the votes have
             answered. The result is an `EarlyCertificate`; `bound` and `ordering` must keep
             their defaults, as the bound is then the anytime one, also without an answer.
+        futility : float
+            With `target_radius`: give up, undecided, as soon as the chance of an answer within
+            `n` votes is about this or less; 0 for never. So at most about this share of the
+            inputs given up would have been decided, and no answer becomes less certain.
         scores : {"softmax", "sparsemax", "hardmax", "identity"}
             For a bound of scores: the map from the model's output to the simplex;
             ``"identity"`` for a model that ends in one of its own.
@@ -354,6 +394,7 @@ class SmoothedClassifier:
             scores=scores,
             temperature=temperature,
             target_radius=target_radius,
+            futility=futility,
         )
         request = self.resolve(request, x)
         request.check(self.num_classes, self.noise, y)

@@ -40,6 +40,7 @@ def certify_dataset(
     scores: str = "softmax",
     temperature: float = 1.0,
     target_radius: float | None = None,
+    futility: float = 0.1,
     certify_label: bool = False,
     seed: Seed = None,
     skip: int = 1,
@@ -72,7 +73,7 @@ def certify_dataset(
     resume : bool
         Continue a table that is there. Its configuration, weights of the model and inputs
         must be the ones of now.
-    n0, n, alpha, bound, radius, lipschitz, ordering, scores, temperature, target_radius
+    n0, n, alpha, bound, radius, lipschitz, ordering, scores, temperature, target_radius, futility
         As for `SmoothedClassifier.certify`.
     certify_label : bool
         Certify the true class instead of the one that a selection sample chooses.
@@ -163,6 +164,7 @@ def certify_dataset(
         scores=scores,
         temperature=temperature,
         target_radius=target_radius,
+        futility=futility,
     )
     if request.of_scores and (autocast is not None or compile or channels_last):
         raise ValueError(

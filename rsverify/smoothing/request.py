@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rsverify._check import IntArray, check_alpha
+from rsverify.bounds.margin_decision import check_futility
 from rsverify.certificate import Certificate, certify_counts
 from rsverify.early_certificate import check_target, decide_counts, first_decision
 from rsverify.score_certificate import SCORE_BOUNDS, ScoreOptions, check_options
@@ -50,6 +51,7 @@ class Request:
     scores: str = "softmax"
     temperature: float = 1.0
     target_radius: float | None = None
+    futility: float = 0.1
 
     @property
     def of_scores(self) -> bool:
@@ -62,6 +64,7 @@ class Request:
         check_size("n0", self.n0)
         if self.target_radius is not None:
             check_target(self.target_radius)
+            check_futility(self.futility)
             if self.bound != "exact" or self.ordering is not None:
                 raise ValueError(
                     f"bound={self.bound!r} and ordering={self.ordering!r} must be left out with "
@@ -98,7 +101,8 @@ class Request:
             shared |= {"bound": self.bound, "ordering": self.ordering}
         else:
             certify = decide_counts
-            shared["target_radius"] = self.target_radius
+            shared |= {"target_radius": self.target_radius, "horizon": self.n}
+            shared["futility"] = self.futility
 
             def first(looks: IntArray, chosen: IntArray | None) -> int | None:
                 return first_decision(looks, selection=chosen, **shared)

@@ -6,7 +6,9 @@ import pytest
 
 from rsverify import demo
 from rsverify.certificate import certify_counts
-from rsverify.demo import explanation, run_demo, summary
+from rsverify.demo import early_summary, explanation, run_demo, summary
+from rsverify.demo_rows import ANSWERS, SOFT, TARGETS
+from rsverify.early_certificate import decide_counts
 from rsverify.table import average_certified_radius, read_table
 
 IMAGES, N = 12, 500
@@ -50,6 +52,49 @@ def test_rows_are_what_certify_counts_gives(results):
         assert row["status"] == str(expected.status)
 
 
+def test_soft_tables_are_of_the_same_images(results):
+    result = results[0]
+    assert list(result.soft_tables) == list(SOFT)
+    apart, betting = result.soft_tables.values()
+    assert (apart["idx"] == result.tables["exact"]["idx"]).all()
+    assert (betting["radius"] >= apart["radius"]).all()
+    assert betting["radius"].mean() > apart["radius"].mean() > 0
+    for table in (apart, betting):
+        assert ((table["radius"] > 0) == (table["predict"] >= 0)).all()
+        assert (table["correct"] == (table["predict"] == table["label"])).all()
+
+
+def test_early_answers_agree_with_the_votes_of_the_table(results):
+    result = results[0]
+    early, exact = result.early, result.tables["exact"].set_index("idx")
+    assert len(early) == IMAGES * len(TARGETS)
+    assert set(early["decision"]) <= set(ANSWERS.values())
+    assert early["n"].between(1, 10 * N).all()
+    assert (early[early["decision"] == "undecided"]["n"] == 10 * N).all()
+    for (idx, target), answer in early.set_index(["idx", "target"]).iterrows():
+        row = exact.loc[idx]
+        at_n = decide_counts(
+            [row[f"count_{i}"] for i in range(10)],
+            target_radius=target,
+            sigma=demo.SIGMA,
+            alpha=demo.ALPHA,
+            selection=[row[f"selected_{i}"] for i in range(10)],
+            horizon=10 * N,
+        )
+        # A question that the first votes answer is answered by then.
+        assert at_n.decision == "undecided" or answer["n"] <= N
+    assert (early["n"] < N).any()
+    assert (early["n"] > N).any()
+
+
+def test_early_summary_counts_answers(results):
+    found = early_summary(results[0].early, N)
+    assert found.index.tolist() == list(TARGETS)
+    assert (found[["at least", "below", "undecided"]].sum(axis=1) == IMAGES).all()
+    assert found["share of fixed"].between(0, 1).all()
+    assert found["samples"].mean() == pytest.approx(results[0].early["n"].mean())
+
+
 def test_files_are_written(results):
     result = results[0]
     table = read_table(result.table_path)
@@ -62,7 +107,7 @@ def test_files_are_written(results):
 
 def test_same_seed_gives_the_same_bytes_except_times(results):
     first, second = results
-    for name in ("table.json", first.picture_path.name):
+    for name in ("table.json", first.picture_path.name, first.early_path.name):
         paths = [r.table_path.parent / name for r in (first, second)]
         assert paths[0].read_bytes() == paths[1].read_bytes()
 
@@ -80,16 +125,20 @@ def test_summary_and_explanation(results):
     assert found["0"].between(0, 1).all()
     text = explanation(results[0])
     assert f"Each of the {IMAGES} images was classified {N} times" in text
+    assert f"until they answer, {10 * N:,}" in text
     for word in (
         "cohen",
         "bonferroni",
         "exact",
+        *SOFT,
+        "early_stopping.tsv",
         "table.tsv",
         "table.json",
         "certified_accuracy.png",
     ):
         assert word in text
-    assert max(map(len, text.splitlines()[:-3])) <= 82
+    folder = str(results[0].table_path.parent)
+    assert max(len(line) for line in text.splitlines() if folder not in line) <= 82
 
 
 @pytest.mark.parametrize("images", [0, 501])
@@ -107,6 +156,6 @@ def test_command_prints_table_and_meaning(tmp_path, capsys, monkeypatch):
     out = capsys.readouterr().out
 
     assert stopped.value.code == 0
-    for word in ("cohen", "bonferroni", "exact", "average", "larger"):
+    for word in ("cohen", "bonferroni", "exact", *SOFT, "average", "larger", "undecided", "1,000"):
         assert word in out
     assert (tmp_path / "certified_accuracy.png").exists()

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import norm
 
 from rsverify import clopper_pearson_lower
-from rsverify.bounds.anytime_counts import decide_margin
+from rsverify.bounds.margin_decision import decide_margin
 
 ALPHA, PATHS, N = 0.05, 2000, 4000
 LOOKS = np.unique(np.append(np.arange(1, 40), np.geomspace(40, N, 160).astype(int)))

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from rsverify.abstention import Status
 from rsverify.bounds.anytime_counts import margin_sequence
+from rsverify.bounds.margin_decision import decide_margin
 from rsverify.certificate import ABSTAIN, certify_counts
-from rsverify.early_certificate import decide_counts, target_margins
+from rsverify.early_certificate import decide_counts, first_decision, target_margins
 from rsverify.radius import certified_radius_r2
 
 QUESTION = {"target_radius": 0.25, "sigma": 0.25, "alpha": 0.001, "y": 0}
@@ -19,7 +20,7 @@ QUESTION = {"target_radius": 0.25, "sigma": 0.25, "alpha": 0.001, "y": 0}
     [
         ([95, 3, 2], "undecided"),
         ([950, 30, 20], "radius >= target"),
-        ([60, 30, 10], "undecided"),
+        ([70, 20, 10], "undecided"),
         ([600, 300, 100], "radius < target"),
         ([0, 900, 100], "radius < target"),
     ],
@@ -30,7 +31,7 @@ def test_decisions(counts, decision):
 
 def test_radius_is_that_of_the_anytime_limit():
     counts = [950, 30, 20]
-    limit = margin_sequence([counts], 0, 0.001, estimand="probit").lower[0]
+    limit = margin_sequence([counts], 0, 0.0001, estimand="probit").lower[0]
 
     certificate = decide_counts(counts, **QUESTION)
 
@@ -41,6 +42,46 @@ def test_radius_is_that_of_the_anytime_limit():
     fixed = certify_counts(counts, sigma=0.25, alpha=0.001, y=0)
     assert certificate.radius < fixed.radius
     assert str(certificate).startswith("radius >= target 0.25 after 1000 votes; class 0")
+
+
+def test_the_answer_and_the_radius_share_alpha():
+    counts = np.array([[940, 40, 20]])
+    question = QUESTION | {"alpha": 0.01}
+    at = [0.39, 0.395, 0.4, 0.405, 0.41, 0.415, 0.42]
+    options = {"estimand": "probit"}
+
+    for target in at:
+        certificate = decide_counts(counts[0], **question | {"target_radius": target})
+        above, _ = target_margins(target, certificate)
+        verdict = decide_margin(counts, 0, above, 0.009, **options).verdict
+        assert (certificate.decision == "radius >= target") == (verdict == 1)
+        spare = margin_sequence(counts, 0, 0.001, **options).lower[0]
+        expected = max(spare, above) if verdict == 1 else spare
+        assert certificate.margin == pytest.approx(expected, rel=1e-12)
+
+
+def test_hopeless_questions_say_so():
+    question = QUESTION | {"target_radius": 0.1, "futility": 0.1, "horizon": 10_000}
+    # The margin is 0.8 and its standard error at 10,000 votes about 0.03.
+    certificate = decide_counts([1160, 550, 290], **question)
+
+    assert certificate.decision == "undecided"
+    assert certificate.hopeless
+    assert "unlikely to decide" in str(certificate)
+    assert not decide_counts([1160, 550, 290], **question | {"futility": 0.0}).hopeless
+
+
+def test_first_decision_is_the_first_look_that_decides():
+    looks = np.array([[50, 3, 1], [95, 3, 2], [285, 9, 6], [950, 30, 20]])
+    question = QUESTION | {"target_radius": 0.25}
+
+    assert first_decision(looks, **question) == 2
+    assert first_decision(looks[:2], **question) is None
+    for row in looks:
+        decided = decide_counts(row, **question).decision != "undecided"
+        assert (first_decision([row], **question) == 0) == decided
+    with pytest.raises(ValueError, match="target_radius"):
+        first_decision(looks, **question | {"target_radius": 0.0})
 
 
 def test_a_radius_below_the_target_is_certified_all_the_same():

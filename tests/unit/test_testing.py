@@ -41,6 +41,13 @@ def test_simplex_points_are_probabilities(p):
     assert p.sum() == pytest.approx(1, abs=1e-12)
 
 
+def test_too_few_classes_are_refused():
+    with pytest.raises(ValueError, match="classes=1 must be at least 2"):
+        counts(1)
+    with pytest.raises(ValueError, match="classes=0 must be at least 1"):
+        simplex_points(0)
+
+
 @given(bounded_samples(largest_n=30))
 def test_bounded_samples_are_in_the_unit_interval(x):
     assert 1 <= x.size <= 30

@@ -115,6 +115,50 @@ def test_a_rare_exception_costs_its_row_only():
     assert 0 < failure.count < 0.04 * report.rows[0].replications
 
 
+@pytest.mark.parametrize(
+    ("estimand", "value", "side"),
+    [("probit", np.inf, "lower"), ("difference", 1.5, "lower"), ("probit", -np.inf, "upper")],
+)
+def test_a_bound_above_every_value_is_a_failure(estimand, value, side):
+    """An infinite one too, where the parameter space has no end."""
+    report = audit(
+        lambda counts, _a: np.full(len(counts), value),
+        estimand=estimand,
+        n=5,
+        alpha=0.05,
+        side=side,
+        replications=200,
+        method="simulation",
+    )
+    assert report.verdict == "refuted"
+    assert [f.kind for f in report.failures] == ["outside"]
+
+
+def test_a_table_of_two_columns_is_no_path_of_counts():
+    """Counts have no time axis, so (R, 2) is a wrong shape and not a bound at two times."""
+    report = audit(lambda counts, _a: 0.0 * counts, estimand="proportion", n=5, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert report.failures[0].kind == "wrong shape"
+
+
+def test_a_bound_that_sorts_in_place_is_judged_on_the_data_it_was_given():
+    def sorting(x, alpha):
+        x.sort(axis=-1)
+        return hoeffding(x, alpha)
+
+    assert short(sorting).rows == short(hoeffding).rows
+
+
+def test_an_infinite_truth_is_missed_by_any_finite_claim():
+    """At p1 = 0 the probit margin is minus infinity."""
+    never = {"never": {"p": (0.0, 0.5, 0.5)}}
+    settings = {"estimand": "probit", "n": 5, "alpha": 0.05, "scenarios": never}
+    claims = audit(lambda c, _a: np.full(len(c), -8.0), replications=200, **settings)
+    assert claims.rows[0].miscoverage == 1
+    silent = audit(lambda c, _a: np.full(len(c), -np.inf), replications=200, **settings)
+    assert silent.rows[0].miscoverage == 0
+
+
 def test_failure_of_an_outcome_refutes_an_exact_audit():
     def broken(counts, alpha):
         bound = clopper_pearson_lower(counts[:, 0], counts.sum(axis=1), alpha)
@@ -155,12 +199,13 @@ def test_own_estimand():
     assert {r.scenario for r in report.rows} == {"top 1", "top 7"}
 
 
-@pytest.mark.parametrize("jobs", [2, 3])
-def test_report_does_not_depend_on_workers(jobs):
-    one = audit(wald, n=30, alpha=0.05, replications=3000, seed=5)
-    many = audit(wald, n=30, alpha=0.05, replications=3000, seed=5, n_jobs=jobs)
-    assert one.to_json() == many.to_json()
-    assert one.to_json() != audit(wald, n=30, alpha=0.05, replications=3000, seed=6).to_json()
+def test_another_seed_is_another_report():
+    """Workers of every kind: tests/integration/test_audit_same_report.py."""
+    one, again, other = (
+        audit(wald, n=30, alpha=0.05, replications=1000, seed=seed).to_json() for seed in (5, 5, 6)
+    )
+    assert one == again
+    assert one != other
 
 
 def test_report_as_table_and_json(tmp_path):
@@ -212,3 +257,55 @@ def test_unknown_names_and_wrong_estimands_raise():
         short("clopper_pearson_lower")
     with pytest.raises(TypeError, match="must be a callable or the name"):
         short(3)
+
+
+def pooled(x, alpha):
+    """Hoeffding's bound of all replications as one sample."""
+    return np.full(len(x), x.mean() - np.sqrt(np.log(1 / alpha) / (2 * x.size)))
+
+
+def test_a_bound_that_mixes_replications_is_given_one_at_a_time():
+    """Pooled it would never miss; alone it is Hoeffding's bound of one row, bit for bit."""
+    one, other = short(pooled, replications=500), short(hoeffding, replications=500)
+    assert one.rows == other.rows
+
+    def wrong(x, alpha):
+        return pooled(x, alpha) + 0.15
+
+    assert short(wrong, replications=1000).verdict == "refuted"
+
+
+def test_mixing_in_large_batches_only_is_a_failure():
+    report = short(lambda x, a: pooled(x, a) if len(x) > 10 else hoeffding(x, a))
+    assert report.verdict == "refuted"
+    assert [f.kind for f in report.failures] == ["mixed replications"]
+    assert len(report.failures[0].example) == 20
+
+
+def test_two_replications_of_a_pair_are_not_taken_for_two_pairs():
+    from rsverify.audit.estimand import ESTIMANDS
+    from rsverify.audit.evaluate import prepare
+
+    def interval(x, alpha):
+        return hoeffding(x, alpha / 2), 1 - hoeffding(1 - x, alpha / 2)
+
+    rows = np.random.default_rng(0).random((7, 20))
+    caller = prepare(interval, rows, 0.05, "two-sided", ESTIMANDS["mean"])
+    np.testing.assert_array_equal(caller.limits(rows[:2]).lower, hoeffding(rows[:2], 0.025))
+    np.testing.assert_array_equal(caller.limits(rows[:1]).lower, hoeffding(rows[:1], 0.025))
+
+
+def test_classes_beyond_the_third_are_for_the_simulation():
+    """The exact audit is about three classes and says so; a law of ten shows the fault."""
+    from rsverify import bonferroni_margin_lower
+
+    def forgetful(counts, alpha):
+        rival = counts[:, 1:3].max(axis=1)
+        n = counts.sum(axis=1)
+        return bonferroni_margin_lower(counts[:, 0], rival, n, alpha, estimand="difference")
+
+    settings = {"estimand": "difference", "n": 40, "alpha": 0.05}
+    exact = audit(forgetful, **settings)
+    assert exact.verdict == "supported"
+    assert any("more classes are not spoken of" in note for note in exact.notes)
+    assert audit(forgetful, method="simulation", **settings).verdict == "refuted"

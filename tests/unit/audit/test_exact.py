@@ -16,7 +16,8 @@ from rsverify import (
     cohen_margin_lower,
 )
 from rsverify.audit.exact import proportion_worst, rational_tail
-from rsverify.audit.exact_margin import margin_worst, raised
+from rsverify.audit.exact_margin import margin_worst
+from rsverify.audit.exact_supremum import raised
 from rsverify.audit.names import all_outcomes, outcome_table
 
 INFINITE = np.inf

@@ -88,3 +88,36 @@ def test_broken_bets_are_a_failure():
     assert "must have the shape" in report.failures[0].message
     with pytest.raises(TypeError, match="must be a callable for kind='bets'"):
         audit("betting_lower", kind="bets", n=4, alpha=0.05)
+
+
+def test_a_bet_that_peeks_late_only_is_refuted():
+    """Fair on all paths that can be enumerated: it looks at its observation from t = 60 on."""
+
+    def late(x, m, alpha):
+        bets = plugin_bets(x, m, alpha)
+        bets[:, 60:] *= np.where(x[:, 60:] > m, 1.0, 0.5)
+        return bets
+
+    report = audit(capital_from_bets(late), kind="betting", n=100, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert all("random pasts" in r.scenario for r in report.rows if r.verdict == "refuted")
+    report = audit(late, kind="bets", n=100, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert "bet 6" in report.worst.note
+    assert audit(late, kind="bets", n=60, alpha=0.05).verdict == "supported"
+
+
+def test_fair_bets_are_supported_over_long_paths_too():
+    for kind, bettor in (("betting", capital_from_bets(plugin_bets)), ("bets", plugin_bets)):
+        assert audit(bettor, kind=kind, n=300, alpha=0.05).verdict == "supported"
+
+
+def test_a_late_failure_is_a_failure():
+    def broken(x, m, alpha):
+        capital = capital_from_bets(plugin_bets)(x, m, alpha).copy()
+        capital[:, 50:] = np.nan
+        return capital
+
+    report = audit(broken, kind="betting", n=80, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert any("capital is NaN" in r.note for r in report.rows)

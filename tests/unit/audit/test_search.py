@@ -5,7 +5,7 @@ import pytest
 
 from rsverify import Estimand
 from rsverify.audit import audit
-from rsverify.audit.search import FAMILIES, FINALISTS, search_worst
+from rsverify.audit.search import FAMILIES, FINALISTS, grid
 
 SETTINGS = {"n": 20, "alpha": 0.05, "replications": 3000}
 
@@ -19,7 +19,7 @@ def hidden_fault(x, alpha):
 
 def test_finds_a_fault_that_the_default_suite_misses():
     assert audit(hidden_fault, **SETTINGS).verdict == "supported"
-    report = search_worst(hidden_fault, **SETTINGS)
+    report = audit(hidden_fault, method="search", **SETTINGS)
     assert report.verdict == "refuted"
     assert len(report.rows) == FINALISTS
 
@@ -31,12 +31,40 @@ def test_valid_bounds_are_not_refuted():
         ("clopper_pearson_lower", "proportion"),
         ("cohen_margin_lower", "difference"),
     ):
-        assert search_worst(name, estimand=estimand, **SETTINGS).verdict != "refuted"
+        assert audit(name, method="search", estimand=estimand, **SETTINGS).verdict != "refuted"
 
 
-def test_same_seed_same_report():
-    one, two = (search_worst(hidden_fault, seed=4, **SETTINGS).to_json() for _ in range(2))
+def test_same_seed_same_report_for_any_number_of_workers():
+    one, two = (
+        audit(hidden_fault, method="search", seed=4, n_jobs=jobs, **SETTINGS).to_json()
+        for jobs in (1, 2)
+    )
     assert one == two
+
+
+def test_the_search_says_how_far_it_is_and_excludes_scenarios():
+    seen = []
+    audit(
+        "hoeffding_lower",
+        method="search",
+        n=5,
+        alpha=0.05,
+        replications=100,
+        progress=lambda *at: seen.append(at),
+    )
+    assert seen[:4] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert seen[-1] == (300, 300)
+    with pytest.raises(ValueError, match="scenarios must be None"):
+        audit(hidden_fault, method="search", scenarios={"a": {"law": ("beta", 1, 1)}}, **SETTINGS)
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 3, 4])
+def test_grid_holds_the_corners(dimensions):
+    points = grid(dimensions)
+    assert points.shape[1] == dimensions
+    assert 64 <= len(points) <= 81
+    corners = points[np.isin(points, (0.0, 1.0)).all(axis=1)]
+    assert len(corners) == 2**dimensions
 
 
 def test_own_family_and_its_absence():
@@ -51,9 +79,12 @@ def test_own_family_and_its_absence():
 
     settings = SETTINGS | {"estimand": top}
     with pytest.raises(ValueError, match="family=None must be given"):
-        search_worst(wrong_below_two, **settings)
-    report = search_worst(
-        wrong_below_two, family=(lambda u: {"top": 1 + 4 * float(u[0])}, 1), **settings
+        audit(wrong_below_two, method="search", **settings)
+    report = audit(
+        wrong_below_two,
+        method="search",
+        family=(lambda u: {"top": 1 + 4 * float(u[0])}, 1),
+        **settings,
     )
     assert report.verdict == "refuted"
 
@@ -63,9 +94,14 @@ def test_families_give_laws(name):
     laws, dimensions = FAMILIES[name]
     for u in [np.zeros(dimensions), np.ones(dimensions), np.full(dimensions, 0.3)]:
         parameters = laws(u)
-        if name == "proportion":
+        if "proportion" in name:
             assert 0 <= parameters["p"] <= 1
-        elif name == "mean":
+        elif name.startswith("score"):
+            _, rows, chances = parameters["law"]
+            assert np.sum(rows, axis=1) == pytest.approx(1)
+            assert np.min(rows) >= 0
+            assert sum(chances) == pytest.approx(1)
+        elif "mean" in name:
             _, values, chances = parameters["law"]
             assert 0 <= values[0] <= values[1] <= 1
             assert sum(chances) == pytest.approx(1)

@@ -4,7 +4,6 @@ from scipy.stats import norm
 
 from rsverify.bounds.anytime_counts import (
     LARGEST_VOTES,
-    decide_margin,
     log_e_at_most,
     margin_sequence,
 )
@@ -35,8 +34,6 @@ def test_no_votes_are_no_evidence(estimand):
 
     assert (lower == EMPTY[estimand][0]).all()
     assert (upper == EMPTY[estimand][1]).all()
-    decision = decide_margin([[0, 0]], 0, 0.5, 0.01, estimand=estimand)
-    assert (decision.verdict, decision.votes) == (0, 0)
 
 
 def test_batches_are_the_single_paths():
@@ -44,39 +41,13 @@ def test_batches_are_the_single_paths():
     y, alpha = np.array([0, 1]), np.array([[0.001], [0.1]])
 
     limits = margin_sequence(np.stack([PATH, other]), y, alpha, estimand="probit")
-    decision = decide_margin(np.stack([PATH, other]), y, 2.0, alpha, estimand="probit")
 
     assert limits.lower.shape == limits.upper.shape == (2, 2, 4)
-    assert decision.verdict.shape == decision.votes.shape == (2, 2)
     for i in range(2):
         alone = margin_sequence(PATH, 0, alpha[i, 0], estimand="probit")
         for j in range(2):
             assert (limits.lower[i, j] == alone.lower).all()
             assert (limits.upper[i, j] == alone.upper).all()
-
-
-def test_weights_on_the_runner_up_stop_sooner():
-    rng = np.random.default_rng(0)
-    votes = rng.multinomial(20, [0.5, 0.42, *[0.01] * 8], size=400).cumsum(axis=0)
-    weights = [0.0, 0.9, *[0.1 / 8] * 8]
-
-    equal = decide_margin(votes, 0, 0.4, 0.001, estimand="probit")
-    chosen = decide_margin(votes, 0, 0.4, 0.001, estimand="probit", weights=weights)
-
-    assert equal.verdict == chosen.verdict == -1
-    assert chosen.votes < equal.votes
-
-
-def test_a_prior_of_the_same_kind_of_votes_saves_votes():
-    rng = np.random.default_rng(1)
-    votes = rng.multinomial(10, [0.8, 0.1, 0.06, 0.04], size=1000).cumsum(axis=0)
-    prior = [80, 10, 6, 4]
-
-    for threshold, side in ((1.8, 1), (2.6, -1)):
-        without = decide_margin(votes, 0, threshold, 0.001, estimand="probit")
-        with_it = decide_margin(votes, 0, threshold, 0.001, estimand="probit", prior=prior)
-        assert without.verdict == with_it.verdict == side
-        assert with_it.votes < 0.9 * without.votes
 
 
 def test_weights_need_only_be_proportional():
@@ -89,16 +60,6 @@ def test_weights_need_only_be_proportional():
 
     assert (limits[0] == limits[1]).all()
     assert (limits[0] == limits[2]).all()
-
-
-def test_every_rival_must_be_passed():
-    # Class 1 is passed early and then catches up; class 2 is passed late.
-    votes = [[50, 1, 49], [2000, 30, 800]]
-
-    decision = decide_margin(votes, 0, 0.1, 0.01, estimand="difference")
-
-    assert decision.votes == 2830
-    assert decision.verdict == 1
 
 
 def test_a_million_votes():
@@ -148,8 +109,6 @@ def test_impossible_counts_are_infinite_evidence():
         ({"alpha": 1.0}, r"alpha=1.0 must be in \(0, 1\)"),
         ({"alpha": np.nan}, "alpha contains NaN"),
         ({"estimand": "odds"}, "estimand='odds'"),
-        ({"threshold": 1.0}, r"threshold=1.0 must be in \(-1, 1\)"),
-        ({"threshold": np.inf, "estimand": "probit"}, "threshold=inf must be finite"),
         ({"weights": [1.0]}, r"weights of shape \(1,\)"),
         ({"weights": [1.0, -1.0]}, "weights=-1.0 must be nonnegative"),
         ({"weights": [1.0, 0.0]}, "weights must have a positive sum"),
@@ -162,13 +121,12 @@ def test_bad_input_names_the_argument(change, message):
     arguments = {
         "counts": [[3, 1]],
         "y": 0,
-        "threshold": 0.1,
         "alpha": 0.1,
         "estimand": "difference",
     } | change
 
     with pytest.raises((ValueError, TypeError), match=message):
-        decide_margin(**arguments)
+        margin_sequence(**arguments)
 
 
 def test_log_e_checks_its_counts():

@@ -6,6 +6,7 @@ from mpmath import mp, mpf
 
 from rsverify.bounds.betting import DEFAULT_CAP, STRATEGIES, betting_lower
 from rsverify.kernels import betting, betting_path, mean
+from rsverify.kernels.history import CELLS, MOMENTS
 from rsverify.reference import mean as twin
 
 RNG = np.random.default_rng(20)
@@ -100,10 +101,11 @@ def test_plugin_bets_are_the_definition(horizon):
         assert out[t] == pytest.approx(expected, rel=1e-13)
 
 
-def test_path_evaluates_the_mixture_it_says():
-    """The expansion's log-capital is at most 1e-11 below a direct product, never above."""
-    x, shares, weights = RNG.random(200), np.array([0.9, 0.3, 0.05]), np.array([0.2, 0.3, 0.5])
-    state, cells, q = np.zeros((betting_path.ROWS, 3)), np.zeros((0, 0)), 2.3
+@pytest.mark.parametrize("n", [betting_path.SHORT, 300])
+def test_path_evaluates_the_mixture_it_says(n):
+    """The expansion's log-capital is below a direct product, but for 24 units an observation."""
+    x, shares, weights = RNG.random(n), np.array([0.9, 0.3, 0.05]), np.array([0.2, 0.3, 0.5])
+    state, cells, q = np.zeros((betting_path.ROWS, 3)), np.zeros((CELLS, MOMENTS)), 2.3
     betting_path.recentre(x, x.size, 0, q, shares[None, :], state, cells, np.zeros(2))
     for share_of_reach in (0.0, 0.3, 1.0):
         step = share_of_reach * betting_path.REACH * q
@@ -117,7 +119,7 @@ def test_path_evaluates_the_mixture_it_says():
                 ]
                 return mp.log(mp.fsum(terms))
 
-        assert 0 <= float(direct(q - step) - mpf(value)) < 1e-8
+        assert -24 * n * mean.UNIT <= float(direct(q - step) - mpf(value)) < 1e-8
         numeric = float(direct(q - step - 1e-6) - direct(q - step + 1e-6)) / 2e-6
         assert slope == pytest.approx(numeric, rel=1e-5)
 

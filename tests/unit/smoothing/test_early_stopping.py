@@ -38,15 +38,28 @@ def test_clear_questions_are_answered_early(target, decision):
 
 
 def test_the_hardest_question_stays_undecided_to_the_last_vote():
+    certificate = SMOOTHED.certify(
+        INPUT, target_radius=0.99, n=3210, batch_size=100, seed=1, futility=0.0
+    )
+
+    assert certificate.decision == "undecided"
+    assert not certificate.hopeless
+    assert certificate.n == 3210
+
+
+def test_it_is_given_up_where_an_answer_is_unlikely():
     certificate = SMOOTHED.certify(INPUT, target_radius=0.99, n=3210, batch_size=100, seed=1)
 
     assert certificate.decision == "undecided"
-    assert certificate.n == 3210
+    assert certificate.hopeless
+    assert certificate.n < 3210
 
 
 def test_votes_are_those_of_the_ordinary_certificate_and_so_is_the_answer():
     whole = SMOOTHED.certify(INPUT, n=3210, seed=1)
-    certificate = SMOOTHED.certify(INPUT, target_radius=0.99, n=3210, batch_size=100, seed=1)
+    certificate = SMOOTHED.certify(
+        INPUT, target_radius=0.99, n=3210, batch_size=100, seed=1, futility=0.0
+    )
 
     assert certificate.counts == whole.counts
     assert certificate.selection_counts == whole.selection_counts
@@ -56,6 +69,7 @@ def test_votes_are_those_of_the_ordinary_certificate_and_so_is_the_answer():
         sigma=0.5,
         alpha=1e-3,
         selection=whole.selection_counts,
+        horizon=3210,
     )
     assert again.radius == certificate.radius
 

@@ -1,0 +1,220 @@
+"""Is a margin at least a threshold? Early decisions from the vote counts so far.
+
+The evidence on either side of the threshold is the capital of bets on lines, at most a
+martingale under what it speaks against (`rsverify.kernels.line_bets`). It depends on the counts
+alone, so that looks may be taken whenever one likes, and chosen as one goes.
+
+Every rival counts, at the full level. That the margin is at least L is concluded when the
+evidence against "less" over each rival has reached 1/alpha: if it is less, that of the true
+runner-up has to have done so, which has probability at most alpha. That the margin is
+below L is concluded from the weighted mean of the evidence against "the margin over j is at
+least L", as that hypothesis makes all of them true. (The evidence on the class that happens
+to have most votes, taken alone, is covered by neither argument.)
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rsverify._check import FloatArray, IntArray, check_alpha, check_choice, check_real
+from rsverify.bounds.anytime_counts import LARGEST_VOTES, check_paths
+from rsverify.bounds.margin import ESTIMANDS
+from rsverify.kernels import line_bets as kernels
+from rsverify.kernels.anytime_counts import LARGEST_PROBIT_MARGIN
+from rsverify.kernels.margin import DIFFERENCE
+from rsverify.kernels.mean import log_inverse
+from rsverify.kernels.special import norm_isf
+
+AT_LEAST, BELOW, UNDECIDED, HOPELESS = 1, -1, 0, 2
+_NEAR_ZERO = 1e-9  # probit margins closer to 0 than this are taken for it, on the safe side
+
+
+class Decision(NamedTuple):
+    """What was concluded about a margin, and after how many votes."""
+
+    verdict: IntArray | np.int64
+    """1: the margin is at least the threshold; -1: it is below; 0: undecided; 2: undecided,
+    and unlikely to be decided by the votes planned."""
+    votes: IntArray | np.int64
+    """Votes at the look that decided, or at the last look where none did."""
+
+
+class Bets(NamedTuple):
+    """The bets on one side of a threshold."""
+
+    logs: FloatArray
+    """log(1 + b), shape (cells, bets, 3)."""
+    weights: FloatArray
+    """Log-weights, shape (cells, bets)."""
+    exchanged: bool
+    """Whether they are on the votes with the class certified and the rival exchanged."""
+
+
+def decide_margin(
+    counts: npt.ArrayLike,
+    y: npt.ArrayLike,
+    threshold: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    *,
+    estimand: str,
+    below: npt.ArrayLike | None = None,
+    weights: npt.ArrayLike | None = None,
+    prior: npt.ArrayLike | None = None,
+    horizon: int = 100_000,
+    futility: float = 0.0,
+) -> Decision:
+    """Decide at the first look that can whether a margin is at least a threshold or below it.
+
+    Parameters
+    ----------
+    counts : array of int, shape (..., T, m)
+        Votes for m >= 2 classes so far, at each of T looks: nondecreasing along T, at most
+        10,000,000 in all. How many votes lie between looks is free and may depend on them.
+    y : int or array of int
+        The class certified, 0 to m - 1, fixed before the votes; broadcasts with (...).
+    threshold : float or array of float
+        What the margin is compared with; broadcasts with (...). In (-1, 1) for
+        ``"difference"``, finite for ``"probit"``.
+    alpha : float or array of float
+        Failure probability, in (0, 1); broadcasts with (...).
+    estimand : {"difference", "probit"}
+        The margin: that of p_y over the largest other p_j.
+    below : float or array of float, optional
+        The threshold of the verdict -1, where it is to be another one.
+    weights : array of float, shape (..., m), optional
+        Of the rivals in the verdict -1, fixed before the votes (from a selection sample, say):
+        nonnegative, the entry of y is not read. Default: equal.
+    prior : array of int, shape (..., m), optional
+        Votes of an earlier sample, independent of `counts` and not among them. They say
+        where to bet; they are no evidence themselves, so the guarantee does not rest on
+        them.
+    horizon : int, default 100,000
+        How many votes are planned at most. The smallest bets are best then. More votes may
+        be given: the guarantee does not rest on it.
+    futility : float, default 0
+        Verdict 2 where, by the posterior given the votes, a decision at `horizon` votes has
+        about this probability or less; in [0, 1), 0 for never. Not before a hundredth of
+        `horizon`. It is no claim about the margin and needs no share of `alpha`.
+
+    Returns
+    -------
+    Decision
+        ``verdict`` and ``votes``, of the broadcast shape (...).
+
+    Raises
+    ------
+    TypeError
+        If an argument is not numeric, or `estimand` is no string.
+    ValueError
+        If an argument is out of its range, counts fall, or the shapes do not broadcast.
+
+    Notes
+    -----
+    *Guarantee.* If the margin is below the threshold, the verdict is 1 with probability at
+    most alpha; if it is at least the threshold, -1 with probability at most alpha; both for
+    independent votes, any number of looks and any stopping time [1]_, any number of classes
+    and without knowing the runner-up. For one given margin only one of the two errors is
+    possible, so a decision is wrong with probability at most alpha.
+
+    References
+    ----------
+    .. [1] J. Ville, *Étude critique de la notion de collectif*, 1939. Proofs:
+       ``docs/theory-scores.md``.
+
+    Examples
+    --------
+    >>> from rsverify.bounds.margin_decision import decide_margin
+    >>> counts = [[80, 10, 10], [820, 80, 100], [8100, 900, 1000]]
+    >>> decide_margin(counts, 0, [0.6, 0.7, 0.8], 0.001, estimand="difference")
+    Decision(verdict=array([ 1,  0, -1]), votes=array([ 1000, 10000,  1000]))
+    """
+    code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
+    upper = _check_threshold("threshold", threshold, estimand)
+    lower = upper if below is None else _check_threshold("below", below, estimand)
+    planned, z = _check_plan(horizon, futility)
+    paths, (level, upper, lower) = check_paths(
+        counts, y, weights, prior, alpha=check_alpha(alpha), threshold=upper, below=lower
+    )
+    verdict = np.empty(level.size, dtype=np.int64)
+    look = np.empty(level.size, dtype=np.int64)
+    for r in range(level.size):
+        past = _votes_of_pair(paths.prior[r])
+        verdict[r], look[r] = kernels.decide_path(
+            code,
+            paths.first[r],
+            paths.rivals[r],
+            paths.votes[r],
+            paths.weights[r],
+            np.array(past, dtype=np.float64),
+            (*line_bets(code, AT_LEAST, float(upper[r]), past, planned),),
+            (*line_bets(code, BELOW, float(lower[r]), past, planned),),
+            log_inverse(float(level[r])),
+            planned,
+            z,
+        )
+    votes = np.take_along_axis(paths.votes, look[:, np.newaxis], axis=1)[:, 0]
+    return Decision(verdict.reshape(paths.batch)[()], votes.reshape(paths.batch)[()])
+
+
+@lru_cache(maxsize=256)
+def line_bets(code: int, side: int, limit: float, past: tuple[int, int, int], horizon: int) -> Bets:
+    """Return bets that the margin is at least `limit` (side 1) or below it (side -1).
+
+    `past` are the earlier votes of the class certified, of its likeliest rival and of the rest.
+    """
+    if code != DIFFERENCE and abs(limit) < _NEAR_ZERO:
+        # Both margins are 0 on the same line. Move the limit away from what is to be shown.
+        if side * limit <= 0.0:
+            code, limit = DIFFERENCE, 0.0
+        else:
+            limit = side * _NEAR_ZERO
+    votes = np.array(past, dtype=np.int64)
+    exchanged = code != DIFFERENCE and limit < 0.0
+    if exchanged:
+        votes[:2] = votes[1::-1]
+    if code == DIFFERENCE:
+        bets, weights = kernels.difference_bets(limit, side, votes, horizon)
+    elif (side > 0) != exchanged:
+        if abs(limit) > LARGEST_PROBIT_MARGIN:  # nothing can show that it is reached
+            return Bets(np.zeros((1, 1, 3)), np.zeros((1, 1)), exchanged)
+        bets, weights = kernels.tangent_bets(abs(limit), votes, horizon)
+    else:
+        size = min(abs(limit), LARGEST_PROBIT_MARGIN)
+        bets, weights = kernels.chord_bets(size, votes, horizon)
+    return Bets(np.log1p(bets), weights, exchanged)
+
+
+def _votes_of_pair(prior: IntArray) -> tuple[int, int, int]:
+    """Return the earlier votes of the class certified, of the largest rival and of the rest."""
+    first, second = int(prior[0]), int(prior[1:].max())
+    return first, second, int(prior.sum()) - first - second
+
+
+def _check_threshold(name: str, threshold: npt.ArrayLike, estimand: str) -> FloatArray:
+    limit = check_real(name, threshold)
+    bad = ~np.isfinite(limit) if estimand == "probit" else ~(np.abs(limit) < 1.0)
+    if bad.any():
+        allowed = "finite" if estimand == "probit" else "in (-1, 1)"
+        raise ValueError(f"{name}={limit[bad].flat[0]} must be {allowed}")
+    return limit
+
+
+def _check_plan(horizon: int, futility: float) -> tuple[int, float]:
+    """Return the horizon and the normal quantile of half the probability in `futility`."""
+    if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer):
+        raise TypeError(f"horizon={horizon!r} must be an integer")
+    if not 1 <= horizon <= LARGEST_VOTES:
+        raise ValueError(f"horizon={horizon} must be between 1 and {LARGEST_VOTES}")
+    return int(horizon), float(norm_isf(0.5 * check_futility(futility)))
+
+
+def check_futility(futility: float) -> float:
+    """Return `futility` as float, or raise where it is not one number in [0, 1)."""
+    chance = check_real("futility", futility)
+    if chance.ndim or not 0.0 <= chance < 1.0:
+        raise ValueError(f"futility={futility!r} must be one number in [0, 1)")
+    return float(chance)

@@ -1,0 +1,50 @@
+"""50-digit twin of the bets on lines: whether each is fair, and what it has earned.
+
+Nothing is shared with `rsverify.kernels.line_bets`: a bet is judged by what it pays on average
+at points of the curve g(q) = L, not by the line that it was made from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mpmath import mp, mpf
+
+from rsverify.reference.special import DIGITS, norm_cdf, norm_ppf
+
+Numbers = Sequence[Any]
+
+
+def curve_point(limit: float, q2: Any, *, estimand: str) -> tuple[Any, Any, Any]:
+    """Return the chances q on the curve g(q) = limit with the given q2."""
+    with mp.workdps(DIGITS):
+        q2, limit = mpf(q2), mpf(limit)
+        if estimand == "difference":
+            q1 = q2 + limit
+        else:
+            q1 = norm_cdf(limit + norm_ppf(q2)) if q2 > 0 else mpf(0)
+        return q1, q2, 1 - q1 - q2
+
+
+def mean_payment(bet: Numbers, q: Numbers) -> Any:
+    """Return what a bet pays on average, sum of q_i b_i."""
+    with mp.workdps(DIGITS):
+        return mp.fsum(mpf(float(b)) * mpf(chance) for b, chance in zip(bet, q, strict=True))
+
+
+def log_capital(
+    bets: Sequence[Sequence[Numbers]], weights: Sequence[Numbers], x: Sequence[int]
+) -> Any:
+    """Return the log of the least over cells of the mean capital, weights given as logs."""
+    with mp.workdps(DIGITS):
+        cells = []
+        for rows, shares in zip(bets, weights, strict=True):
+            capital = mpf(0)
+            for row, share in zip(rows, shares, strict=True):
+                term = mp.exp(mpf(float(share)))
+                for b, votes in zip(row, x, strict=True):
+                    term *= (1 + mpf(float(b))) ** int(votes)
+                capital += term
+            cells.append(mp.log(capital))
+        return min(cells)

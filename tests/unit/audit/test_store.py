@@ -1,0 +1,162 @@
+"""The store of finished blocks: what resumes, what is refused, and that nothing is lost."""
+
+import json
+
+import numpy as np
+import pytest
+
+from rsverify import Estimand
+from rsverify.audit import audit
+from rsverify.audit.simulate import block_span
+
+UNIFORM = {"uniform": {"law": ("beta", 1.0, 1.0)}}
+SETTINGS = {"n": 1, "alpha": 0.05, "replications": 6000, "tolerance": 0.01, "scenarios": UNIFORM}
+
+
+def near_alpha(x, alpha):
+    """Misses with probability 0.0505 under the uniform law: never settled by this budget."""
+    return (x[:, 0] < 1.01 * alpha).astype(float)
+
+
+def lines(path):
+    return path.read_text().splitlines()
+
+
+def test_a_finished_store_gives_the_report_without_drawing(tmp_path):
+    path = tmp_path / "new folder" / "blocks.jsonl"
+    first = audit(near_alpha, store=path, **SETTINGS)
+    assert len(lines(path)) == 1 + 3
+    calls = []
+
+    def counted(x, alpha):
+        calls.append(len(x))
+        return near_alpha(x, alpha)
+
+    counted.__name__ = "near_alpha"
+    again = audit(counted, store=path, resume=True, **SETTINGS)
+    assert again.to_json() == first.to_json() == audit(near_alpha, **SETTINGS).to_json()
+    # How it is called, and the last block to check that the bound is the same: no other block.
+    assert sum(rows for rows in calls if rows > 7) == 1000
+    assert len(lines(path)) == 1 + 3
+
+
+def test_half_a_line_is_cut_off_and_its_block_run_again(tmp_path):
+    path = tmp_path / "blocks.jsonl"
+    whole = audit(near_alpha, store=path, **SETTINGS).to_json()
+    content = path.read_bytes()
+    for cut in (len(content) - 1, len(content) - 40, content.index(b"\n") + 1):
+        path.write_bytes(content[:cut])
+        assert audit(near_alpha, store=path, resume=True, **SETTINGS).to_json() == whole
+        assert path.read_bytes() == content
+
+
+def test_a_larger_budget_continues_and_equals_a_fresh_audit(tmp_path):
+    path = tmp_path / "blocks.jsonl"
+    audit(near_alpha, store=path, **SETTINGS)
+    more = SETTINGS | {"replications": 30_000}
+    fresh = audit(near_alpha, **more).to_json()
+    assert audit(near_alpha, store=path, resume=True, **more).to_json() == fresh
+    # The first two blocks were whole; the third was cut short by its budget and is run again.
+    keys = [(r["block"], r["runs"]) for r in map(json.loads, lines(path)[1:])]
+    assert keys[:4] == [(0, 2500), (1, 2500), (2, 1000), (2, 2500)]
+    # And back: a smaller budget is a prefix.
+    small = audit(near_alpha, store=path, resume=True, **SETTINGS).to_json()
+    assert small == audit(near_alpha, **SETTINGS).to_json()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"alpha": 0.04}, "alpha=0.04 must be 0.05 to resume"),
+        ({"seed": 1}, "seed=1 must be 0 to resume"),
+        ({"n": 2}, "n=2 must be 1 to resume"),
+        ({"side": "upper"}, "side='upper' must be 'lower' to resume"),
+        ({"tolerance": 0.3}, "tolerance=0.3 must be 0.01 to resume"),
+        ({"scenarios": {"b": {"law": ("beta", 1.0, 2.0)}}}, "scenarios={'b'.*must be {'uniform'"),
+    ],
+)
+def test_another_design_is_refused_by_name(tmp_path, change, message):
+    path = tmp_path / "blocks.jsonl"
+    audit(near_alpha, store=path, **SETTINGS)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=message):
+        audit(near_alpha, store=path, resume=True, **(SETTINGS | change))
+    assert path.read_bytes() == before
+
+
+def test_another_bound_of_the_same_name_is_refused(tmp_path):
+    path = tmp_path / "blocks.jsonl"
+    audit(near_alpha, store=path, **SETTINGS)
+
+    def other(x, alpha):
+        return near_alpha(x, alpha) - 1e-6
+
+    other.__name__ = "near_alpha"
+    with pytest.raises(ValueError, match="block 1 of scenario 'uniform' comes out otherwise"):
+        audit(other, store=path, resume=True, **(SETTINGS | {"replications": 5000}))
+    other.__name__ = "other_name"
+    with pytest.raises(ValueError, match="bound='other_name' must be 'near_alpha'"):
+        audit(other, store=path, resume=True, **SETTINGS)
+
+
+def test_existing_files_are_neither_overwritten_nor_taken_for_stores(tmp_path):
+    path = tmp_path / "blocks.jsonl"
+    path.write_text("my notes\n")
+    with pytest.raises(FileExistsError, match="exists already"):
+        audit(near_alpha, store=path, **SETTINGS)
+    with pytest.raises(ValueError, match="line 1 is not of an audit"):
+        audit(near_alpha, store=path, resume=True, **SETTINGS)
+    assert path.read_text() == "my notes\n"
+    with pytest.raises(ValueError, match="resume=True needs store"):
+        audit(near_alpha, resume=True, **SETTINGS)
+
+
+def test_a_search_resumes_with_what_it_found(tmp_path):
+    path = tmp_path / "blocks.jsonl"
+    settings = {"n": 3, "alpha": 0.3, "replications": 4000, "method": "search"}
+
+    def loose(x, alpha):
+        return x.min(axis=1) - alpha
+
+    first = audit(loose, store=path, **settings).to_json()
+    path.write_text("\n".join(lines(path)[:3]) + "\n")
+    assert audit(loose, store=path, resume=True, **settings).to_json() == first
+
+
+def test_failures_come_back_with_their_inputs(tmp_path):
+    def broken(x, alpha):
+        return np.where(x[:, 0] < 0.02, np.nan, near_alpha(x, alpha))
+
+    path = tmp_path / "blocks.jsonl"
+    first = audit(broken, store=path, **SETTINGS)
+    assert first.failures[0].kind == "NaN"
+    assert audit(broken, store=path, resume=True, **SETTINGS).failures == first.failures
+
+
+def test_scenarios_with_arrays_can_be_stored(tmp_path):
+    thing = Estimand(
+        draw=lambda rng, rows, n, ends: rng.uniform(*ends, (rows, n)),
+        truth=lambda ends: float(ends.mean()),
+        scenarios={"0 to 1": {"ends": np.array([0.0, 1.0])}},
+    )
+    settings = {"estimand": thing, "n": 3, "alpha": 0.05, "replications": 500}
+    path = tmp_path / "blocks.jsonl"
+    first = audit(lambda x, _a: x.min(axis=1), store=path, **settings)
+    again = audit(lambda x, _a: x.min(axis=1), store=path, resume=True, **settings)
+    assert again.to_json() == first.to_json()
+
+
+@pytest.mark.parametrize("n", [1, 100, 1000, 10**7])
+def test_blocks_follow_one_another_and_a_larger_budget_only_adds(n):
+    end = 0
+    for block in range(60):
+        start, rows = block_span(n, 10**9, block)
+        assert start == end
+        assert 8 <= rows <= 1 << 15
+        assert rows * n <= max(1 << 21, 8 * n)
+        end = start + rows
+    small = [block_span(n, 10_000, b)[1] for b in range(1500)]
+    assert sum(small) == 10_000
+    assert all(
+        s in (0, block_span(n, 10**9, b)[1]) for b, s in enumerate(small[: small.index(0) - 1])
+    )
