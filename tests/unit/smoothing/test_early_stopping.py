@@ -120,6 +120,8 @@ def test_it_stops_at_the_first_scheduled_look_that_decides(target):
             sigma=0.5,
             alpha=1e-3,
             selection=certificate.selection_counts,
+            horizon=5000,
+            futility=0.1,
         )
         assert (again.decision == "undecided") == (look < certificate.n) or look == 5000
     assert again.counts == certificate.counts
