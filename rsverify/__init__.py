@@ -30,6 +30,7 @@ _PUBLIC = {
     "Certificate": "rsverify.certificate",
     "certify_counts": "rsverify.certificate",
     "SmoothedClassifier": "rsverify.smoothing.classifier",
+    "certify_dataset": "rsverify.smoothing.dataset",
     "audit": "rsverify.audit",
     "AuditReport": "rsverify.audit.report",
     "Estimand": "rsverify.audit.estimand",

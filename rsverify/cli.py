@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-from rich.box import SIMPLE
-from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
-from rsverify import cli_audit
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-    import pandas as pd
+from rsverify import cli_analyze, cli_audit, cli_certify
+from rsverify._console import err_console, out_console, plain_table, warnings_as_lines, working
+from rsverify._needs import need
+from rsverify._summary import print_summary
 
 # From sysexits.h: what a script can tell apart.
 EXIT_USAGE = 64
@@ -27,11 +22,6 @@ EXIT_NO_INPUT = 66
 EXIT_MISSING_PACKAGE = 69
 EXIT_CANNOT_CREATE = 73
 EXIT_INTERRUPTED = 130
-
-_RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
-
-out_console = Console()
-err_console = Console(stderr=True)
 
 app = typer.Typer(
     name="rsverify",
@@ -91,11 +81,11 @@ def bound(
         ),
     ]
     n = sum(counts)
-    table = _table(f"Class {y}: {_of(counts, y)} of {n} votes, alpha = {alpha:g}")
+    table = plain_table(f"Class {y}: {_of(counts, y)} of {n} votes, alpha = {alpha:g}")
     table.add_column("lower limit", no_wrap=True)
     for heading in ("p1 − p2", "Φ⁻¹(p1) − Φ⁻¹(p2)", *(("R1", "R2") if sigma else ())):
         table.add_column(heading, justify="right", no_wrap=True)
-    with _working("bounding"):
+    with working("bounding"):
         for name, options in methods:
             cells = [
                 _down(float(margin_lower_bounds(counts, y, alpha, estimand=e, **options)))
@@ -133,89 +123,6 @@ def _down(value: float) -> str:
 
 
 @app.command()
-def certify(
-    module: Annotated[Path, typer.Argument(help="Saved torch module (TorchScript, exported).")],
-    data: Annotated[Path, typer.Argument(help=".npy of inputs, or .npz with x and, if known, y.")],
-    out: Annotated[Path, typer.Argument(help="Table to write; its JSON goes beside it.")],
-    sigma: Annotated[float, typer.Option(help="Standard deviation of the noise, input units.")],
-    num_classes: Annotated[int, typer.Option(help="Number of classes.")],
-    n: Annotated[int, typer.Option(help="Votes that estimate the margin.")] = 100_000,
-    n0: Annotated[int, typer.Option(help="Separate votes that choose the class.")] = 100,
-    alpha: Alpha = 0.001,
-    bound: Bound = "exact",
-    batch_size: Annotated[int, typer.Option(help="Noisy copies per forward pass.")] = 256,
-    seed: Annotated[int, typer.Option(help="Of the noise; input i uses (seed, i).")] = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")] = "cpu",
-    every: Annotated[int, typer.Option(min=1, help="Certify each EVERY-th input.")] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue an existing table.")] = False,
-    allow_pickle: Annotated[
-        bool, typer.Option("--allow-pickle", help="Load a pickled MODULE: it can run any code.")
-    ] = False,
-) -> None:
-    """Certify the inputs in DATA with the saved MODULE, and write a table to OUT."""
-    _need("torch")
-    from rsverify.smoothing.classifier import SmoothedClassifier
-    from rsverify.smoothing.load import load_module
-    from rsverify.table import TableWriter, read_table
-
-    inputs, labels = _read_inputs(data)
-    model = load_module(module, allow_pickle=allow_pickle, device=device)
-    classifier = SmoothedClassifier(model, num_classes, sigma, device=device)
-    configuration = {
-        "command": "certify",
-        "module": str(module),
-        "data": str(data),
-        "sigma": sigma,
-        "num_classes": num_classes,
-        "n": n,
-        "n0": n0,
-        "alpha": alpha,
-        "bound": bound,
-        "seed": seed,
-        "every": every,
-    }
-    with TableWriter(out, configuration=configuration, resume=resume) as writer:
-        todo = [i for i in range(0, len(inputs), every) if i not in writer.done]
-        for i in _progress(todo, "certifying"):
-            certificate = classifier.certify(
-                inputs[i],
-                n0=n0,
-                n=n,
-                alpha=alpha,
-                batch_size=batch_size,
-                bound=bound,
-                seed=(seed, i),
-            )
-            writer.write(i, int(labels[i]), certificate)
-    _print_summary({bound: read_table(out)})
-    out_console.print(f"Written: {out} and {out.with_suffix('.json').name}", highlight=False)
-
-
-def _read_inputs(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return the inputs, first axis over inputs, and their labels, −1 where not known."""
-    import numpy as np
-
-    if path.suffix not in {".npy", ".npz"}:
-        raise ValueError(f"data={str(path)!r} must end in .npy or .npz")
-    x, y = np.load(path), None
-    if path.suffix == ".npz":
-        with x as archive:
-            if "x" not in archive:
-                raise ValueError(
-                    f"{path} holds {sorted(archive)}; it must hold x, and y if it is known"
-                )
-            x, y = archive["x"], archive.get("y")
-    if x.ndim < 2 or len(x) == 0:
-        raise ValueError(f"x of shape {x.shape} must hold inputs along its first axis")
-    labels = np.full(len(x), -1) if y is None else y
-    if labels.shape != (len(x),) or labels.dtype.kind not in "iu":
-        raise ValueError(
-            f"y of shape {labels.shape} and type {labels.dtype} must hold {len(x)} integers"
-        )
-    return x, labels
-
-
-@app.command()
 def recertify(
     table: Annotated[Path, typer.Argument(help="Table with vote counts, or with radii alone.")],
     out: Annotated[Path | None, typer.Argument(help="Table to write.")] = None,
@@ -243,7 +150,7 @@ def recertify(
     from rsverify.table import count_columns, read_metadata, read_table, write_table
 
     published = {"n": n, "sigma": sigma, "stated_alpha": stated_alpha}
-    with _working("certifying again"), _warnings_as_lines():
+    with working("certifying again"), warnings_as_lines():
         old = read_table(table)
         if count_columns(old):
             given = [k for k, v in {**published, "digits": digits}.items() if v is not None]
@@ -260,7 +167,7 @@ def recertify(
                     "the runner-up are not in it"
                 )
             new = recertify_radii(old, **published, alpha=alpha, digits=digits)  # type: ignore[arg-type]
-    _print_summary({"before": old, "after": new})
+    print_summary({"before": old, "after": new})
     if out is not None:
         configuration = {
             "command": "recertify",
@@ -283,12 +190,12 @@ def demo(
     seed: Annotated[int, typer.Option(help="Fixes training and noise.")] = 0,
 ) -> None:
     """Train a small network on real digits and certify held-out images with three bounds."""
-    _need("torch", "sklearn")
+    need("torch", "sklearn")
     from rsverify.demo import explanation, run_demo, summary
 
     result = run_demo(out, images=images, n=n, seed=seed, track=_progress)
     found = summary(result.tables)
-    table = _table(f"Fraction of {images} held-out images certified correct within a radius")
+    table = plain_table(f"Fraction of {images} held-out images certified correct within a radius")
     table.add_column("bound", no_wrap=True)
     for name in found.columns:
         table.add_column(name, justify="right", min_width=5)
@@ -298,31 +205,6 @@ def demo(
     out_console.print(explanation(result), highlight=False, markup=False, soft_wrap=True)
 
 
-def _print_summary(tables: dict[str, pd.DataFrame]) -> None:
-    """Print certified accuracy and average radius of tables of the same inputs."""
-    from rsverify.table import average_certified_radius, certified_accuracy
-
-    rows = len(next(iter(tables.values())))
-    printed = _table(f"Certified accuracy of {rows} inputs within a radius")
-    printed.add_column("", no_wrap=True)
-    for r in _RADII:
-        printed.add_column(f"{r:g}", justify="right")
-    for heading in ("average radius", "abstained"):
-        printed.add_column(heading, justify="right", min_width=len(heading.split()[0]))
-    for name, table in tables.items():
-        printed.add_row(
-            name,
-            *(f"{a:.3f}" for a in certified_accuracy(table, _RADII)),
-            f"{average_certified_radius(table):.4f}",
-            str(int((table["predict"] == -1).sum())),
-        )
-    out_console.print(printed)
-
-
-def _table(title: str) -> Table:
-    return Table(title=title, box=SIMPLE, title_style="bold", title_justify="left")
-
-
 def _progress(items: Iterable[Any], title: str) -> Iterable[Any]:
     hidden = not err_console.is_terminal
     return track(
@@ -330,35 +212,8 @@ def _progress(items: Iterable[Any], title: str) -> Iterable[Any]:
     )
 
 
-@contextmanager
-def _working(title: str) -> Iterator[None]:
-    """Show a spinner while the body runs, on a terminal."""
-    with err_console.status(title):
-        yield
-
-
-@contextmanager
-def _warnings_as_lines() -> Iterator[None]:
-    """Print the package's own warnings as one line each, not as Python shows them."""
-    import warnings
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        yield
-    for warning in caught:
-        err_console.print("warning:", style="yellow", end=" ")
-        err_console.print(str(warning.message), markup=False, highlight=False, soft_wrap=True)
-
-
-def _need(*modules: str) -> None:
-    """Raise ModuleNotFoundError, naming the remedy, where a module is not installed."""
-    import importlib.util
-
-    for name in modules:
-        if importlib.util.find_spec(name) is None:
-            raise ModuleNotFoundError(f"{name} is not installed; run: pip install 'rsverify[demo]'")
-
-
+app.command()(cli_certify.certify)
+app.command()(cli_analyze.analyze)
 app.command()(cli_audit.audit)
 
 

@@ -124,18 +124,15 @@ def decide_counts(
         radius=radius,
         lipschitz=lipschitz,
     )
-    selected = base.selection_counts
-    options: Options = {"estimand": base.estimand, "weights": None, "prior": selected}
-    if selected is not None:
-        options["weights"] = rival_weights(selected)
+    options = _options(base)
     path = np.array([base.counts])
     limits = margin_sequence(path, base.y, base.alpha, **options)
     margin = float(np.max(limits.lower))
     above, below = target_margins(target, base)
     decision = UNDECIDED
-    if _verdict(path, above, base, options) == AT_LEAST:
+    if _verdicts(path, above, base, options) == AT_LEAST:
         decision, margin = AT_LEAST_TARGET, max(margin, above)
-    elif _verdict(path, below, base, options) == BELOW:
+    elif _verdicts(path, below, base, options) == BELOW:
         decision = BELOW_TARGET
     value = _radius_of(margin, base) if margin > 0 else 0.0
     status, reason = base.status, base.reason
@@ -192,10 +189,64 @@ def target_margins(target: float, base: Certificate) -> tuple[float, float]:
     return above, below * (1.0 - 1e-14)
 
 
-def _verdict(path: IntArray, margin: float, base: Certificate, options: Options) -> int:
+def first_decision(
+    looks: npt.ArrayLike,
+    *,
+    target_radius: float,
+    sigma: float,
+    alpha: float,
+    y: int | None = None,
+    selection: npt.ArrayLike | None = None,
+    radius: str = "R2",
+    lipschitz: float | None = None,
+) -> int | None:
+    """Return the number of the first of several looks at which `decide_counts` decides.
+
+    Parameters
+    ----------
+    looks : array_like of int, shape (T, m)
+        Counts at each of T >= 1 looks.
+    target_radius, sigma, alpha, y, selection, radius, lipschitz
+        As for `decide_counts`.
+
+    Returns
+    -------
+    int or None
+        From 0; None where none of them decides. One call costs little more than one look.
+    """
+    table = np.asarray(looks)
+    base = certify_counts(
+        table[0],
+        sigma=sigma,
+        alpha=alpha,
+        y=y,
+        selection=selection,
+        bound="bonferroni",
+        radius=radius,
+        lipschitz=lipschitz,
+    )
+    options = _options(base)
+    above, below = target_margins(target_radius, base)
+    paths = table[:, np.newaxis, :]  # each look on its own, as `decide_counts` takes it
+    decided = (_verdicts(paths, above, base, options) == AT_LEAST) | (
+        _verdicts(paths, below, base, options) == BELOW
+    )
+    return int(decided.argmax()) if decided.any() else None
+
+
+def _options(base: Certificate) -> Options:
+    """Return the options of the anytime bounds; a selection sample sharpens them."""
+    selected = base.selection_counts
+    weights = None if selected is None else rival_weights(selected)
+    return {"estimand": base.estimand, "weights": weights, "prior": selected}
+
+
+def _verdicts(paths: IntArray, margin: float, base: Certificate, options: Options) -> IntArray:
+    """Return the verdict on `margin` of each path, shape (..., T, m), in the shape (...)."""
     if base.estimand == "difference" and margin >= 1.0:
-        return BELOW if 1.0 < margin < math.inf else UNDECIDED_MARGIN
-    return int(decide_margin(path, base.y, margin, base.alpha, **options).verdict)
+        known = BELOW if 1.0 < margin < math.inf else UNDECIDED_MARGIN
+        return np.full(paths.shape[:-2], known, dtype=np.int64)
+    return np.asarray(decide_margin(paths, base.y, margin, base.alpha, **options).verdict)
 
 
 def _radius_of(margin: float, base: Certificate) -> float:

@@ -56,6 +56,8 @@ IMPOSSIBLE_RADIUS = "impossible radius"
 # What a radius off the lattice costs, against one on it: such a row is all but impossible,
 # but a table may hold a few that were edited or computed otherwise.
 _MISFIT = 1e-6
+# Relative error of a radius as others compute it, with scipy's beta and normal quantiles.
+_COMPUTED = 1e-9
 
 
 class InconsistentRadiiWarning(UserWarning):
@@ -311,9 +313,11 @@ def _printed_intervals(printed: FloatArray, digits: int | None) -> tuple[FloatAr
         digits = shown
     if int(check_integer("digits", digits)) < shown:
         raise ValueError(f"digits={digits} must be at least {shown}, the digits of a radius")
-    # adjusted() is the exponent of the leading digit. The slack covers the rounding of the
-    # evaluation of both ends, which is far smaller than half a printed digit.
+    # adjusted() is the exponent of the leading digit. Radii with all their digits differ by the
+    # errors of whoever computed them.
     half = np.array([0.5 * 10.0 ** (r.adjusted() - digits + 1) for r in exact])
+    half = np.maximum(half, _COMPUTED * printed)
+    # Covers the rounding of the evaluation of both ends.
     slack = 1e-6 * half
     return printed - half - slack, printed + half + slack
 

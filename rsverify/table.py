@@ -7,6 +7,7 @@ that produced a row follow. A JSON file beside it holds the configuration and th
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import math
@@ -15,8 +16,7 @@ import platform
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ import pandas as pd
 
 from rsverify._check import FloatArray, check_integer, check_real
 from rsverify.certificate import ABSTAIN, Certificate
+from rsverify.early_certificate import EarlyCertificate
 from rsverify.radius import round_down_digits
 
 COMMON_COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
@@ -42,7 +43,10 @@ ORIGIN_COLUMNS = (
     "margin",
     "seed",
 )
-"""What produced a row, before its vote counts `count_0`, …, and `selected_0`, …"""
+"""What produced a row, before its vote counts `count_0`, …, and `selected_0`, …
+
+An early certificate adds `target_radius` and `decision`, a data set `input`, a hash.
+"""
 
 _FORMAT = 1
 # Enough that rounding down costs nothing that matters, short enough to read.
@@ -63,10 +67,11 @@ def count_columns(table: pd.DataFrame, prefix: str = "count_") -> list[str]:
     return ordered
 
 
-def table_row(idx: int, label: int, certificate: Certificate) -> dict[str, Any]:
+def table_row(idx: int, label: int, certificate: Certificate, **extra: Any) -> dict[str, Any]:
     """Return the row of `certificate`, column name to value.
 
     `label` is the true class, −1 where it is not known: the row then counts as not correct.
+    Columns named by `extra` go before the vote counts.
     """
     c = certificate
     row: dict[str, Any] = {
@@ -89,9 +94,17 @@ def table_row(idx: int, label: int, certificate: Certificate) -> dict[str, Any]:
         "margin": c.margin,
         "seed": ",".join(map(str, c.seed)) if isinstance(c.seed, tuple) else c.seed,
     }
+    if isinstance(c, EarlyCertificate):
+        row |= {"target_radius": c.target_radius, "decision": c.decision}
+    row |= extra
     row |= {f"count_{i}": k for i, k in enumerate(c.counts)}
     row |= {f"selected_{i}": k for i, k in enumerate(c.selection_counts or ())}
     return row
+
+
+def row_text(row: Mapping[str, Any]) -> str:
+    """Return one line of a table, with its line break."""
+    return "\t".join(_field(k, v) for k, v in row.items()) + "\n"
 
 
 def _field(column: str, value: Any) -> str:
@@ -118,117 +131,6 @@ def _rounded_down(radius: float) -> str:
     return text if float(text) <= radius else round_down_digits(radius, _RADIUS_DECIMALS)
 
 
-class TableWriter:
-    """Write certificates to a table, each row complete on disk before the next begins.
-
-    Parameters
-    ----------
-    path : path-like
-        The tab-separated file; its JSON takes the same name with the ending ``.json``.
-    configuration : mapping
-        What the run was asked to do, of JSON types; kept in the JSON file.
-    resume : bool
-        Continue an existing table: a last line that was cut off is removed, and `done` holds
-        the indices that are there already. The configuration must be the one of the file.
-
-    Raises
-    ------
-    FileExistsError
-        If the table exists and `resume` is false.
-    ValueError
-        If a table is resumed with another configuration.
-
-    Notes
-    -----
-    *Guarantee*: a process killed at any time leaves a table that `read_table` reads, with
-    every row that `write` has returned from. It assumes that the machine itself stays up.
-
-    Examples
-    --------
-    >>> import tempfile, pathlib
-    >>> from rsverify import certify_counts
-    >>> from rsverify.table import TableWriter, read_table
-    >>> certificate = certify_counts([900, 100], sigma=0.25, alpha=0.001, y=0, bound="cohen")
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder) / "table.tsv"
-    ...     with TableWriter(path, configuration={"data": "two classes"}) as writer:
-    ...         writer.write(0, 0, certificate)
-    ...     print(read_table(path)[["idx", "label", "predict", "radius", "count_0"]])
-       idx  label  predict   radius  count_0
-    0    0      0        0  0.27862      900
-    """
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        configuration: Mapping[str, Any],
-        resume: bool = False,
-    ) -> None:
-        self.path = Path(path)
-        self.done: set[int] = set()
-        self._columns: list[str] | None = None
-        if self.path.exists() and not resume:
-            raise FileExistsError(f"{self.path} exists already")
-        if self.path.exists():
-            self._check_same_configuration(configuration)
-            self._repair()
-        else:
-            write_metadata(self.path, configuration)
-        self._file: TextIO = self.path.open("a", encoding="utf-8", newline="\n")
-
-    def _check_same_configuration(self, configuration: Mapping[str, Any]) -> None:
-        # By way of JSON, so that a tuple equals the list that it was stored as.
-        before = read_metadata(self.path).get("configuration", {})
-        now = json.loads(json.dumps(dict(configuration)))
-        for key in sorted(before.keys() | now.keys()):
-            if before.get(key) != now.get(key):
-                raise ValueError(
-                    f"{key}={now.get(key)!r} must be {before.get(key)!r} to resume {self.path}"
-                )
-
-    def _repair(self) -> None:
-        """Cut off an incomplete last line, and learn the columns and the indices."""
-        content = self.path.read_bytes()
-        complete = content.rfind(b"\n") + 1
-        if complete < len(content):
-            os.truncate(self.path, complete)
-        if complete:
-            table = read_table(self.path)
-            self._columns = list(table.columns)
-            self.done = set(table["idx"].tolist())
-
-    def write(self, idx: int, label: int, certificate: Certificate) -> None:
-        """Write the row of input `idx`, whose true class is `label`."""
-        row = table_row(idx, label, certificate)
-        if self._columns is None:
-            self._columns = list(row)
-            self._file.write("\t".join(self._columns) + "\n")
-        if list(row) != self._columns:
-            raise ValueError(
-                f"columns of row {idx} are {list(row)}; they must be {self._columns} as before"
-            )
-        # One write a row: what a kill can leave behind is a prefix, which readers drop.
-        self._file.write("\t".join(_field(k, v) for k, v in row.items()) + "\n")
-        self._file.flush()
-        self.done.add(idx)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
 def write_table(
     table: pd.DataFrame, path: str | os.PathLike[str], *, configuration: Mapping[str, Any]
 ) -> None:
@@ -251,28 +153,50 @@ def write_table(
     _check_columns(list(table.columns), str(path))
     rows = ("\t".join(map(_field, table.columns, row)) for row in table.itertuples(index=False))
     write_metadata(path, configuration)
-    _replace_text(Path(path), "\n".join(["\t".join(table.columns), *rows]) + "\n")
+    replace_text(Path(path), "\n".join(["\t".join(table.columns), *rows]) + "\n")
 
 
-def _replace_text(path: Path, text: str) -> None:
+def replace_text(path: Path, text: str) -> None:
     """Write `text` beside `path` and move it there, so that no reader sees a part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8", newline="\n")
+    try:
+        with partial.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # before the move, or a power cut could leave an empty file
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
     partial.replace(path)
 
 
-def write_metadata(path: str | os.PathLike[str], configuration: Mapping[str, Any]) -> None:
-    """Write the JSON beside the table `path`: format, configuration and versions."""
+def write_metadata(
+    path: str | os.PathLike[str],
+    configuration: Mapping[str, Any],
+    execution: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the JSON beside the table `path`: format, configuration and versions.
+
+    The configuration decides what a row says; `execution` is how the rows were computed, and
+    may change when a table is continued.
+    """
+    content = {"format": _FORMAT, "configuration": dict(configuration), "versions": _versions()}
+    if execution is not None:
+        content["execution"] = dict(execution)
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    replace_text(Path(path).with_suffix(".json"), text + "\n")
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
     versions = {"python": platform.python_version()}
     for name in _VERSIONED:
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue  # torch is optional
-    content = {"format": _FORMAT, "configuration": dict(configuration), "versions": versions}
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    _replace_text(Path(path).with_suffix(".json"), text + "\n")
+    return versions
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -343,12 +267,12 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
                 f"line {number} of {path} has {len(row)} fields; it must have {len(columns)}"
             )
     table = pd.DataFrame(rows, columns=columns, dtype=object)
-    integer = {"idx", "label", "predict", "correct", "y", "n", "n0"}
+    integer = {"idx", "label", "predict", "correct", "base_predict", "y", "n", "n0"}
     for name in columns:
         try:
             if name in integer or name.startswith(("count_", "selected_")):
                 table[name] = table[name].astype(np.int64)
-            elif name in {"radius", "alpha", "sigma", "margin", "lipschitz"}:
+            elif name in {"radius", "alpha", "sigma", "margin", "lipschitz", "target_radius"}:
                 # An empty field is an unknown value; a radius is never unknown.
                 known = table[name] if name == "radius" else table[name].replace("", "nan")
                 table[name] = known.astype(np.float64)
@@ -396,8 +320,10 @@ def certified_accuracy(table: pd.DataFrame, radii: npt.ArrayLike) -> FloatArray:
     if (asked < 0).any():
         raise ValueError(f"radii={asked[asked < 0].flat[0]} must not be negative")
     correct, radius = _correct_and_radius(table)
-    certified: FloatArray = np.mean(correct & (radius >= asked[..., np.newaxis]), axis=-1)
-    return certified
+    # Sorted, so that as many radii as rows can be asked for.
+    certified = np.sort(radius[correct])
+    below = np.searchsorted(certified, asked, side="left")
+    return np.asarray((certified.size - below) / len(table))
 
 
 def average_certified_radius(table: pd.DataFrame) -> float:

@@ -44,7 +44,7 @@ def moved_to_second(estimand: int, n: int) -> float:
     """Return m, the votes added to the runner-up before the likelihood ratio is taken."""
     if estimand == DIFFERENCE:
         return 0.3
-    return 0.5 if n <= 4000 else 0.7
+    return 0.5 if n <= 1000 else 0.7
 
 
 @njit

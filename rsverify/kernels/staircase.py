@@ -81,15 +81,29 @@ def last_with_runner_up(n: int, alpha: float, limit: float) -> int:
 
 @njit
 def extend_by_bonferroni(
-    estimand: int, step: int, x2: int, n: int, alpha: float, limit: float
-) -> int:
-    """Lower the step of row x2 to the smallest x1 whose Bonferroni limit is at least `limit`."""
+    estimand: int, n: int, alpha: float, limit: float, steps: IntArray
+) -> None:
+    """Lower the step of each row to the smallest x1 whose Bonferroni limit is at least `limit`.
+
+    Most rows stay as they are. In a block of them every outcome below its step has at most
+    the last row's x1 and at least the first row's x2, so that one limit settles the block.
+    """
     half = 0.5 * alpha
-    x1 = min(step - 1, n - x2)
-    while x1 >= 0 and bonferroni_limit(estimand, x1, x2, n, half, half) >= limit:
-        step = x1
-        x1 -= 1
-    return step
+    j = 0
+    block = 1
+    while j <= n:
+        end = min(n, j + block - 1)
+        x1 = min(steps[end] - 1, n - j)
+        if x1 < 0 or bonferroni_limit(estimand, x1, j, n, half, half) < limit:
+            j = end + 1
+            block *= 2
+        elif block > 1:
+            block //= 2
+        else:
+            while x1 >= 0 and bonferroni_limit(estimand, x1, j, n, half, half) >= limit:
+                steps[j] = x1
+                x1 -= 1
+            j += 1
 
 
 @njit
@@ -134,13 +148,10 @@ def default_steps(estimand: int, x1: int, x2: int, n: int, alpha: float, steps: 
     cohen = first_with_cohen(estimand, n, alpha, limit)
     if estimand == DIFFERENCE and limit <= 0.0:
         steps[: last_with_runner_up(n, alpha, limit) + 1] = 0
-    for j in range(n + 1):
-        step = steps[j]
-        if cohen <= n - j:
-            step = min(step, cohen)
-        if limit <= 0.0:
-            step = extend_by_bonferroni(estimand, step, j, n, alpha, limit)
-        steps[j] = step
+    for j in range(n + 1 - cohen):
+        steps[j] = min(steps[j], cohen)
+    if limit <= 0.0:
+        extend_by_bonferroni(estimand, n, alpha, limit, steps)
     return limit
 
 

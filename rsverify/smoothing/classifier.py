@@ -6,21 +6,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from fractions import Fraction
 
 import numpy as np
 import torch
 from scipy.stats import binomtest
 
-from rsverify._check import IntArray, check_alpha, check_choice, check_positive
-from rsverify.certificate import ABSTAIN, Certificate, certify_counts
-from rsverify.early_certificate import EarlyCertificate, check_target, decide_counts
+from rsverify._check import IntArray, check_choice, check_positive
+from rsverify.certificate import ABSTAIN, Certificate
 from rsverify.score_certificate import (
     SCORE_BOUNDS,
     ScoreCertificate,
     ScoreOptions,
     certify_columns,
-    check_options,
     choose_class,
 )
 from rsverify.smoothing._inputs import (
@@ -31,17 +29,26 @@ from rsverify.smoothing._inputs import (
     check_seed,
     check_size,
 )
-from rsverify.smoothing.early_stopping import sample_until_decided
+from rsverify.smoothing.discrete import DiscreteGaussian
+from rsverify.smoothing.forward import Forward
 from rsverify.smoothing.lipschitz import scores_lipschitz_bound
 from rsverify.smoothing.noise import (
     COUNTS,
     ESTIMATION,
     PREDICTION,
     SELECTION,
-    gaussian_blocks,
+    Gaussian,
+    Noise,
     seeded_generator,
 )
-from rsverify.smoothing.sampler import Scores, count_votes, evaluating, noisy_batches
+from rsverify.smoothing.request import Question, Request, level_of
+from rsverify.smoothing.sampler import (
+    Scores,
+    count_votes,
+    evaluating,
+    noisy_batches,
+)
+from rsverify.smoothing.schedule import Job
 from rsverify.smoothing.scores import ScoreMap, collect_columns, collect_scores, score_map
 
 Progress = Callable[[int], None]
@@ -71,18 +78,39 @@ class SmoothedClassifier:
         Floating type of the batches given to `preprocess` and the model. By default that of
         the model's parameters or buffers, else that of the input. Noise is drawn and added in
         float64 where this is float64, and in float32 otherwise.
+    noise : {"gaussian", "discrete"}
+        ``"gaussian"`` draws and adds floats: fast, customary, and not sound for every model
+        (see Notes). ``"discrete"`` smooths the model after rounding to a lattice, exactly.
+    lattice : Fraction or float, optional
+        For discrete noise: step of the lattice that inputs lie on, such as ``1/255``; see
+        `rsverify.smoothing.discrete.DiscreteGaussian`.
 
     Raises
     ------
     ValueError
-        If `num_classes` or `sigma` is out of range or `dtype` is no floating type.
+        If `num_classes`, `sigma` or `lattice` is out of range, `dtype` is no floating type,
+        or `noise` is unknown or does not go with `lattice`.
     TypeError
         If an argument has the wrong type.
+
+    Notes
+    -----
+    The guarantees are those of exact Gaussian noise. Where floats are drawn and added, the sum
+    of an input and noise is rounded and can tell by its low bits which input it came from. A
+    model that looks at them gets certificates that are wrong, however large n is [2]_: a
+    model built to do so, or one that is chaotic in its last digits. Nothing bounds the effect
+    for a model at hand. With ``noise="discrete"`` they hold for the numbers computed, for the
+    classifier x ↦ argmax_k P(model(Q(x + ε)) = k) where Q rounds to the lattice. Inputs must
+    lie on the lattice, and the certificate is about the lattice point; noisy inputs are not
+    clamped to the range of images, as with Gaussian noise. It assumes fair random bits and a
+    model that answers the same for the same floats.
 
     References
     ----------
     .. [1] Cohen, Rosenfeld and Kolter, *Certified adversarial robustness via randomized
        smoothing*, ICML 2019.
+    .. [2] Voráček and Hein, *Sound randomized smoothing in floating-point arithmetic*,
+       ICLR 2023.
 
     Examples
     --------
@@ -96,6 +124,9 @@ class SmoothedClassifier:
     >>> certificate = smoothed.certify(torch.tensor([1.0, 0.0]), n=1000, seed=0)
     >>> certificate.prediction, 0.7 < certificate.radius < 1.0  # the exact radius is 1
     (1, True)
+    >>> sound = SmoothedClassifier(halves, 2, sigma=0.5, noise="discrete", lattice=1 / 255)
+    >>> sound.certify(torch.tensor([51 / 255, 0.0]), n=1000, seed=0).prediction
+    1
     """
 
     def __init__(
@@ -107,6 +138,8 @@ class SmoothedClassifier:
         preprocess: Callable[[torch.Tensor], torch.Tensor] | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        noise: str = "gaussian",
+        lattice: Fraction | float | None = None,
     ) -> None:
         if not callable(model):
             raise TypeError(f"model={model!r} must be a torch.nn.Module or a callable")
@@ -125,10 +158,15 @@ class SmoothedClassifier:
         self.preprocess = preprocess
         self.device = None if device is None else torch.device(device)
         self.dtype = dtype
+        self.noise = _noise(noise, self.sigma, lattice)
 
     def __repr__(self) -> str:
         name = getattr(self.model, "__name__", type(self.model).__name__)
-        return f"SmoothedClassifier({name}, num_classes={self.num_classes}, sigma={self.sigma:g})"
+        kind = "" if isinstance(self.noise, Gaussian) else f", noise={self.noise}"
+        return (
+            f"SmoothedClassifier({name}, num_classes={self.num_classes}, sigma={self.sigma:g}"
+            f"{kind})"
+        )
 
     def counts(
         self,
@@ -218,11 +256,9 @@ class SmoothedClassifier:
         .. [2] Hung and Fithian, *Rank verification for exponential families*, Annals of
            Statistics, 2019.
         """
-        level = check_alpha(alpha)
-        if level.ndim:
-            raise ValueError(f"alpha of shape {level.shape} must be a single number")
+        level = level_of(alpha, self.noise)
         votes = self._sample(x, n, batch_size, check_seed(seed), PREDICTION, progress)
-        return _winner(votes, float(level))
+        return _winner(votes, level)
 
     def certify(
         self,
@@ -301,79 +337,44 @@ class SmoothedClassifier:
         -----
         *Guarantee*: with probability at least 1 − alpha over the noise, if the certificate
         does not abstain then the smoothed classifier predicts `prediction` at every point
-        closer than `radius` to `x`, in ℓ2. It is stated for exact Gaussian noise; see
-        `rsverify.smoothing.noise` on floating point.
+        closer than `radius` to `x`, in ℓ2. It is stated for exact Gaussian noise, and holds
+        as computed, for the lattice point x, where the classifier's noise is discrete: at
+        every point closer than `radius`, but with `lipschitz` at every such lattice point, as
+        rounding keeps a Lipschitz constant of scores between lattice points alone.
         """
         started = time.perf_counter()
-        n = check_size("n", n)
-        n0 = check_size("n0", n0)
         entropy = check_seed(seed)
         if isinstance(lipschitz, str):
             lipschitz = self._lipschitz(lipschitz, x, bound, radius, scores, temperature)
-        if target_radius is not None and (bound != "exact" or ordering is not None):
-            raise ValueError(
-                f"bound={bound!r} and ordering={ordering!r} must be left out with target_radius: "
-                "the bound is then the anytime one"
-            )
-        if bound in SCORE_BOUNDS:
-            if ordering is not None:
-                raise ValueError(f"ordering={ordering!r} must be None for bound={bound!r}")
-            options = check_options(
-                sigma=self.sigma, alpha=alpha, bound=bound, radius=radius, lipschitz=lipschitz
-            )
-            mapped = score_map(scores, temperature)
+        request = Request(
+            n0=n0,
+            n=n,
+            alpha=alpha,
+            bound=bound,
+            radius=radius,
+            lipschitz=lipschitz,
+            ordering=ordering,
+            scores=scores,
+            temperature=temperature,
+            target_radius=target_radius,
+        )
+        request.check(self.num_classes, self.noise, y)
+        if request.of_scores:
+            options, mapped = request.score_options(self.noise)
             soft = self._certify_scores(x, n0, n, y, options, mapped, batch_size, entropy, progress)
-            return replace(soft, seed=entropy, seconds=time.perf_counter() - started)
-        if scores != "softmax" or temperature != 1.0:
-            raise ValueError(
-                f"scores={scores!r} and temperature={temperature!r} must be left out for "
-                f"bound={bound!r}, which counts votes"
+            return replace(
+                soft, alpha=float(alpha), seed=entropy, seconds=time.perf_counter() - started
             )
-        target = None if target_radius is None else check_target(target_radius)
-
-        def certificate_of(votes: IntArray, selected: IntArray | None) -> Certificate:
-            return certify_counts(
-                votes,
-                sigma=self.sigma,
-                alpha=alpha,
-                y=y,
-                selection=selected,
-                bound=bound,
-                radius=radius,
-                lipschitz=lipschitz,
-                ordering=ordering,
-            )
-
-        # Bad options and an n beyond the bound's range raise here, before the long part.
-        unanimous = np.zeros(self.num_classes, dtype=np.int64)
-        unanimous[0] = n
-        certificate_of(unanimous, unanimous if y is None else None)
-
+        question = request.question(self.noise, y)
         selected = None
         if y is None:
             selected = self._sample(x, n0, batch_size, entropy, SELECTION, progress)
-        if target is not None:
-            question = partial(
-                decide_counts,
-                target_radius=target,
-                sigma=self.sigma,
-                alpha=alpha,
-                y=y,
-                selection=selected,
-                radius=radius,
-                lipschitz=lipschitz,
-            )
-            with self._batches(x, n, batch_size, entropy, ESTIMATION) as (model, batches, device):
-                early: EarlyCertificate = sample_until_decided(
-                    model, batches, self.num_classes, device, question, progress
-                )
-            return replace(early, seed=entropy, seconds=time.perf_counter() - started)
-        votes = self._sample(x, n, batch_size, entropy, ESTIMATION, progress)
-        return replace(
-            certificate_of(votes, selected),
-            seed=entropy,
-            seconds=time.perf_counter() - started,
-        )
+        if question.first is not None:
+            found = self._decide(x, n, selected, batch_size, entropy, question, progress)
+        else:
+            votes = self._sample(x, n, batch_size, entropy, ESTIMATION, progress)
+            found = question.finish(votes, selected)
+        return replace(found, seed=entropy, seconds=time.perf_counter() - started)
 
     def _lipschitz(
         self, named: str, x: Input, bound: str, radius: str, scores: str, temperature: float
@@ -386,7 +387,7 @@ class SmoothedClassifier:
             return None  # votes jump
         score_map(scores, temperature)  # raises where they are out of range
         source = check_input(x)
-        device, dtype = self._placement(source.dtype)
+        device, dtype = self.placement(source.dtype)
         sample = source.to(device=device, dtype=dtype)
         return scores_lipschitz_bound(self.model, self.preprocess, sample, scores, temperature)
 
@@ -414,6 +415,29 @@ class SmoothedClassifier:
             )
         return certify_columns(sample, label, plan, chosen, options)
 
+    def _decide(
+        self,
+        x: Input,
+        n: int,
+        selected: IntArray | None,
+        batch_size: int,
+        entropy: int | tuple[int, ...],
+        question: Question,
+        progress: Progress | None,
+    ) -> Certificate:
+        """Sample until a scheduled look at the votes answers the question, or to the end."""
+        job = Job(self.num_classes, 0, n, question, selected)
+        with self._batches(x, n, batch_size, entropy, ESTIMATION) as (scores_of, batches, device):
+            votes_of = Forward(scores_of, self.num_classes, device)
+            for batch in batches:
+                job.absorb(votes_of(batch).cpu().numpy())
+                if progress is not None:
+                    progress(len(batch))
+                if job.certificate is not None:
+                    break
+        assert job.certificate is not None, "the last vote ends it"
+        return job.certificate
+
     def _sample(
         self,
         x: Input,
@@ -433,26 +457,26 @@ class SmoothedClassifier:
         """Give the body the model on noisy batches, the batches and their device."""
         n = check_size("n", n)
         batch_size = check_size("batch_size", batch_size)
+        centre, scores_of = self.centre(x)
+        generator = seeded_generator(entropy, stream, centre.device)
+        with evaluating(self.model, self.preprocess):
+            batches = noisy_batches(self.noise, centre, n, batch_size, generator=generator)
+            yield scores_of, batches, centre.device
+
+    def centre(self, x: Input) -> tuple[torch.Tensor, Scores]:
+        """Return `x` checked, where and as noise is added to it, and the model on such batches."""
         source = check_input(x)
-        device, dtype = self._placement(source.dtype)
+        device, dtype = self.placement(source.dtype)
         noise_dtype = torch.float64 if dtype == torch.float64 else torch.float32
-        centre = check_finite(source.to(device=device, dtype=noise_dtype))
-        noise = gaussian_blocks(
-            centre.shape,
-            n,
-            self.sigma,
-            generator=seeded_generator(entropy, stream, device),
-            dtype=noise_dtype,
-        )
 
         def scores_of(batch: torch.Tensor) -> torch.Tensor:
             batch = batch.to(dtype)
             return self.model(batch if self.preprocess is None else self.preprocess(batch))
 
-        with evaluating(self.model, self.preprocess):
-            yield scores_of, noisy_batches(centre, noise, n, batch_size), device
+        source = check_finite(source.to(device))
+        return check_finite(self.noise.centre(source, noise_dtype)), scores_of
 
-    def _placement(self, input_dtype: torch.dtype) -> tuple[torch.device, torch.dtype]:
+    def placement(self, input_dtype: torch.dtype) -> tuple[torch.device, torch.dtype]:
         """Return the device and floating type of batches: as given, else the model's."""
         tensors: list[torch.Tensor] = []
         if isinstance(self.model, torch.nn.Module):
@@ -460,6 +484,16 @@ class SmoothedClassifier:
         device = self.device or next((t.device for t in tensors), torch.device("cpu"))
         floating = (t.dtype for t in tensors if t.is_floating_point())
         return device, self.dtype or next(floating, input_dtype)
+
+
+def _noise(kind: str, sigma: float, lattice: Fraction | float | None) -> Noise:
+    check_choice("noise", kind, ("gaussian", "discrete"))
+    if (kind == "discrete") != (lattice is not None):
+        raise ValueError(
+            f"lattice={lattice} does not go with noise={kind!r}: discrete noise needs the step of "
+            "the lattice that inputs lie on, such as 1/255, and no other noise has one"
+        )
+    return Gaussian(sigma) if lattice is None else DiscreteGaussian(sigma, lattice)
 
 
 def _winner(votes: IntArray, alpha: float) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from rsverify._check import IntArray
+from rsverify.smoothing.noise import Noise
 
 Scores = Callable[[torch.Tensor], torch.Tensor]
 
@@ -33,28 +34,48 @@ def evaluating(*callables: object) -> Iterator[None]:
             module.training = flag
 
 
-def noisy_batches(
-    x: torch.Tensor, noise: Iterable[torch.Tensor], n: int, batch_size: int
-) -> Iterator[torch.Tensor]:
-    """Yield x + noise in batches of `batch_size`, the last one smaller if need be.
+class NoisyInputs:
+    """`n` noisy copies of one input, draw after draw, written wherever they are wanted.
 
-    Holds one batch: each overwrites the one before. Which draws there are depends on
-    `noise` alone, and each is added by one rounded operation, so that every noisy input is
-    the same to the bit for any `batch_size`.
+    Which draws there are depends on the shape of `centre`, on `n` and `generator` alone, and
+    they are added number by number, so that every noisy input is the same to the bit however
+    many are taken at once. Nothing is drawn before it is taken.
     """
-    batch = torch.empty((min(batch_size, n), *x.shape), device=x.device, dtype=x.dtype)
-    filled = 0
-    for draws in noise:
-        used = 0
-        while used < len(draws):
-            take = min(len(batch) - filled, len(draws) - used)
-            torch.add(x, draws[used : used + take], out=batch[filled : filled + take])
-            used, filled = used + take, filled + take
-            if filled == len(batch):
-                yield batch
-                filled = 0
-    if filled:
-        yield batch[:filled]
+
+    def __init__(
+        self, noise: Noise, centre: torch.Tensor, n: int, *, generator: torch.Generator
+    ) -> None:
+        self._noise, self._centre = noise, centre
+        self._blocks = noise.blocks(centre.shape, n, generator=generator, dtype=centre.dtype)
+        self._block: torch.Tensor | None = None
+        self._used = 0
+
+    def take(self, out: torch.Tensor) -> None:
+        """Fill `out`, of shape (b, *shape of the input), with the next b noisy inputs."""
+        filled = 0
+        while filled < len(out):
+            if self._block is None or self._used == len(self._block):
+                self._block, self._used = next(self._blocks), 0
+            count = min(len(out) - filled, len(self._block) - self._used)
+            draws = self._block[self._used : self._used + count]
+            self._noise.add(self._centre, draws, out[filled : filled + count])
+            filled, self._used = filled + count, self._used + count
+
+
+def noisy_batches(
+    noise: Noise, centre: torch.Tensor, n: int, batch_size: int, *, generator: torch.Generator
+) -> Iterator[torch.Tensor]:
+    """Yield `n` noisy inputs in batches of `batch_size`, the last one smaller if need be.
+
+    Holds one batch: each overwrites the one before.
+    """
+    source = NoisyInputs(noise, centre, n, generator=generator)
+    shape = (min(batch_size, n), *centre.shape)
+    batch = torch.empty(shape, device=centre.device, dtype=centre.dtype)
+    for start in range(0, n, len(batch)):
+        part = batch[: n - start]
+        source.take(part)
+        yield part
 
 
 def count_votes(
@@ -102,7 +123,8 @@ def check_model_output(
     if not isinstance(scores, torch.Tensor):
         raise TypeError(
             f"model returned {type(scores).__name__}; it must return a tensor of scores of "
-            "shape (batch, num_classes)"
+            "shape (batch, num_classes); a part of a larger output is named by SelectedOutput, or "
+            "--output"
         )
     if scores.shape != shape:
         raise ValueError(

@@ -1,5 +1,10 @@
 """`rsverify certify`: a saved module and an array file become a table."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -87,9 +92,9 @@ def test_resumed_table_is_the_same(capsys, tmp_path, data, pickled):
         assert certify(capsys, pickled, data, out, "--allow-pickle")[0] == 0
     lines = resumed.read_text().splitlines(keepends=True)
     resumed.write_text("".join(lines[:2]) + lines[2][:9])
-    assert certify(capsys, pickled, data, resumed, "--allow-pickle")[0] == 73
+    assert certify(capsys, pickled, data, resumed, "--allow-pickle", "--no-resume")[0] == 73
 
-    assert certify(capsys, pickled, data, resumed, "--allow-pickle", "--resume")[0] == 0
+    assert certify(capsys, pickled, data, resumed, "--allow-pickle")[0] == 0
     first, second = read_table(whole), read_table(resumed)
     assert first.drop(columns="time").equals(second.drop(columns="time"))
 
@@ -97,7 +102,7 @@ def test_resumed_table_is_the_same(capsys, tmp_path, data, pickled):
 def test_every_other_input_and_unknown_labels(capsys, tmp_path, data, pickled):
     np.save(tmp_path / "x.npy", np.load(data)["x"])
     out = tmp_path / "table.tsv"
-    arguments = (pickled, tmp_path / "x.npy", out, "--allow-pickle", "--every", 2)
+    arguments = (pickled, tmp_path / "x.npy", out, "--allow-pickle", "--skip", 2)
 
     assert certify(capsys, *arguments)[0] == 0
     table = read_table(out)
@@ -128,7 +133,8 @@ def test_weights_alone_are_no_module(capsys, tmp_path, data):
     [
         ("data.txt", None, "must end in .npy or .npz"),
         ("data.npz", {"images": np.zeros((2, 2))}, "it must hold x"),
-        ("data.npz", {"x": np.zeros((0, 2))}, "must hold inputs along its first axis"),
+        ("data.npz", {"x": np.zeros((0, 2))}, "must hold at least one input"),
+        ("data.npz", {"x": np.zeros(2)}, "must hold inputs along its first axis"),
         ("data.npz", {"x": np.zeros((2, 2)), "y": np.zeros(2)}, "must hold 2 integers"),
         ("data.npz", {"x": np.zeros((2, 2)), "y": np.zeros(3, int)}, "must hold 2 integers"),
         ("data.npz", {"x": np.zeros((2, 2, 2), np.uint8)}, "must be floating"),
@@ -143,3 +149,116 @@ def test_bad_data_is_one_line(capsys, tmp_path, pickled, name, content, message)
     assert code == 64
     assert message in captured.err
     assert captured.err.count("\n") == 1
+
+
+MODELS = Path(__file__).with_name("shared_models.py")
+
+
+def by_factories(capsys, model, data, out, *more):
+    options = ("--n", N, "--seed", 5, "--bound", "cohen")
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([str(a) for a in ("certify", f"{MODELS}:{model}", data, out, *options, *more)])
+    return stopped.value.code, capsys.readouterr()
+
+
+def test_factories_make_the_classifier_and_the_data(capsys, tmp_path):
+    images = f"{MODELS}:images"
+    code, captured = by_factories(capsys, "smoothed", images, tmp_path / "own.tsv", "--max", 3)
+    assert code == 0, captured.err
+    given = ("--sigma", 0.25, "--num-classes", 10, "--max", 3)
+    assert by_factories(capsys, "net", images, tmp_path / "net.tsv", *given)[0] == 0
+    own, net = read_table(tmp_path / "own.tsv"), read_table(tmp_path / "net.tsv")
+
+    assert own.drop(columns="time").equals(net.drop(columns="time"))
+    assert own["label"].tolist() == [0, 1, 2]
+    origin = read_metadata(tmp_path / "own.tsv")["execution"]["origin"]
+    assert origin == {
+        "command": "certify",
+        "model": f"{MODELS}:smoothed",
+        "data": images,
+        "split": None,
+    }
+
+
+def test_split_chooses_the_data(capsys, tmp_path):
+    out = tmp_path / "table.tsv"
+    code, _ = by_factories(capsys, "smoothed", f"{MODELS}:images", out, "--split", "small")
+    assert code == 0
+    assert len(read_table(out)) == 5
+    x = np.zeros((2, 1, 8, 8), np.float32)
+    np.savez(tmp_path / "data.npz", x_train=x, x_test=x[:1], y_test=[4])
+    out.unlink()
+    given = (tmp_path / "data.npz", out, "--split", "test")
+    assert by_factories(capsys, "smoothed", *given)[0] == 0
+    assert read_table(out)["label"].tolist() == [4]
+
+
+def test_target_radius_writes_decisions(capsys, tmp_path):
+    out = tmp_path / "table.tsv"
+    more = ("--target-radius", 0.05, "--max", 4, "--bound", "exact")
+    code, captured = by_factories(capsys, "smoothed", f"{MODELS}:images", out, *more)
+    assert code == 0, captured.err
+    assert set(read_table(out)["bound"]) == {"anytime"}
+    assert "anytime" in captured.out
+
+
+ORDINARY = ("--sigma", 0.25, "--num-classes", 10)
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "more", "message"),
+    [
+        ("many_shapes", "images", ORDINARY, "scores of shape (64, 3) for 64 inputs; with num_cla"),
+        ("nan_logits", "images", ORDINARY, "input 0: model returned NaN scores for"),
+        ("broken", "images", ORDINARY, "broken failed: RuntimeError: no such checkpoint"),
+        ("nothing", "images", ORDINARY, "has no function 'nothing'"),
+        ("net", "images", (), "--num-classes must be given"),
+        ("smoothed", "images", ("--sigma", 0.5), "sigma=0.5 must be left out"),
+        ("smoothed", "images", ("--split", "valid"), "images failed: KeyError: 'valid'"),
+        ("smoothed", "in_bytes", ("--input-range", 0, 1), "must be within input_range=(0.0, 1.0)"),
+        ("smoothed", "with_nan", (), "input 3: x contains NaN or infinity"),
+        ("smoothed", "images", ("--autocast", "int8"), "autocast='int8' must be one of"),
+        ("smoothed", "images", ("--bound", "betting", "--compile"), "must be left out for bound="),
+    ],
+)
+def test_ordinary_failures_are_one_line(capsys, tmp_path, model, data, more, message):
+    target = f"{MODELS}:{data}"
+    code, captured = by_factories(capsys, model, target, tmp_path / "table.tsv", *more)
+
+    assert code == 64
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_data_that_changed_under_a_resume_is_one_line(capsys, tmp_path):
+    out = tmp_path / "table.tsv"
+    assert by_factories(capsys, "smoothed", f"{MODELS}:images", out, "--max", 2)[0] == 0
+    before = out.read_bytes()
+    np.save(tmp_path / "other.npy", np.zeros((30, 1, 8, 8), np.float32))
+    code, captured = by_factories(capsys, "smoothed", tmp_path / "other.npy", out)
+
+    assert code == 64
+    assert "input 0 of the data set is" in captured.err
+    assert captured.err.count("\n") == 1
+    assert out.read_bytes() == before
+
+
+def test_a_full_disk_is_one_line_and_rows_stay(tmp_path):
+    """The system itself refuses to let the table grow beyond 4,000 bytes."""
+    resource = pytest.importorskip("resource")
+    out = tmp_path / "table.tsv"
+    command = ("certify", f"{MODELS}:smoothed", f"{MODELS}:images", out, "--bound", "cohen")
+    found = subprocess.run(
+        [sys.executable, "-m", "rsverify", *map(str, command), "--n", "300"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000)),
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert found.returncode == 73
+    assert found.stderr == f"error: {out}: File too large\n"
+    rows = len(read_table(out))
+    assert 5 < rows < 30
+    assert out.stat().st_size <= 4000

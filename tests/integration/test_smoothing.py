@@ -40,8 +40,10 @@ def peak_memory(run: Callable[[], object]) -> int:
     return int(np.cumsum(changes).max())
 
 
-def sample(n: int, model: Callable[[torch.Tensor], torch.Tensor] = corner_pixels) -> None:
-    smoothed = SmoothedClassifier(model, 10, 0.25)
+def sample(
+    n: int, model: Callable[[torch.Tensor], torch.Tensor] = corner_pixels, **noise: Any
+) -> None:
+    smoothed = SmoothedClassifier(model, 10, 0.25, **noise)
     assert smoothed.counts(torch.zeros(IMAGENET), n=n, batch_size=BATCH, seed=0).sum() == n
 
 
@@ -49,6 +51,15 @@ def test_sampling_holds_one_chunk_whatever_n() -> None:
     few, many = (peak_memory(lambda n=n: sample(n)) for n in (32, 320))
     assert BATCH * 4 * math.prod(IMAGENET) < few <= ALLOWED
     assert many <= few + 4096  # two hundred megabytes of noisy inputs have passed
+
+
+def test_discrete_noise_holds_one_chunk_whatever_n() -> None:
+    lattice = {"noise": "discrete", "lattice": 1 / 255}
+    sample(1, **lattice)  # the tables, once
+    few, many = (peak_memory(lambda n=n: sample(n, **lattice)) for n in (20, 40))
+    # Beside a batch, the words of one image, what they look up, and the draws.
+    assert BATCH * 4 * math.prod(IMAGENET) < few <= ALLOWED + 40 * math.prod(IMAGENET)
+    assert many <= few + 4096
 
 
 def test_memory_meter_sees_a_model_that_keeps_its_inputs() -> None:

@@ -46,6 +46,14 @@ def test_never_below_cohen_nor_bonferroni_up_to_100000(block: int) -> None:
     check(study.draw_block(block, 300, 100_000, seed=2))
 
 
+@pytest.mark.parametrize("n", [1000, 1001, 4000])
+def test_never_below_cohen_where_all_votes_are_for_two_classes(n: int) -> None:
+    """Cohen's bound is best there, and the tail has its spike at few votes for the second."""
+    alpha, x1 = np.meshgrid([0.5, 0.35, 0.2, 0.1], np.round(n * np.linspace(0.87, 0.99, 7)))
+    x1 = x1.astype(np.int64).ravel()
+    check({"n": np.full(x1.size, n), "x1": x1, "x2": n - x1, "alpha": alpha.ravel()})
+
+
 @pytest.mark.parametrize("alpha", study.ALPHAS)
 def test_every_outcome_of_small_n(alpha: float) -> None:
     """Every (x1, x2) of n up to 12: all edges there are."""

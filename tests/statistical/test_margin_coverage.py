@@ -143,3 +143,62 @@ def test_coverage_with_the_runner_up_of_the_same_counts(
         assert exact_probability(missed, q[int(tails.argmax())]) <= alpha + ROUNDING
         checked += len(points)
     assert checked > 50
+
+
+def largest_rival_tails(q: np.ndarray, n: int, caps: np.ndarray) -> np.ndarray:
+    """P(every rival has at most caps[X_y] votes) at each q, shape (points,).
+
+    Given X_y = k the rivals are multinomial with n - k votes: n! [z^(n-k)] of the product of
+    their exponential series, each cut off after caps[k]. All terms are positive.
+    """
+    k = np.arange(n + 1)
+    series = np.exp(xlogy(k, q[:, :, None]) - gammaln(k + 1))  # (points, classes, n + 1)
+    total = np.zeros(len(q))
+    for cap in np.unique(caps[caps >= 0]):
+        cut = np.where(k <= cap, series, 0.0)
+        product = cut[:, 1]
+        for rival in range(2, q.shape[1]):
+            grown = np.zeros_like(product)
+            for votes in range(int(cap) + 1):
+                grown[:, votes:] += cut[:, rival, votes, None] * product[:, : n + 1 - votes]
+            product = grown
+        held = np.flatnonzero(caps == cap)
+        total += (series[:, 0, held] * product[:, n - held]).sum(axis=1)
+    return total * math.exp(math.lgamma(n + 1))
+
+
+def test_largest_rival_tails_against_enumeration() -> None:
+    rng = np.random.default_rng(0)
+    q = rng.dirichlet(np.ones(4), 5)
+    rows, caps = compositions(9, 4), rng.integers(-1, 10, 10)
+    kept = rows[rows[:, 1:].max(axis=1) <= caps[rows[:, 0]]]
+    np.testing.assert_allclose(
+        largest_rival_tails(q, 9, caps), probabilities(kept, q).sum(axis=1), rtol=1e-12
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bound", DEFAULTS, ids=name)
+@pytest.mark.parametrize("alpha", ALPHAS)
+@pytest.mark.parametrize(("m", "n"), [(4, 23), (4, 40), (5, 40)])
+def test_coverage_with_the_runner_up_of_the_same_counts_up_to_40(
+    bound: CountBound, m: int, n: int, alpha: float
+) -> None:
+    """As above, at one in four of the jumps; the event is read off (x_y, largest other)."""
+    rng = np.random.default_rng(m * n)
+    k1, k2 = np.meshgrid(np.arange(n + 1), np.arange(n + 1), indexing="ij")
+    possible = (k1 + k2 <= n) & (k1 + (m - 1) * k2 >= n)
+    values = np.full(k1.shape, -np.inf)
+    values[possible] = bound.lower(k1[possible], k2[possible], n, alpha)
+    lowest = -1 + 1e-12 if bound.estimand == "difference" else -np.inf
+    checked = 0
+    for jump in np.unique(values[values > lowest])[int(rng.integers(4)) :: 4]:
+        # Rows where no count is possible below the level: none is missed.
+        caps = np.where(values >= jump, k2, -1).max(axis=1)
+        level = float(np.nextafter(jump, -np.inf))
+        spread = (split_rest(q, m, rng) for q in curve(level, bound.estimand, 61))
+        points = [p for p in spread if p is not None]
+        if points:
+            assert largest_rival_tails(np.array(points), n, caps).max() <= alpha + ROUNDING
+            checked += len(points)
+    assert checked > 50

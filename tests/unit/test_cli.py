@@ -7,7 +7,8 @@ import pytest
 
 from rsverify import cli
 from rsverify.certificate import certify_counts, margin_lower_bounds
-from rsverify.table import TableWriter, read_metadata, read_table
+from rsverify.table import read_metadata, read_table
+from rsverify.table_writer import TableWriter
 
 
 def run(capsys, *arguments):

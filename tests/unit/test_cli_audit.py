@@ -5,7 +5,7 @@ import json
 import pytest
 
 from rsverify import cli
-from rsverify.cli_audit import load_function
+from rsverify._factories import load_function
 
 FILE = """
 import numpy as np

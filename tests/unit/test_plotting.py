@@ -1,3 +1,4 @@
+import itertools
 import subprocess
 import sys
 
@@ -5,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rsverify.plotting import plot_certified_accuracy
+from rsverify.analysis import analyze
+from rsverify.dataset_limits import proportion_interval
+from rsverify.plotting import plot_analyses, plot_certified_accuracy
 from rsverify.table import certified_accuracy
 
 
@@ -57,3 +60,56 @@ def test_module_loads_without_matplotlib():
     program = "import sys, rsverify.plotting; print('matplotlib' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert found.stdout.strip() == "False"
+
+
+def analysed(seed, name, classes=4):
+    rng = np.random.default_rng(seed)
+    label, predict = rng.integers(0, classes, (2, 40))
+    rows = table(seed).assign(idx=np.arange(40), label=label, predict=predict)
+    return analyze(rows.assign(correct=(label == predict).astype(int)), name=name, alpha=0.1)
+
+
+def test_band_holds_the_limits_at_each_radius(tmp_path):
+    one = analysed(1, "one")
+    figure = plot_analyses([one, analysed(2, "two")], tmp_path / "a.png")
+
+    band = figure.axes[0].collections[0].get_paths()[0].vertices
+    radii = np.sort(one.table.loc[one.table["correct"] == 1, "radius"].to_numpy())
+    for r in (radii[:-1] + radii[1:]) / 2:
+        drawn = sorted(
+            {
+                y
+                for (x, y), (z, w) in itertools.pairwise(band)
+                if min(x, z) <= r <= max(x, z) and y == w
+            }
+        )
+        k = int((radii >= r).sum())
+        np.testing.assert_allclose(drawn, proportion_interval(k, 40, 0.1))
+
+
+def test_predictions_are_drawn_over_the_labels(tmp_path):
+    one, two = analysed(1, "one"), analysed(2, r"_a $\name$ of any length")
+    figure = plot_analyses([one, two], tmp_path / "a.png", title="two")
+
+    right = figure.axes[1]
+    assert [bar.get_height() for bar in right.patches] == [one.labels[c] / 40 for c in range(4)]
+    for line, a in zip(right.lines, (one, two), strict=True):
+        assert line.get_ydata().tolist() == [a.predictions[c] / 40 for c in range(4)]
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend[0].startswith("one (average radius")
+    assert legend[1].startswith(r" _a \$\name\$ of any length")
+    assert figure.get_suptitle() == "two"
+
+
+def test_abstentions_and_unknown_labels_have_no_class(tmp_path):
+    one = analysed(1, "one")
+    rows = one.table.assign(label=-1, correct=0, predict=[-1] * 20 + [2] * 20)
+    figure = plot_analyses([analyze(rows)], tmp_path / "a.pdf")
+
+    assert figure.axes[1].lines[0].get_ydata().tolist() == [1.0]
+    assert "labels" not in figure.axes[1].get_title()
+
+
+def test_no_analysis_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="at least one analysis"):
+        plot_analyses([], tmp_path / "a.png")

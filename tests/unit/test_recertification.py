@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import beta, norm
 
 from rsverify.certificate import certify_counts
 from rsverify.recertification import (
@@ -150,6 +151,18 @@ def test_wrong_level_is_noticed_and_the_right_one_named(true_alpha):
     assert len(impossible) > 0
     assert (impossible["predict"] == -1).all()
     assert (impossible["radius"] == 0).all()
+
+
+def test_radii_with_all_their_digits_fit_though_others_computed_them():
+    """As tables of other tools hold them: scipy's quantiles, not rounded."""
+    votes = np.arange(60_000, 100_001, 997)
+    radius = 0.5 * norm.ppf(beta.ppf(0.001, votes, 100_000 - votes + 1))
+    table = pd.DataFrame({"label": 1, "predict": 1, "radius": radius})
+    new = recertify_radii(table, n=100_000, sigma=0.5, stated_alpha=0.001)
+
+    assert new["votes"].tolist() == votes.tolist()
+    with pytest.warns(InconsistentRadiiWarning, match=r"likeliest alpha is 0\.001"):
+        recertify_radii(table, n=100_000, sigma=0.5, stated_alpha=0.01)
 
 
 def test_wrong_sigma_is_not_blamed_on_alpha_alone():

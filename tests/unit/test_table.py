@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from rsverify.certificate import certify_counts
 from rsverify.table import (
     COMMON_COLUMNS,
-    TableWriter,
     TruncatedTableWarning,
     average_certified_radius,
     certified_accuracy,
@@ -21,6 +20,7 @@ from rsverify.table import (
     table_row,
     write_table,
 )
+from rsverify.table_writer import TableWriter
 
 COUNTS = [[900, 60, 40], [400, 350, 250], [20, 30, 950], [1000, 0, 0]]
 LABELS = [0, 0, 1, 0]
@@ -217,6 +217,13 @@ def test_times_of_published_tables(path, text, seconds):
     assert read_table(path)["time"].tolist() == [seconds]
 
 
+def test_answers_of_the_base_model_are_classes(written):
+    write_table(read_table(written).assign(base_predict=[0, 1, 2, 0]), written, configuration={})
+
+    assert read_table(written)["base_predict"].tolist() == [0, 1, 2, 0]
+    assert read_table(written)["base_predict"].dtype == np.int64
+
+
 def test_published_tables_are_read(real_data):
     for name in ("cohen_cifar10_sigma050.tsv", "cohen_cifar10_sigma012.tsv"):
         table = read_table(real_data / name)
@@ -251,6 +258,17 @@ def test_certified_accuracy_counts_correct_rows_with_a_radius_that_large():
     found = certified_accuracy(table, [[0.0, 0.2], [0.20001, 1.0]])
     assert found.tolist() == [[0.6, 0.6], [0.2, 0.0]]
     assert certified_accuracy(table, 0.5) == 0.2
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 1), st.sampled_from((0.0, 0.1, 0.25, 1.5))), min_size=1),
+    st.sampled_from((0.0, 0.1, 0.2, 0.25, 1.5, 2.0)),
+)
+def test_certified_accuracy_is_the_share_of_rows_counted_one_by_one(rows, radius):
+    table = pd.DataFrame(rows, columns=["correct", "radius"])
+    counted = sum(correct == 1 and r >= radius for correct, r in rows)
+
+    assert certified_accuracy(table, radius) == counted / len(rows)
 
 
 @given(

@@ -1,8 +1,11 @@
+import itertools
+
 import pytest
 import torch
 
 from rsverify import SmoothedClassifier
 from rsverify.early_certificate import EarlyCertificate, decide_counts
+from rsverify.smoothing.early_stopping import look_after
 
 INPUT = torch.tensor([1.0, 0.0])
 
@@ -67,7 +70,46 @@ def test_no_more_is_drawn_than_looked_at():
         INPUT, target_radius=0.3, n=50_000, batch_size=64, seed=0
     )
 
-    assert sum(drawn) == certificate.n + certificate.n0
+    assert 0 <= sum(drawn) - certificate.n - certificate.n0 < 64
+
+
+@pytest.mark.parametrize("target", [0.3, 0.8, 1.2])
+def test_the_answer_does_not_depend_on_the_batch_size(target):
+    certificates = [
+        SMOOTHED.certify(INPUT, target_radius=target, n=5000, batch_size=size, seed=3)
+        for size in (1, 7, 64, 5000)
+    ]
+
+    assert all(c == certificates[0] for c in certificates)
+
+
+def test_looks_are_those_of_one_at_a_time():
+    certificate = SMOOTHED.certify(INPUT, target_radius=0.8, n=5000, seed=3)
+    votes = SMOOTHED.certify(INPUT, n=certificate.n, seed=3).counts
+    looks = list(itertools.takewhile(lambda k: k <= certificate.n, scheduled_looks()))
+
+    assert certificate.counts == votes
+    assert looks[-1] == certificate.n
+    question = {"target_radius": 0.8, "sigma": 0.5, "alpha": 1e-3}
+    for look in looks[:-1]:
+        early = SMOOTHED.certify(INPUT, target_radius=0.8, n=look, seed=3)
+        again = decide_counts(early.counts, selection=early.selection_counts, **question)
+        assert again.decision == "undecided"
+
+
+def scheduled_looks():
+    look = 0
+    while True:
+        look = look_after(look)
+        yield look
+
+
+def test_looks_grow_by_a_fiftieth():
+    looks = list(itertools.takewhile(lambda k: k <= 10**7, scheduled_looks()))
+
+    assert looks[:3] == [50, 51, 52]
+    assert all(1 <= b - a <= max(1, a / 50) for a, b in itertools.pairwise(looks))
+    assert len(looks) < 800
 
 
 def test_fewer_votes_than_the_first_look_are_looked_at_once():

@@ -10,14 +10,14 @@ from scipy.stats import kstest
 torch = pytest.importorskip("torch")
 
 from rsverify.smoothing import noise as module  # noqa: E402
-from rsverify.smoothing.noise import gaussian_blocks, seeded_generator  # noqa: E402
+from rsverify.smoothing.noise import Gaussian, seeded_generator  # noqa: E402
 
 CPU = torch.device("cpu")
 
 
 def draws(shape: tuple[int, ...], n: int, sigma: float = 1.0, seed: int = 0) -> torch.Tensor:
-    blocks = gaussian_blocks(
-        shape, n, sigma, generator=seeded_generator(seed, 0, CPU), dtype=torch.float32
+    blocks = Gaussian(sigma).blocks(
+        shape, n, generator=seeded_generator(seed, 0, CPU), dtype=torch.float32
     )
     return torch.cat([block.clone() for block in blocks])
 
@@ -32,7 +32,7 @@ def test_blocks_hold_at_most_their_share_or_one_input(monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "_BLOCK_NUMBERS", 100)
     for shape, largest in (((7,), 14), ((100,), 1), ((1000,), 1)):
         generator = seeded_generator(0, 0, CPU)
-        blocks = gaussian_blocks(shape, 30, 1.0, generator=generator, dtype=torch.float32)
+        blocks = Gaussian(1.0).blocks(shape, 30, generator=generator, dtype=torch.float32)
         sizes = [len(block) for block in blocks]
         assert sum(sizes) == 30
         assert max(sizes) == largest

@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from rsverify.smoothing import noise as noise_module  # noqa: E402
-from rsverify.smoothing.noise import gaussian_blocks, seeded_generator  # noqa: E402
+from rsverify.smoothing.noise import Gaussian, seeded_generator  # noqa: E402
 from rsverify.smoothing.sampler import count_votes, evaluating, noisy_batches  # noqa: E402
 
 CPU = torch.device("cpu")
@@ -16,9 +16,9 @@ CPU = torch.device("cpu")
 
 def noisy_inputs(x: torch.Tensor, n: int, batch_size: int) -> tuple[list[int], torch.Tensor]:
     generator = seeded_generator(7, 1, CPU)
-    noise = gaussian_blocks(x.shape, n, 0.37, generator=generator, dtype=x.dtype)
-    batches = [batch.clone() for batch in noisy_batches(x, noise, n, batch_size)]
-    return [len(batch) for batch in batches], torch.cat(batches)
+    batches = noisy_batches(Gaussian(0.37), x, n, batch_size, generator=generator)
+    kept = [batch.clone() for batch in batches]
+    return [len(batch) for batch in kept], torch.cat(kept)
 
 
 @pytest.mark.parametrize("numel", [1, 5, 16, 37])
@@ -43,7 +43,7 @@ def test_every_noisy_input_is_x_plus_its_own_draw() -> None:
     _, inputs = noisy_inputs(x, 50, 8)
     generator = seeded_generator(7, 1, CPU)
     noise = torch.cat(
-        list(gaussian_blocks((3,), 50, 0.37, generator=generator, dtype=torch.float32))
+        list(Gaussian(0.37).blocks((3,), 50, generator=generator, dtype=torch.float32))
     )
     assert torch.equal(inputs, x + noise)
     assert len(torch.unique(noise)) == 150

@@ -1,0 +1,5 @@
+"""``python -m rsverify``, also for torchrun: ``torchrun -m rsverify certify …``."""
+
+from rsverify.cli import main
+
+main()

@@ -1,0 +1,121 @@
+"""What is asked about an input: checked before anything is sampled, then put to its votes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rsverify._check import IntArray, check_alpha
+from rsverify.certificate import Certificate, certify_counts
+from rsverify.early_certificate import check_target, decide_counts, first_decision
+from rsverify.score_certificate import SCORE_BOUNDS, ScoreOptions, check_options
+from rsverify.smoothing._inputs import check_size
+from rsverify.smoothing.noise import Noise
+from rsverify.smoothing.scores import ScoreMap, score_map
+
+
+class Question(NamedTuple):
+    """What is asked of counts of an estimation and, if there is one, a selection sample."""
+
+    finish: Callable[[IntArray, IntArray | None], Certificate]
+    """The certificate of counts."""
+    first: Callable[[IntArray, IntArray | None], int | None] | None = None
+    """Which of several looks at counts, shape (T, m), is enough; None where all are wanted."""
+
+
+def level_of(alpha: float, noise: Noise) -> float:
+    """Return what `alpha` leaves to a bound once the noise's own error is paid for."""
+    level = check_alpha(alpha)
+    if level.ndim:
+        raise ValueError(f"alpha of shape {level.shape} must be a single number")
+    if level <= 2 * noise.excess:
+        raise ValueError(f"alpha={alpha} must be more than {2 * noise.excess:g} for {noise}")
+    return float(level) - noise.excess
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """The arguments of `SmoothedClassifier.certify` that do not depend on the input."""
+
+    n0: int = 100
+    n: int = 100_000
+    alpha: float = 1e-3
+    bound: str = "exact"
+    radius: str = "R2"
+    lipschitz: Any = None
+    ordering: str | None = None
+    scores: str = "softmax"
+    temperature: float = 1.0
+    target_radius: float | None = None
+
+    @property
+    def of_scores(self) -> bool:
+        """Whether the bound is one of scores; else it counts votes."""
+        return self.bound in SCORE_BOUNDS
+
+    def check(self, num_classes: int, noise: Noise, y: int | None) -> None:
+        """Raise where a certificate would, before anything is sampled."""
+        check_size("n", self.n)
+        check_size("n0", self.n0)
+        if self.target_radius is not None:
+            check_target(self.target_radius)
+            if self.bound != "exact" or self.ordering is not None:
+                raise ValueError(
+                    f"bound={self.bound!r} and ordering={self.ordering!r} must be left out with "
+                    "target_radius: the bound is then the anytime one"
+                )
+        if self.of_scores:
+            if self.ordering is not None:
+                raise ValueError(
+                    f"ordering={self.ordering!r} must be None for bound={self.bound!r}"
+                )
+            self.score_options(noise)
+            return
+        if self.scores != "softmax" or self.temperature != 1.0:
+            raise ValueError(
+                f"scores={self.scores!r} and temperature={self.temperature!r} must be left out "
+                f"for bound={self.bound!r}, which counts votes"
+            )
+        unanimous = np.zeros(num_classes, dtype=np.int64)
+        unanimous[0] = self.n
+        self.question(noise, y).finish(unanimous, unanimous if y is None else None)
+
+    def question(self, noise: Noise, y: int | None) -> Question:
+        """Return what is asked of the votes, of class y or of the one that is selected."""
+        shared: dict[str, Any] = {
+            "sigma": noise.sigma,
+            "alpha": level_of(self.alpha, noise),
+            "y": y,
+            "radius": self.radius,
+            "lipschitz": self.lipschitz,
+        }
+        certify: Callable[..., Certificate] = certify_counts
+        first = None
+        if self.target_radius is None:
+            shared |= {"bound": self.bound, "ordering": self.ordering}
+        else:
+            certify = decide_counts
+            shared["target_radius"] = self.target_radius
+
+            def first(looks: IntArray, chosen: IntArray | None) -> int | None:
+                return first_decision(looks, selection=chosen, **shared)
+
+        def finish(votes: IntArray, chosen: IntArray | None) -> Certificate:
+            certificate = certify(votes, selection=chosen, **shared)
+            return replace(certificate, alpha=float(self.alpha))
+
+        return Question(finish, first)
+
+    def score_options(self, noise: Noise) -> tuple[ScoreOptions, ScoreMap]:
+        """Return the options of a bound of scores, and the map from outputs to scores."""
+        options = check_options(
+            sigma=noise.sigma,
+            alpha=level_of(self.alpha, noise),
+            bound=self.bound,
+            radius=self.radius,
+            lipschitz=self.lipschitz,
+        )
+        return options, score_map(self.scores, self.temperature)
