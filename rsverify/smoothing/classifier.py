@@ -15,7 +15,6 @@ from scipy.stats import binomtest
 from rsverify._check import FloatArray, IntArray, check_choice, check_positive
 from rsverify.certificate import ABSTAIN, Certificate
 from rsverify.score_certificate import (
-    SCORE_BOUNDS,
     ScoreCertificate,
     ScoreOptions,
     certify_columns,
