@@ -54,7 +54,7 @@ from rsverify.smoothing._spectral import frobenius_upper, spectral_norm_upper
 _UNIT = 2.0**-53
 # Points of the grid for each degree, and the work (in multiplications) that a finer one may cost.
 _DENSITIES = (32, 16, 8)
-_WORK = 4e9
+_WORK = 1e9
 _CHUNK_NUMBERS = 2**21
 
 # Norms found, by the content of the weights: a model is bounded again for every input, and its
