@@ -246,7 +246,8 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         message = str(error)
         if isinstance(error, OSError) and error.strerror:
-            message = f"{error.filename}: {error.strerror}"
+            where = "" if error.filename is None else f"{error.filename}: "
+            message = f"{where}{error.strerror}"
         _fail(message, _exit_code(error))
     sys.exit(status if isinstance(status, int) else 0)
 

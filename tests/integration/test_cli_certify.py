@@ -247,15 +247,21 @@ def test_a_full_disk_is_one_line_and_rows_stay(tmp_path):
     """The system itself refuses to let the table grow beyond 4,000 bytes."""
     resource = pytest.importorskip("resource")
     out = tmp_path / "table.tsv"
-    command = ("certify", f"{MODELS}:smoothed", f"{MODELS}:images", out, "--bound", "cohen")
-    found = subprocess.run(
-        [sys.executable, "-m", "rsverify", *map(str, command), "--n", "300"],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000)),
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+
+    def certify(path, limit, inputs):
+        command = ("certify", f"{MODELS}:smoothed", f"{MODELS}:images", path, "--bound", "cohen")
+        return subprocess.run(
+            [sys.executable, "-m", "rsverify", *map(str, command), "--n", "300", "--max", inputs],
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    # Without the limit first: compiled code is cached in files, too.
+    assert certify(tmp_path / "first.tsv", resource.RLIM_INFINITY, "2").returncode == 0
+    found = certify(out, 4000, "1000")
 
     assert found.returncode == 73
     assert found.stderr == f"error: {out}: File too large\n"

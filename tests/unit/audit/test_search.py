@@ -1,11 +1,17 @@
 """The worst-case search: finds laws that the default suite has not, and claims afresh."""
 
+import sys
+
+import cloudpickle
 import numpy as np
 import pytest
 
 from rsverify import Estimand
 from rsverify.audit import audit
 from rsverify.audit.search import FAMILIES, FINALISTS, grid
+
+# Worker processes cannot import a test module, so its bounds travel by value.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 SETTINGS = {"n": 20, "alpha": 0.05, "replications": 3000}
 
