@@ -199,7 +199,7 @@ def demo(
     table = plain_table(f"Fraction of {images} held-out images certified correct within a radius")
     table.add_column("bound", no_wrap=True)
     for name in found.columns:
-        table.add_column(name, justify="right", min_width=5)
+        table.add_column(name, justify="right", min_width=max(5, *map(len, name.split())))
     for name, (*accuracies, average) in zip(found.index, found.to_numpy(), strict=True):
         table.add_row(str(name), *(f"{a:.3f}" for a in accuracies), f"{average:.4f}")
     out_console.print(table)
