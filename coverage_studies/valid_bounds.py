@@ -25,8 +25,9 @@ from rsverify.audit import audit
 from rsverify.audit.estimand import ESTIMANDS
 from rsverify.audit.names import named_bound
 from rsverify.bounds import anytime, betting
-from rsverify.bounds.anytime_counts import decide_margin, margin_sequence
+from rsverify.bounds.anytime_counts import margin_sequence
 from rsverify.bounds.margin import exact_margin_lower
+from rsverify.bounds.margin_decision import decide_margin
 from rsverify.bounds.score_margin import METHODS, score_margin_lower
 
 RESULTS = Path(__file__).parent / "results" / "valid_bounds.tsv"
