@@ -44,8 +44,10 @@ PLUGIN, AGRAPA, STAR = 0, 1, 2
 # Bisection halves [0, 1] to 2**-36 = 1.5e-11, far inside the 1e-9 that is promised.
 HALVINGS = 36
 # A product of this many factors between 1 - cap and 1/m is renormalised by its logarithm;
-# with cap <= 0.99 it stays above 1e-128, and where it overflows it is past any 1/alpha.
+# with cap <= 0.99 it stays above 1e-128. It is renormalised at once where it passes FOLD, far
+# from overflow: a capital of e**-10000 may still win a factor of 1e600.
 BLOCK = 64
+FOLD = 1e200
 # Subtracted from a betting limit for the rounding of the bets, which moves it by less than
 # 1e-11 in all comparisons with 50-digit arithmetic.
 GUARD = 2e-10
@@ -136,8 +138,9 @@ def star_bet(
     (2) At equal m, a smaller deficit before a block gives a smaller one after it, or a
     capital that is through. The deficit after i steps is D = d - sum log(1 + b y_i), and
     D' = 1 - b'/b sum b y_i/(1 + b y_i). As z/(1 + z) <= log(1 + z) the sum is at most
-    d - D, and 0 <= b'/b <= 1/d because r is concave and rises from r(0) = 0; so D' >= D/d > 0
-    wherever D > 0, and the d with D at most PAST (the capital is through) are an interval
+    d - D, and 0 <= b'/b <= 1/d because r is concave and rises from r(0) = 0; so D' is at
+    least min(1, D/d) > 0 wherever D > 0, and the d with D at most PAST (the capital is
+    through) are an interval
     that begins at 0.
     (1) and (2) give by induction that a smaller m never has the larger deficit.
     """
@@ -177,6 +180,10 @@ def star_wealth(
         for i in range(t, end):
             product *= 1.0 + bet * (x[i] - m)
             top = max(top, product)
+            if product > FOLD:
+                peak = max(peak, wealth + math.log(top))
+                wealth += math.log(product)
+                product, top = 1.0, 1.0
         peak = max(peak, wealth + math.log(top))
         wealth += math.log(product)
         if peak >= goal:
@@ -237,6 +244,10 @@ def simple_wealth(
         for i in range(start, min(start + BLOCK, n)):
             product *= 1.0 + capped(bets[i], m, cap) * (x[i] - m)
             top = max(top, product)
+            if product > FOLD:
+                peak = max(peak, wealth + math.log(top))
+                wealth += math.log(product)
+                product, top = 1.0, 1.0
         peak = max(peak, wealth + math.log(top))
         if peak >= goal:
             return peak, peak

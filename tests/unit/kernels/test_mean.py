@@ -1,5 +1,7 @@
 """The mean kernels against naive definitions, and their bets against the past alone."""
 
+import math
+
 import numpy as np
 import pytest
 from mpmath import mp, mpf
@@ -134,3 +136,11 @@ def test_kernels_run_from_compiled_code():
     x = SAMPLES["random"]
     expected = mean.hoeffding(x, 0.05) + betting.betting_lower(x, 0.05, 0, 0.0, 0.5, x.size)
     assert both(x) == expected
+
+
+def test_a_large_gain_after_large_losses_is_no_more_than_it_is() -> None:
+    """The product of the last 64 factors is beyond the range of floats, the capital is not."""
+    m, x = 1e-9, np.concatenate([np.zeros(20_000), np.ones(64)])
+    peak, last = betting.simple_wealth(x, m, 3.0, 0.5, np.full(x.size, 1e12))
+    assert peak == 0.0
+    assert last == pytest.approx(20_000 * math.log(0.5) + 64 * math.log(1 + 0.5 / m * (1 - m)))
