@@ -110,7 +110,8 @@ def decide_counts(
     Notes
     -----
     *Guarantee*: as `EarlyCertificate`, for independent votes from noise N(0, σ²I) and a class
-    fixed independently of them; for any number of calls on growing counts.
+    fixed independently of them; for any number of calls on growing counts, all other arguments
+    being the same at every call and fixed before the first. Each target is a claim of its own.
 
     Examples
     --------

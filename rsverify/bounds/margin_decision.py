@@ -118,7 +118,9 @@ def decide_margin(
     most alpha; if it is at least the threshold, -1 with probability at most alpha; both for
     independent votes, any number of looks and any stopping time [1]_, any number of classes
     and without knowing the runner-up. For one given margin only one of the two errors is
-    possible, so a decision is wrong with probability at most alpha.
+    possible, so a decision is wrong with probability at most alpha. A margin between `below`
+    and a larger `threshold` makes both verdicts wrong: there it is at most 2 alpha. All
+    arguments but the counts are fixed before the first look.
 
     References
     ----------
