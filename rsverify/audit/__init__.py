@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import sys
 import types
@@ -25,6 +26,10 @@ class _CallablePackage(types.ModuleType):
 
     def __call__(self, *args: Any, **options: Any) -> AuditReport:
         return run.audit(*args, **options)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By name, so that a function of a script that uses `audit` can go to another process.
+        return importlib.import_module, (self.__name__,)
 
 
 if not TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """The audit as users call it: bounds of every form, failures, reports, seeds."""
 
 import json
+import pickle
 import sys
 
 import cloudpickle
@@ -37,6 +38,10 @@ def test_package_and_function_are_one_name():
     assert rsverify.audit is audit
     assert callable(rsverify.audit)
     assert rsverify.audit.exact.proportion_worst
+
+
+def test_a_function_that_uses_audit_goes_to_another_process():
+    assert pickle.loads(cloudpickle.dumps(audit)) is audit
 
 
 def test_a_valid_bound_is_supported_and_wald_refuted():
