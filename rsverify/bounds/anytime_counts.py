@@ -113,34 +113,11 @@ def margin_sequence(
     code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
     paths, (level,) = check_paths(counts, y, weights, prior, alpha=check_alpha(alpha))
     threshold = _thresholds(level)
-    looks, others = paths.rivals.shape[1:]
-    lower = np.full(paths.votes.shape, np.inf)
-    single = np.empty_like(lower)
-    total = paths.prior.sum(axis=1)
-    for j in range(others):
-        second = paths.prior[:, 1 + j]
-        kernels.mixture_paths(
-            paths.first,
-            np.ascontiguousarray(paths.rivals[:, :, j]),
-            paths.votes,
-            np.stack([paths.prior[:, 0], second, total - paths.prior[:, 0] - second], axis=1),
-            threshold,
-            code,
-            single,
-        )
-        np.minimum(lower, single, out=lower)
-    upper = np.empty_like(lower)
-    kernels.upper_paths(
-        paths.first,
-        paths.rivals,
-        paths.votes,
-        paths.prior,
-        paths.weights,
-        threshold,
-        code,
-        upper,
-    )
-    shape = (*paths.batch, looks)
+    lower, upper = np.empty(paths.votes.shape), np.empty(paths.votes.shape)
+    votes = paths.first, paths.rivals, paths.votes, paths.prior
+    kernels.lower_paths(*votes, threshold, code, lower)
+    kernels.upper_paths(*votes, paths.weights, threshold, code, upper)
+    shape = (*paths.batch, paths.votes.shape[1])
     return Interval(lower.reshape(shape), upper.reshape(shape))
 
 

@@ -42,7 +42,8 @@ from rsverify.kernels.ordering import curve_point, fit_nuisance, plugin_margin, 
 from rsverify.kernels.special import deviance_term
 
 LARGEST_PROBIT_MARGIN = 20.0  # beyond it the limits are infinite; 1e7 votes reach 11
-HALVINGS = 60
+WIDTH = 1e-12  # relative above 1, of the bracket in which a limit is given
+STEPS = 200  # of a search, at most; every third halves the bracket
 LOG_2PI = 1.8378770664093453
 HALF_LOG_2PI = 0.9189385332046727
 
@@ -198,21 +199,53 @@ def log_e_value(
 
 
 @njit
+def root_excess(log_e: float, price: float, threshold: float) -> float:
+    """Return how far the root of the deviance, almost linear in L, is above what is needed."""
+    return math.sqrt(max(0.0, log_e - price)) - math.sqrt(threshold - price)
+
+
+@njit
+def next_limit(safe: float, other: float, at_safe: float, at_other: float, step: int) -> float:
+    """Return where to look between a limit that is rejected and one that is not.
+
+    The secant point, half a width off the ends so that both of them close in.
+    """
+    middle = 0.5 * (safe + other)
+    if step % 3 == 2 or not 0.0 < at_safe - at_other < math.inf:
+        return middle
+    share = at_safe / (at_safe - at_other)
+    off = 0.5 * WIDTH * max(1.0, abs(safe)) / abs(other - safe)
+    if not off < 0.5:
+        return middle
+    return safe + (other - safe) * min(max(share, off), 1.0 - off)
+
+
+@njit
 def mixture_limit(
     estimand: int, x1: int, x2: int, n: int, threshold: float, s1: int, s2: int, s3: int
 ) -> float:
-    """Return an L with log E_L >= threshold, within 1e-12 of the largest; else the least margin."""
+    """Return an L with log E_L >= threshold, within 1e-12 of the largest; else the least margin.
+
+    The width is relative above 1.
+    """
     least = -1.0 if estimand == DIFFERENCE else -LARGEST_PROBIT_MARGIN
     low = least
     high = min(counts_margin(estimand, x1, x2, n - x1 - x2), -least)
-    if high <= low or log_e_value(estimand, x1, x2, n, low, s1, s2, s3) < threshold:
+    log_e = log_e_value(estimand, x1, x2, n, low, s1, s2, s3) if low < high else -math.inf
+    if log_e < threshold:
         return -1.0 if estimand == DIFFERENCE else -math.inf
-    for _ in range(HALVINGS):
-        middle = 0.5 * (low + high)
-        if log_e_value(estimand, x1, x2, n, middle, s1, s2, s3) >= threshold:
-            low = middle
+    price = mixture_price(x1, x2, n - x1 - x2, s1, s2, s3)
+    at_low = root_excess(log_e, price, threshold)
+    at_high = -math.sqrt(threshold - price)
+    for step in range(STEPS):
+        if high - low <= WIDTH * max(1.0, abs(low)):
+            break
+        limit = next_limit(low, high, at_low, at_high, step)
+        log_e = log_e_value(estimand, x1, x2, n, limit, s1, s2, s3)
+        if log_e >= threshold:
+            low, at_low = limit, root_excess(log_e, price, threshold)
         else:
-            high = middle
+            high, at_high = limit, root_excess(log_e, price, threshold)
     return low
 
 
@@ -234,7 +267,16 @@ def log_e_rows(
 
 
 @njit
-def mixture_paths(
+def is_repeated(rivals: IntArray, prior: IntArray, j: int) -> bool:
+    """Return whether an earlier rival has the votes of rival j at all looks."""
+    for i in range(j):
+        if prior[1 + i] == prior[1 + j] and np.array_equal(rivals[:, i], rivals[:, j]):
+            return True
+    return False
+
+
+@njit
+def lower_paths(
     first: IntArray,
     rivals: IntArray,
     n: IntArray,
@@ -243,25 +285,30 @@ def mixture_paths(
     estimand: int,
     out: FloatArray,
 ) -> None:
-    """Fill each row of `out` with the running limit of a row of counts over one rival.
+    """Fill `out` with the least of the rivals' running limits; `rivals` is rows x looks x rivals.
 
-    `prior` holds the earlier votes of the class certified, of the rival and of the rest.
-
-    A limit is only searched for where the counts reject the best one so far.
+    A limit is only searched for where the counts reject the best one so far, and once for
+    rivals with equal votes: of many classes most have none.
     """
     worst = -1.0 if estimand == DIFFERENCE else -math.inf
+    out[:] = math.inf
     for r in range(out.shape[0]):
-        best = worst
-        s1, s2, s3 = prior[r, 0], prior[r, 1], prior[r, 2]
-        for t in range(out.shape[1]):
-            x1, x2, votes = first[r, t], rivals[r, t], n[r, t]
-            if votes > 0 and (
-                best == worst
-                or log_e_value(estimand, x1, x2, votes, best, s1, s2, s3) > threshold[r]
-            ):
-                found = mixture_limit(estimand, x1, x2, votes, threshold[r], s1, s2, s3)
-                best = max(best, found)
-            out[r, t] = best
+        size = np.sum(prior[r])
+        for j in range(rivals.shape[2]):
+            if is_repeated(rivals[r], prior[r], j):
+                continue
+            best = worst
+            s1, s2 = prior[r, 0], prior[r, 1 + j]
+            s3 = size - s1 - s2
+            for t in range(out.shape[1]):
+                x1, x2, votes = first[r, t], rivals[r, t, j], n[r, t]
+                if votes > 0 and (
+                    best == worst
+                    or log_e_value(estimand, x1, x2, votes, best, s1, s2, s3) > threshold[r]
+                ):
+                    found = mixture_limit(estimand, x1, x2, votes, threshold[r], s1, s2, s3)
+                    best = max(best, found)
+                out[r, t] = min(out[r, t], best)
 
 
 @njit
@@ -297,6 +344,9 @@ def log_e_below(
     for j in range(rivals.size):
         # g >= limit with the two classes exchanged is g' <= -limit.
         s1, s2 = prior[1 + j], prior[0]
+        if j > 0 and rivals[j] == rivals[j - 1] and s1 == prior[j]:
+            logs[j] = logs[j - 1]
+            continue
         logs[j] = log_e_value(estimand, rivals[j], first, n, -limit, s1, s2, size - s1 - s2)
     return log_mean_exp(logs, weights)
 
@@ -315,15 +365,22 @@ def upper_limit(
     """Return an L below `best` with log e against g >= L at least `threshold`, or `best`."""
     largest = 1.0 if estimand == DIFFERENCE else LARGEST_PROBIT_MARGIN
     high = min(best, largest)
-    low = -largest
-    if log_e_below(estimand, first, rivals, prior, weights, n, high) < threshold:
+    log_e = log_e_below(estimand, first, rivals, prior, weights, n, high)
+    if log_e < threshold:
         return best
-    for _ in range(HALVINGS):
-        middle = 0.5 * (low + high)
-        if log_e_below(estimand, first, rivals, prior, weights, n, middle) >= threshold:
-            high = middle
+    low = -largest
+    price = log_e_below(estimand, first, rivals, prior, weights, n, low)
+    at_low = -math.sqrt(threshold - price)
+    at_high = root_excess(log_e, price, threshold)
+    for step in range(STEPS):
+        if high - low <= WIDTH * max(1.0, abs(high)):
+            break
+        limit = next_limit(high, low, at_high, at_low, step)
+        log_e = log_e_below(estimand, first, rivals, prior, weights, n, limit)
+        if log_e >= threshold:
+            high, at_high = limit, root_excess(log_e, price, threshold)
         else:
-            low = middle
+            low, at_low = limit, root_excess(log_e, price, threshold)
     return high
 
 

@@ -11,7 +11,8 @@ from scipy.special import gammaln
 from scipy.stats import norm
 
 from rsverify.bounds.anytime_counts import log_e_at_most, margin_sequence
-from rsverify.kernels.anytime_counts import log_e_below, log_e_value
+from rsverify.kernels.anytime_counts import log_e_below, log_e_value, mixture_limit
+from rsverify.kernels.mean import log_inverse
 from rsverify.reference import anytime_counts as twins
 
 ESTIMANDS = ["difference", "probit"]
@@ -239,3 +240,53 @@ def test_evidence_for_less_is_the_weighted_mean_over_rivals(counts, limit, data)
     logs = log_e_at_most(rivals, counts[0], n, -limit, estimand="difference")
     mean = np.log(np.sum(weights * np.exp(logs)))
     assert mean - 1e-11 * (1 + abs(mean)) <= value <= mean + 1e-13 * (1 + abs(mean))
+
+
+@pytest.mark.parametrize("estimand", ESTIMANDS)
+@given(outcome=outcomes(), prior=priors, alpha=st.floats(1e-6, 0.9))
+@example(outcome=(1_000_000, 0, 1_000_000), prior=(0, 0, 0), alpha=0.001)
+@example(outcome=(0, 1, 1), prior=(0, 0, 0), alpha=0.9)
+@settings(max_examples=200)
+def test_a_limit_is_rejected_and_one_just_above_is_not(estimand, outcome, prior, alpha):
+    k1, k2, n = outcome
+    threshold = log_inverse(alpha)
+    code = ("difference", "probit").index(estimand)
+    limit = mixture_limit(code, k1, k2, n, threshold, *prior)
+
+    if math.isfinite(limit) and limit > -1.0:
+        assert log_e_value(code, k1, k2, n, limit, *prior) >= threshold
+    above = max(limit, -1.0 if estimand == "difference" else -20.0)
+    above += 1.1e-12 * max(1.0, abs(above))
+    assert log_e_value(code, k1, k2, n, above, *prior) < threshold
+
+
+@pytest.mark.parametrize("estimand", ESTIMANDS)
+@given(path=paths(), alpha=st.floats(1e-6, 0.9), data=st.data())
+@settings(max_examples=60)
+def test_rivals_with_equal_votes_count_once(estimand, path, alpha, data):
+    classes = path.shape[1]
+    again = data.draw(st.lists(st.integers(1, classes - 1), min_size=1, max_size=4))
+    places = data.draw(st.permutations([*range(1, classes), *again]))
+    prior = np.array(data.draw(st.lists(votes, min_size=classes, max_size=classes)))
+    # The mixture sees the rest of the votes, so that each rival has an equal one throughout.
+    path, prior = path[:, [0, *places]], prior[[0, *places]]
+    lower, upper = margin_sequence(path, 0, alpha, estimand=estimand, prior=prior)
+
+    code, threshold = ("difference", "probit").index(estimand), log_inverse(alpha)
+    size, n = int(prior.sum()), path.sum(axis=1)
+    alone = np.full(lower.shape, np.inf)
+    for j in range(1, path.shape[1]):
+        rest = int(size - prior[0] - prior[j])
+        each = [
+            mixture_limit(code, k[0], k[j], total, threshold, prior[0], prior[j], rest)
+            if total
+            else -np.inf
+            for k, total in zip(path, n, strict=True)
+        ]
+        alone = np.minimum(alone, np.maximum.accumulate(each))
+    floor = -1.0 if estimand == "difference" else -np.inf
+    assert lower == pytest.approx(np.maximum(alone, floor), abs=0, rel=0)
+    order = [0, *(1 + np.argsort(places, kind="stable"))]
+    sorted_ = margin_sequence(path[:, order], 0, alpha, estimand=estimand, prior=prior[order])
+    assert (sorted_.lower == lower).all()
+    assert sorted_.upper == pytest.approx(upper, abs=1e-9)
