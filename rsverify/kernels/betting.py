@@ -14,11 +14,10 @@ nonincreasing in m, so that the rejected means are an interval from 0 on:
   ``star_bet``, where the proof is; it rests on r(d)/d falling, on m/s_t(m) rising and
   (1 - m)/s_t(m) falling in m.
 
-Error: a factor is at least 1 - cap, and is off by at most 8u/(1 - cap) relative; the log of
-a product of n of them by n times that, which ``log_slack`` covers when a capital is compared
-with 1/alpha: where the float capital is through, so is the exact capital of the rounded
-bets, and rounded bets are as predictable as exact ones, so coverage does not depend on
-them. What the rounding of the bets moves the limit by is covered by ``GUARD``.
+Error: ``log_slack`` covers the rounding of a log-capital where that is compared with
+log(1/alpha): where the float capital is through, so is the exact capital of the rounded bets,
+and rounded bets are as predictable as exact ones, so coverage does not depend on them. What
+the rounding of the bets moves the limit by is covered by ``GUARD``.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ import numpy.typing as npt
 from rsverify._jit import njit
 from rsverify.kernels.mean import (
     UNIT,
+    add_compensated,
     advance,
     certified,
     log_inverse,
@@ -66,9 +66,17 @@ TINY = 1e-40
 
 
 @njit
-def log_slack(n: int, cap: float) -> float:
-    """Return a bound on the rounding error of a log-capital of n steps."""
-    return (n + 16.0) * 8.0 * UNIT / (1.0 - cap)
+def log_slack(n: int, cap: float, log_term: float) -> float:
+    """Return what a log-capital of n steps must have beyond `log_term` to be surely there.
+
+    In units of u/(1 - cap) a step, at first order: a factor 1 + b y and its multiplication are
+    off by 2, or by 4 if y > 0. A logarithm is off by 2u relative and their compensated sum by
+    2u of the sum A of their absolute values. The losses in A are at most n log(1/(1 - cap)),
+    0.37 a step in these units; the gains are the losses and the log-capital W that is reached.
+    So 4 + 4 (0.74) < 7 a step and 4u W in all, and u W for the last sum; what is reached
+    beyond `log_term` pays for its own share of W.
+    """
+    return ((n + 16.0) * 8.0 / (1.0 - cap) + 8.0 * log_term) * UNIT
 
 
 @njit
@@ -168,8 +176,8 @@ def star_wealth(
     the bets, 0 from there on; an empty one nothing.
     """
     n = x.size
-    t, j, wealth, peak = 0, 0, 0.0, 0.0
-    goal = log_term + log_slack(n, cap)
+    t, j, wealth, carry, peak = 0, 0, 0.0, 0.0, 0.0
+    goal = log_term + log_slack(n, cap, log_term)
     bets[:] = 0.0
     while t < n:
         deficit = log_term + PAST - wealth
@@ -182,10 +190,10 @@ def star_wealth(
             top = max(top, product)
             if product > FOLD:
                 peak = max(peak, wealth + math.log(top))
-                wealth += math.log(product)
+                wealth, carry = add_compensated(math.log(product), wealth, carry)
                 product, top = 1.0, 1.0
         peak = max(peak, wealth + math.log(top))
-        wealth += math.log(product)
+        wealth, carry = add_compensated(math.log(product), wealth, carry)
         if peak >= goal:
             break
         t = end
@@ -237,8 +245,8 @@ def simple_wealth(
     It stops once it is through 1/alpha.
     """
     n = x.size
-    goal = log_term + log_slack(n, cap)
-    wealth, peak = 0.0, 0.0
+    goal = log_term + log_slack(n, cap, log_term)
+    wealth, carry, peak = 0.0, 0.0, 0.0
     for start in range(0, n, BLOCK):
         product, top = 1.0, 1.0
         for i in range(start, min(start + BLOCK, n)):
@@ -246,12 +254,12 @@ def simple_wealth(
             top = max(top, product)
             if product > FOLD:
                 peak = max(peak, wealth + math.log(top))
-                wealth += math.log(product)
+                wealth, carry = add_compensated(math.log(product), wealth, carry)
                 product, top = 1.0, 1.0
         peak = max(peak, wealth + math.log(top))
         if peak >= goal:
             return peak, peak
-        wealth += math.log(product)
+        wealth, carry = add_compensated(math.log(product), wealth, carry)
     return peak, wealth
 
 
@@ -274,8 +282,9 @@ def rejects(
         peak, last = star_wealth(x, m, log_term, cap, state, state[:0])
     else:
         peak, last = simple_wealth(x, m, log_term, cap, state)
-    goal = log_term + log_slack(x.size, cap)
-    return peak >= goal or last >= goal + log_u
+    goal = log_term + log_slack(x.size, cap, log_term)
+    # log_u <= 0 is raised by its own rounding and by that of a log-capital of its size.
+    return peak >= goal or last >= goal + log_u * (1.0 - 8.0 * UNIT)
 
 
 @njit
