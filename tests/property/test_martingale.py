@@ -230,5 +230,5 @@ def test_capital_falls_with_the_candidate_mean(seed, n, alpha, kind):
         else:
             state = np.empty(n)
             betting.simple_bets(x, code, log_term, cap, n, state)
-        flags = [betting.rejects(x, m, code, log_term, 0.0, cap, state) for m in grid]
+        flags = [betting.excess(x, m, code, log_term, 0.0, cap, state) >= 0 for m in grid]
         assert flags == sorted(flags, reverse=True)
