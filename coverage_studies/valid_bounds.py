@@ -135,12 +135,11 @@ def paths() -> list[Entry]:
         out.append((f"betting_sequence, {strategy}", bound, path))
     for estimand in MARGINS:
         timed = {"estimand": f"path-{estimand}", "n": PATH}
-        out.append(("margin_sequence, lower", "margin_sequence", timed))
 
-        def upper(paths: Any, alpha: float, estimand: str = estimand) -> Any:
-            return margin_sequence(paths, 0, alpha, estimand=estimand).upper
+        def both(paths: Any, alpha: float, estimand: str = estimand) -> Any:
+            return margin_sequence(paths, 0, alpha / 2, estimand=estimand)
 
-        out.append(("margin_sequence, upper", upper, timed | {"side": "upper"}))
+        out.append(("margin_sequence, both sides", both, timed | {"side": "two-sided"}))
         laws = {f"p = {p}": {"p": p} for p in CHANCES}
         claim = partial(claims_at_least, estimand=estimand)
         out.append(("decide_margin", claim, timed | {"scenarios": laws}))
