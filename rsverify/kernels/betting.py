@@ -43,7 +43,8 @@ PLUGIN, AGRAPA, STAR = 0, 1, 2
 
 # Limits are multiples of it, far inside the 1e-9 that is promised.
 WIDTH = 2.0**-36
-STEPS = 200
+# Every sixth step of the search halves the bracket, so that six times 36 steps suffice.
+STEPS = 216
 # A product of this many factors between 1 - cap and 1/m is renormalised by its logarithm;
 # with cap <= 0.99 it stays above 1e-128. It is renormalised at once where it passes FOLD, far
 # from overflow: a capital of e**-10000 may still win a factor of 1e600.
@@ -305,7 +306,7 @@ def rejected_end(
     # What is far from the goal says little about where the crossing is.
     a, at_a, b, at_b = 1.0, -1.0, 0.0, 1.0
     share = 0.5
-    for _ in range(STEPS):
+    for step in range(STEPS):
         m = a + share * (b - a)
         value = excess(x, m, strategy, log_term, log_u, cap, state)
         at_m = min(max(value, -1.0), 1.0)
@@ -318,7 +319,7 @@ def rejected_end(
         if width <= WIDTH:
             break
         share = 0.5
-        if at_a != at_c and at_b != at_c:
+        if step % 6 != 4 and at_a != at_c and at_b != at_c:
             off = 0.5 * WIDTH / width
             share = min(max(inverse_quadratic(a, at_a, b, at_b, c, at_c), off), 1.0 - off)
     low, high = (a, b) if at_a >= 0.0 else (b, a)
