@@ -27,7 +27,7 @@ from rsverify.audit.estimand import ESTIMANDS
 from rsverify.audit.evaluate import PROBE_ROWS, prepare
 from rsverify.audit.names import named_bound
 from rsverify.audit.scenario import Scenario
-from rsverify.audit.simulate import Design, block_span, run_block
+from rsverify.audit.simulate import Design, run_block
 from rsverify.bounds import anytime
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "benchmarks"))
@@ -138,15 +138,22 @@ def draw(case: Case, rng: np.random.Generator, rows: int) -> Any:
 
 
 def auditor(case: Case) -> Callable[[], int]:
-    """Return a function that audits one block and returns its replications."""
+    """Return a function that simulates blocks and returns their replications."""
     thing = ESTIMANDS[case.estimand]
     first = draw(case, np.random.default_rng(0), PROBE_ROWS)
     side = "two-sided" if case.name == "kt_mixture_sequence" else "lower"
     caller = prepare(case.bound, first, ALPHA, side, thing)
-    rows = block_span(case.n, case.rows, 0)[1]
-    design = Design(ALPHA, case.n, 0, rows, 0.2, 1e-3)
+    design = Design(ALPHA, case.n, 0, case.rows, 0.2, 1e-3)
     law = Scenario("", parameters(case))
-    return lambda: run_block(caller, thing, law, design, 0, 0).runs
+
+    def run() -> int:
+        runs = block = 0
+        while runs < case.rows:
+            runs += run_block(caller, thing, law, design, 0, block).runs
+            block += 1
+        return runs
+
+    return run
 
 
 def looper(case: Case) -> Callable[[], int]:

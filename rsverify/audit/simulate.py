@@ -21,7 +21,7 @@ from rsverify.audit.verdict import decide
 
 ROUNDING = 1e-12
 BLOCK_NUMBERS = 1 << 21  # numbers drawn in a block, at most
-LARGEST_BLOCK, FIRST_BLOCK, SMALLEST_BLOCK = 1 << 15, 2500, 8
+LARGEST_BLOCK, FIRST_BLOCK, SMALLEST_BLOCK = 1 << 15, 500, 8
 LOOKS = 8  # blocks of one size, before the next ones are twice as large
 
 Progress = Callable[[int, int], object]
@@ -43,8 +43,9 @@ class Design:
 def block_span(n: int, replications: int, block: int) -> tuple[int, int]:
     """Return the number of the first replication of a block, and how many it has.
 
-    Blocks begin small, so that a hopeless bound is refuted early, and double after every
-    eight. A larger budget appends blocks and changes none but a last one that was cut short.
+    Blocks begin small, so that a hopeless bound is refuted early, and a loose one that takes its
+    time is supported early; they double after every eight. A larger budget appends blocks and
+    changes none but a last one that was cut short.
     """
     largest = max(min(BLOCK_NUMBERS // max(n, 1), LARGEST_BLOCK), SMALLEST_BLOCK)
     start, size = 0, min(FIRST_BLOCK, largest)

@@ -10,7 +10,7 @@ from rsverify.audit import audit
 from rsverify.audit.simulate import block_span
 
 UNIFORM = {"uniform": {"law": ("beta", 1.0, 1.0)}}
-SETTINGS = {"n": 1, "alpha": 0.05, "replications": 6000, "tolerance": 0.01, "scenarios": UNIFORM}
+SETTINGS = {"n": 1, "alpha": 0.05, "replications": 1200, "tolerance": 0.01, "scenarios": UNIFORM}
 
 
 def near_alpha(x, alpha):
@@ -36,7 +36,7 @@ def test_a_finished_store_gives_the_report_without_drawing(tmp_path):
     again = audit(counted, store=path, resume=True, **SETTINGS)
     assert again.to_json() == first.to_json() == audit(near_alpha, **SETTINGS).to_json()
     # How it is called, and the last block to check that the bound is the same: no other block.
-    assert sum(rows for rows in calls if rows > 7) == 1000
+    assert sum(rows for rows in calls if rows > 7) == 200
     assert len(lines(path)) == 1 + 3
 
 
@@ -53,12 +53,12 @@ def test_half_a_line_is_cut_off_and_its_block_run_again(tmp_path):
 def test_a_larger_budget_continues_and_equals_a_fresh_audit(tmp_path):
     path = tmp_path / "blocks.jsonl"
     audit(near_alpha, store=path, **SETTINGS)
-    more = SETTINGS | {"replications": 30_000}
+    more = SETTINGS | {"replications": 6000}
     fresh = audit(near_alpha, **more).to_json()
     assert audit(near_alpha, store=path, resume=True, **more).to_json() == fresh
     # The first two blocks were whole; the third was cut short by its budget and is run again.
     keys = [(r["block"], r["runs"]) for r in map(json.loads, lines(path)[1:])]
-    assert keys[:4] == [(0, 2500), (1, 2500), (2, 1000), (2, 2500)]
+    assert keys[:4] == [(0, 500), (1, 500), (2, 200), (2, 500)]
     # And back: a smaller budget is a prefix.
     small = audit(near_alpha, store=path, resume=True, **SETTINGS).to_json()
     assert small == audit(near_alpha, **SETTINGS).to_json()
@@ -93,7 +93,7 @@ def test_another_bound_of_the_same_name_is_refused(tmp_path):
 
     other.__name__ = "near_alpha"
     with pytest.raises(ValueError, match="block 1 of scenario 'uniform' comes out otherwise"):
-        audit(other, store=path, resume=True, **(SETTINGS | {"replications": 5000}))
+        audit(other, store=path, resume=True, **(SETTINGS | {"replications": 1000}))
     other.__name__ = "other_name"
     with pytest.raises(ValueError, match="bound='other_name' must be 'near_alpha'"):
         audit(other, store=path, resume=True, **SETTINGS)
