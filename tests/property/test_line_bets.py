@@ -67,6 +67,25 @@ def test_no_bet_pays_on_average_at_a_point_it_speaks_against(estimand, side, dat
         assert any(all(twins.mean_payment(b, q) <= 0 for b in bets[k]) for k in cells)
 
 
+@given(limit=LIMITS["probit"], past=pasts, horizon=horizons, data=st.data())
+@settings(max_examples=10)
+def test_no_bet_pays_where_its_line_meets_the_curve(limit, past, horizon, data):
+    """There is no room: a tangent's bets are fair by their rounding alone, a chord's too."""
+    k = data.draw(st.integers(0, kernels.TANGENTS - 1))
+    places = kernels.line_places(limit, *past, kernels.TANGENTS)
+    tangents = make("probit", 1, limit, past, horizon)[0].reshape(kernels.TANGENTS, -1, 3)
+    cell = data.draw(st.integers(0, kernels.CELLS - 1))
+    ends = kernels.line_places(limit, *past, kernels.CELLS)[max(cell - 1, 0) : cell + 1]
+    chords = make("probit", -1, limit, past, horizon)[0][cell]
+
+    for z, bets in [(places[k], tangents[k]), *((z, chords) for z in ends)]:
+        with mp.workdps(60):
+            q1, q2 = twins.norm_cdf(z + mp.mpf(limit)), twins.norm_cdf(z)
+            q = q1, q2, twins.norm_cdf(-z - mp.mpf(limit)) - q2
+            for bet in bets:
+                assert twins.mean_payment(bet, q) <= 0
+
+
 @pytest.mark.parametrize("estimand", ESTIMANDS)
 @pytest.mark.parametrize("side", [1, -1])
 @given(data=st.data(), past=pasts, horizon=horizons)

@@ -102,6 +102,39 @@ def test_exact_miscoverage_is_at_most_alpha(estimand, method, alpha, law):
         assert worst > alpha / 2  # not vacuous
 
 
+@pytest.mark.parametrize("name", ["betting", "plugin-bernstein", "hoeffding"])
+@pytest.mark.parametrize(("estimand", "method"), CASES)
+def test_an_adversary_who_chooses_each_law_after_the_past_gains_nothing(estimand, method, name):
+    """Four laws of one mean, in which the largest rival score has different means.
+
+    The best adversary's chance, by backward induction over all sequences: no error.
+    """
+    alpha, n, mean = 0.6, 4, np.array([0.5, 0.25, 0.25])
+    swing = np.array([0.25, -0.25, 0.0])
+    points = np.array([*np.eye(3), mean, mean + swing, mean - swing])
+    laws = np.array([[*mean, 0, 0, 0], [0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0.5, 0.5]])
+    laws = np.vstack([laws, 0.1 * laws[0] + 0.9 * laws[1]])
+    np.testing.assert_allclose(laws @ points, np.tile(mean, (4, 1)))
+    paths = np.array(list(itertools.product(range(6), repeat=n)))
+    bounds = score_margin_lower(
+        points[paths],
+        0,
+        alpha,
+        estimand=estimand,
+        method=method,
+        mean_bound=name,
+        selection=points[:5],
+        rivals=1,
+    )
+    margin = 0.25 if estimand == "difference" else norm.ppf(0.5) - norm.ppf(0.25)
+
+    missed = (bounds > margin + 1e-12).astype(float).reshape((6,) * n)
+    for _ in range(n):
+        missed = (missed @ laws.T).max(axis=-1)
+
+    assert missed <= alpha
+
+
 def test_a_bound_for_one_rival_alone_does_not_cover():
     """The faulty bound looks at one rival only, which another sample picked as runner-up."""
 
