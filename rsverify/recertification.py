@@ -28,7 +28,13 @@ from rsverify._check import (
 )
 from rsverify.abstention import Status
 from rsverify.bounds.margin import cohen_margin_lower
-from rsverify.certificate import ABSTAIN, BOUNDS, certify_counts, margin_lower_bounds
+from rsverify.certificate import (
+    ABSTAIN,
+    BOUNDS,
+    certify_counts,
+    level_of_bound,
+    margin_lower_bounds,
+)
 from rsverify.radius import ESTIMANDS, certified_radius_r1, certified_radius_r2
 from rsverify.table import count_columns
 
@@ -78,7 +84,8 @@ def recertify(
     table : DataFrame
         As `read_table` returns it, with the columns `y`, `sigma`, `radius_kind`, `count_0`, ….
     alpha : float, optional
-        Total failure probability of each row, in (0, 1); the table's own where not given.
+        Total failure probability of each row, in (0, 1); the table's own where not given. A
+        column `noise_excess`, of tables of discrete noise, says what of it is the noise's.
     bound : {"exact", "bonferroni", "cohen"}, optional
         The table's own where not given.
     ordering : str, optional
@@ -94,13 +101,18 @@ def recertify(
     ------
     ValueError
         If the table has no vote counts (see `recertify_radii`), if its rows disagree about a
-        bound or radius that is to be kept, or if an option is out of range.
+        bound or radius that is to be kept, or if an option is out of range. If sampling
+        stopped at a target radius: these bounds are for a number of votes that is fixed
+        beforehand, and such counts are the ones at which the votes had answered.
 
     Notes
     -----
     *Guarantee*: that of `certify_counts`, at a level and bound chosen without looking at the
     counts. The smallest of several bounds' failures is not bounded by any one alpha: choosing
     for each row the bound that certifies most costs the sum of their levels.
+
+    Certificates of scores become those of votes, for the same class. A Lipschitz constant of
+    their scores says nothing about votes, so R1 then rests on the smoothing's own.
 
     Examples
     --------
@@ -122,11 +134,11 @@ def recertify(
         )
     if len(table) == 0:
         raise ValueError("table has no rows; it must have at least one")
+    _check_fixed_votes(table)
     bound = check_choice("bound", _one("bound", table) if bound is None else bound, BOUNDS)
-    if alpha is None:
-        levels = check_alpha(table["alpha"].to_numpy())
-    else:
-        levels = np.broadcast_to(check_alpha(alpha), (len(table),))
+    given = table["alpha"].to_numpy() if alpha is None else alpha
+    totals = np.broadcast_to(check_alpha(given), (len(table),))
+    levels = level_of_bound(totals, _noise_excess(table))
     kind = check_choice("radius_kind", _one("radius_kind", table), ESTIMANDS)
     if bound == "exact" and ordering is None:
         ordering = "likelihood-ratio"
@@ -139,6 +151,7 @@ def recertify(
         )
     )
     sigma = check_positive("sigma", table["sigma"].to_numpy())
+    table = _without_constants_of_scores(table)
     lipschitz = _lipschitz(table)
     if kind == "R1":
         radius = np.asarray(
@@ -167,7 +180,7 @@ def recertify(
         predict=np.where(certified, y, ABSTAIN),
         radius=radius,
         status=status,
-        alpha=levels,
+        alpha=totals,
         bound=bound,
         ordering=ordering,
         margin=margin,
@@ -181,6 +194,31 @@ def _one(name: str, table: pd.DataFrame) -> object:
         raise ValueError(f"{name} differs between the rows of the table: {list(values)}; give one")
     value: object = values[0]
     return value
+
+
+def _check_fixed_votes(table: pd.DataFrame) -> None:
+    """Raise where the number of votes of a row followed from the votes themselves."""
+    stopped = "target_radius" in table.columns and table["target_radius"].notna().any()
+    if stopped or ("bound" in table.columns and (table["bound"] == "anytime").any()):
+        raise ValueError(
+            "table holds rows whose sampling stopped as soon as their votes had answered for "
+            "target_radius: no bound for a fixed number of votes holds for them; certify anew, "
+            "without a target"
+        )
+
+
+def _noise_excess(table: pd.DataFrame) -> FloatArray:
+    """Return what the noise of each row adds to its failure probability; mostly 0."""
+    if "noise_excess" not in table.columns:
+        return np.zeros(len(table))
+    return table["noise_excess"].fillna(0.0).to_numpy(dtype=np.float64)
+
+
+def _without_constants_of_scores(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with Lipschitz constants of votes alone."""
+    if not {"lipschitz", "bound"} <= set(table.columns):
+        return table
+    return table.assign(lipschitz=table["lipschitz"].where(table["bound"].isin(BOUNDS)))
 
 
 def _lipschitz(table: pd.DataFrame) -> FloatArray | None:
