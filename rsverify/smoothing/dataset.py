@@ -18,6 +18,7 @@ from rsverify.smoothing.engine import Engine, Execution
 from rsverify.smoothing.fingerprint import model_hash
 from rsverify.smoothing.forward import check_placement
 from rsverify.smoothing.items import Items
+from rsverify.smoothing.noise import SEEDING
 from rsverify.smoothing.request import Request
 from rsverify.smoothing.shards import Group, joined_processes, merge_shards, shard_path
 from rsverify.table import read_metadata, read_table, write_metadata
@@ -243,6 +244,7 @@ class _Run:
             "inputs": len(self.items),
             "skip": self.skip,
             "seed": entropy,
+            "seeding": SEEDING,
         }
 
     def entropy(self, seed: Seed, resume: bool) -> Entropy:
