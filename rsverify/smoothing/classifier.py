@@ -414,8 +414,11 @@ class SmoothedClassifier:
             found = question.finish(votes, selected)
         return replace(found, seed=entropy, seconds=time.perf_counter() - started)
 
-    def resolve(self, request: Request, x: Input) -> Request:
-        """Return `request` with a number, or None, for ``lipschitz="auto"``."""
+    def resolve(self, request: Request, x: Input, *, progress: bool = True) -> Request:
+        """Return `request` with a number, or None, for ``lipschitz="auto"``.
+
+        Progress is shown on a terminal where it takes over a second.
+        """
         if not isinstance(request.lipschitz, str):
             return request
         check_choice("lipschitz", request.lipschitz, ["auto"])
@@ -428,7 +431,7 @@ class SmoothedClassifier:
         device, dtype = self.placement(source.dtype)
         sample = source.to(device=device, dtype=dtype)
         found = scores_lipschitz_bound(
-            self.model, self.preprocess, sample, request.scores, request.temperature
+            self.model, self.preprocess, sample, request.scores, request.temperature, progress
         )
         return replace(request, lipschitz=found)
 
