@@ -401,8 +401,13 @@ class SmoothedClassifier:
         if request.of_scores:
             options, mapped = request.score_options(self.noise)
             soft = self._certify_scores(x, n0, n, y, options, mapped, batch_size, entropy, progress)
-            stated = {"alpha": float(alpha), "noise_excess": self.noise.excess, "seed": entropy}
-            return replace(soft, **stated, seconds=time.perf_counter() - started)
+            return replace(
+                soft,
+                alpha=float(alpha),
+                noise_excess=self.noise.excess,
+                seed=entropy,
+                seconds=time.perf_counter() - started,
+            )
         question = request.question(self.noise, y)
         selected = None
         if y is None:

@@ -196,9 +196,7 @@ def scores_lipschitz_bound(
     return max(logits, sys.float_info.min) if math.isfinite(logits) else None
 
 
-def _report(
-    stages: dict[str, TensorMap], sample: torch.Tensor, progress: bool
-) -> list[LayerBound]:
+def _report(stages: dict[str, TensorMap], sample: torch.Tensor, progress: bool) -> list[LayerBound]:
     with evaluating(*stages.values()):
         root = Stages(stages)
         tracer = Tracer()

@@ -29,7 +29,12 @@ def test_a_patient_bar_appears_at_the_first_advance_after_its_patience(capsys, m
 
 @pytest.mark.parametrize(
     ("options", "terminal", "shown"),
-    [({}, "1", True), ({"shown": False}, "1", False), ({}, "", False), ({"patience": 60.0}, "1", False)],
+    [
+        ({}, "1", True),
+        ({"shown": False}, "1", False),
+        ({}, "", False),
+        ({"patience": 60.0}, "1", False),
+    ],
 )
 def test_bar_is_shown_on_a_terminal_where_it_is_wanted(
     capsys, monkeypatch, options, terminal, shown

@@ -11,8 +11,8 @@ from scipy.stats import beta, norm
 
 from rsverify.certificate import certify_counts, level_of_bound
 from rsverify.early_certificate import decide_counts
+from rsverify.published_radii import CANDIDATE_ALPHAS
 from rsverify.recertification import (
-    CANDIDATE_ALPHAS,
     IMPOSSIBLE_RADIUS,
     InconsistentRadiiWarning,
     recertify,
@@ -123,9 +123,7 @@ def test_lipschitz_constants_of_scores_are_not_used_for_votes():
     scores = pd.DataFrame([table_row(0, 0, votes) | {"bound": "betting"}])
     found = recertify(scores, bound="cohen")
 
-    expected = certify_counts(
-        [900, 100], y=0, sigma=0.25, alpha=0.001, bound="cohen", radius="R1"
-    )
+    expected = certify_counts([900, 100], y=0, sigma=0.25, alpha=0.001, bound="cohen", radius="R1")
     assert found["radius"].tolist() == [expected.radius]
     assert votes.radius > 20 * expected.radius
     assert found["lipschitz"].isna().all()
