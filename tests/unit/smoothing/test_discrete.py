@@ -157,6 +157,11 @@ def test_draws_have_the_law_of_rounded_gaussian_noise(sigma: float, lattice: Fra
     assert chisquare(observed, expected, sum_check=False).pvalue > 5e-5
 
 
+@pytest.mark.parametrize("sigma", [5e-324, 1e-200, 1e-5])
+def test_noise_far_below_a_step_is_none(sigma: float) -> None:
+    assert not draws(DiscreteGaussian(sigma, 1 / 255), (5,), 1000).any()
+
+
 def test_coordinates_and_successive_draws_are_uncorrelated() -> None:
     # 4.5 standard errors at a fixed seed.
     sample = draws(DiscreteGaussian(0.5, 1 / 255), (8,), 20_000)
