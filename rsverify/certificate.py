@@ -294,8 +294,8 @@ def certify_counts(
     *Guarantee*: with probability at least 1 − alpha over the estimation sample, if the
     certificate does not abstain then the smoothed classifier predicts `prediction` at every
     point closer than `radius` to the input. Votes must be independent, from noise
-    N(0, σ²I), and y fixed independently of them. Gaussian noise in floating point meets
-    this only approximately [2]_.
+    N(0, σ²I), their number fixed beforehand, and y fixed independently of them. Gaussian noise
+    in floating point meets this only approximately [2]_.
 
     References
     ----------
