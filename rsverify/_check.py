@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+_LEAST_SHARE = float(np.finfo(np.float64).smallest_normal)
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
@@ -48,6 +50,19 @@ def check_integer(name: str, value: npt.ArrayLike) -> IntArray:
 def check_alpha(alpha: npt.ArrayLike) -> FloatArray:
     """Return `alpha` as float64, or raise where it is outside (0, 1)."""
     return check_fraction("alpha", alpha)
+
+
+def share_of_alpha(alpha: npt.ArrayLike, share: npt.ArrayLike) -> FloatArray:
+    """Return `share` times `alpha`, or raise where float64 has no digits for so little."""
+    level, part = np.broadcast_arrays(np.asarray(alpha), np.asarray(share))
+    product: FloatArray = np.asarray(level * part)
+    bad = ~(product >= _LEAST_SHARE)
+    if bad.any():
+        raise ValueError(
+            f"alpha={_first(level, bad)} is too small: {_first(part, bad):g} of it must be at "
+            f"least {_LEAST_SHARE:.3g}"
+        )
+    return product
 
 
 def check_trials(n: npt.ArrayLike, largest: int) -> IntArray:

@@ -8,13 +8,14 @@ far and needs no memory of earlier looks.
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._check import FloatArray, check_positive
+from rsverify._check import FloatArray, check_integer, check_positive, share_of_alpha
 from rsverify.abstention import Status
 from rsverify.bounds.anytime_counts import margin_sequence
 from rsverify.bounds.margin_decision import AT_LEAST, BELOW, HOPELESS, Decision, decide_margin
@@ -30,6 +31,10 @@ UNDECIDED = "undecided"
 DECISION_SHARE = 0.9
 """Share of alpha that the answer about the target may spend; the radius stated has the rest."""
 PLANNED_VOTES = 100_000
+_LARGEST = sys.float_info.max
+# Radii are rounded outward to a few units, which takes all the digits of a float64.
+_LEAST_RADIUS = 1e-290
+_STEPS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +109,9 @@ def decide_counts(
     Raises
     ------
     ValueError, TypeError
-        As for `certify_counts`, and if `target_radius` is not positive and finite, or
-        `horizon` or `futility` is out of its range.
+        As for `certify_counts`, and if `target_radius` is not positive and finite, or it or
+        the radius of a margin of 1 is below 1e-290, if `alpha` is too small to be shared, or
+        if `horizon` or `futility` is out of its range.
 
     Notes
     -----
@@ -136,7 +142,7 @@ def decide_counts(
     )
     look = np.array([base.counts])
     verdict = int(_decide(look, target, base, horizon, futility).verdict)
-    spent = base.alpha * (1.0 - DECISION_SHARE)
+    spent = share_of_alpha(base.alpha, 1.0 - DECISION_SHARE)
     limits = margin_sequence(look, base.y, spent, **_options(base))
     margin = float(np.max(limits.lower))
     if verdict == AT_LEAST:
@@ -201,7 +207,9 @@ def decide_looks(
     ValueError, TypeError
         As for `decide_counts`.
     """
-    table = np.asarray(looks)
+    table = check_integer("looks", looks)
+    if table.ndim != 2 or len(table) == 0:
+        raise ValueError(f"looks of shape {table.shape} must have shape (T, m) with T >= 1 looks")
     base = certify_counts(
         table[0],
         sigma=sigma,
@@ -246,8 +254,9 @@ def _decide(
     return decide_margin(
         looks,
         base.y,
-        min(above, math.nextafter(1.0, 0.0)) if base.estimand == "difference" else above,
-        base.alpha * DECISION_SHARE,
+        # A margin that nothing can reach stands for one beyond all.
+        min(above, math.nextafter(1.0, 0.0) if base.estimand == "difference" else _LARGEST),
+        share_of_alpha(base.alpha, DECISION_SHARE),
         below=below,
         horizon=horizon,
         futility=futility,
@@ -270,16 +279,34 @@ def rival_weights(selection: npt.ArrayLike) -> FloatArray:
 
 
 def target_margins(target: float, base: Certificate) -> tuple[float, float]:
-    """Return a margin of radius at least the target and one of less, 1e-14 apart."""
+    """Return a margin of radius at least the target and one of less, 1e-14 apart.
+
+    The first is infinite where nothing can show that it is reached: at a difference of 1 or
+    beyond, and where the margin or its radius is beyond the float64 numbers. There, and where
+    the radius of a margin of 1 is, the second may be much less, at least 0.
+    """
     slope = _radius_of(1.0, base)
-    above = below = target / slope
+    if min(slope, target) < _LEAST_RADIUS:
+        raise ValueError(
+            f"target_radius={target:g} and the radius {slope:g} of a margin of 1 must both be at "
+            f"least {_LEAST_RADIUS:g}: state sigma and the target in another unit"
+        )
+    above = below = min(target / slope, _LARGEST)
     if base.estimand == "difference" and above > 1.0 - 1e-13:
-        # At a margin of 1 or beyond: nothing can show that it is reached.
         return math.inf, below * (1.0 - 1e-14)
-    while _radius_of(above, base) < target:
-        above = math.nextafter(above, math.inf)
-    while _radius_of(below, base) >= target:
-        below = math.nextafter(below, -math.inf)
+    # A few steps make up for rounding; where they do not, a radius has overflowed.
+    for _ in range(_STEPS):
+        if _radius_of(above, base) >= target:
+            break
+        above = math.nextafter(above, _LARGEST)
+    else:
+        above = math.inf
+    for _ in range(_STEPS):
+        if _radius_of(below, base) < target:
+            break
+        below = math.nextafter(below, 0.0)
+    else:
+        below = 0.0
     # Radii are rounded down, so the exact radius of `below` may still reach the target.
     return above, below * (1.0 - 1e-14)
 

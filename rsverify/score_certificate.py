@@ -21,12 +21,15 @@ from rsverify._check import (
     check_choice,
     check_integer,
     check_positive,
+    share_of_alpha,
 )
 from rsverify.abstention import Status
 from rsverify.bounds.score_margin import (
+    DEFAULT_BOX,
     DEFAULT_RIVALS,
     MEAN_BOUNDS,
     RivalPlan,
+    check_rivals,
     check_scores,
     column_margin_lower,
     plan_rivals,
@@ -104,6 +107,8 @@ def check_options(
     for name, value in values.items():
         if value.ndim:
             raise ValueError(f"{name} of shape {value.shape} must be a single number")
+    # The least share that a bound spends: better refused here than after sampling.
+    share_of_alpha(values["alpha"], DEFAULT_BOX * (1.0 - 1e-14))
     check_choice("bound", bound, SCORE_BOUNDS)
     check_choice("radius", radius, ESTIMANDS)
     if lipschitz is not None and radius != "R1":
@@ -203,6 +208,7 @@ def choose_class(
     selection: FloatArray | None, y: int | None, classes: int, *, rivals: int = DEFAULT_RIVALS
 ) -> tuple[int, RivalPlan]:
     """Return the class to certify and the plan for its rivals."""
+    count = check_rivals(rivals)
     if y is None and selection is None:
         raise ValueError(
             "y=None and selection=None: one must be given, as the guarantee holds for a class "
@@ -215,7 +221,7 @@ def choose_class(
         if value.ndim or not 0 <= value < classes:
             raise ValueError(f"y={y} must be a class between 0 and {classes - 1}")
         label = int(value)
-    return label, plan_rivals(selection, label, classes, rivals=rivals)
+    return label, plan_rivals(selection, label, classes, rivals=count)
 
 
 def certify_columns(

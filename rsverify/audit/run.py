@@ -17,9 +17,10 @@ from rsverify import __version__
 from rsverify._check import check_alpha, check_choice, check_fraction, check_positive, check_trials
 from rsverify.audit import exact, exact_margin
 from rsverify.audit.estimand import ESTIMANDS, Estimand, find_estimand
-from rsverify.audit.evaluate import PROBE_ROWS, SIDES, Caller, merge_failures, prepare
+from rsverify.audit.evaluate import PROBE_ROWS, SIDES, Caller, Limits, merge_failures, prepare
 from rsverify.audit.evidence import MarginClaims, ProportionLimits
 from rsverify.audit.exact_staircase import LARGEST_STAIRCASE_N
+from rsverify.audit.jumps import beside_a_jump
 from rsverify.audit.martingale import audit_bets, audit_capital
 from rsverify.audit.names import all_outcomes, named_bound, outcome_table
 from rsverify.audit.report import AuditReport, Row, plain
@@ -50,6 +51,7 @@ from rsverify.audit.verdict import (
 METHODS = ("auto", "exact", "simulation", "search")
 KINDS = ("coverage", "betting", "bets")
 LARGEST_N = 10_000_000
+REPEATED = 1000  # outcomes asked twice, to find out whether the bound is random
 PROBE_KEY = 1 << 20  # the scenario number of the draw that finds out how a bound is called
 
 
@@ -223,8 +225,10 @@ def audit(
         scenarios = worst_laws(
             caller, thing, design, (laws, dimensions), n_jobs=n_jobs, progress=progress
         )
-    suite = check_scenarios(scenarios, thing, size, level)
+    suite = check_scenarios(scenarios, thing, size, level, side)
     caller = prepare(bound, _probe(thing, design, suite[0]), level, side, thing)
+    if scenarios is None:
+        suite += beside_a_jump(caller, thing, design)
     described |= {
         "method": "search" if method == "search" else "simulation",
         "scenarios": plain({s.name: s.parameters for s in suite}),
@@ -275,7 +279,7 @@ def _simulated(tallies: list[Tally], replay: Replay, described: dict[str, Any]) 
         if tally.verdict == "inconclusive":
             wanted = runs_to_settle(tally.misses, tally.runs, *settings)
             note = (
-                f"about {float(f'{wanted:.2g}'):,.0f} replications in all would settle it, "
+                f"about {_rounded_up(wanted):,} replications in all would settle it, "
                 "were the miscoverage as seen"
                 if wanted
                 else "no number of replications settles a miscoverage like this one"
@@ -309,6 +313,12 @@ def _simulated(tallies: list[Tally], replay: Replay, described: dict[str, Any]) 
     return AuditReport(verdict, rows, failures, None, described, notes, replay)
 
 
+def _rounded_up(number: int) -> int:
+    """Return `number` with two digits, never less than it is."""
+    unit = 10 ** max(len(str(number)) - 2, 0)
+    return -(-number // unit) * unit
+
+
 def _exact(
     caller_of: Callable[..., Caller],
     estimand: Estimand,
@@ -334,7 +344,7 @@ def _exact(
         return None  # a caller's own that has the name of a built-in one
     caller = caller_of(data=outcomes[:: max(1, len(outcomes) // PROBE_ROWS)][:PROBE_ROWS])
     limits = caller.limits(outcomes)
-    if _random(caller, outcomes, limits.lower, limits.upper):
+    if _random(caller, outcomes, limits):
         return None
     if base == "proportion":
         worst = exact.proportion_worst(limits.lower, limits.upper, design.alpha)
@@ -371,13 +381,15 @@ def _exact(
 exact_margin_names = ("difference", "probit")
 
 
-def _random(caller: Caller, outcomes: npt.NDArray[Any], lower: Any, upper: Any) -> bool:
-    """Return whether a second call on (some of) the same outcomes gives other bounds."""
-    rows = slice(None, None, max(1, len(outcomes) // 1000))
-    again = caller.limits(outcomes[rows])
-    return not (
-        np.array_equal(again.lower, lower[rows]) and np.array_equal(again.upper, upper[rows])
-    )
+def _random(caller: Caller, outcomes: npt.NDArray[Any], limits: Limits) -> bool:
+    """Return whether calls on (some of) the same outcomes give other bounds, `REPEATED` times."""
+    rows = slice(None, None, max(1, len(outcomes) // REPEATED))
+    for _ in range(math.ceil(REPEATED / len(outcomes))):
+        again = caller.limits(outcomes[rows])
+        pairs = zip(again[:2], limits[:2], strict=True)
+        if not all(np.array_equal(new, old[rows]) for new, old in pairs):
+            return True
+    return False
 
 
 def _exact_verdict(worst: exact.Worst, design: Design) -> Verdict:

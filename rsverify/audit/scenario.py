@@ -121,7 +121,38 @@ _SAMPLES = {
 }
 
 
-def default_scenarios(estimand: Estimand, n: int, alpha: float) -> list[Scenario]:
+def _mirrored_law(law: Law) -> Law:
+    """Return the law of 1 - X, or, for scores, that with the first two classes exchanged."""
+    if law[0] == "dirichlet":
+        return ("dirichlet", _exchanged(law[1]))
+    if law[0] == "beta":
+        return ("beta", law[2], law[1])
+    mirrored = tuple(_exchanged(v) if isinstance(v, tuple) else round(1.0 - v, 15) for v in law[1])
+    return ("points", mirrored, law[2])
+
+
+def _exchanged(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (values[1], values[0], *values[2:])
+
+
+def _for_side(suite: dict[str, Any], side: str, *, votes: bool, keep: bool) -> dict[str, Any]:
+    """Return a suite made for lower bounds as one for bounds of that side.
+
+    What endangers a lower bound (the rare zero that was not seen) is in the mirror what
+    endangers an upper one. Equal runners-up are no mirror image of anything: with `keep` they
+    stay, as all laws do for two sides.
+    """
+    if side == "lower":
+        return suite
+    mirror = _exchanged if votes else _mirrored_law
+    kept = suite if keep or side == "two-sided" else {}
+    other = {f"mirrored: {name}": mirror(law) for name, law in suite.items()}
+    return kept | {name: law for name, law in other.items() if law not in kept.values()}
+
+
+def default_scenarios(
+    estimand: Estimand, n: int, alpha: float, side: str = "lower"
+) -> list[Scenario]:
     """Return the default suite of an estimand: its own scenarios, or those built in."""
     if estimand.scenarios:
         return [Scenario(name, dict(p)) for name, p in estimand.scenarios.items()]
@@ -130,20 +161,27 @@ def default_scenarios(estimand: Estimand, n: int, alpha: float) -> list[Scenario
         values = [*(1.0 - e for e in _rare(n, alpha)), *_rare(n, alpha), 0.05, 0.3, 0.5, 0.7, 0.95]
         return [Scenario(f"p = {p:.5g}", {"p": p}) for p in sorted(set(values))]
     if kind in _VOTES:
-        return [Scenario(name, {"p": p}) for name, p in _vote_laws(n, alpha).items()]
+        votes = _for_side(_vote_laws(n, alpha), side, votes=True, keep=True)
+        return [Scenario(name, {"p": p}) for name, p in votes.items()]
     if kind in _SAMPLES:
-        return [Scenario(name, {"law": law}) for name, law in _SAMPLES[kind](n, alpha).items()]
+        suite = _SAMPLES[kind](n, alpha)
+        laws = _for_side(suite, side, votes=False, keep=kind.startswith("score"))
+        return [Scenario(name, {"law": law}) for name, law in laws.items()]
     raise ValueError(
         f"scenarios=None needs an estimand with scenarios of its own; {estimand.name!r} has none"
     )
 
 
 def check_scenarios(
-    scenarios: Mapping[str, Mapping[str, Any]] | None, estimand: Estimand, n: int, alpha: float
+    scenarios: Mapping[str, Mapping[str, Any]] | None,
+    estimand: Estimand,
+    n: int,
+    alpha: float,
+    side: str = "lower",
 ) -> list[Scenario]:
     """Return the caller's scenarios, a mapping of name to parameters, or the default suite."""
     if scenarios is None:
-        return default_scenarios(estimand, n, alpha)
+        return default_scenarios(estimand, n, alpha, side)
     if not isinstance(scenarios, Mapping):
         raise TypeError(f"scenarios={scenarios!r} must map names to the parameters of draw")
     if not scenarios:

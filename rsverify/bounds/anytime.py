@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._check import FloatArray, check_alpha, check_choice
+from rsverify._check import FloatArray, check_alpha, check_choice, share_of_alpha
 from rsverify.bounds._samples import check_sample, check_unit, map_samples
 from rsverify.bounds.mean import LARGEST_CAP
 from rsverify.bounds.proportion import clopper_pearson_lower
@@ -363,7 +363,8 @@ def clopper_pearson_sequence(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArr
             f"alpha of shape {levels.shape} must broadcast with the batch {sample.shape[:-1]} of x"
         ) from None
     # The product rounds by less than 4u; the factor keeps the sum of levels below alpha.
-    level = spent[..., None] * (5.0 * (1.0 - 1e-15) / ((looks + 4.0) * (looks + 5.0)))
+    shares = 5.0 * (1.0 - 1e-15) / ((looks + 4.0) * (looks + 5.0))
+    level = share_of_alpha(spent[..., None], shares)
     limits = np.maximum.accumulate(np.asarray(clopper_pearson_lower(counts, times, level)), axis=-1)
     since = np.searchsorted(times, np.arange(1, n + 1), side="right") - 1
     return cast(FloatArray, limits[..., since])

@@ -142,8 +142,9 @@ def log_e_at_most(
         The largest margin of the hypothesis.
     estimand : {"difference", "probit"}
         The margin.
-    prior : three ints or arrays of int
-        Votes for the two classes and for the rest in an earlier, independent sample.
+    prior : tuple of three ints or arrays of int
+        Votes for the two classes and for the rest in an earlier, independent sample, each
+        at most 10,000,000.
 
     Returns
     -------
@@ -170,9 +171,11 @@ def log_e_at_most(
     code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
     first, second, votes = check_votes(k1, k2, n, LARGEST_VOTES)
     bound = check_real("limit", limit)
+    if not isinstance(prior, tuple | list) or len(prior) != 3:
+        raise ValueError(f"prior={prior!r} must be a tuple of three counts")
     past = [check_integer("prior", s) for s in prior]
-    if any((s < 0).any() for s in past) or len(past) != 3:
-        raise ValueError(f"prior={prior!r} must be three counts of at least 0")
+    if any(((s < 0) | (s > LARGEST_VOTES)).any() for s in past):
+        raise ValueError(f"prior={prior!r} must be counts of at least 0, at most {LARGEST_VOTES}")
     return map_rows(
         kernels.log_e_rows,
         constants=(code,),
@@ -229,6 +232,7 @@ def check_paths(
     others = np.array([np.delete(np.arange(classes), c) for c in label])
     mass = np.broadcast_to(mass, (*batch, classes)).reshape(-1, classes)
     mass = np.take_along_axis(mass, others, axis=1)
+    mass = mass / np.maximum(mass.max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
     total = mass.sum(axis=1, keepdims=True)
     if not (total > 0).all():
         raise ValueError("weights must have a positive sum over the classes other than y")

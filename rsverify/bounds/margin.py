@@ -21,6 +21,7 @@ from rsverify._check import (
     check_count,
     check_fraction,
     check_trials,
+    share_of_alpha,
 )
 from rsverify._rows import map_rows
 from rsverify.bounds.proportion import LARGEST_TRIALS
@@ -156,7 +157,8 @@ def bonferroni_margin_lower(
     TypeError
         If an argument is not numeric, or `estimand` is no string.
     ValueError
-        If an argument is out of its range, or the shapes do not broadcast.
+        If an argument is out of its range, a share of `alpha` is below the normal float64
+        numbers, or the shapes do not broadcast.
 
     Notes
     -----
@@ -178,14 +180,17 @@ def bonferroni_margin_lower(
     """
     code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
     first, second, votes = check_votes(k1, k2, n, LARGEST_TRIALS)
+    level, share = check_alpha(alpha), check_fraction("split", split)
+    check_broadcast(k1=first, k2=second, n=votes, alpha=level, split=share)
+    share_of_alpha(level, np.minimum(share, 1.0 - share))
     return map_rows(
         bonferroni_rows,
         constants=(code,),
         k1=first,
         k2=second,
         n=votes,
-        alpha=check_alpha(alpha),
-        split=check_fraction("split", split),
+        alpha=level,
+        split=share,
     )
 
 

@@ -28,6 +28,7 @@ from rsverify._check import (
     check_fraction,
     check_integer,
     check_real,
+    share_of_alpha,
 )
 from rsverify._rows import map_rows
 from rsverify.bounds import mean as means
@@ -55,7 +56,8 @@ DEFAULT_RIVALS = 9
 DEFAULT_BOX = 0.05
 # So many numbers at a time go through the bounds of means: 32 MB.
 _CHUNK_NUMBERS = 2**22
-# What a float64 observation may differ from the exact one by, in the mean: four roundings.
+# What the mean of float64 observations may differ from the exact one by: five roundings of
+# numbers up to 1, each of 1.2e-16 at most, and as much again.
 _OBSERVATION_ERROR = 1e-15
 
 
@@ -119,7 +121,7 @@ def score_margin_lower(
         share one column, the largest of their scores, whose mean is at least each of
         theirs. More is tighter and takes time and memory, n numbers each.
     box : float, default 0.05
-        Share of alpha that bounds mu_j for the tangent, in (0, 1).
+        Share of alpha that bounds mu_j for the tangent, in (0, 1), at least 1.2e-16.
 
     Returns
     -------
@@ -132,15 +134,18 @@ def score_margin_lower(
     TypeError
         If an argument is not of its type.
     ValueError
-        If a row is not on the simplex, an argument is out of its range, or the shapes do
-        not broadcast.
+        If a row is not on the simplex, an argument is out of its range, a share of `alpha` is
+        below the normal float64 numbers, or the shapes do not broadcast.
 
     Notes
     -----
     *Guarantee.* P(bound > margin) <= alpha, for n rows with conditional mean (mu_1, ..., mu_m)
     given the earlier ones (independent rows in particular), n and the class fixed beforehand
     and `selection` independent of them; for any number of classes and without knowing the
-    runner-up [1]_, provided that `mean_bound` is a valid lower bound.
+    runner-up [1]_, provided that `mean_bound` is a valid lower bound for them:
+    ``"empirical-bernstein"`` is one for independent rows only, and where columns are merged
+    or coupled in rows that are not identically distributed, it must hold for conditional means
+    that vary below the one bounded (as all of the names do).
 
     References
     ----------
@@ -174,7 +179,7 @@ def score_margin_lower(
         raise ValueError(
             f"selection of shape {chosen.shape} must have the {classes} classes of scores"
         )
-    count = _check_rivals(rivals)
+    count = check_rivals(rivals)
     try:
         batch = np.broadcast_shapes(
             batch, label.shape, level.shape, () if chosen is None else chosen.shape[:-2]
@@ -225,7 +230,8 @@ def check_scores(name: str, value: npt.ArrayLike) -> FloatArray:
             f"{name} of shape {scores.shape} must have shape (..., n, m) with n >= 1 "
             "observations of m >= 2 classes"
         )
-    total = scores.sum(axis=-1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        total = scores.sum(axis=-1)
     outside = ((scores < -SIMPLEX_TOLERANCE) | (scores > 1.0 + SIMPLEX_TOLERANCE)).any(axis=-1)
     bad = outside | ~(np.abs(total - 1.0) <= SIMPLEX_TOLERANCE)
     if bad.any():
@@ -316,7 +322,7 @@ def column_margin_lower(
     lower = _mean_bound(mean_bound)
     level = np.broadcast_to(alpha, first.shape[:-1])
     if name == "bonferroni":
-        half = 0.5 * level
+        half = share_of_alpha(level, 0.5)
         low = lower(first, half)
         every = np.broadcast_to(half[..., np.newaxis], rivals.shape[:-1])
         high = _upper(lower, rivals, every).max(axis=-1)
@@ -327,8 +333,8 @@ def column_margin_lower(
     slope = slopes if name == "tangent" else np.ones(each.shape)
     share, largest = 1.0, np.ones(each.shape)
     if name == "tangent":
-        share = 1.0 - float(check_fraction("box", box))
-        largest = _upper(lower, rivals, (1.0 - share) * each * (1.0 - 1e-15))
+        share = 1.0 - check_box(box)
+        largest = _upper(lower, rivals, share_of_alpha(each, (1.0 - share) * (1.0 - 1e-15)))
     line = np.empty(rivals.shape)
     n = rivals.shape[-1]
     score_line(
@@ -337,10 +343,19 @@ def column_margin_lower(
         slope.reshape(-1),
         line.reshape(-1, n),
     )
-    mean = lower(line, share * each) - _OBSERVATION_ERROR
+    mean = lower(line, share_of_alpha(each, share)) - _OBSERVATION_ERROR
     margins = map_rows(line_rows, constants=(code,), mean=mean, slope=slope, largest=largest)
     least: FloatArray = np.asarray(margins).min(axis=-1)
     return least
+
+
+def check_box(box: float) -> float:
+    """Return the share of alpha that bounds a rival, or raise where it is not one number."""
+    share = check_fraction("box", box)
+    # The rest, 1 - box, must not be rounded to 1: all of alpha would be spent twice.
+    if share.ndim or not 1.0 - share < 1.0:
+        raise ValueError(f"box={box!r} must be one number between 1.2e-16 and 1")
+    return float(share)
 
 
 def _mean_bound(value: str | MeanBound) -> Callable[[FloatArray, FloatArray], FloatArray]:
@@ -369,7 +384,8 @@ def _upper(
     return np.minimum(1.0 - lower(1.0 - x, alpha) + _OBSERVATION_ERROR, 1.0)
 
 
-def _check_rivals(rivals: int) -> int:
+def check_rivals(rivals: int) -> int:
+    """Return how many rivals are bounded one by one, or raise where that is not one number."""
     count = check_integer("rivals", rivals)
     if count.ndim or count < 1:
         raise ValueError(f"rivals={rivals} must be one integer, at least 1")

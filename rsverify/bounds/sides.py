@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._check import FloatArray, check_alpha
+from rsverify._check import FloatArray, check_alpha, share_of_alpha
 from rsverify.bounds._samples import check_sample, check_unit
 
 
@@ -68,6 +68,12 @@ def upper_of(
     *Guarantee.* That of `bound` with the inequality turned round, for laws that allow it for
     1 - x.
 
+    *Rounding.* The last subtraction is rounded up. The first, 1 - x, is exact for x >= 1/2 and
+    for all multiples of 2**-53, and elsewhere off by at most 2**-54; so what is guaranteed is
+    an upper bound of one minus the mean of the numbers that `bound` was given, within 2**-54 of
+    mu. The bounds of this package give that and more away by their own rounding; of one that
+    gives nothing away the mirror may be too low by as much.
+
     Examples
     --------
     >>> from rsverify.bounds.anytime import plugin_bernstein_sequence
@@ -114,7 +120,8 @@ def interval_of(
     Raises
     ------
     TypeError, ValueError
-        As `bound`; ValueError if `split` is outside (0, 1).
+        As `bound`; ValueError if `split` is outside (0, 1), or a share of `alpha` is below
+        the normal float64 numbers.
 
     Notes
     -----
@@ -134,6 +141,6 @@ def interval_of(
         raise ValueError(f"split={split!r} must be one number in (0, 1)")
     levels = check_alpha(alpha)
     return Interval(
-        bound(x, levels * share, **options),
-        upper_of(bound, x, levels * (1.0 - share), **options),
+        bound(x, share_of_alpha(levels, share), **options),
+        upper_of(bound, x, share_of_alpha(levels, 1.0 - share), **options),
     )

@@ -5,7 +5,7 @@ know x_1..x_{t-1} only, so it is a nonnegative supermartingale whenever the mean
 m: the chance that it ever reaches 1/alpha is at most alpha (Ville). Every m whose capital
 does is rejected, and the bound is the infimum of the means that are left.
 
-That infimum can be found by bisection because every strategy here has capital that is
+That infimum can be found in a bracket because every strategy here has capital that is
 nonincreasing in m, so that the rejected means are an interval from 0 on:
 
 * ``PLUGIN``, ``AGRAPA``: the bet is min(b_t, cap/m) with b_t free of m. Where b_t holds, the
@@ -14,11 +14,10 @@ nonincreasing in m, so that the rejected means are an interval from 0 on:
   ``star_bet``, where the proof is; it rests on r(d)/d falling, on m/s_t(m) rising and
   (1 - m)/s_t(m) falling in m.
 
-Error: a factor is at least 1 - cap, and is off by at most 8u/(1 - cap) relative; the log of
-a product of n of them by n times that, which ``log_slack`` covers when a capital is compared
-with 1/alpha: where the float capital is through, so is the exact capital of the rounded
-bets, and rounded bets are as predictable as exact ones, so coverage does not depend on
-them. What the rounding of the bets moves the limit by is covered by ``GUARD``.
+Error: ``log_slack`` covers the rounding of a log-capital where that is compared with
+log(1/alpha): where the float capital is through, so is the exact capital of the rounded bets,
+and rounded bets are as predictable as exact ones, so coverage does not depend on them. What
+the rounding of the bets moves the limit by is covered by ``GUARD``.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ import numpy.typing as npt
 from rsverify._jit import njit
 from rsverify.kernels.mean import (
     UNIT,
+    add_compensated,
     advance,
     certified,
     log_inverse,
@@ -41,8 +41,10 @@ FloatArray = npt.NDArray[np.float64]
 
 PLUGIN, AGRAPA, STAR = 0, 1, 2
 
-# Bisection halves [0, 1] to 2**-36 = 1.5e-11, far inside the 1e-9 that is promised.
-HALVINGS = 36
+# Limits are multiples of it, far inside the 1e-9 that is promised.
+WIDTH = 2.0**-36
+# Every sixth step of the search halves the bracket, so that six times 36 steps suffice.
+STEPS = 216
 # A product of this many factors between 1 - cap and 1/m is renormalised by its logarithm;
 # with cap <= 0.99 it stays above 1e-128. It is renormalised at once where it passes FOLD, far
 # from overflow: a capital of e**-10000 may still win a factor of 1e600.
@@ -66,9 +68,17 @@ TINY = 1e-40
 
 
 @njit
-def log_slack(n: int, cap: float) -> float:
-    """Return a bound on the rounding error of a log-capital of n steps."""
-    return (n + 16.0) * 8.0 * UNIT / (1.0 - cap)
+def log_slack(n: int, cap: float, log_term: float) -> float:
+    """Return what a log-capital of n steps must have beyond `log_term` to be surely there.
+
+    In units of u/(1 - cap) a step, at first order: a factor 1 + b y and its multiplication are
+    off by 2, or by 4 if y > 0. A logarithm is off by 2u relative and their compensated sum by
+    2u of the sum A of their absolute values. The losses in A are at most n log(1/(1 - cap)),
+    0.37 a step in these units; the gains are the losses and the log-capital W that is reached.
+    So 4 + 4 (0.74) < 7 a step and 4u W in all, and u W for the last sum; what is reached
+    beyond `log_term` pays for its own share of W.
+    """
+    return ((n + 16.0) * 8.0 / (1.0 - cap) + 8.0 * log_term) * UNIT
 
 
 @njit
@@ -168,8 +178,8 @@ def star_wealth(
     the bets, 0 from there on; an empty one nothing.
     """
     n = x.size
-    t, j, wealth, peak = 0, 0, 0.0, 0.0
-    goal = log_term + log_slack(n, cap)
+    t, j, wealth, carry, peak = 0, 0, 0.0, 0.0, 0.0
+    goal = log_term + log_slack(n, cap, log_term)
     bets[:] = 0.0
     while t < n:
         deficit = log_term + PAST - wealth
@@ -182,10 +192,10 @@ def star_wealth(
             top = max(top, product)
             if product > FOLD:
                 peak = max(peak, wealth + math.log(top))
-                wealth += math.log(product)
+                wealth, carry = add_compensated(math.log(product), wealth, carry)
                 product, top = 1.0, 1.0
         peak = max(peak, wealth + math.log(top))
-        wealth += math.log(product)
+        wealth, carry = add_compensated(math.log(product), wealth, carry)
         if peak >= goal:
             break
         t = end
@@ -237,8 +247,8 @@ def simple_wealth(
     It stops once it is through 1/alpha.
     """
     n = x.size
-    goal = log_term + log_slack(n, cap)
-    wealth, peak = 0.0, 0.0
+    goal = log_term + log_slack(n, cap, log_term)
+    wealth, carry, peak = 0.0, 0.0, 0.0
     for start in range(0, n, BLOCK):
         product, top = 1.0, 1.0
         for i in range(start, min(start + BLOCK, n)):
@@ -246,17 +256,17 @@ def simple_wealth(
             top = max(top, product)
             if product > FOLD:
                 peak = max(peak, wealth + math.log(top))
-                wealth += math.log(product)
+                wealth, carry = add_compensated(math.log(product), wealth, carry)
                 product, top = 1.0, 1.0
         peak = max(peak, wealth + math.log(top))
         if peak >= goal:
             return peak, peak
-        wealth += math.log(product)
+        wealth, carry = add_compensated(math.log(product), wealth, carry)
     return peak, wealth
 
 
 @njit
-def rejects(
+def excess(
     x: FloatArray,
     m: float,
     strategy: int,
@@ -264,18 +274,69 @@ def rejects(
     log_u: float,
     cap: float,
     state: FloatArray,
-) -> bool:
-    """Return whether m is rejected: capital through 1/alpha, or at the end through u/alpha.
+) -> float:
+    """Return how far the log-capital at m passes its goal; m is rejected where it is not below.
 
-    The second test, with u uniform and independent of x, costs no error probability: given
-    the sample, the chance that u is at most alpha times the last capital is at most that.
+    The goal is 1/alpha at any time, or u/alpha at the end. The second, with u uniform and
+    independent of x, costs no error probability: given the sample, the chance that u is at
+    most alpha times the last capital is at most that.
     """
     if strategy == STAR:
         peak, last = star_wealth(x, m, log_term, cap, state, state[:0])
     else:
         peak, last = simple_wealth(x, m, log_term, cap, state)
-    goal = log_term + log_slack(x.size, cap)
-    return peak >= goal or last >= goal + log_u
+    # log_u <= 0 is raised by its own rounding and by that of a log-capital of its size.
+    last -= log_u * (1.0 - 8.0 * UNIT)
+    return max(peak, last) - (log_term + log_slack(x.size, cap, log_term))
+
+
+@njit
+def inverse_quadratic(a: float, at_a: float, b: float, at_b: float, c: float, at_c: float) -> float:
+    """Return the share of the way from a to b at which to look for a zero: 1/2 or better.
+
+    Chandrupatla, Advances in Engineering Software 28 (1997) 145-149: interpolate where the
+    function is so near to a line that this converges.
+    """
+    place, height = (a - b) / (c - b), (at_a - at_b) / (at_c - at_b)
+    if height * height < place and (1.0 - height) * (1.0 - height) < 1.0 - place:
+        near = at_a / (at_b - at_a) * at_c / (at_b - at_c)
+        return near + (c - a) / (b - a) * at_a / (at_c - at_a) * at_b / (at_c - at_b)
+    return 0.5
+
+
+@njit
+def rejected_end(
+    x: FloatArray, strategy: int, log_term: float, log_u: float, cap: float, state: FloatArray
+) -> float:
+    """Return the largest multiple of `WIDTH` that is rejected; 0 where none is.
+
+    On a grid, so that a bound that follows another one, by a smaller u, say, never falls
+    below it by the width of a bracket.
+    """
+    # What is far from the goal says little about where the crossing is.
+    a, at_a, b, at_b = 1.0, -1.0, 0.0, 1.0
+    share = 0.5
+    for step in range(STEPS):
+        m = a + share * (b - a)
+        value = excess(x, m, strategy, log_term, log_u, cap, state)
+        at_m = min(max(value, -1.0), 1.0)
+        if (at_m >= 0.0) == (at_a >= 0.0):
+            c, at_c = a, at_a
+        else:
+            c, at_c, b, at_b = b, at_b, a, at_a
+        a, at_a = m, at_m
+        width = abs(b - a)
+        if width <= WIDTH:
+            break
+        share = 0.5
+        if step % 6 != 4 and at_a != at_c and at_b != at_c:
+            off = 0.5 * WIDTH / width
+            share = min(max(inverse_quadratic(a, at_a, b, at_b, c, at_c), off), 1.0 - off)
+    low, high = (a, b) if at_a >= 0.0 else (b, a)
+    between = (math.ceil(high / WIDTH) - 1.0) * WIDTH
+    if between > low and excess(x, between, strategy, log_term, log_u, cap, state) >= 0.0:
+        return between
+    return math.floor(low / WIDTH) * WIDTH
 
 
 @njit
@@ -294,13 +355,7 @@ def betting_lower(
     else:
         state = np.empty(n)
         simple_bets(x, strategy, log_term, cap, horizon, state)
-    low, high = 0.0, 1.0
-    for _ in range(HALVINGS):
-        middle = 0.5 * (low + high)
-        if rejects(x, middle, strategy, log_term, log_u, cap, state):
-            low = middle
-        else:
-            high = middle
+    low = rejected_end(x, strategy, log_term, log_u, cap, state)
     return certified(low - GUARD, n)
 
 

@@ -15,9 +15,13 @@ interval, by steps of 1/32 or, where it jumps, by leaps: some 700 times at most,
 while that is short and from the cells of ``history`` when it is long.
 
 Error: factors are sums of nonnegative terms, off by 4u relative each, and logarithms of chunks
-are added with compensation; through ``history`` the logarithm is a sum of parts up to
-log(100) in size, off by at most 20u for each observation. The goal is raised by 24u each. The
-sums' own rounding, n u of their value, is subtracted.
+are added with compensation, so that they and their sum are off by 4u of their absolute sum A;
+through ``history`` the logarithm is a sum of parts up to log(100) in size, off by at most 20u
+for each observation. The goal is raised by 24u each. That covers 4u + 4u A: with shares up to
+1/2 the losses in A are at most 0.7 an observation and the gains no more than that and the
+goal. Of a mixture, a component with larger shares either has lost no more than that, or
+another's smaller share has lost far less for the same gains, which puts that one through and
+this one's rounding out of sight. The sums' own rounding, n u of their value, is subtracted.
 Limits are within 2e-11 relative of the exact ones, and below them.
 """
 

@@ -101,7 +101,7 @@ def limit_rows(p: FloatArray, u: FloatArray, estimand: int, out: FloatArray) -> 
 
 @njit
 def score_line(first: FloatArray, rival: FloatArray, slope: FloatArray, out: FloatArray) -> None:
-    """Fill the rows of `out` with (x + a (1 - y)) / (1 + a), off by at most 4 units."""
+    """Fill the rows of `out` with (x + a (1 - y)) / (1 + a), off by five roundings."""
     for k in range(out.shape[0]):
         a = slope[k]
         for i in range(out.shape[1]):

@@ -211,7 +211,10 @@ def test_bets_do_not_see_what_they_are_bet_on(data, seed, n, m, alpha):
     kind=st.sampled_from(["uniform", "binary", "concentrated", "rising", "falling"]),
 )
 def test_capital_falls_with_the_candidate_mean(seed, n, alpha, kind):
-    """What makes bisection a proof: no rejected mean lies above one that is kept."""
+    """What makes a search a proof: no rejected mean lies above one that is kept.
+
+    And the search ends on the last multiple of its width that is rejected.
+    """
     rng = np.random.default_rng(seed)
     x = {
         "uniform": rng.random(n),
@@ -230,5 +233,11 @@ def test_capital_falls_with_the_candidate_mean(seed, n, alpha, kind):
         else:
             state = np.empty(n)
             betting.simple_bets(x, code, log_term, cap, n, state)
-        flags = [betting.rejects(x, m, code, log_term, 0.0, cap, state) for m in grid]
+        flags = [betting.excess(x, m, code, log_term, 0.0, cap, state) >= 0 for m in grid]
         assert flags == sorted(flags, reverse=True)
+
+        end = betting.rejected_end(x, code, log_term, 0.0, cap, state)
+        beyond = end + betting.WIDTH
+        assert end % betting.WIDTH == 0.0
+        assert end == 0.0 or betting.excess(x, end, code, log_term, 0.0, cap, state) >= 0.0
+        assert beyond >= 1.0 or betting.excess(x, beyond, code, log_term, 0.0, cap, state) < 0.0

@@ -1,4 +1,6 @@
+from dataclasses import replace
 from fractions import Fraction
+from itertools import product
 
 import numpy as np
 import pytest
@@ -139,6 +141,71 @@ def test_target_margins_lie_on_their_sides_of_the_target(target, sigma, kind):
         assert Fraction(above) * radius >= Fraction(target)
         assert above <= below * (1 + 1e-13)
     assert Fraction(below) * radius < Fraction(target)
+
+
+EXTREMES = [5e-324, 1e-320, 1e-300, 1e-289, 1e-200, 1e-3, 1.0, 1e3, 1e200, 1e300, 1e308]
+
+
+@pytest.mark.parametrize(
+    ("kind", "lipschitz"), [("R2", None), *(("R1", v) for v in (None, 1e-320, 1e-5, 1e300))]
+)
+def test_extreme_targets_have_margins_on_their_sides_or_a_clear_error(kind, lipschitz):
+    base = certify_counts([1, 0], sigma=0.25, alpha=0.1, y=0, bound="cohen", radius=kind)
+    for target, sigma in product(EXTREMES, EXTREMES):
+        check_margins(target, replace(base, sigma=sigma, lipschitz=lipschitz))
+
+
+def check_margins(target, base):
+    kind, sigma, lipschitz = base.radius_kind, base.sigma, base.lipschitz
+    if kind == "R2":
+        radius = Fraction(sigma) / 2
+    else:  # sqrt(pi / 2) to 30 digits, and sqrt(1 / 2)
+        radius = Fraction(sigma) * Fraction("1.25331413731550025120788264240")
+        if lipschitz is not None:
+            half = Fraction("0.707106781186547524400844362105")
+            radius = max(radius, half / Fraction(lipschitz))
+    if min(Fraction(target), radius) < Fraction(1e-290):
+        with pytest.raises(ValueError, match="state sigma and the target in another unit"):
+            target_margins(target, base)
+        return
+    above, below = target_margins(target, base)
+    assert above == np.inf or Fraction(above) * radius >= Fraction(target)
+    assert Fraction(below) * radius < Fraction(target) or below == 0
+    assert below >= 0
+
+
+@pytest.mark.parametrize(
+    ("change", "decision"),
+    [
+        ({"target_radius": 1e308, "sigma": 1e-3}, "radius < target"),
+        ({"target_radius": 1e308, "sigma": 1e308}, "undecided"),
+        ({"target_radius": 1e-280, "sigma": 5e-281}, "radius < target"),
+        ({"target_radius": 1e-280, "sigma": 1e-278}, "radius >= target"),
+        ({"target_radius": 1e-280, "sigma": 1e300}, "radius >= target"),
+    ],
+)
+def test_decisions_at_extreme_scales(change, decision):
+    assert decide_counts([900, 50, 50], **QUESTION | change).decision == decision
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"target_radius": 5e-324, "sigma": 1e-300}, "target_radius=4.94066e-324 and the radius"),
+        ({"sigma": 5e-324}, "the radius 0 of a margin of 1 must both be at least 1e-290"),
+        ({"alpha": 5e-324}, "alpha=5e-324 is too small: 0.5 of it"),
+        ({"alpha": 1e-307}, "alpha=1e-307 is too small: 0.1 of it"),
+    ],
+)
+def test_what_float64_cannot_hold_is_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        decide_counts([90, 5, 5], **QUESTION | change)
+
+
+@pytest.mark.parametrize("looks", [[90, 5, 5], np.empty((0, 3)), [[90.5, 5, 5]]])
+def test_looks_must_be_rows_of_counts(looks):
+    with pytest.raises(ValueError, match="looks"):
+        first_decision(looks, **QUESTION)
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, np.inf, np.nan, [0.1, 0.2]])

@@ -5,7 +5,7 @@ from rsverify.abstention import Status
 from rsverify.bounds.score_margin import score_margin_lower
 from rsverify.certificate import ABSTAIN
 from rsverify.radius import certified_radius_r1, certified_radius_r2
-from rsverify.score_certificate import SCORE_BOUNDS, certify_scores
+from rsverify.score_certificate import SCORE_BOUNDS, certify_scores, check_options
 
 
 def sample(n=1100, concentration=(3, 12, 2), seed=0):
@@ -101,3 +101,15 @@ def test_bad_input_names_the_argument(change, message):
 
     with pytest.raises((ValueError, TypeError), match=message):
         certify_scores(**arguments)
+
+
+@pytest.mark.parametrize("rivals", [0, -1, 2.5, "3", None, True])
+def test_rivals_must_be_one_count(rivals):
+    with pytest.raises((ValueError, TypeError), match="rivals="):
+        certify_scores(sample(10), sigma=0.5, alpha=0.01, y=1, rivals=rivals)
+
+
+def test_an_alpha_too_small_to_be_shared_is_refused_before_the_bounds():
+    with pytest.raises(ValueError, match=r"alpha=4e-307 is too small: 0\.05 of it must be"):
+        check_options(sigma=0.5, alpha=4e-307, bound="betting", radius="R1", lipschitz=None)
+    assert not certify_scores(sample(10), sigma=0.5, alpha=1e-306, y=1).radius

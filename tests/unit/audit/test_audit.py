@@ -7,6 +7,7 @@ import sys
 import cloudpickle
 import numpy as np
 import pytest
+from scipy.special import betaincinv, ndtri
 
 import rsverify
 from rsverify import AuditReport, Estimand, clopper_pearson_lower
@@ -314,3 +315,130 @@ def test_classes_beyond_the_third_are_for_the_simulation():
     assert exact.verdict == "supported"
     assert any("more classes are not spoken of" in note for note in exact.notes)
     assert audit(forgetful, method="simulation", **settings).verdict == "refuted"
+
+
+SELDOM = 0.05
+
+
+@pytest.mark.parametrize("n", [1, 3, 10])
+def test_a_bound_that_is_seldom_random_is_not_taken_for_another(n):
+    """One of exact miscoverage alpha: it must be neither put down to its batch nor enumerated.
+
+    A verdict of chance refutes with probability 1e-3.
+    """
+    rng = np.random.default_rng(n)
+
+    def certain(data, alpha):
+        return np.where(rng.random(len(data)) < alpha, 1.0, 0.0)
+
+    for seed in range(10):
+        report = audit(certain, n=n, alpha=SELDOM, seed=seed)
+        assert not report.failures
+        assert report.verdict != "refuted"
+    report = audit(certain, estimand="proportion", n=n, alpha=SELDOM)
+    assert report.design["method"] == "simulation"
+    assert report.verdict != "refuted"
+    often = audit(lambda d, a: certain(d, 2 * a), estimand="proportion", n=n, alpha=SELDOM)
+    assert often.verdict == "refuted"
+
+
+def test_sums_in_single_precision_are_not_taken_for_other_rows():
+    """Over other shapes they are rounded otherwise, by up to 1e-7."""
+
+    def single(x, alpha):
+        mean = x.astype(np.float32).T.copy().sum(axis=0) / np.float32(x.shape[1])
+        return mean - np.float32(np.sqrt(np.log(1 / alpha) / (2 * x.shape[1])))
+
+    report = short(single, n=300, scenarios={"uniform": {"law": ("beta", 1.0, 1.0)}})
+    assert report.verdict == "supported"
+    assert not report.failures
+
+
+def level(k, n, alpha):
+    """Clopper-Pearson's lower limit."""
+    return np.where(k > 0, betaincinv(np.maximum(k, 1), n - k + 1, alpha), 0.0)
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("n", [10, 50])
+def test_a_fault_beside_a_jump_of_the_bound_is_refuted(n, seed):
+    """1.25 alpha is reached just below the bound's values only: no fixed suite stands there."""
+
+    def generous(x, alpha):
+        return level(x.sum(axis=1).round(), x.shape[1], 1.25 * alpha)
+
+    report = audit(generous, n=n, alpha=0.05, seed=seed, estimand="binary-mean")
+    assert report.verdict == "refuted", str(report)
+    honest = audit(
+        lambda x, a: generous(x, a / 1.25), n=n, alpha=0.05, seed=seed, estimand="binary-mean"
+    )
+    assert honest.verdict != "refuted"
+
+
+@pytest.mark.parametrize("estimand", ["difference", "probit"])
+def test_a_fault_of_votes_beside_a_jump_is_refuted(estimand):
+    def cohen(counts, alpha):
+        k, n = counts[:, 0], counts.sum(axis=1)
+        p = level(k, n, 1.3 * alpha)
+        return 2 * p - 1 if estimand == "difference" else 2 * ndtri(p)
+
+    report = audit(cohen, n=600, alpha=0.05, estimand=estimand)
+    assert report.design["method"] == "simulation"
+    assert report.verdict == "refuted", str(report)
+
+
+def test_looks_without_correction_are_refuted_where_they_miss_most():
+    """At 32 times at most: 1.33 alpha at p = 0.152, by summing paths."""
+
+    def looks(paths, alpha):
+        n = paths.sum(axis=-1)
+        p = level(paths[..., 0], n, alpha / 2)
+        q = 1 - level(n - paths[..., 1:].max(axis=-1), n, alpha / 2)
+        return np.where(n & (n - 1) == 0, p - q, -1.0)
+
+    report = audit(looks, n=50, alpha=0.05, estimand="path-difference")
+    assert report.verdict == "refuted", str(report)
+
+
+def rarely_one(x, alpha):
+    """An upper bound that takes no ones in n for proof of fewer than 2 in n."""
+    n, k = x.shape[1], x.sum(axis=1)
+    return np.where(k == 0, 2.0 / n, k / n + np.sqrt(np.log(1 / alpha) / (2 * n)))
+
+
+@pytest.mark.parametrize("n", [10, 100])
+def test_upper_and_two_sided_bounds_meet_rare_ones(n):
+    """No ones in n at p just above 2/n has probability e^-2."""
+    report = audit(rarely_one, n=n, alpha=0.05, side="upper")
+    assert report.verdict == "refuted", str(report)
+    both = audit(lambda x, a: (0 * x[:, 0], rarely_one(x, a)), n=n, alpha=0.05, side="two-sided")
+    assert both.verdict == "refuted", str(both)
+
+
+def test_an_upper_bound_is_judged_as_its_mirror_image():
+    """By the same draws, but for laws whose draws are no mirror images."""
+    lower = audit(wald, n=20, alpha=0.05, replications=4000)
+    upper = audit(
+        lambda x, a: 1 - wald(1 - x, a), n=20, alpha=0.05, replications=4000, side="upper"
+    )
+    pairs = [
+        (a, b)
+        for a, b in zip(lower.rows, upper.rows, strict=True)
+        if not any(w in a.scenario for w in ("Beta", "uniform", "two outcomes"))
+    ]
+    assert len(pairs) > 15
+    for one, other in pairs:
+        assert other.scenario == f"mirrored: {one.scenario}"
+        assert (one.misses, one.replications) == (other.misses, other.replications)
+
+
+def test_what_would_settle_it_is_more_than_was_spent():
+    rng = np.random.default_rng(0)
+
+    def random(x, alpha):
+        return np.where(rng.random(len(x)) < 1.1 * alpha, 1.0, 0.0)
+
+    report = short(random, replications=7777)
+    assert report.verdict == "inconclusive"
+    wanted = int(report.rows[0].note.split()[1].replace(",", ""))
+    assert wanted > 7777

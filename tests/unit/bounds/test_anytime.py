@@ -152,3 +152,9 @@ def test_unknown_strategy_and_split_are_named():
         anytime.betting_sequence([0.5], 0.05, strategy="ons")
     with pytest.raises(ValueError, match=r"split=0 must be in|split=0.0 must be in"):
         anytime.betting_interval_sequence([0.5], 0.05, split=0.0)
+
+
+def test_a_level_that_float64_cannot_share_is_named():
+    with pytest.raises(ValueError, match=r"alpha=2e-307 is too small: 0\.0892857 of it must be"):
+        anytime.clopper_pearson_sequence(np.ones(40), 2e-307)
+    assert anytime.clopper_pearson_sequence(np.ones(2), 2e-307)[-1] > 0.0

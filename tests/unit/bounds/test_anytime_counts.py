@@ -134,3 +134,16 @@ def test_log_e_checks_its_counts():
         log_e_at_most(2, 1, 2, 0.0, estimand="difference")
     with pytest.raises(ValueError, match="limit contains NaN"):
         log_e_at_most(2, 0, 2, np.nan, estimand="difference")
+    for prior in ((1, 2), 7, (1, 2, -1), (LARGEST_VOTES + 1, 0, 0), (2**62,) * 3):
+        with pytest.raises(ValueError, match="prior="):
+            log_e_at_most(2, 0, 2, 0.0, estimand="probit", prior=prior)
+
+
+def test_weights_of_any_size_are_shares():
+    options = {"estimand": "difference"}
+    counts = [[30, 40, 50], [300, 400, 500]]
+    even = margin_sequence(counts, 0, 0.1, weights=[0, 1, 1], **options)
+
+    for size in (5e-324, 1e-300, 1.7e308):
+        limits = margin_sequence(counts, 0, 0.1, weights=[0, size, size], **options)
+        np.testing.assert_allclose(limits.upper, even.upper, rtol=1e-12)

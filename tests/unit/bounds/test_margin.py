@@ -135,6 +135,14 @@ def test_bad_arguments_raise(function, change, error, message: str) -> None:
         function(**(GOOD | change))
 
 
+@pytest.mark.parametrize("alpha", [5e-324, 1e-323, 3e-308])
+def test_an_alpha_too_small_to_be_shared_is_refused(alpha) -> None:
+    with pytest.raises(ValueError, match=f"alpha={alpha} is too small: 0.5 of it must be at"):
+        bonferroni_margin_lower(90, 5, 100, alpha, estimand="probit")
+    with pytest.raises(ValueError, match=r"alpha=0.1 is too small: 1e-310 of it"):
+        bonferroni_margin_lower(90, 5, 100, [0.5, 0.1], estimand="probit", split=[0.5, 1e-310])
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"), [case for case in BAD_COUNTS if "k2" not in case[0]]
 )

@@ -134,6 +134,8 @@ def test_constant_rows_give_no_nan_and_no_infinity_above(estimand, row, n):
         ({"scores": [[[0.5, 0.5], [1.5, -0.5]]]}, r"scores: row \(0, 1\) .*-0.5"),
         ({"scores": [[0.5, np.nan]]}, "scores contains NaN"),
         ({"scores": [[0.5, np.inf]]}, "scores: row 0"),
+        ({"scores": [[np.inf, -np.inf]]}, "scores: row 0 .* sum nan"),
+        ({"scores": [[1.7e308, 1.7e308]]}, "scores: row 0 .* sum inf"),
         ({"scores": [0.5, 0.5]}, r"scores of shape \(2,\)"),
         ({"scores": np.empty((0, 3))}, "scores of shape"),
         ({"scores": [[1.0]]}, "scores of shape"),
@@ -150,7 +152,12 @@ def test_constant_rows_give_no_nan_and_no_infinity_above(estimand, row, n):
         ({"selection": [[0.2, 0.2, 0.6]]}, "must have the 2 classes"),
         ({"selection": [[0.2, 0.2]]}, "selection: row 0"),
         ({"rivals": 0}, "rivals=0"),
+        ({"rivals": 2.5}, "rivals=2.5"),
         ({"box": 1.0}, "box=1.0"),
+        ({"box": [0.1, 0.2]}, r"box=\[0.1, 0.2\] must be one number"),
+        ({"box": 1e-17}, "box=1e-17 must be one number between 1.2e-16 and 1"),
+        ({"alpha": 1e-307}, "alpha=1e-307 is too small: 0.05 of it must be"),
+        ({"alpha": 5e-324, "method": "bonferroni"}, "alpha=5e-324 is too small: 0.5 of it"),
     ],
 )
 def test_bad_input_names_the_argument(change, message):

@@ -41,3 +41,21 @@ def test_options_reach_both_sides():
 def test_split_must_be_one_share(split):
     with pytest.raises(ValueError, match="split="):
         interval_of(mean.hoeffding_lower, X, 0.05, split=split)
+
+
+def test_an_alpha_too_small_to_be_shared_is_named():
+    with pytest.raises(ValueError, match=r"alpha=5e-324 is too small: 0\.5 of it must be"):
+        interval_of(mean.hoeffding_lower, X, 5e-324)
+    with pytest.raises(ValueError, match=r"alpha=0\.05 is too small: 1e-315 of it must be"):
+        interval_of(mean.hoeffding_lower, X, 0.05, split=1e-315)
+
+
+def test_mirrored_bound_is_within_a_rounding_of_the_numbers_it_was_given():
+    """The mean of what it sees is the largest bound that any valid one can tend to."""
+    x = np.full(9, 2.0**-54)  # 1 - x rounds to 1
+
+    assert upper_of(lambda sample, _: sample.mean(axis=-1), x, 0.5) == pytest.approx(
+        2.0**-54, abs=2.0**-52
+    )
+    for bound in BOUNDS:
+        assert (upper_of(bound, x, 1.0 - 1e-9) > 2.0**-54).all()

@@ -55,6 +55,29 @@ def test_log_capital_is_the_naive_one(strategy):
     assert peak == pytest.approx(float(mp.log(max(naive))), abs=1e-12)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("strategy", ["star", "plugin"])
+def test_log_slack_covers_a_million_steps_through_deep_losses(strategy, order):
+    """Half a million factors of 0.01 and as many of 99, log-capitals down to -2,300,000."""
+    x = np.r_[np.zeros(500_000), np.ones(501_000)][::order].copy()
+    m, cap, log_term, bets = 0.01, 0.99, 1e300, np.empty(x.size)
+    if strategy == "star":
+        moments = np.empty(2 * betting.count_blocks(x.size))
+        betting.block_moments(x, 7.0, moments)
+        _, last = betting.star_wealth(x, m, log_term, cap, moments, bets)
+    else:
+        bets[:] = betting.capped(1e12, m, cap)
+        _, last = betting.simple_wealth(x, m, log_term, cap, np.full(x.size, 1e12))
+    steps, counts = np.unique(np.column_stack([bets, x]), axis=0, return_counts=True)
+    with mp.workdps(40):
+        exact = mp.fsum(
+            int(k) * mp.log(1 + mpf(float(b)) * (mpf(float(v)) - mpf(m)))
+            for (b, v), k in zip(steps, counts, strict=True)
+        )
+    assert last < 1e6  # the capital has not run off
+    assert abs(last - exact) < betting.log_slack(x.size, cap, 0.0) / 10
+
+
 @pytest.mark.parametrize("n", [1, 2, 33, 64, 100, 1000, 4097, 100_000])
 def test_blocks_partition_the_sample_and_shrink_at_both_ends(n):
     t, lengths = 0, []
