@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 from typing import Self
 
@@ -10,9 +11,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class InputProgress:
-    """A bar on standard error over `total` inputs; nothing where that is no terminal."""
+    """A bar on standard error over `total` inputs; nothing where that is no terminal.
 
-    def __init__(self, title: str, total: int, *, shown: bool = True) -> None:
+    It appears at the first advance after `patience` seconds, at once where that is 0.
+    """
+
+    def __init__(
+        self, title: str, total: int, *, shown: bool = True, patience: float = 0.0
+    ) -> None:
         console = Console(stderr=True)
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -26,6 +32,8 @@ class InputProgress:
         )
         self._task = self._bar.add_task(title, total=total, rate="")
         self._samples = 0
+        self._patience = patience
+        self._started = False
 
     def advance(self, inputs: float, samples: int = 0) -> None:
         """Tell of inputs that are done and of model evaluations."""
@@ -33,9 +41,16 @@ class InputProgress:
         elapsed = self._bar.tasks[self._task].elapsed
         rate = f"{self._samples / elapsed:,.0f} samples/s" if samples and elapsed else ""
         self._bar.update(self._task, advance=inputs, rate=rate)
+        self._start_in_time()
+
+    def _start_in_time(self) -> None:
+        if not self._started and time.monotonic() - self._begun >= self._patience:
+            self._started = True
+            self._bar.start()
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        self._begun = time.monotonic()
+        self._start_in_time()
         return self
 
     def __exit__(
@@ -44,4 +59,5 @@ class InputProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        if self._started:
+            self._bar.stop()

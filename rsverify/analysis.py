@@ -26,6 +26,7 @@ from rsverify.dataset_limits import (
 )
 from rsverify.table import average_certified_radius, certified_accuracy, count_columns
 from rsverify.table_checks import (
+    all_rows_say,
     findings,
     largest_possible_radius,
     misfits,
@@ -212,8 +213,8 @@ def analyze(
     if base is not None:
         rows = with_base(rows, base)
     settings = settings_of(rows)
-    # Where the rows' levels differ, the largest holds for all.
-    failing = max(settings["alpha"]) if "alpha" in settings else None
+    # Where the rows' levels differ, the largest holds for all; one that is not known may be any.
+    failing = max(settings["alpha"]) if all_rows_say(rows, "alpha") else None
     if largest_radius is None:
         largest_radius = largest_possible_radius(rows)
     else:
@@ -221,7 +222,9 @@ def analyze(
     notes = [*findings(rows, largest_radius), *notes]
     if radii is None:
         radii = default_radii(max(settings.get("sigma", [None])), float(rows["radius"].max()))
-    asked = np.unique(check_real("radii", radii))
+    asked = np.unique(check_real("radii", radii)) + 0.0  # a zero without a sign
+    if not np.isfinite(asked).all():
+        raise ValueError(f"radii={radii!r} must be finite")
 
     predictions, label = smoothed_predictions(rows), rows["label"].to_numpy()
     base_answers = rows["base_predict"].to_numpy() if "base_predict" in rows else None

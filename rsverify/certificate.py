@@ -24,6 +24,7 @@ from rsverify._check import (
     check_choice,
     check_integer,
     check_positive,
+    check_real,
 )
 from rsverify.abstention import Status, why_abstain
 from rsverify.bounds.margin import (
@@ -91,6 +92,9 @@ class Certificate:
     """Standard deviation of the noise in input units."""
     lipschitz: float | None
     """The Lipschitz constant given for R1, if any."""
+    noise_excess: float = 0.0
+    """What the noise's own error adds to the failure probability: it is part of `alpha`, and
+    the bound had the rest. 0 but for discrete noise."""
     seed: int | tuple[int, ...] | None = None
     """What the noise was drawn from; None where the counts were given."""
     seconds: float | None = field(default=None, compare=False)
@@ -117,6 +121,31 @@ class Certificate:
             if isinstance(fields[name], tuple):
                 fields[name] = list(fields[name])
         return fields
+
+
+def level_of_bound(alpha: npt.ArrayLike, noise_excess: npt.ArrayLike) -> FloatArray:
+    """Return what total levels leave to a bound once the noise's own error is paid for.
+
+    Rounded down where anything is paid.
+
+    Raises
+    ------
+    ValueError
+        If alpha is outside (0, 1), or not more than twice the excess.
+    """
+    level = check_alpha(alpha)
+    excess = check_real("noise_excess", noise_excess)
+    if not (np.isfinite(excess) & (excess >= 0)).all():
+        raise ValueError(f"noise_excess={excess.min()} must be finite and not negative")
+    small = level <= 2 * excess
+    if small.any():
+        level, excess = np.broadcast_arrays(level, excess)
+        raise ValueError(
+            f"alpha={level[small][0]} must be more than {2 * excess[small][0]:g}: the noise itself "
+            f"is exact within {excess[small][0]:g} only"
+        )
+    left: FloatArray = np.where(excess > 0, np.nextafter(level - excess, 0.0), level)
+    return left
 
 
 def margin_lower_bounds(
@@ -265,8 +294,8 @@ def certify_counts(
     *Guarantee*: with probability at least 1 − alpha over the estimation sample, if the
     certificate does not abstain then the smoothed classifier predicts `prediction` at every
     point closer than `radius` to the input. Votes must be independent, from noise
-    N(0, σ²I), and y fixed independently of them. Gaussian noise in floating point meets
-    this only approximately [2]_.
+    N(0, σ²I), their number fixed beforehand, and y fixed independently of them. Gaussian noise
+    in floating point meets this only approximately [2]_.
 
     References
     ----------

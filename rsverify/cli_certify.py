@@ -107,6 +107,7 @@ def certify(
     import torch
 
     from rsverify.smoothing.dataset import certify_dataset
+    from rsverify.smoothing.shards import is_first_process
 
     precision = None
     if autocast is not None:
@@ -145,7 +146,7 @@ def certify(
             record_time=record_time,
             origin={"command": "certify", "model": model, "data": data, "split": split},
         )
-    if int(os.environ.get("RANK", "0")) == 0:
+    if is_first_process():
         print_summary({bound if target_radius is None else "anytime": table})
         beside = out.with_suffix(".json").name
         out_console.print(f"Written: {out} and {beside}", highlight=False)

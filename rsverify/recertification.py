@@ -1,63 +1,45 @@
 """Certificates again at another level or bound, without sampling again.
 
 From a table with vote counts, anything can be computed anew. From published radii alone,
-the votes of the certified class are recovered first: a Cohen radius is σ·Φ⁻¹(p_L) with p_L
-the Clopper–Pearson limit of k of n votes, so the possible radii form a lattice, one point
-for each k. Where the lattice is wider than the printed digits it also tells at which alpha
-the radii were computed, which is sometimes not the stated one.
+the votes of the certified class are recovered first. Where the possible radii lie wider
+apart than the printed digits, they also tell at which alpha they were computed, which is
+sometimes not the stated one. See `rsverify.published_radii`.
 """
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from rsverify._check import (
     FloatArray,
-    IntArray,
     check_alpha,
     check_choice,
     check_integer,
     check_positive,
 )
 from rsverify.abstention import Status
-from rsverify.bounds.margin import cohen_margin_lower
-from rsverify.certificate import ABSTAIN, BOUNDS, certify_counts, margin_lower_bounds
+from rsverify.certificate import (
+    ABSTAIN,
+    BOUNDS,
+    certify_counts,
+    level_of_bound,
+    margin_lower_bounds,
+)
+from rsverify.published_radii import (
+    cohen_radius,
+    fit_lattice,
+    inconsistency,
+    printed_intervals,
+)
 from rsverify.radius import ESTIMANDS, certified_radius_r1, certified_radius_r2
 from rsverify.table import count_columns
 
-CANDIDATE_ALPHAS = (
-    0.1,
-    0.05,
-    0.025,
-    0.02,
-    0.01,
-    0.005,
-    0.0025,
-    0.002,
-    0.001,
-    0.0005,
-    0.0002,
-    0.0001,
-    0.00001,
-    0.000001,
-)
-"""The levels among which the likeliest is sought."""
-
 IMPOSSIBLE_RADIUS = "impossible radius"
 """Status of a published radius that no vote count gives at the stated alpha."""
-
-# What a radius off the lattice costs, against one on it: such a row is all but impossible,
-# but a table may hold a few that were edited or computed otherwise.
-_MISFIT = 1e-6
-# Relative error of a radius as others compute it, with scipy's beta and normal quantiles.
-_COMPUTED = 1e-9
 
 
 class InconsistentRadiiWarning(UserWarning):
@@ -78,7 +60,8 @@ def recertify(
     table : DataFrame
         As `read_table` returns it, with the columns `y`, `sigma`, `radius_kind`, `count_0`, ….
     alpha : float, optional
-        Total failure probability of each row, in (0, 1); the table's own where not given.
+        Total failure probability of each row, in (0, 1); the table's own where not given. A
+        column `noise_excess`, of tables of discrete noise, says what of it is the noise's.
     bound : {"exact", "bonferroni", "cohen"}, optional
         The table's own where not given.
     ordering : str, optional
@@ -94,13 +77,18 @@ def recertify(
     ------
     ValueError
         If the table has no vote counts (see `recertify_radii`), if its rows disagree about a
-        bound or radius that is to be kept, or if an option is out of range.
+        bound or radius that is to be kept, or if an option is out of range. If sampling
+        stopped at a target radius: these bounds are for a number of votes that is fixed
+        beforehand, and such counts are the ones at which the votes had answered.
 
     Notes
     -----
     *Guarantee*: that of `certify_counts`, at a level and bound chosen without looking at the
     counts. The smallest of several bounds' failures is not bounded by any one alpha: choosing
     for each row the bound that certifies most costs the sum of their levels.
+
+    Certificates of scores become those of votes, for the same class. A Lipschitz constant of
+    their scores says nothing about votes, so R1 then rests on the smoothing's own.
 
     Examples
     --------
@@ -122,11 +110,11 @@ def recertify(
         )
     if len(table) == 0:
         raise ValueError("table has no rows; it must have at least one")
+    _check_fixed_votes(table)
     bound = check_choice("bound", _one("bound", table) if bound is None else bound, BOUNDS)
-    if alpha is None:
-        levels = check_alpha(table["alpha"].to_numpy())
-    else:
-        levels = np.broadcast_to(check_alpha(alpha), (len(table),))
+    given = table["alpha"].to_numpy() if alpha is None else alpha
+    totals = np.broadcast_to(check_alpha(given), (len(table),))
+    levels = level_of_bound(totals, _noise_excess(table))
     kind = check_choice("radius_kind", _one("radius_kind", table), ESTIMANDS)
     if bound == "exact" and ordering is None:
         ordering = "likelihood-ratio"
@@ -139,6 +127,7 @@ def recertify(
         )
     )
     sigma = check_positive("sigma", table["sigma"].to_numpy())
+    table = _without_constants_of_scores(table)
     lipschitz = _lipschitz(table)
     if kind == "R1":
         radius = np.asarray(
@@ -167,7 +156,7 @@ def recertify(
         predict=np.where(certified, y, ABSTAIN),
         radius=radius,
         status=status,
-        alpha=levels,
+        alpha=totals,
         bound=bound,
         ordering=ordering,
         margin=margin,
@@ -181,6 +170,31 @@ def _one(name: str, table: pd.DataFrame) -> object:
         raise ValueError(f"{name} differs between the rows of the table: {list(values)}; give one")
     value: object = values[0]
     return value
+
+
+def _check_fixed_votes(table: pd.DataFrame) -> None:
+    """Raise where the number of votes of a row followed from the votes themselves."""
+    stopped = "target_radius" in table.columns and table["target_radius"].notna().any()
+    if stopped or ("bound" in table.columns and (table["bound"] == "anytime").any()):
+        raise ValueError(
+            "table holds rows whose sampling stopped as soon as their votes had answered for "
+            "target_radius: no bound for a fixed number of votes holds for them; certify anew, "
+            "without a target"
+        )
+
+
+def _noise_excess(table: pd.DataFrame) -> FloatArray:
+    """Return what the noise of each row adds to its failure probability; mostly 0."""
+    if "noise_excess" not in table.columns:
+        return np.zeros(len(table))
+    return table["noise_excess"].fillna(0.0).to_numpy(dtype=np.float64)
+
+
+def _without_constants_of_scores(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with Lipschitz constants of votes alone."""
+    if not {"lipschitz", "bound"} <= set(table.columns):
+        return table
+    return table.assign(lipschitz=table["lipschitz"].where(table["bound"].isin(BOUNDS)))
 
 
 def _lipschitz(table: pd.DataFrame) -> FloatArray | None:
@@ -246,7 +260,7 @@ def recertify_radii(
     -----
     InconsistentRadiiWarning
         If some radii cannot have come from `stated_alpha`; the message names the likeliest
-        of `CANDIDATE_ALPHAS`.
+        of `rsverify.published_radii.CANDIDATE_ALPHAS`.
 
     Notes
     -----
@@ -269,12 +283,12 @@ def recertify_radii(
     deviation = float(check_positive("sigma", sigma))
     certified = table["predict"].to_numpy() != ABSTAIN
     printed = table["radius"].to_numpy(dtype=np.float64)[certified]
-    low, high = _printed_intervals(printed, digits)
+    low, high = printed_intervals(printed, digits)
 
-    fit = _fit(low, high, trials, deviation, stated)
+    fit = fit_lattice(low, high, trials, deviation, stated)
     if not fit.possible.all():
         warnings.warn(
-            _inconsistency(printed, low, high, trials, deviation, stated, fit),
+            inconsistency(printed, low, high, trials, deviation, stated, fit),
             InconsistentRadiiWarning,
             stacklevel=2,
         )
@@ -285,7 +299,7 @@ def recertify_radii(
     status[rows] = np.where(fit.possible, str(Status.CERTIFIED), IMPOSSIBLE_RADIUS)
     kept = rows[fit.possible]
     votes[kept] = fit.votes[fit.possible]
-    radius[kept] = _cohen_radius(votes[kept], trials, deviation, level)
+    radius[kept] = cohen_radius(votes[kept], trials, deviation, level)
     lost = kept[radius[kept] <= 0]
     status[lost] = str(Status.MARGIN_NOT_POSITIVE)
     return _with_columns(
@@ -299,101 +313,4 @@ def recertify_radii(
         bound="cohen",
         radius_kind="R2",
         status=status,
-    )
-
-
-def _printed_intervals(printed: FloatArray, digits: int | None) -> tuple[FloatArray, FloatArray]:
-    """Return the reals that print as each radius, to nearest with `digits` significant digits."""
-    exact = [Decimal(repr(float(r))).normalize() for r in printed]
-    if any(not r.is_finite() or r <= 0 for r in exact):
-        bad = next(r for r in exact if not r.is_finite() or r <= 0)
-        raise ValueError(f"radius={bad} of a certified row must be positive and finite")
-    shown = max((len(r.as_tuple().digits) for r in exact), default=1)
-    if digits is None:
-        digits = shown
-    if int(check_integer("digits", digits)) < shown:
-        raise ValueError(f"digits={digits} must be at least {shown}, the digits of a radius")
-    # adjusted() is the exponent of the leading digit. Radii with all their digits differ by the
-    # errors of whoever computed them.
-    half = np.array([0.5 * 10.0 ** (r.adjusted() - digits + 1) for r in exact])
-    half = np.maximum(half, _COMPUTED * printed)
-    # Covers the rounding of the evaluation of both ends.
-    slack = 1e-6 * half
-    return printed - half - slack, printed + half + slack
-
-
-def _cohen_radius(votes: IntArray, n: int, sigma: float, alpha: float) -> FloatArray:
-    margin = cohen_margin_lower(votes, n, alpha, estimand="probit")
-    return np.asarray(certified_radius_r2(margin, sigma))
-
-
-@dataclass(frozen=True)
-class _Fit:
-    votes: IntArray
-    """Smallest vote count whose radius is not below each interval."""
-    possible: npt.NDArray[np.bool_]
-    """Whether that radius is in the interval."""
-    score: float
-    """Log-likelihood against radii of any value, a continuum."""
-
-
-def _fit(low: FloatArray, high: FloatArray, n: int, sigma: float, alpha: float) -> _Fit:
-    """Return which radii lie on the lattice of (n, sigma, alpha), and how telling that is."""
-    first = _smallest_votes(low, n, sigma, alpha)
-    beyond = _smallest_votes(np.nextafter(high, np.inf), n, sigma, alpha)
-    inside = beyond - first
-    possible = (first <= n) & (inside > 0)
-    # Of lattice points d apart, an interval of width w holds w/d on average; each one that it
-    # does hold makes this lattice d/w times as likely as a continuum.
-    upper = np.clip(first, 1, n)
-    spacing = _cohen_radius(upper, n, sigma, alpha) - _cohen_radius(upper - 1, n, sigma, alpha)
-    density = np.maximum(inside * spacing / (high - low), _MISFIT)
-    score = float(np.log(np.where(possible, density, _MISFIT)).sum())
-    return _Fit(votes=np.minimum(first, n), possible=possible, score=score)
-
-
-def _smallest_votes(target: FloatArray, n: int, sigma: float, alpha: float) -> IntArray:
-    """Return the smallest number of votes whose radius is at least each positive target.
-
-    Where even n votes do not reach it: n + 1. By bisection, as the radius grows with votes.
-    """
-    below = np.zeros(target.size, dtype=np.int64)
-    enough = np.full(target.size, n + 1, dtype=np.int64)
-    while target.size and (enough - below > 1).any():
-        middle = (below + enough) // 2
-        reaches = _cohen_radius(np.minimum(middle, n), n, sigma, alpha) >= target
-        reaches |= middle > n
-        enough = np.where(reaches, middle, enough)
-        below = np.where(reaches, below, middle)
-    return enough
-
-
-def _inconsistency(
-    printed: FloatArray,
-    low: FloatArray,
-    high: FloatArray,
-    n: int,
-    sigma: float,
-    stated: float,
-    fit: _Fit,
-) -> str:
-    """Return the warning about radii off the lattice of the stated alpha."""
-    largest = float(_cohen_radius(np.array([n]), n, sigma, stated)[0])
-    misfits = printed[~fit.possible]
-    message = (
-        f"{misfits.size} of {printed.size} radii cannot have come from alpha={stated:g} with "
-        f"n={n} and sigma={sigma:g}"
-    )
-    if misfits.max() > largest:
-        message += f" (radius {misfits.max():g} is above {largest:.4g}, that of all votes)"
-    else:
-        message += f" (radius {misfits.max():g} lies between two neighbouring vote counts)"
-    others = {a: _fit(low, high, n, sigma, a) for a in CANDIDATE_ALPHAS if a != stated}
-    best = max(others, key=lambda a: others[a].score)
-    if others[best].score <= fit.score:
-        return message + "; no other alpha tried explains them better, so n or sigma may be wrong"
-    explained = int(others[best].possible.sum())
-    return (
-        message
-        + f"; the likeliest alpha is {best:g}, at which {explained} of {printed.size} are possible"
     )

@@ -45,13 +45,15 @@ ORIGIN_COLUMNS = (
 )
 """What produced a row, before its vote counts `count_0`, …, and `selected_0`, …
 
-An early certificate adds `target_radius` and `decision`, a data set `base_predict`, what the
-model says without noise, and `input`, a hash.
+Discrete noise adds `noise_excess`, the part of alpha that pays for it; an early certificate
+`target_radius` and `decision`; a data set `base_predict`, what the model says without noise,
+and `input`, a hash.
 """
 
 _FORMAT = 1
 # Enough that rounding down costs nothing that matters, short enough to read.
 _RADIUS_DECIMALS = 6
+_REAL = {"radius", "alpha", "sigma", "margin", "lipschitz", "target_radius", "noise_excess"}
 _VERSIONED = ("rsverify", "numpy", "scipy", "numba", "torch")
 
 
@@ -95,6 +97,8 @@ def table_row(idx: int, label: int, certificate: Certificate, **extra: Any) -> d
         "margin": c.margin,
         "seed": ",".join(map(str, c.seed)) if isinstance(c.seed, tuple) else c.seed,
     }
+    if c.noise_excess:
+        row["noise_excess"] = c.noise_excess
     if isinstance(c, EarlyCertificate):
         row |= {"target_radius": c.target_radius, "decision": c.decision}
     row |= extra
@@ -273,7 +277,7 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
         try:
             if name in integer or name.startswith(("count_", "selected_")):
                 table[name] = table[name].astype(np.int64)
-            elif name in {"radius", "alpha", "sigma", "margin", "lipschitz", "target_radius"}:
+            elif name in _REAL:
                 # An empty field is an unknown value; a radius is never unknown.
                 known = table[name] if name == "radius" else table[name].replace("", "nan")
                 table[name] = known.astype(np.float64)

@@ -45,6 +45,8 @@ def ordered_rows(table: pd.DataFrame) -> pd.DataFrame:
         raise ValueError(f"table has no column {missing[0]!r}; it must have {_NEEDED}")
     if len(table) == 0:
         raise ValueError("table has no rows; it must have at least one")
+    for name in ("idx", "label", "predict", "correct"):
+        check_integer(name, table[name].to_numpy())
     rows = table.sort_values("idx", ignore_index=True)
     twice = rows["idx"].duplicated()
     if twice.any():
@@ -102,6 +104,11 @@ def settings_of(rows: pd.DataFrame) -> dict[str, tuple[Any, ...]]:
     return {c: tuple(v for v in values if v != "") for c, values in found.items() if any(values)}
 
 
+def all_rows_say(rows: pd.DataFrame, column: str) -> bool:
+    """Return whether a column is there and known in every row."""
+    return column in rows and not (rows[column].isna() | (rows[column] == "")).any()
+
+
 def largest_possible_radius(rows: pd.DataFrame) -> float | None:
     """Return what no radius exceeds at the settings of the rows; None where they do not say.
 
@@ -111,14 +118,14 @@ def largest_possible_radius(rows: pd.DataFrame) -> float | None:
     and p_2 = 1 - p_1, which is Cohen's, and unanimous votes state the most.
     """
     settings = settings_of(rows)
-    single = {c: values[0] for c, values in settings.items() if len(values) == 1}
+    single = {c: v[0] for c, v in settings.items() if len(v) == 1 and all_rows_say(rows, c)}
     if not {"sigma", "n", "alpha", "bound", "radius_kind"} <= single.keys():
         return None
     if single["bound"] not in BOUNDS:
         return None
     lipschitz = None
     if "lipschitz" in settings:
-        if "lipschitz" not in single or rows["lipschitz"].isna().any():
+        if "lipschitz" not in single:
             return None
         lipschitz = single["lipschitz"]
     unanimous = certify_counts(

@@ -402,7 +402,11 @@ class SmoothedClassifier:
             options, mapped = request.score_options(self.noise)
             soft = self._certify_scores(x, n0, n, y, options, mapped, batch_size, entropy, progress)
             return replace(
-                soft, alpha=float(alpha), seed=entropy, seconds=time.perf_counter() - started
+                soft,
+                alpha=float(alpha),
+                noise_excess=self.noise.excess,
+                seed=entropy,
+                seconds=time.perf_counter() - started,
             )
         question = request.question(self.noise, y)
         selected = None
@@ -415,8 +419,11 @@ class SmoothedClassifier:
             found = question.finish(votes, selected)
         return replace(found, seed=entropy, seconds=time.perf_counter() - started)
 
-    def resolve(self, request: Request, x: Input) -> Request:
-        """Return `request` with a number, or None, for ``lipschitz="auto"``."""
+    def resolve(self, request: Request, x: Input, *, progress: bool = True) -> Request:
+        """Return `request` with a number, or None, for ``lipschitz="auto"``.
+
+        Progress is shown on a terminal where it takes over a second.
+        """
         if not isinstance(request.lipschitz, str):
             return request
         check_choice("lipschitz", request.lipschitz, ["auto"])
@@ -429,7 +436,7 @@ class SmoothedClassifier:
         device, dtype = self.placement(source.dtype)
         sample = source.to(device=device, dtype=dtype)
         found = scores_lipschitz_bound(
-            self.model, self.preprocess, sample, request.scores, request.temperature
+            self.model, self.preprocess, sample, request.scores, request.temperature, progress
         )
         return replace(request, lipschitz=found)
 

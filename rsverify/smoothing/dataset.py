@@ -18,8 +18,15 @@ from rsverify.smoothing.engine import Engine, Execution
 from rsverify.smoothing.fingerprint import model_hash
 from rsverify.smoothing.forward import check_placement
 from rsverify.smoothing.items import Items
+from rsverify.smoothing.noise import SEEDING
 from rsverify.smoothing.request import Request
-from rsverify.smoothing.shards import Group, joined_processes, merge_shards, shard_path
+from rsverify.smoothing.shards import (
+    Group,
+    is_first_process,
+    joined_processes,
+    merge_shards,
+    shard_path,
+)
 from rsverify.table import read_metadata, read_table, write_metadata
 from rsverify.table_writer import TableWriter, check_same_configuration, complete_lines
 
@@ -176,7 +183,7 @@ def certify_dataset(
     if max_inputs is not None:
         wanted = wanted[: check_size("max_inputs", max_inputs)]
     example = next(items.load(wanted[:1])).x
-    request = classifier.resolve(request, example)
+    request = classifier.resolve(request, example, progress=progress and is_first_process())
     request.check(classifier.num_classes, classifier.noise, 0 if certify_label else None)
     run = _Run(
         classifier=classifier,
@@ -243,6 +250,7 @@ class _Run:
             "inputs": len(self.items),
             "skip": self.skip,
             "seed": entropy,
+            "seeding": SEEDING,
         }
 
     def entropy(self, seed: Seed, resume: bool) -> Entropy:

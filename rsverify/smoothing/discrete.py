@@ -12,7 +12,7 @@ float(h(j + K)), a function of that integer alone. No step rests on the law or t
 floating-point noise, which a classifier can tell apart by its low bits [1]_.
 
 **Exactness.** The law of K is split into integers over 2⁶³, each at most 2⁶³ P(K = k), and a
-rest ρ of about 10⁻¹⁵. An alias table draws the former exactly from 63 fair bits; where the
+rest ρ of 10⁻¹⁸ to 10⁻¹⁵. An alias table draws the former exactly from 63 fair bits; where the
 rest is hit, K comes from the conditional law of the rest, from one further word a draw. What
 remains is that a draw hits the rest twice, and the rounding of the rest's own table: together
 less than `EXCESS` in total variation for a whole sample, or sampling refuses to start. What
@@ -212,7 +212,9 @@ def _table(sigma: float, lattice: Fraction) -> _Table:
         ratio = mpmath.mpf(lattice.numerator) / lattice.denominator / mpmath.mpf(sigma)
         root = ratio / mpmath.sqrt(2)
         # Beyond k − ½, k = 0 … largest + 1; what lies beyond is less than 2e-38.
-        beyond = [mpmath.erfc((k - 0.5) * root) / 2 for k in range(largest + 2)]
+        # At 1000 erfc is 1e-434297; mpmath has none of 1e200.
+        places = [min(max((k - 0.5) * root, -1000), 1000) for k in range(largest + 2)]
+        beyond = [mpmath.erfc(place) / 2 for place in places]
         law = [scale * (a - b) for a, b in pairwise(beyond)]
         # The margin keeps each integer at or below the exact value despite the rounding of mpmath.
         main = [max(0, int(mpmath.floor(p - mpmath.mpf(2) ** -20))) for p in law]

@@ -22,6 +22,7 @@ from torch import fx
 from torch.fx.node import map_aggregate
 
 from rsverify._check import check_integer
+from rsverify._progress import InputProgress
 from rsverify.simplex import scores_lipschitz
 from rsverify.smoothing._convolution import times
 from rsverify.smoothing._gains import UnsupportedError
@@ -29,6 +30,8 @@ from rsverify.smoothing._operations import COMBINATIONS, FUNCTIONS, module_gain,
 from rsverify.smoothing._tracing import Stages, TensorMap, Tracer
 from rsverify.smoothing.sampler import evaluating
 
+# Norms that were found before take no time, and need no bar.
+_PATIENCE = 1.0
 # What tells a shape or kind of tensor, not its values.
 _SHAPE_METHODS = frozenset({"size", "dim", "numel", "is_floating_point", "stride"})
 _SHAPE_ATTRIBUTES = frozenset({"shape", "ndim", "device", "dtype"})
@@ -53,6 +56,7 @@ def lipschitz_bound(
     *,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
+    progress: bool = True,
 ) -> float:
     r"""Return an upper bound of the ℓ2 Lipschitz constant of a module.
 
@@ -70,6 +74,9 @@ def lipschitz_bound(
         parameters or buffers are.
     dtype : torch.dtype, optional
         Floating type of that input; by default that of the parameters or buffers.
+    progress : bool
+        Show progress on standard error, if that is a terminal and it takes over a second:
+        a convolution of 64 channels takes about one, the first time.
 
     Returns
     -------
@@ -105,7 +112,8 @@ def lipschitz_bound(
     >>> print(f"{lipschitz_bound(torch.nn.Sequential(layer, torch.nn.ReLU()), (2,)):.6f}")
     4.000000
     """
-    return lipschitz_report(module, input_shape, device=device, dtype=dtype)[-1].bound
+    rows = lipschitz_report(module, input_shape, device=device, dtype=dtype, progress=progress)
+    return rows[-1].bound
 
 
 def lipschitz_report(
@@ -114,12 +122,13 @@ def lipschitz_report(
     *,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
+    progress: bool = True,
 ) -> list[LayerBound]:
     r"""Return the bound after each operation of a module, in order; the last is the module's.
 
     Parameters
     ----------
-    module, input_shape, device, dtype
+    module, input_shape, device, dtype, progress
         As for `lipschitz_bound`.
 
     Returns
@@ -154,7 +163,8 @@ def lipschitz_report(
     place = device or next((t.device for t in tensors), torch.device("cpu"))
     floating = (t.dtype for t in tensors if t.is_floating_point())
     kind = dtype or next(floating, torch.get_default_dtype())
-    return _report({"": module}, torch.zeros(1, *sizes.tolist(), device=place, dtype=kind))
+    sample = torch.zeros(1, *sizes.tolist(), device=place, dtype=kind)
+    return _report({"": module}, sample, progress)
 
 
 def scores_lipschitz_bound(
@@ -163,6 +173,7 @@ def scores_lipschitz_bound(
     sample: torch.Tensor,
     scores: str,
     temperature: float,
+    progress: bool,
 ) -> float | None:
     """Return a bound for the scores of a smoothed classifier, None where there is none.
 
@@ -178,14 +189,14 @@ def scores_lipschitz_bound(
     if scores == "hardmax":
         return None
     stages = {} if preprocess is None else {"preprocess": preprocess}
-    logits = _report({**stages, "": model}, torch.zeros_like(sample)[None])[-1].bound
+    logits = _report({**stages, "": model}, torch.zeros_like(sample)[None], progress)[-1].bound
     if scores != "identity":
         logits = scores_lipschitz(scores, logits, temperature=temperature)
     # A constant network has 0, and any positive number as well.
     return max(logits, sys.float_info.min) if math.isfinite(logits) else None
 
 
-def _report(stages: dict[str, TensorMap], sample: torch.Tensor) -> list[LayerBound]:
+def _report(stages: dict[str, TensorMap], sample: torch.Tensor, progress: bool) -> list[LayerBound]:
     with evaluating(*stages.values()):
         root = Stages(stages)
         tracer = Tracer()
@@ -197,9 +208,13 @@ def _report(stages: dict[str, TensorMap], sample: torch.Tensor) -> list[LayerBou
                 "without control flow on values or shapes, give the original torch.nn.Module "
                 "in place of a compiled or exported one, or give a number for lipschitz"
             ) from error
-        walk = _Walk(tracer.root, graph)
+        operations = len(graph.nodes)
         try:
-            walk.run(sample)
+            with InputProgress(
+                "bounding the operations", operations, shown=progress, patience=_PATIENCE
+            ) as bar:
+                walk = _Walk(tracer.root, graph, bar)
+                walk.run(sample)
         except (RuntimeError, TypeError, IndexError) as error:
             raise ValueError(
                 f"the module does not take an input of shape {tuple(sample.shape[1:])} and "
@@ -211,8 +226,9 @@ def _report(stages: dict[str, TensorMap], sample: torch.Tensor) -> list[LayerBou
 class _Walk(fx.Interpreter):
     """Runs the graph on one input, for the shapes, and carries a bound to each node."""
 
-    def __init__(self, root: torch.nn.Module, graph: fx.Graph) -> None:
+    def __init__(self, root: torch.nn.Module, graph: fx.Graph, bar: InputProgress) -> None:
         super().__init__(root, graph=graph)
+        self._bar = bar
         self.extra_traceback = False  # an error's message is for the user, not for torch.fx
         self.rows: list[LayerBound] = []
         self.bounds: dict[fx.Node, float] = {}
@@ -220,7 +236,7 @@ class _Walk(fx.Interpreter):
 
     def run_node(self, n: fx.Node) -> Any:
         try:
-            return self._run_node(n)
+            value = self._run_node(n)
         except UnsupportedError as error:
             name, operation = self._label(n)
             where = f"{name} ({operation})" if name else operation
@@ -228,6 +244,8 @@ class _Walk(fx.Interpreter):
                 f"no Lipschitz constant for {where}: {error}. Replace it, or give a number for "
                 "lipschitz, or leave lipschitz out: smoothing has a constant of its own"
             ) from None
+        self._bar.advance(1)
+        return value
 
     def _run_node(self, n: fx.Node) -> Any:
         module = self.fetch_module(n)

@@ -10,7 +10,7 @@ import numpy as np
 
 from rsverify._check import IntArray, check_alpha
 from rsverify.bounds.margin_decision import check_futility
-from rsverify.certificate import Certificate, certify_counts
+from rsverify.certificate import Certificate, certify_counts, level_of_bound
 from rsverify.early_certificate import check_target, decide_counts, first_decision
 from rsverify.score_certificate import SCORE_BOUNDS, ScoreOptions, check_options
 from rsverify.smoothing._inputs import check_size
@@ -32,9 +32,7 @@ def level_of(alpha: float, noise: Noise) -> float:
     level = check_alpha(alpha)
     if level.ndim:
         raise ValueError(f"alpha of shape {level.shape} must be a single number")
-    if level <= 2 * noise.excess:
-        raise ValueError(f"alpha={alpha} must be more than {2 * noise.excess:g} for {noise}")
-    return float(level) - noise.excess
+    return float(level_of_bound(level, noise.excess))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +107,7 @@ class Request:
 
         def finish(votes: IntArray, chosen: IntArray | None) -> Certificate:
             certificate = certify(votes, selection=chosen, **shared)
-            return replace(certificate, alpha=float(self.alpha))
+            return replace(certificate, alpha=float(self.alpha), noise_excess=noise.excess)
 
         return Question(finish, first)
 

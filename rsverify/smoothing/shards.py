@@ -56,6 +56,13 @@ class Group:
         return values
 
 
+def is_first_process() -> bool:
+    """Return whether this is the process that speaks for all, before they have joined."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank() == 0
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 @contextmanager
 def joined_processes() -> Iterator[Group]:
     """Give the body the group of processes that torchrun, or the caller, has started."""

@@ -131,6 +131,23 @@ def test_largest_alpha_of_the_rows_holds_for_all(voted):
     assert analyze(mixed).wrong_certificates > analyze(voted).wrong_certificates
 
 
+def test_what_some_rows_do_not_say_is_not_known_of_the_table(voted):
+    """Such a row may have any alpha, and any largest radius."""
+    some = [True, True, True, True, False]
+    found = analyze(voted.assign(alpha=voted["alpha"].where(some)))
+    assert found.settings["alpha"] == (0.001,)
+    assert found.wrong_certificates is None
+    assert {e.robust for e in found.certified} == {None}
+    assert found.average_radius.robust is found.average_radius.lower is None
+
+    for column, unknown in (("sigma", np.nan), ("bound", ""), ("bound", None), ("n", np.nan)):
+        rows = voted.assign(**{column: voted[column].where(some, unknown)})
+        assert analyze(rows).largest_radius is None
+        assert analyze(rows).average_radius.lower is None
+        assert analyze(rows).wrong_certificates is not None
+    assert analyze(voted).largest_radius is not None
+
+
 def test_votes_that_can_certify_nothing_have_a_largest_radius_of_zero():
     certificate = certify_counts([3, 0], sigma=0.25, alpha=0.001, y=0, bound="cohen")
     found = analyze(pd.DataFrame([table_row(i, 0, certificate) for i in range(4)]))
@@ -162,6 +179,7 @@ def test_json_types(voted):
     [
         ({"alpha": 1.0}, r"alpha=1\.0 must be in \(0, 1\)"),
         ({"radii": [-0.1]}, r"radii=-0\.1 must not be negative"),
+        ({"radii": [0.1, np.inf]}, r"radii=\[0\.1, inf\] must be finite"),
         ({"n": 7}, "n=7 contradicts the table, which says 1000"),
         ({"largest_radius": 0.0}, "largest_radius=0.0 must be positive"),
         ({"base": [1, 2]}, "must hold one class an input"),
@@ -170,6 +188,22 @@ def test_json_types(voted):
 def test_bad_arguments_are_refused(voted, options, message):
     with pytest.raises(ValueError, match=message):
         analyze(voted, **options)
+
+
+@pytest.mark.parametrize("column", ["idx", "label", "predict", "correct"])
+@pytest.mark.parametrize(
+    ("value", "error"), [(np.nan, ValueError), (0.5, ValueError), ("a", TypeError)]
+)
+def test_columns_of_other_things_than_integers_are_refused(voted, column, value, error):
+    bad = voted.assign(**{column: voted[column].astype(object).where(voted.index > 0, value)})
+    if not isinstance(value, str):
+        bad[column] = bad[column].astype(float)
+    with pytest.raises(error, match=f"{column}=.* must be an integer"):
+        analyze(bad)
+
+
+def test_a_radius_of_minus_zero_is_zero(voted):
+    assert str(analyze(voted, radii=[-0.0, 0.0]).radii) == "(0.0,)"
 
 
 TABLES = st.lists(

@@ -1,4 +1,6 @@
+import dataclasses
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -7,15 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, norm
 
-from rsverify.certificate import certify_counts
+from rsverify.certificate import certify_counts, level_of_bound
+from rsverify.early_certificate import decide_counts
+from rsverify.published_radii import CANDIDATE_ALPHAS
 from rsverify.recertification import (
-    CANDIDATE_ALPHAS,
     IMPOSSIBLE_RADIUS,
     InconsistentRadiiWarning,
     recertify,
     recertify_radii,
 )
-from rsverify.table import read_table, table_row
+from rsverify.table import read_table, table_row, write_table
 
 COUNTS = [[900, 60, 40], [400, 350, 250], [20, 30, 950], [1000, 0, 0], [450, 550, 0]]
 WINNERS = [0, 0, 2, 0, 0]
@@ -59,6 +62,72 @@ def test_lipschitz_constants_are_kept_and_may_be_absent():
 
     assert recertify(table)["radius"].tolist() == [c.radius for c in certificates]
     assert certificates[0].radius > certificates[1].radius
+
+
+def discrete(certificate, alpha, excess):
+    """As certificates of discrete noise are: a bound at less than the level that is stated."""
+    return dataclasses.replace(certificate, alpha=alpha, noise_excess=excess)
+
+
+@pytest.mark.parametrize("excess", [1e-12, 1e-3])
+@pytest.mark.parametrize("alpha", [None, 0.05])
+def test_what_the_noise_itself_adds_is_paid_for_again(alpha, excess, tmp_path):
+    def table_at(total):
+        options = {"sigma": 0.25, "alpha": float(level_of_bound(total, excess)), "bound": "cohen"}
+        return pd.DataFrame(
+            table_row(i, label, discrete(certify_counts(k, y=y, **options), total, excess))
+            for i, (k, y, label) in enumerate(zip(COUNTS, WINNERS, LABELS, strict=True))
+        )
+
+    old, expected = table_at(0.01), table_at(alpha or 0.01)
+    found = recertify(old, alpha=alpha)
+    pd.testing.assert_frame_equal(found[COMPARED], expected[COMPARED], check_exact=True)
+    # It is in the file, and a table that was certified again can be once more.
+    write_table(found, tmp_path / "again.tsv", configuration={})
+    back = recertify(read_table(tmp_path / "again.tsv"), alpha=0.01)
+    pd.testing.assert_frame_equal(back[COMPARED], old[COMPARED], check_exact=True)
+    # Rows of other noise pay nothing.
+    mixed = pd.concat([table_of(alpha=0.01, bound="cohen"), old], ignore_index=True)
+    paid = recertify(mixed)["margin"].to_numpy()
+    assert paid[: len(old)].tolist() == table_of(alpha=0.01, bound="cohen")["margin"].tolist()
+    assert paid[len(old) :].tolist() == old["margin"].tolist()
+
+
+@given(st.floats(1e-11, 0.999), st.sampled_from([1e-12, 1e-9, 1e-3]))
+def test_level_and_excess_together_are_at_most_the_total(alpha, excess):
+    if alpha <= 2 * excess:
+        with pytest.raises(ValueError, match=r"alpha=.* must be more than"):
+            level_of_bound(alpha, excess)
+        return
+    left = float(level_of_bound(alpha, excess))
+
+    assert Fraction(left) + Fraction(excess) <= Fraction(alpha)
+    assert Fraction(alpha) - Fraction(left) - Fraction(excess) <= Fraction(alpha) / 2**51
+    assert level_of_bound(alpha, 0.0) == alpha
+
+
+def test_votes_at_which_sampling_stopped_are_refused():
+    question = {"target_radius": 0.2, "sigma": 0.25, "alpha": 0.001, "y": 0}
+    table = pd.DataFrame([table_row(0, 0, decide_counts([95, 3, 2], **question))])
+
+    for stopped in (table, table.drop(columns="target_radius")):
+        with pytest.raises(ValueError, match="as soon as their votes had answered"):
+            recertify(stopped, bound="exact", alpha=0.05)
+
+
+def test_lipschitz_constants_of_scores_are_not_used_for_votes():
+    """A constant of 0.01 would certify forty times the radius that smoothing allows."""
+    votes = certify_counts(
+        [900, 100], y=0, sigma=0.25, alpha=0.001, bound="cohen", radius="R1", lipschitz=0.01
+    )
+    scores = pd.DataFrame([table_row(0, 0, votes) | {"bound": "betting"}])
+    found = recertify(scores, bound="cohen")
+
+    expected = certify_counts([900, 100], y=0, sigma=0.25, alpha=0.001, bound="cohen", radius="R1")
+    assert found["radius"].tolist() == [expected.radius]
+    assert votes.radius > 20 * expected.radius
+    assert found["lipschitz"].isna().all()
+    assert recertify(found)["radius"].tolist() == [expected.radius]
 
 
 def test_original_table_is_left_alone():

@@ -68,6 +68,24 @@ def test_other_requests_are_those_of_the_classifier_too(tmp_path: Path, options:
             assert row["target_radius"] == options["target_radius"]
 
 
+@pytest.mark.parametrize(("progress", "rank"), [(True, "0"), (False, "0"), (True, "1")])
+def test_progress_of_the_lipschitz_constant_is_shown_by_the_first_process(
+    progress: bool,
+    rank: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setattr("rsverify.smoothing.lipschitz._PATIENCE", 0.0)
+    smoothed = SmoothedClassifier(torch.nn.Linear(2, 3), 3, SIGMA)
+    options = {"bound": "hoeffding", "radius": "R1", "lipschitz": "auto", "n": 20}
+    run(tmp_path / "table.tsv", classifier=smoothed, progress=progress, **options)
+    shown = "bounding the operations" in capsys.readouterr().err
+    assert shown == (progress and rank == "0")
+
+
 def test_the_automatic_lipschitz_constant_is_that_of_the_classifier(tmp_path: Path) -> None:
     network = torch.nn.Linear(X.shape[1], 3)
     torch.nn.init.orthogonal_(network.weight)

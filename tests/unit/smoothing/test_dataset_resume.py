@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,23 @@ def test_a_resumed_run_evaluates_the_model_on_the_rest_only(
     seen.clear()
     run(out, classifier=classifier)
     assert not seen
+
+
+@pytest.mark.parametrize("before", [None, 1])
+def test_noise_that_follows_otherwise_from_the_seed_is_not_mixed_in(
+    undisturbed: Path, tmp_path: Path, before: int | None
+) -> None:
+    out = tmp_path / "table.tsv"
+    out.write_bytes(b"".join(undisturbed.read_bytes().splitlines(keepends=True)[:4]))
+    content = read_metadata(undisturbed)
+    assert content["configuration"].pop("seeding") == 2
+    if before is not None:
+        content["configuration"]["seeding"] = before
+    out.with_suffix(".json").write_text(json.dumps(content))
+    kept = out.read_bytes()
+    with pytest.raises(ValueError, match=f"seeding=2 must be {before} to resume"):
+        run(out)
+    assert out.read_bytes() == kept
 
 
 def test_fresh_entropy_is_used_again_on_a_resume(tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 
 import mpmath
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +17,9 @@ from scipy.stats import chisquare, norm
 
 torch = pytest.importorskip("torch")
 
-from rsverify import SmoothedClassifier, certify_counts  # noqa: E402
+from rsverify import SmoothedClassifier, certify_counts, certify_dataset  # noqa: E402
+from rsverify.certificate import level_of_bound  # noqa: E402
+from rsverify.recertification import recertify  # noqa: E402
 from rsverify.smoothing import discrete as module  # noqa: E402
 from rsverify.smoothing.alias import AliasTable  # noqa: E402
 from rsverify.smoothing.discrete import DiscreteGaussian, total_variation  # noqa: E402
@@ -151,6 +155,11 @@ def test_draws_have_the_law_of_rounded_gaussian_noise(sigma: float, lattice: Fra
         observed = np.append(observed[~rare], observed[rare].sum())
         expected = np.append(expected[~rare], expected[rare].sum())
     assert chisquare(observed, expected, sum_check=False).pvalue > 5e-5
+
+
+@pytest.mark.parametrize("sigma", [5e-324, 1e-200, 1e-5])
+def test_noise_far_below_a_step_is_none(sigma: float) -> None:
+    assert not draws(DiscreteGaussian(sigma, 1 / 255), (5,), 1000).any()
 
 
 def test_coordinates_and_successive_draws_are_uncorrelated() -> None:
@@ -306,6 +315,22 @@ def test_inputs_that_cannot_be_placed_are_refused() -> None:
     )
 
 
+def test_table_of_discrete_noise_says_what_its_noise_costs(tmp_path: Path) -> None:
+    discrete = SmoothedClassifier(sign_of_first, 2, 0.5, noise="discrete", lattice=1 / 255)
+    x = torch.tensor([[51.0, 0.0], [0.0, 3.0], [90.0, 0.0]]) / 255, torch.tensor([1, 0, 1])
+    options = {"n": 400, "seed": 0, "alpha": 1e-11, "progress": False}
+    table = certify_dataset(discrete, x, tmp_path / "discrete.tsv", **options)
+    assert table["noise_excess"].tolist() == [1e-12] * 3
+    kept = ["predict", "status", "alpha", "margin"]
+    pd.testing.assert_frame_equal(
+        recertify(table)[kept], table[kept], check_exact=True, check_dtype=False
+    )
+    with pytest.raises(ValueError, match="alpha=2e-12 must be more than 2e-12"):
+        recertify(table, alpha=2e-12)
+    usual = SmoothedClassifier(sign_of_first, 2, 0.5)
+    assert "noise_excess" not in certify_dataset(usual, x, tmp_path / "usual.tsv", **options)
+
+
 def sign_of_first(batch: torch.Tensor) -> torch.Tensor:
     return torch.stack([-batch.flatten(1)[:, 0], batch.flatten(1)[:, 0]], dim=1)
 
@@ -340,10 +365,12 @@ def test_classifier_with_discrete_noise() -> None:
     assert abs(votes[1] / 20_000 - p) < 4.5 * math.sqrt(p * (1 - p) / 20_000)
     for options in ({}, {"target_radius": 0.05}, {"bound": "hoeffding"}):
         certificate = smoothed.certify(x, n=500, seed=0, **options)
-        assert certificate.alpha == 1e-3
+        assert (certificate.alpha, certificate.noise_excess) == (1e-3, 1e-12)
     # The noise's own error is paid for out of alpha, and alpha is what the certificate states.
     certificate = smoothed.certify(x, n=500, alpha=1e-11, y=1, seed=0)
-    paid = certify_counts(certificate.counts, sigma=0.5, alpha=0.9e-11, y=1)
+    rest = float(level_of_bound(1e-11, 1e-12))
+    assert rest == pytest.approx(0.9e-11)
+    paid = certify_counts(certificate.counts, sigma=0.5, alpha=rest, y=1)
     assert (certificate.alpha, certificate.margin) == (1e-11, paid.margin)
     assert smoothed.predict(x, n=500, seed=0) == 1
     for call in (smoothed.certify, smoothed.predict):

@@ -328,6 +328,20 @@ def test_bound_follows_weights_changed_in_place():
     assert lipschitz_bound(layer, (3,)) == pytest.approx(4 * first)
 
 
+def test_progress_tells_of_every_operation(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr("rsverify.smoothing.lipschitz._PATIENCE", 600.0)
+    lipschitz_bound(seeded(MODULES["residual"]), SHAPE)
+    assert capsys.readouterr().err == ""  # done before anyone would wait
+    monkeypatch.setattr("rsverify.smoothing.lipschitz._PATIENCE", 0.0)
+    lipschitz_bound(seeded(MODULES["residual"]), SHAPE)
+    # With the input: one more than the report has.
+    assert "bounding the operations" in (err := capsys.readouterr().err)
+    assert "8/8" in err
+    lipschitz_report(seeded(MODULES["residual"]), SHAPE, progress=False)
+    assert capsys.readouterr().err == ""
+
+
 def test_report_names_layers_in_order():
     rows = lipschitz_report(seeded(MODULES["residual"]), SHAPE)
 

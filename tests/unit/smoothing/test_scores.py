@@ -147,8 +147,9 @@ def test_certificate_is_that_of_the_same_scores(options):
     scores = np.concatenate(seen)
     expected = certify_scores(scores[64:], sigma=0.25, alpha=1e-3, selection=scores[:64], **options)
     assert isinstance(certificate, ScoreCertificate)
-    assert certificate.radius == expected.radius
-    assert certificate.margin == expected.margin
+    # Rows are divided by their sums, once in torch and once in numpy, which round otherwise.
+    assert certificate.radius == pytest.approx(expected.radius, rel=1e-13)
+    assert certificate.margin == pytest.approx(expected.margin, rel=1e-13)
     assert certificate.counts == expected.counts
     assert certificate.selection_counts == expected.selection_counts
     assert certificate.seed == 0
