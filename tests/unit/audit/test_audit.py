@@ -301,22 +301,6 @@ def test_two_replications_of_a_pair_are_not_taken_for_two_pairs():
     np.testing.assert_array_equal(caller.limits(rows[:1]).lower, hoeffding(rows[:1], 0.025))
 
 
-def test_classes_beyond_the_third_are_for_the_simulation():
-    """The exact audit is about three classes and says so; a law of ten shows the fault."""
-    from rsverify import bonferroni_margin_lower
-
-    def forgetful(counts, alpha):
-        rival = counts[:, 1:3].max(axis=1)
-        n = counts.sum(axis=1)
-        return bonferroni_margin_lower(counts[:, 0], rival, n, alpha, estimand="difference")
-
-    settings = {"estimand": "difference", "n": 40, "alpha": 0.05}
-    exact = audit(forgetful, **settings)
-    assert exact.verdict == "supported"
-    assert any("more classes are not spoken of" in note for note in exact.notes)
-    assert audit(forgetful, method="simulation", **settings).verdict == "refuted"
-
-
 SELDOM = 0.05
 
 
@@ -442,3 +426,35 @@ def test_what_would_settle_it_is_more_than_was_spent():
     assert report.verdict == "inconclusive"
     wanted = int(report.rows[0].note.split()[1].replace(",", ""))
     assert wanted > 7777
+
+
+def bonferroni(counts, alpha, classes):
+    """Of the first so many classes; the others are forgotten."""
+    k1, k2, n = counts[:, 0], counts[:, 1:classes].max(axis=1), counts.sum(axis=1)
+    return level(k1, n, alpha / 2) - (1 - level(n - k2, n, alpha / 2))
+
+
+def test_classes_beyond_the_third_are_simulated_beside_an_exact_audit():
+    settings = {"estimand": "difference", "n": 40, "alpha": 0.05}
+    report = audit(lambda c, a: bonferroni(c, a, None), **settings)
+    assert report.verdict == "supported"
+    assert report.rows[0].replications == 0
+    assert len(report.rows) == 5
+    forgetful = audit(lambda c, a: bonferroni(c, a, 3), **settings)
+    assert forgetful.verdict == "refuted"
+    assert forgetful.worst.scenario == "ten classes, runner-up last"
+    alone = audit(lambda c, a: bonferroni(c, a, 3), method="exact", **settings)
+    assert alone.verdict == "supported"
+    assert any("more classes are not spoken of" in note for note in alone.notes)
+
+
+def test_a_bound_of_three_classes_is_not_refused_for_not_taking_more():
+    def three(counts, alpha):
+        k1, k2, k3 = counts.T
+        n = k1 + k2 + k3
+        return level(k1, n, alpha / 2) - (1 - level(n - np.maximum(k2, k3), n, alpha / 2))
+
+    report = audit(three, estimand="difference", n=40, alpha=0.05)
+    assert report.verdict == "supported"
+    assert len(report.rows) == 1
+    assert "does not take more than three classes" in str(report)
