@@ -14,7 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from rsverify import __version__
-from rsverify._check import check_alpha, check_choice, check_fraction, check_positive, check_trials
+from rsverify._check import (
+    check_alpha,
+    check_choice,
+    check_fraction,
+    check_positive,
+    check_takes,
+    check_trials,
+)
 from rsverify.audit import exact, exact_margin
 from rsverify.audit.estimand import ESTIMANDS, Estimand, find_estimand
 from rsverify.audit.evaluate import PROBE_ROWS, SIDES, Caller, Limits, merge_failures, prepare
@@ -96,7 +103,7 @@ def audit(
         Failure probability that the bound claims, in (0, 1).
     side : {"lower", "upper", "two-sided"}, default "lower"
         Which side the bound claims. Two-sided bounds return an array (R, 2) or a pair.
-        Ignored for a bound given by name.
+        A bound given by name has its own.
     kind : {"coverage", "betting", "bets"}, default "coverage"
         "betting" audits not a bound but its capital: ``bound(x, m, alpha)`` returns for each
         row of `x` the capital after each observation, when betting against the mean m.
@@ -180,19 +187,26 @@ def audit(
     alarm = float(check_fraction("false_alarm", false_alarm))
     if not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed={seed!r} must be a nonnegative integer")
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
+        raise ValueError(f"n_jobs={n_jobs!r} must be a number of processes, or -1 for all cores")
     if resume and store is None:
         raise ValueError("resume=True needs store, the file to resume from")
     name = bound if isinstance(bound, str) else _name_of(bound)
     if kind != "coverage":
         if not callable(bound):
             raise TypeError(f"bound={bound!r} must be a callable for kind={kind!r}")
+        check_takes(_name_of(bound), bound, ("x", "m", "alpha"))
         auditor = audit_capital if kind == "betting" else audit_bets
         return auditor(bound, n=size, alpha=level, name=name)
     if isinstance(bound, str):
         target = estimand if isinstance(estimand, str) else estimand.name
+        asked = side
         bound, estimand, side = named_bound(bound, target)
+        if asked not in ("lower", side):  # "lower" is what nobody asked for
+            raise ValueError(f"side={asked!r} must be {side!r} for {name}")
     if not callable(bound):
         raise TypeError(f"bound={bound!r} must be a callable or the name of a bound")
+    check_takes(_name_of(bound), bound, ("data", "alpha"))
     thing = find_estimand(estimand)
     default = max(20_000, math.ceil(1000.0 / level))
     limit = default if replications is None else replications

@@ -1,8 +1,10 @@
 """The audit as users call it: bounds of every form, failures, reports, seeds."""
 
 import json
+import math
 import pickle
 import sys
+from fractions import Fraction
 
 import cloudpickle
 import numpy as np
@@ -12,6 +14,7 @@ from scipy.special import betaincinv, ndtri
 import rsverify
 from rsverify import AuditReport, Estimand, clopper_pearson_lower
 from rsverify.audit import audit
+from rsverify.audit.names import all_outcomes
 
 # Worker processes cannot import a test module, so its bounds travel by value.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -458,3 +461,60 @@ def test_a_bound_of_three_classes_is_not_refused_for_not_taking_more():
     assert report.verdict == "supported"
     assert len(report.rows) == 1
     assert "does not take more than three classes" in str(report)
+
+
+def test_an_exit_or_complex_numbers_are_failures():
+    def leaves(_x, _alpha):
+        raise SystemExit(3)
+
+    report = short(leaves, replications=200)
+    assert report.verdict == "refuted"
+    assert "exits the program, with 3" in str(report)
+    assert "is complex" in str(short(lambda x, a: hoeffding(x, a) + 0j, replications=200))
+
+
+@pytest.mark.parametrize(
+    ("side", "bound", "remedy"),
+    [
+        ("lower", lambda x, _a: np.zeros((len(x), 2)), "is it side='two-sided'?"),
+        ("two-sided", hoeffding, r"return (R, 2) or a pair"),
+    ],
+)
+def test_a_bound_of_another_side_is_told_the_remedy(side, bound, remedy):
+    assert remedy in str(short(bound, side=side, replications=200))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bound": lambda: 1}, r"must take \(data, alpha\)"),
+        ({"bound": lambda x: x, "kind": "betting"}, r"must take \(x, m, alpha\)"),
+        ({"n_jobs": 0}, "n_jobs=0 must be a number of processes"),
+        ({"bound": "hoeffding_lower", "side": "upper"}, "side='upper' must be 'lower' for hoeff"),
+    ],
+)
+def test_what_cannot_be_audited_is_refused_before_any_work(options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        audit(**({"bound": hoeffding, "n": 10, "alpha": 0.05} | options))
+
+
+@pytest.mark.parametrize("column", [1, 2])
+def test_a_witness_names_the_classes_as_the_bound_has_them(column):
+    """A bound that looks at one rival only: its misses, summed by hand from what is printed."""
+
+    def one_rival(counts, alpha):
+        k1, k2, n = counts[:, 0], counts[:, column], counts.sum(axis=1)
+        return level(k1, n, alpha / 2) - (1 - level(n - k2, n, alpha / 2))
+
+    report = audit(one_rival, estimand="difference", n=10, alpha=0.05)
+    assert report.verdict == "refuted"
+    q1, q2 = (Fraction(report.witness.parameters[k]) for k in ("q1", "q2"))
+    truth = q1 - max(q2, 1 - q1 - q2)
+    x = all_outcomes(10)
+    total = Fraction(0)
+    for (a, b, c), claim in zip(x.tolist(), one_rival(x, 0.05), strict=True):
+        if Fraction(float(claim)) > truth:
+            ways = math.comb(10, a) * math.comb(10 - a, b)
+            total += ways * q1**a * q2**b * (1 - q1 - q2) ** c
+    assert float(total) == pytest.approx(report.witness.probability, rel=1e-12)
+    assert total > Fraction(1, 20)
