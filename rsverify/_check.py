@@ -6,7 +6,8 @@ an error of the form ``alpha=1.2 must be in (0, 1)``: name, value, what it must 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import inspect
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -144,3 +145,15 @@ def check_order(order: int, largest: int) -> int:
     if array.ndim or not 0 <= array <= largest:
         raise ValueError(f"order={order} must be an integer between 0 and {largest}")
     return int(array)
+
+
+def check_takes(name: str, function: Callable[..., Any], arguments: tuple[str, ...]) -> None:
+    """Raise where `function` cannot be called with arguments like these."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some compiled functions have none: they are tried
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        raise TypeError(f"{name} must take ({', '.join(arguments)}): {error}") from None

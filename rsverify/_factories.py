@@ -45,7 +45,12 @@ class FileFunction:
 
     def __call__(self, *arguments: Any) -> Any:
         """Call the function."""
-        return _loaded(f"{self.path}:{self.__name__}")(*arguments)
+        return self.__wrapped__(*arguments)
+
+    @property
+    def __wrapped__(self) -> Callable[..., Any]:
+        """The function, from which `inspect` takes the signature."""
+        return _loaded(f"{self.path}:{self.__name__}")
 
 
 def portable_function(target: str) -> Callable[..., Any]:

@@ -26,6 +26,7 @@ _ABOVE: dict[str, Any] = {
     "loc": "lower center",
     "bbox_to_anchor": (0.5, 1.0),
 }
+MOST_CAPITAL = 10.0  # more than that is drawn as that
 MOST_MARKS = 300  # jumps marked along the axis
 
 
@@ -181,6 +182,64 @@ def draw_map(
     axes.set_ylim(0.0, 1.0)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+    return figure
+
+
+def draw_claims(
+    claims: FloatArray, levels: Scenarios, alpha: float, tolerance: float, title: str
+) -> Figure:
+    """Draw the miscoverage just below each claim of a margin, attained and certified."""
+    figure = _figure(7.0, 4.0, title)
+    axes = figure.add_subplot()
+    for verdict, colour in VERDICT_COLOURS.items():
+        own = np.array([v == verdict for v in levels.verdicts]) & np.isfinite(claims)
+        if own.any():
+            axes.vlines(claims[own], levels.low[own], levels.high[own], color=colour, linewidth=1.4)
+            axes.plot(
+                claims[own],
+                levels.miscoverage[own],
+                VERDICT_MARKS[verdict],
+                color=colour,
+                markersize=4.5,
+                label=verdict,
+            )
+    _level(axes, alpha, label=f"α = {alpha:g}")
+    axes.axhspan(alpha, alpha * (1.0 + tolerance), color=RED, alpha=0.08, linewidth=0)
+    axes.set_ylim(0.0, 1.1 * max(alpha * (1.0 + tolerance), float(levels.high.max())))
+    axes.set_xlabel("margin claimed")
+    axes.set_ylabel("largest P(miss) just below it: attained to certified")
+    axes.grid(alpha=0.25, linewidth=0.5)
+    axes.legend(**_ABOVE, ncols=4)
+    return figure
+
+
+def draw_capital(laws: Scenarios, title: str) -> Figure:
+    """Draw the expected capital under every law: fair betting has at most 1."""
+    rows = len(laws.names)
+    figure = _figure(7.0, max(3.0, 0.17 * rows + 1.2), title)
+    axes = figure.add_subplot()
+    y = np.arange(rows)[::-1]
+    # What is not finite, or far beyond, stands at the edge.
+    expected = np.clip(laws.miscoverage, 0.0, MOST_CAPITAL)
+    for verdict, colour in VERDICT_COLOURS.items():
+        own = np.array([v == verdict for v in laws.verdicts])
+        if own.any():
+            axes.plot(
+                expected[own],
+                y[own],
+                VERDICT_MARKS[verdict],
+                color=colour,
+                markersize=4.0,
+                label=verdict,
+            )
+    axes.axvline(1.0, color=RED, linewidth=1.0, linestyle=(0, (5, 2)), label="what one starts with")
+    axes.set_yticks(y, laws.names, fontsize="xx-small")
+    axes.set_xlim(0.0, max(1.5, 1.05 * float(expected.max())))
+    axes.set_ylim(-0.8, rows - 0.2)
+    more = f"; {MOST_CAPITAL:g} and more at the edge" if expected.max() >= MOST_CAPITAL else ""
+    axes.set_xlabel(f"expected capital{more}")
+    axes.grid(axis="x", alpha=0.25, linewidth=0.5)
+    axes.legend(**_ABOVE, ncols=4)
     return figure
 
 

@@ -103,7 +103,12 @@ class Caller:
 
     def _call(self, data: npt.NDArray[Any]) -> npt.NDArray[Any]:
         # A copy: a bound that sorts in place must not change what it is judged on.
-        value = self.bound(data.copy(), self.alpha)
+        try:
+            value = self.bound(data.copy(), self.alpha)
+        except SystemExit as error:  # an audit must not end with it
+            raise RuntimeError(f"the bound exits the program, with {error.code!r}") from error
+        if np.iscomplexobj(value):
+            raise TypeError("the bound is complex")
         if self.side == "two-sided" and isinstance(value, tuple) and np.ndim(value[0]) == 1:
             # A pair of arrays is told from an array of pairs here, as two rows of it look alike.
             return np.column_stack(value)
@@ -167,7 +172,7 @@ class Caller:
         rows = len(data)
         parts = self._split(value.astype(np.float64), rows)
         if parts is None or not self._expected_times(parts, data):
-            text = f"shape {value.shape} for {rows} replications"
+            text = f"shape {value.shape} for {rows} replications{self._hint(value.shape, rows)}"
             return self._failed("wrong shape", text, data)
         low, high = parts
         bad_nan = np.isnan(low).any(axis=1) | np.isnan(high).any(axis=1)
@@ -184,6 +189,12 @@ class Caller:
                 failures.append(Failure(kind, message, _plain(data[first]), int(bad.sum())))
         lower[bad_nan], upper[bad_nan] = np.inf, -np.inf
         return Limits(lower, upper, last, failures)
+
+    def _hint(self, shape: tuple[int, ...], rows: int) -> str:
+        """Return the likely remedy of a wrong shape."""
+        if self.side == "two-sided":
+            return "; two-sided bounds return (R, 2) or a pair"
+        return "; is it side='two-sided'?" if shape in ((rows, 2), (2, rows)) else ""
 
     def _outside(self, lower: FloatArray, upper: FloatArray) -> npt.NDArray[np.bool_]:
         """Return where no value of the parameter space is left, were it unbounded."""

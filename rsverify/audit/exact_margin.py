@@ -101,7 +101,9 @@ def margin_worst(table: FloatArray, margin: str, largest: bool, level: float) ->
         top = laws[np.argmax(laws[:, 0])]
         if top[0] > best[0]:
             best, chosen = (float(top[0]), float(top[1]), float(top[2])), each
-    witness = margin_witness(chosen, margin, largest, best, level, log_fact)
+    witness = margin_witness(
+        chosen, margin, largest, best, level, log_fact, exchanged=chosen is not tables[0]
+    )
     every = np.concatenate(points)
     attained = max(best[0], witness.probability)
     certified = min(max(certified * (1 + SUM_ERROR), attained), 1.0)

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -46,6 +47,7 @@ GAP = 0.02
 """A supremum is enclosed within this share of itself."""
 CELLS = 300_000  # pieces of a curve at which its enclosure gives up
 NEGLECT = 1e-13  # probability that the walk over a staircase may leave out
+ROUNDS, BESIDE = 2, 3  # claims beside the worst one: how often, and how many at most
 PROBES = 4000  # outcomes at which monotonicity is tried beside those of the staircases
 CHUNK = 1 << 16  # outcomes handed to the bound at once
 FORMULA_ERROR = 1e-8  # relative, of a probability by log-gamma functions at n = 100,000
@@ -77,11 +79,28 @@ SHARES = (
 
 
 @dataclass
+class Meter:
+    """Tells how much is done: parts, of which every claim takes `of_a_claim`."""
+
+    progress: Callable[[int, int], object] | None
+    of_a_claim: int
+    total: int
+    done: int = 0
+
+    def advance(self, parts: int = 1) -> None:
+        """Tell of `parts` more that are done, or not needed."""
+        self.done = min(self.done + parts, self.total)
+        if self.progress is not None:
+            self.progress(self.done, self.total)
+
+
+@dataclass
 class Evaluated:
     """The bound, and every outcome at which it was asked."""
 
     caller: Caller
     n: int
+    meter: Meter = field(default_factory=lambda: Meter(None, 0, 0))
     outcomes: list[npt.NDArray[np.int64]] = field(default_factory=list)
     values: list[FloatArray] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
@@ -192,8 +211,9 @@ def staircase(
         out[rows] = a
 
     solve(np.array([0, n]), 0, n + 1)
-    stride = 1 << max(n - 1, 1).bit_length()
+    stride = 1 << _halvings(n)
     while stride > 1:
+        bound.meter.advance()
         stride //= 2
         rows = np.arange(stride, n, 2 * stride)
         left, right = rows - stride, np.minimum(rows + stride, n)
@@ -202,13 +222,23 @@ def staircase(
     return out
 
 
+def _halvings(n: int) -> int:
+    return max(n - 1, 1).bit_length()
+
+
 def as_steps(raw: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Return a staircase as the walk takes it: n + 1 where a row is empty."""
     n = raw.size - 1
     return np.where(raw > n - np.arange(n + 1), n + 1, raw)
 
 
-def audit_staircases(caller: Caller, n: int, margin: str, level: float) -> Staircases | None:
+def audit_staircases(
+    caller: Caller,
+    n: int,
+    margin: str,
+    level: float,
+    progress: Callable[[int, int], object] | None = None,
+) -> Staircases | None:
     """Return the miscoverage of a lower bound at claims spread over the simplex.
 
     Parameters
@@ -221,33 +251,35 @@ def audit_staircases(caller: Caller, n: int, margin: str, level: float) -> Stair
         The margin over class 2.
     level : float
         Alpha; a miscoverage above it is proved by a witness.
+    progress : callable, optional
+        ``progress(done, total)`` is called as the claims are worked through.
 
     Returns
     -------
     Staircases or None
         None where the bound is not monotone in the counts.
     """
-    bound = Evaluated(caller, n)
     starts = [(round(a * n), round(b * n)) for a, b in SHARES]
     starts = sorted({(min(a, n - b), b) for a, b in starts})
+    parts = _halvings(n) + 1
+    meter = Meter(progress, parts, (len(starts) + ROUNDS * BESIDE) * parts + 1)
+    bound = Evaluated(caller, n, meter)
     claims = bound.at([a for a, _ in starts], [b for _, b in starts])
     if not _probes_agree(bound):
         return None
     known: dict[float, npt.NDArray[np.int64]] = {}
-    levels = []
+    levels: list[Level] = []
     order = np.argsort(claims, kind="stable")
     for i in _middle_first(order.tolist()):
-        v = float(claims[i])
-        if v > -EDGE[margin] and v not in known:
-            levels.append(_level(bound, starts[i], v, margin, known))
-    # Two more beside the worst one, and again.
-    for _ in range(2):
-        if levels:
-            worst = max(levels, key=lambda each: each.attained)
-            for outcome in _beside(worst, n):
-                v = float(bound.at([outcome[0]], [outcome[1]])[0])
-                if v > -EDGE[margin] and v not in known:
-                    levels.append(_level(bound, outcome, v, margin, known))
+        levels += _visited(bound, starts[i], float(claims[i]), margin, known)
+    # More beside the worst one, and again.
+    for turn in range(ROUNDS):
+        near = _beside(max(levels, key=lambda each: each.attained), n) if levels else []
+        for outcome in near:
+            v = float(bound.at([outcome[0]], [outcome[1]])[0])
+            levels += _visited(bound, outcome, v, margin, known)
+        left = (ROUNDS - turn - 1) * BESIDE * parts + 1
+        meter.advance(meter.total - left - meter.done)
     if not _monotone(bound, known):
         return None
     levels.sort(key=lambda each: each.claim)
@@ -257,6 +289,7 @@ def audit_staircases(caller: Caller, n: int, margin: str, level: float) -> Stair
             witness = _witness(bound, levels[place], margin, level)
             refuted = int(place) if witness is not None else None
     evaluated = sum(map(len, bound.values))
+    meter.advance()
     return Staircases(levels, evaluated, merge_failures(bound.failures), witness, refuted)
 
 
@@ -280,6 +313,22 @@ def _middle_first(items: list[int]) -> list[int]:
             out.append(part[half])
             queue += [part[:half], part[half + 1 :]]
     return out
+
+
+def _visited(
+    bound: Evaluated,
+    outcome: tuple[int, int],
+    v: float,
+    margin: str,
+    known: dict[float, npt.NDArray[np.int64]],
+) -> list[Level]:
+    """Return the level of the claim `v`, nothing if it is known or claims nothing."""
+    if v <= -EDGE[margin] or v in known:
+        bound.meter.advance(bound.meter.of_a_claim)
+        return []
+    level = _level(bound, outcome, v, margin, known)
+    bound.meter.advance()
+    return [level]
 
 
 def _level(

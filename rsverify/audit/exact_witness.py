@@ -30,15 +30,22 @@ def margin_witness(
     best: tuple[float, float, float],
     level: float,
     log_fact: FloatArray,
+    *,
+    exchanged: bool = False,
 ) -> Witness:
-    """Return a witness near the worst law, with as few decimals as keep its miscoverage."""
+    """Return a witness near the worst law, with as few decimals as keep its miscoverage.
+
+    With `exchanged` the last two classes of `table` are, and are named as the caller has them.
+    """
     value, v, s = best
     probit = margin == "probit"
     q1, q2 = curve_q1(v, s, probit), curve_q2(s, probit)
     excess = value > level * (1.0 + ROUNDING)
     wanted = max(WITNESS_SHARE * value, level * (1.0 + ROUNDING) if excess else 0.0)
     if excess:
-        plain = _plain_witness(table, margin, largest, level * (1.0 + ROUNDING), log_fact)
+        plain = _plain_witness(
+            table, margin, largest, level * (1.0 + ROUNDING), log_fact, exchanged
+        )
         if plain is not None and plain.probability > PLAIN_SHARE * value:
             return plain
     for digits, more in itertools.product(range(2, 15), (0, 1)):
@@ -54,13 +61,19 @@ def margin_witness(
         if missed_probability(table, float(a), float(b), float(truth), log_fact) > wanted:
             probability = rational_probability(missed, a, b)
             if probability > Fraction(wanted):
-                return _named(a, b, truth, missed, float(probability), rational=True)
+                return _named(a, b, truth, missed, float(probability), exchanged, rational=True)
     truth = Fraction(v)
-    return _named(Fraction(q1), Fraction(q2), truth, above(table, truth) | (table == v), value)
+    missed = above(table, truth) | (table == v)
+    return _named(Fraction(q1), Fraction(q2), truth, missed, value, exchanged)
 
 
 def _plain_witness(
-    table: FloatArray, margin: str, largest: bool, wanted: float, log_fact: FloatArray
+    table: FloatArray,
+    margin: str,
+    largest: bool,
+    wanted: float,
+    log_fact: FloatArray,
+    exchanged: bool,
 ) -> Witness | None:
     """Return the worst law whose probabilities are whole hundredths (twentieths for large n)."""
     parts = 100 if table.shape[0] <= 101 else 20
@@ -83,7 +96,7 @@ def _plain_witness(
     probability = rational_probability(missed, *law)
     if probability <= Fraction(wanted):
         return None
-    return _named(*law, truth_exact, missed, float(probability), rational=True)
+    return _named(*law, truth_exact, missed, float(probability), exchanged, rational=True)
 
 
 def _named(
@@ -92,10 +105,13 @@ def _named(
     truth: Fraction,
     missed: Any,
     probability: float,
+    exchanged: bool,
     rational: bool = False,
 ) -> Witness:
     n = missed.shape[0] - 1
     pairs = [(int(i), int(j)) for i, j in np.argwhere(missed) if i + j <= n]
+    if exchanged:
+        b, pairs = 1 - a - b, [(i, n - i - j) for i, j in pairs]
     # Near the most probable outcomes first.
     pairs.sort(key=lambda p: abs(p[0] - n * float(a)) + abs(p[1] - n * float(b)))
     shown = ", ".join(map(str, pairs[:6])) + (", ..." if len(pairs) > 6 else "")

@@ -79,8 +79,24 @@ def capital_from_bets(bets: Capital) -> Capital:
     return capital
 
 
+def _asked(process: Capital, x: FloatArray, m: float, alpha: float) -> FloatArray:
+    """Return a capital or bets, (R, n); of a function of one sample, sample by sample."""
+    try:
+        value = np.asarray(process(x, m, alpha), dtype=np.float64)
+        if value.shape == x.shape:
+            return value
+    except Exception:  # found again where it is the function's own
+        value = None
+    try:
+        return np.array([process(row, m, alpha) for row in x], dtype=np.float64)
+    except Exception:
+        if value is None:
+            raise
+    return value
+
+
 def _checked(capital: Capital, x: FloatArray, m: float, alpha: float) -> FloatArray:
-    value = np.asarray(capital(x, m, alpha), dtype=np.float64)
+    value = _asked(capital, x, m, alpha)
     if value.shape != x.shape:
         raise ValueError(f"capital of shape {value.shape} must have the shape {x.shape} of x")
     if np.isnan(value).any():
@@ -124,7 +140,8 @@ def audit_capital(capital: Capital, *, n: int, alpha: float, name: str = "capita
     ----------
     capital : callable
         ``capital(x, m, alpha)`` returns the capital after each observation, of the shape
-        (R, n) of `x`, of a bettor against the mean m who starts with 1.
+        (R, n) of `x`, of a bettor against the mean m who starts with 1. A function of a single
+        sample is called sample by sample.
     n : int
         Observations; paths of at most 12 (two points) and 8 (three points) are enumerated, and
         single steps after random pasts of up to 1000.
@@ -278,7 +295,7 @@ def _first_peek(bets: Capital, x: FloatArray, alpha: float, rng: np.random.Gener
 
 
 def _shaped(bets: Capital, x: FloatArray, alpha: float) -> FloatArray:
-    value = np.asarray(bets(x, 0.5, alpha), dtype=np.float64)
+    value = _asked(bets, x, 0.5, alpha)
     if value.shape != x.shape:
         raise ValueError(f"bets of shape {value.shape} must have the shape {x.shape} of x")
     return value

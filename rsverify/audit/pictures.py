@@ -21,7 +21,7 @@ from rsverify.bounds.proportion import clopper_pearson_lower, clopper_pearson_up
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CHOICES = ("auto", "sawtooth", "map", "zip", "time")
+CHOICES = ("auto", "sawtooth", "map", "claims", "zip", "time", "capital")
 TOOTH = 9  # points between two jumps
 MOST_TEETH = 1200  # more cannot be told apart on paper
 NEAR_TEETH = 9  # on either side of the worst, in the enlarged part
@@ -45,7 +45,8 @@ def draw(report: AuditReport, path: str | os.PathLike[str], picture: str) -> Fig
         raise ValueError(
             f"picture={picture!r} must be {' or '.join(map(repr, possible))} for this report"
         )
-    figure = {"sawtooth": _sawtooth, "map": _map, "zip": _zip, "time": _time}[wanted](report)
+    ways = {"sawtooth": _sawtooth, "map": _map, "claims": _claims, "zip": _zip, "time": _time}
+    figure = (ways | {"capital": _capital})[wanted](report)
     plotting.save(figure, path)
     return figure
 
@@ -57,6 +58,10 @@ def _possible(report: AuditReport) -> list[str]:
         return ["sawtooth"]
     if isinstance(evidence, MarginClaims):
         return ["map"]
+    if report.design["kind"] == "betting":
+        return ["capital"]
+    if report.design.get("method") == "exact":
+        return ["claims"]
     if not isinstance(evidence, Replay):
         return []
     index = report.rows.index(report.worst)
@@ -160,6 +165,21 @@ def _replays(report: AuditReport, index: int, blocks: int) -> tuple[Any, Any, fl
         low.append(lower)
         high.append(upper)
     return np.concatenate(low), np.concatenate(high), truth
+
+
+def _claims(report: AuditReport) -> Figure:
+    design = report.design
+    return plotting.draw_claims(
+        np.array([r.truth for r in report.rows]),
+        _lolly(report),
+        design["alpha"],
+        design["tolerance"],
+        _title(report),
+    )
+
+
+def _capital(report: AuditReport) -> Figure:
+    return plotting.draw_capital(_lolly(report), _title(report))
 
 
 def _zip(report: AuditReport) -> Figure:

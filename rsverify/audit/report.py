@@ -165,12 +165,13 @@ class AuditReport:
         ----------
         path : path-like
             Its ending chooses the format (``.png``, ``.pdf``, ``.svg``).
-        picture : {"auto", "sawtooth", "map", "zip", "time"}, default "auto"
+        picture : {"auto", "sawtooth", "map", "claims", "zip", "time", "capital"}, default "auto"
             "sawtooth": exact miscoverage of a proportion against p, the jumps of the bound
-            marked. "map": exact worst case over (p1, p2) of a margin. "zip": miscoverage of
-            every scenario with its interval, and the limits of the worst scenario in order of
-            how far they are from missing. "time": miscoverage by time, of a bound that claims
-            to hold at all times. "auto": the one that fits.
+            marked. "map": exact worst case over (p1, p2) of a margin. "claims": the same along
+            staircases, just below each claim visited. "zip": miscoverage of every scenario with
+            its interval, and the limits of the worst scenario in order of how far they are from
+            missing. "time": miscoverage by time, of a bound that claims to hold at all times.
+            "capital": expected capital by law. "auto": the one that fits.
 
         Returns
         -------

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from rsverify import __version__
-from rsverify._check import check_alpha, check_choice, check_fraction, check_positive, check_trials
+from rsverify._check import (
+    check_alpha,
+    check_choice,
+    check_fraction,
+    check_positive,
+    check_takes,
+    check_trials,
+)
 from rsverify.audit import exact, exact_margin
 from rsverify.audit.estimand import ESTIMANDS, Estimand, find_estimand
 from rsverify.audit.evaluate import PROBE_ROWS, SIDES, Caller, Limits, merge_failures, prepare
@@ -24,7 +31,7 @@ from rsverify.audit.jumps import beside_a_jump
 from rsverify.audit.martingale import audit_bets, audit_capital
 from rsverify.audit.names import all_outcomes, named_bound, outcome_table
 from rsverify.audit.report import AuditReport, Row, plain
-from rsverify.audit.scenario import Scenario, check_scenarios
+from rsverify.audit.scenario import Scenario, check_scenarios, default_scenarios
 from rsverify.audit.search import Family, find_family, worst_laws
 from rsverify.audit.simulate import (
     Design,
@@ -34,6 +41,7 @@ from rsverify.audit.simulate import (
     generator,
     simulate,
 )
+from rsverify.audit.simulation_report import simulation_report
 from rsverify.audit.staircase_report import staircase_report
 from rsverify.audit.store import Store
 from rsverify.audit.tally import Tally
@@ -42,15 +50,13 @@ from rsverify.audit.verdict import (
     TOLERANCE,
     Verdict,
     combine,
-    detectable,
-    miscoverage_error,
-    miscoverage_interval,
-    runs_to_settle,
 )
 
 METHODS = ("auto", "exact", "simulation", "search")
 KINDS = ("coverage", "betting", "bets")
 LARGEST_N = 10_000_000
+CLASSES = 3  # of the laws that an exact audit of a margin is about
+MORE_CLASSES = "more classes are not spoken of: audit them with method='simulation'"
 REPEATED = 1000  # outcomes asked twice, to find out whether the bound is random
 PROBE_KEY = 1 << 20  # the scenario number of the draw that finds out how a bound is called
 
@@ -97,7 +103,7 @@ def audit(
         Failure probability that the bound claims, in (0, 1).
     side : {"lower", "upper", "two-sided"}, default "lower"
         Which side the bound claims. Two-sided bounds return an array (R, 2) or a pair.
-        Ignored for a bound given by name.
+        A bound given by name has its own.
     kind : {"coverage", "betting", "bets"}, default "coverage"
         "betting" audits not a bound but its capital: ``bound(x, m, alpha)`` returns for each
         row of `x` the capital after each observation, when betting against the mean m.
@@ -108,9 +114,10 @@ def audit(
         scenarios the audit simulates unless ``method="exact"``.
     method : {"auto", "exact", "simulation", "search"}, default "auto"
         "auto": exact where data are counts, else simulation. Exact: proportions up to n =
-        100,000; margins of three classes up to n = 400; with ":first", monotone margin bounds at
-        chosen claims up to 100,000. Bounds that are random are simulated. "search": look
-        through a family of laws for the worst ones, and simulate those with fresh randomness.
+        100,000; margins of three classes up to n = 400 (laws of more classes are then
+        simulated besides); with ":first", monotone margin bounds at chosen claims up to
+        100,000. Bounds that are random are simulated. "search": look through a family of laws
+        for the worst ones, and simulate those with fresh randomness.
     family : (callable, int), optional
         For the search: a function from the unit cube of that dimension to the parameters of
         the estimand's `draw`. Default: two-point laws of samples, three classes of votes, two
@@ -133,7 +140,8 @@ def audit(
         larger budget continues. The report is that of an audit that was never interrupted.
     progress : callable, optional
         ``progress(done, total)`` is called after each block with the replications done, or
-        not needed any more, and those of the whole budget.
+        not needed any more, and those of the whole budget; by an exact audit of a margin at
+        n > 400 as its claims are worked through.
 
     Returns
     -------
@@ -179,19 +187,26 @@ def audit(
     alarm = float(check_fraction("false_alarm", false_alarm))
     if not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed={seed!r} must be a nonnegative integer")
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
+        raise ValueError(f"n_jobs={n_jobs!r} must be a number of processes, or -1 for all cores")
     if resume and store is None:
         raise ValueError("resume=True needs store, the file to resume from")
     name = bound if isinstance(bound, str) else _name_of(bound)
     if kind != "coverage":
         if not callable(bound):
             raise TypeError(f"bound={bound!r} must be a callable for kind={kind!r}")
+        check_takes(_name_of(bound), bound, ("x", "m", "alpha"))
         auditor = audit_capital if kind == "betting" else audit_bets
         return auditor(bound, n=size, alpha=level, name=name)
     if isinstance(bound, str):
         target = estimand if isinstance(estimand, str) else estimand.name
+        asked = side
         bound, estimand, side = named_bound(bound, target)
+        if asked not in ("lower", side):  # "lower" is what nobody asked for
+            raise ValueError(f"side={asked!r} must be {side!r} for {name}")
     if not callable(bound):
         raise TypeError(f"bound={bound!r} must be a callable or the name of a bound")
+    check_takes(_name_of(bound), bound, ("data", "alpha"))
     thing = find_estimand(estimand)
     default = max(20_000, math.ceil(1000.0 / level))
     limit = default if replications is None else replications
@@ -208,7 +223,9 @@ def audit(
     }
     if method == "exact" or (method == "auto" and scenarios is None):
         caller_of = partial(prepare, bound, alpha=level, side=side, estimand=thing)
-        report = _exact(caller_of, thing, design, side, described)
+        report = _exact(caller_of, thing, design, side, described, progress)
+        if report is not None and method == "auto" and report.verdict != "refuted":
+            return _with_more_classes(report, caller_of, thing, design, n_jobs, progress)
         if report is not None:
             return report
         if method == "exact":
@@ -235,7 +252,41 @@ def audit(
     }
     tallies = _stored(caller, thing, suite, design, described, n_jobs, store, resume, progress)
     replay = Replay(caller, thing, suite, design)
-    return _simulated(tallies, replay, described)
+    return simulation_report(tallies, replay, described)
+
+
+def _with_more_classes(
+    report: AuditReport,
+    caller_of: Callable[..., Caller],
+    estimand: Estimand,
+    design: Design,
+    n_jobs: int,
+    progress: Progress | None,
+) -> AuditReport:
+    """Return an exact report on three classes with the laws of more classes simulated."""
+    if estimand.name not in exact_margin_names:
+        return report
+    suite = [
+        s
+        for s in default_scenarios(estimand, design.n, design.alpha)
+        if len(s.parameters["p"]) > CLASSES
+    ]
+    data = _probe(estimand, design, suite[0])
+    caller = caller_of(data=data)
+    kinds = {f.kind for f in caller.limits(data).failures} - {"NaN", "outside"}
+    if kinds:
+        notes = [*report.notes, f"the bound does not take more than three classes: {kinds.pop()}"]
+        return replace(report, notes=notes)
+    tallies = simulate(caller, estimand, suite, design, n_jobs=n_jobs, progress=progress)
+    more = simulation_report(tallies, Replay(caller, estimand, suite, design), report.design)
+    exact_notes = [note for note in report.notes if note != MORE_CLASSES]
+    return replace(
+        report,
+        verdict=combine([report.verdict, more.verdict]),
+        rows=report.rows + more.rows,
+        failures=merge_failures(report.failures + more.failures),
+        notes=exact_notes + more.notes,
+    )
 
 
 def _probe(estimand: Estimand, design: Design, scenario: Scenario) -> Any:
@@ -268,63 +319,13 @@ def _name_of(bound: Any) -> str:
     return str(getattr(bound, "__name__", type(bound).__name__))
 
 
-def _simulated(tallies: list[Tally], replay: Replay, described: dict[str, Any]) -> AuditReport:
-    """Return the report of a simulation."""
-    design, suite = replay.design, replay.scenarios
-    settings = (design.alpha, design.tolerance, design.false_alarm, len(suite))
-    rows = []
-    for scenario, tally in zip(suite, tallies, strict=True):
-        low, high = miscoverage_interval(tally.misses, tally.runs)
-        note = ""
-        if tally.verdict == "inconclusive":
-            wanted = runs_to_settle(tally.misses, tally.runs, *settings)
-            note = (
-                f"about {_rounded_up(wanted):,} replications in all would settle it, "
-                "were the miscoverage as seen"
-                if wanted
-                else "no number of replications settles a miscoverage like this one"
-            )
-        tightness, error = tally.tightness
-        rows.append(
-            Row(
-                scenario.name,
-                float(replay.estimand.truth(**scenario.parameters)),
-                tally.misses / tally.runs,
-                low,
-                high,
-                tally.runs,
-                tally.misses,
-                tightness,
-                tally.verdict,
-                note,
-                miscoverage_error(tally.misses, tally.runs),
-                error,
-            )
-        )
-    smallest = detectable(design.replications, *settings)
-    notes = [
-        f"false alarms: at most {design.false_alarm:g} over all {len(suite)} scenarios; "
-        f"a miscoverage of {smallest:.4g} or more is refuted with probability at least 95 %",
-        "simulation: nothing is claimed about laws outside the table",
-    ]
-    failures = merge_failures([f for t in tallies for f in t.failures])
-    verdict = combine([r.verdict for r in rows])
-    described |= {"detectable": smallest}
-    return AuditReport(verdict, rows, failures, None, described, notes, replay)
-
-
-def _rounded_up(number: int) -> int:
-    """Return `number` with two digits, never less than it is."""
-    unit = 10 ** max(len(str(number)) - 2, 0)
-    return -(-number // unit) * unit
-
-
 def _exact(
     caller_of: Callable[..., Caller],
     estimand: Estimand,
     design: Design,
     side: str,
     described: dict[str, Any],
+    progress: Progress | None,
 ) -> AuditReport | None:
     """Return the report of exact coverage, None where the data or the bound do not allow it."""
     base, _, first = estimand.name.partition(":")
@@ -332,7 +333,7 @@ def _exact(
     if first and side == "lower" and n > exact_margin.LARGEST_TRINOMIAL_N:
         if n > LARGEST_STAIRCASE_N or estimand is not ESTIMANDS.get(estimand.name):
             return None
-        return staircase_report(caller_of, base, design, described)
+        return staircase_report(caller_of, base, design, described, progress)
     if base == "proportion" and n <= exact.LARGEST_PROPORTION_N:
         k = np.arange(n + 1)
         outcomes = np.column_stack([k, n - k])
@@ -373,7 +374,7 @@ def _exact(
         f"an excess of less than {exact.ROUNDING:g} of alpha is put down to rounding",
     ]
     if "three classes" in scope:
-        notes.append("more classes are not spoken of: audit them with method='simulation'")
+        notes.append(MORE_CLASSES)
     described |= {"method": "exact"}
     return AuditReport(verdict, [row], limits.failures, worst.witness, described, notes, evidence)
 

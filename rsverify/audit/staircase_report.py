@@ -11,12 +11,16 @@ import numpy as np
 from rsverify.audit.evaluate import PROBE_ROWS, Caller
 from rsverify.audit.exact_staircase import Level, Staircases, audit_staircases
 from rsverify.audit.report import AuditReport, Row
-from rsverify.audit.simulate import Design
+from rsverify.audit.simulate import Design, Progress
 from rsverify.audit.verdict import Verdict, combine
 
 
 def staircase_report(
-    caller_of: Callable[..., Caller], margin: str, design: Design, described: dict[str, Any]
+    caller_of: Callable[..., Caller],
+    margin: str,
+    design: Design,
+    described: dict[str, Any],
+    progress: Progress | None = None,
 ) -> AuditReport | None:
     """Return the report, None where the bound is random or not monotone."""
     n = design.n
@@ -27,7 +31,7 @@ def staircase_report(
     once, twice = caller.limits(outcomes), caller.limits(outcomes)
     if not np.array_equal(once.lower, twice.lower):
         return None
-    found = audit_staircases(caller, n, margin, design.alpha)
+    found = audit_staircases(caller, n, margin, design.alpha, progress)
     if found is None or not found.levels:
         return None
     rows = [

@@ -11,10 +11,11 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 from rsverify.audit.evaluate import Failure
 from rsverify.audit.tally import Tally
+from rsverify.table_writer import lock
 
 FORMAT = 1
 _FREE = ("replications",)  # may grow: more of them append blocks and change none
@@ -51,6 +52,8 @@ class Store:
     ------
     FileExistsError
         If the file exists and `resume` is false.
+    OSError
+        If another process is writing it.
     ValueError
         If the file is of another design, naming the difference, or is no such file.
     """
@@ -61,22 +64,28 @@ class Store:
         self.path = Path(path)
         self.blocks: dict[tuple[int, int], Tally] = {}
         header = json.loads(json.dumps({"format": FORMAT, **design}))
-        if self.path.exists():
-            if not resume:
-                raise FileExistsError(
-                    f"store={str(self.path)!r} exists already; resume it, or name another file"
-                )
-            self._read(header)
+        if self.path.exists() and not resume:
+            raise FileExistsError(
+                f"store={str(self.path)!r} exists already; resume it, or name another file"
+            )
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: TextIO = self.path.open("a", encoding="utf-8", newline="\n")
+        # Without the lock two audits would cut off each other's last lines.
+        self._file: BinaryIO = self.path.open("ab")
+        try:
+            lock(self._file, self.path)
+            self._read(header)
+        except BaseException:
+            self._file.close()
+            raise
         if self._file.tell() == 0:
             self._append(json.dumps(header))
 
     def _read(self, header: dict[str, Any]) -> None:
         content = self.path.read_bytes()
         complete = content.rfind(b"\n") + 1
-        if complete < len(content):
-            os.truncate(self.path, complete)
+        begun = json.dumps(header).encode()[: len(content)]
+        if complete == 0 and content != begun:  # not even the design: some other file
+            raise ValueError(f"store={str(self.path)!r} line 1 is not of an audit")
         lines = content[:complete].decode("utf-8", errors="replace").splitlines()
         for number, line in enumerate(lines):
             try:
@@ -91,6 +100,9 @@ class Store:
                 raise ValueError(
                     f"store={str(self.path)!r} line {number + 1} is not of an audit: {error!r}"
                 ) from error
+        if complete < len(content):  # only now that it is known to be a store of this design
+            os.truncate(self.path, complete)
+            self._file.seek(0, os.SEEK_END)
 
     def _check_same(self, before: dict[str, Any], now: dict[str, Any]) -> None:
         for key in sorted(before.keys() | now.keys()):
@@ -106,7 +118,7 @@ class Store:
         self.blocks[scenario, block] = tally
 
     def _append(self, line: str) -> None:
-        self._file.write(line + "\n")
+        self._file.write(line.encode() + b"\n")
         self._file.flush()
 
     def close(self) -> None:

@@ -1,8 +1,10 @@
 """The audit as users call it: bounds of every form, failures, reports, seeds."""
 
 import json
+import math
 import pickle
 import sys
+from fractions import Fraction
 
 import cloudpickle
 import numpy as np
@@ -12,6 +14,7 @@ from scipy.special import betaincinv, ndtri
 import rsverify
 from rsverify import AuditReport, Estimand, clopper_pearson_lower
 from rsverify.audit import audit
+from rsverify.audit.names import all_outcomes
 
 # Worker processes cannot import a test module, so its bounds travel by value.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -301,22 +304,6 @@ def test_two_replications_of_a_pair_are_not_taken_for_two_pairs():
     np.testing.assert_array_equal(caller.limits(rows[:1]).lower, hoeffding(rows[:1], 0.025))
 
 
-def test_classes_beyond_the_third_are_for_the_simulation():
-    """The exact audit is about three classes and says so; a law of ten shows the fault."""
-    from rsverify import bonferroni_margin_lower
-
-    def forgetful(counts, alpha):
-        rival = counts[:, 1:3].max(axis=1)
-        n = counts.sum(axis=1)
-        return bonferroni_margin_lower(counts[:, 0], rival, n, alpha, estimand="difference")
-
-    settings = {"estimand": "difference", "n": 40, "alpha": 0.05}
-    exact = audit(forgetful, **settings)
-    assert exact.verdict == "supported"
-    assert any("more classes are not spoken of" in note for note in exact.notes)
-    assert audit(forgetful, method="simulation", **settings).verdict == "refuted"
-
-
 SELDOM = 0.05
 
 
@@ -442,3 +429,92 @@ def test_what_would_settle_it_is_more_than_was_spent():
     assert report.verdict == "inconclusive"
     wanted = int(report.rows[0].note.split()[1].replace(",", ""))
     assert wanted > 7777
+
+
+def bonferroni(counts, alpha, classes):
+    """Of the first so many classes; the others are forgotten."""
+    k1, k2, n = counts[:, 0], counts[:, 1:classes].max(axis=1), counts.sum(axis=1)
+    return level(k1, n, alpha / 2) - (1 - level(n - k2, n, alpha / 2))
+
+
+def test_classes_beyond_the_third_are_simulated_beside_an_exact_audit():
+    settings = {"estimand": "difference", "n": 40, "alpha": 0.05}
+    report = audit(lambda c, a: bonferroni(c, a, None), **settings)
+    assert report.verdict == "supported"
+    assert report.rows[0].replications == 0
+    assert len(report.rows) == 5
+    forgetful = audit(lambda c, a: bonferroni(c, a, 3), **settings)
+    assert forgetful.verdict == "refuted"
+    assert forgetful.worst.scenario == "ten classes, runner-up last"
+    alone = audit(lambda c, a: bonferroni(c, a, 3), method="exact", **settings)
+    assert alone.verdict == "supported"
+    assert any("more classes are not spoken of" in note for note in alone.notes)
+
+
+def test_a_bound_of_three_classes_is_not_refused_for_not_taking_more():
+    def three(counts, alpha):
+        k1, k2, k3 = counts.T
+        n = k1 + k2 + k3
+        return level(k1, n, alpha / 2) - (1 - level(n - np.maximum(k2, k3), n, alpha / 2))
+
+    report = audit(three, estimand="difference", n=40, alpha=0.05)
+    assert report.verdict == "supported"
+    assert len(report.rows) == 1
+    assert "does not take more than three classes" in str(report)
+
+
+def test_an_exit_or_complex_numbers_are_failures():
+    def leaves(_x, _alpha):
+        raise SystemExit(3)
+
+    report = short(leaves, replications=200)
+    assert report.verdict == "refuted"
+    assert "exits the program, with 3" in str(report)
+    assert "is complex" in str(short(lambda x, a: hoeffding(x, a) + 0j, replications=200))
+
+
+@pytest.mark.parametrize(
+    ("side", "bound", "remedy"),
+    [
+        ("lower", lambda x, _a: np.zeros((len(x), 2)), "is it side='two-sided'?"),
+        ("two-sided", hoeffding, r"return (R, 2) or a pair"),
+    ],
+)
+def test_a_bound_of_another_side_is_told_the_remedy(side, bound, remedy):
+    assert remedy in str(short(bound, side=side, replications=200))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bound": lambda: 1}, r"must take \(data, alpha\)"),
+        ({"bound": lambda x: x, "kind": "betting"}, r"must take \(x, m, alpha\)"),
+        ({"n_jobs": 0}, "n_jobs=0 must be a number of processes"),
+        ({"bound": "hoeffding_lower", "side": "upper"}, "side='upper' must be 'lower' for hoeff"),
+    ],
+)
+def test_what_cannot_be_audited_is_refused_before_any_work(options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        audit(**({"bound": hoeffding, "n": 10, "alpha": 0.05} | options))
+
+
+@pytest.mark.parametrize("column", [1, 2])
+def test_a_witness_names_the_classes_as_the_bound_has_them(column):
+    """A bound that looks at one rival only: its misses, summed by hand from what is printed."""
+
+    def one_rival(counts, alpha):
+        k1, k2, n = counts[:, 0], counts[:, column], counts.sum(axis=1)
+        return level(k1, n, alpha / 2) - (1 - level(n - k2, n, alpha / 2))
+
+    report = audit(one_rival, estimand="difference", n=10, alpha=0.05)
+    assert report.verdict == "refuted"
+    q1, q2 = (Fraction(report.witness.parameters[k]) for k in ("q1", "q2"))
+    truth = q1 - max(q2, 1 - q1 - q2)
+    x = all_outcomes(10)
+    total = Fraction(0)
+    for (a, b, c), claim in zip(x.tolist(), one_rival(x, 0.05), strict=True):
+        if Fraction(float(claim)) > truth:
+            ways = math.comb(10, a) * math.comb(10 - a, b)
+            total += ways * q1**a * q2**b * (1 - q1 - q2) ** c
+    assert float(total) == pytest.approx(report.witness.probability, rel=1e-12)
+    assert total > Fraction(1, 20)

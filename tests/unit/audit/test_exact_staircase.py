@@ -140,3 +140,21 @@ def test_alpha_of_one_thousandth():
     report = audit(bound, estimand=target, n=2000, alpha=0.001)
     assert report.verdict == "supported"
     assert max(r.high for r in report.rows) <= 0.0005 * (1 + GAP)
+
+
+def test_progress_of_staircases_rises_to_the_end():
+    seen = []
+    report = audit(
+        by_hand,
+        estimand="difference:first",
+        n=500,
+        alpha=0.05,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert report.design["method"] == "exact"
+    done, totals = zip(*seen, strict=True)
+    assert len(set(totals)) == 1
+    assert list(done) == sorted(done)
+    assert done[-1] == totals[0]
+    # Every claim tells often of itself, so that a bar moves where bounds are slow.
+    assert len(set(done)) > 8 * len(report.rows)

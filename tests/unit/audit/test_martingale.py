@@ -121,3 +121,24 @@ def test_a_late_failure_is_a_failure():
     report = audit(broken, kind="betting", n=80, alpha=0.05)
     assert report.verdict == "refuted"
     assert any("capital is NaN" in r.note for r in report.rows)
+
+
+def test_a_function_of_one_sample_is_called_sample_by_sample():
+    def one(x, m, alpha):
+        assert x.ndim == 1
+        del alpha
+        return np.cumprod(1 + 0.5 * (x - m))
+
+    def bets(x, m, alpha):
+        assert x.ndim == 1
+        return [0.5 * min(m, alpha)] * len(x)
+
+    report = audit(one, kind="betting", n=6, alpha=0.05)
+    assert report.verdict == "supported"
+    assert (
+        report.rows
+        == audit(
+            lambda x, m, _a: np.cumprod(1 + 0.5 * (x - m), axis=-1), kind="betting", n=6, alpha=0.05
+        ).rows
+    )
+    assert audit(bets, kind="bets", n=6, alpha=0.05).verdict == "supported"

@@ -116,7 +116,43 @@ def test_what_cannot_be_drawn_is_refused(sequence, proportion, tmp_path):
         proportion.plot(tmp_path / "a.png", picture="zip")
     with pytest.raises(ValueError, match="must end in one of"):
         proportion.plot(tmp_path / "a.doc")
-    betting = audit(lambda x, _m, _a: np.ones_like(x), kind="betting", n=3, alpha=0.05)
+    betting = audit(lambda x, _m, _a: np.zeros_like(x), kind="bets", n=3, alpha=0.05)
     with pytest.raises(ValueError, match="has no picture"):
         betting.plot(tmp_path / "a.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def marked(axes):
+    return np.concatenate([line.get_xdata() for line in axes.lines if line.get_marker() != "None"])
+
+
+def test_capital_is_drawn_by_law(tmp_path):
+    def half(x, m, alpha):
+        del alpha
+        return np.cumprod(1 + 0.5 * (x - m), axis=-1)
+
+    def peeking(x, m, alpha):
+        del alpha
+        return np.cumprod(1 + np.abs(x - m), axis=-1)
+
+    for capital in (half, peeking):
+        report = audit(capital, kind="betting", n=6, alpha=0.05)
+        axes = report.plot(tmp_path / "capital.png").axes[0]
+        drawn = np.concatenate(
+            [line.get_xdata() for line in axes.lines if line.get_marker() != "None"]
+        )
+        expected = np.clip([r.miscoverage for r in report.rows], 0, 10)
+        np.testing.assert_allclose(np.sort(drawn), np.sort(expected))
+        assert len(axes.get_yticks()) == len(report.rows)
+
+
+def test_staircases_are_drawn_claim_by_claim(tmp_path):
+    def trivial(counts, alpha):
+        del alpha
+        return counts[:, 0] / counts.sum(axis=1) - 0.9
+
+    report = audit(trivial, estimand="difference:first", n=401, alpha=0.05)
+    assert report.design["method"] == "exact"
+    axes = report.plot(tmp_path / "claims.svg").axes[0]
+    drawn = marked(axes)
+    np.testing.assert_allclose(np.sort(drawn), [r.truth for r in report.rows])

@@ -160,3 +160,48 @@ def test_blocks_follow_one_another_and_a_larger_budget_only_adds(n):
     assert all(
         s in (0, block_span(n, 10**9, b)[1]) for b, s in enumerate(small[: small.index(0) - 1])
     )
+
+
+@pytest.mark.parametrize("content", ["my notes", "a\nb\nlast line without an end", "{}\nx"])
+def test_a_file_that_is_no_store_keeps_every_byte(tmp_path, content):
+    """Also one whose last line has no end: it is not taken for a torn one."""
+    path = tmp_path / "notes.txt"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"is not of an audit|must be"):
+        audit(near_alpha, store=path, resume=True, **SETTINGS)
+    assert path.read_text() == content
+
+
+def test_a_torn_store_of_another_design_keeps_every_byte(tmp_path):
+    path = tmp_path / "blocks.jsonl"
+    audit(near_alpha, store=path, **SETTINGS)
+    torn = path.read_bytes()[:-20]
+    path.write_bytes(torn)
+    with pytest.raises(ValueError, match="seed=1 must be 0"):
+        audit(near_alpha, store=path, resume=True, **(SETTINGS | {"seed": 1}))
+    assert path.read_bytes() == torn
+
+
+def test_a_torn_first_line_is_begun_again(tmp_path):
+    path = tmp_path / "blocks.jsonl"
+    whole = audit(near_alpha, store=path, **SETTINGS).to_json()
+    content = path.read_bytes()
+    for cut in (0, 1, content.index(b"\n")):
+        path.write_bytes(content[:cut])
+        assert audit(near_alpha, store=path, resume=True, **SETTINGS).to_json() == whole
+        assert path.read_bytes() == content
+
+
+def test_two_audits_do_not_share_a_store(tmp_path):
+    path = tmp_path / "blocks.jsonl"
+    seen = []
+
+    def meddle(done, _total):
+        if not seen:
+            with pytest.raises(OSError, match="another process is writing it"):
+                audit(near_alpha, store=path, resume=True, **SETTINGS)
+            seen.append(done)
+
+    report = audit(near_alpha, store=path, progress=meddle, **SETTINGS)
+    assert seen
+    assert report.to_json() == audit(near_alpha, store=path, resume=True, **SETTINGS).to_json()
