@@ -28,7 +28,7 @@ NEAR_TEETH = 9  # on either side of the worst, in the enlarged part
 SIDE = 64  # cells along an edge of the map
 SUBPOINTS = 3  # laws along an edge of a cell
 MAP_BUDGET = 2e8  # outcomes summed for a map
-REPLAYED = 4  # blocks of the worst scenario
+REPLAYED, GLANCED = 10_000, 2500  # replications drawn again, of the worst scenario and of others
 BAND = 0.05
 
 
@@ -153,13 +153,17 @@ def _lolly(report: AuditReport) -> plotting.Scenarios:
     )
 
 
-def _replays(report: AuditReport, index: int, blocks: int) -> tuple[Any, Any, float]:
-    """Return the limits of the first blocks of a scenario again, (R, times), and the truth."""
+def _replays(report: AuditReport, index: int, enough: int) -> tuple[Any, Any, float]:
+    """Return the limits of the first `enough` or more replications again, and the truth.
+
+    Limits are (R, times), as whole blocks.
+    """
     replay: Replay = report.evidence
     design, low, high, truth = replay.design, [], [], 0.0
-    for block in range(blocks):
+    for block in itertools.count():
         start, rows = block_span(design.n, design.replications, block)
-        if block > 0 and (rows == 0 or start >= report.rows[index].replications):
+        most = min(enough, report.rows[index].replications)
+        if block > 0 and (rows == 0 or start >= most):
             break
         lower, upper, truth = replay.block(index, block)
         low.append(lower)
@@ -199,7 +203,7 @@ def _zip(report: AuditReport) -> Figure:
 def _time(report: AuditReport) -> Figure:
     worst = report.rows.index(report.worst)
     curves = [
-        _first_misses(*_replays(report, i, REPLAYED if i == worst else 1))
+        _first_misses(*_replays(report, i, REPLAYED if i == worst else GLANCED))
         for i in range(len(report.rows))
     ]
     misses, runs = curves[worst]

@@ -30,7 +30,8 @@ def test_errors_stand_beside_every_figure(drawn, exact):
     for row in drawn.rows:
         assert row.low < row.miscoverage < row.high
         p = (row.misses + 1) / (row.replications + 2)
-        assert row.miscoverage_error == pytest.approx(np.sqrt(p * (1 - p) / row.replications), 1e-3)
+        runs = row.replications + 2
+        assert row.miscoverage_error == pytest.approx(np.sqrt(p * (1 - p) / runs), 1e-12)
     (row,) = exact.rows
     assert row.miscoverage_error == 0
     assert np.isnan(row.tightness_error)
