@@ -25,7 +25,6 @@ from rsverify.audit import audit
 from rsverify.audit.estimand import find_estimand
 from rsverify.audit.evaluate import PROBE_ROWS, prepare
 from rsverify.audit.report import AuditReport
-from rsverify.audit.scenario import check_scenarios
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import mutants
@@ -38,14 +37,9 @@ COLUMNS = (
 FRESH, LEVEL = 20_000, 0.01
 
 
-def law_of(mutant: Any, report: AuditReport) -> dict[str, Any]:
+def law_of(report: AuditReport) -> dict[str, Any]:
     """Return the parameters of the scenario in which a simulated audit saw it."""
-    options = mutant.options
-    estimand = find_estimand(options["estimand"])
-    suite = check_scenarios(
-        options.get("scenarios"), estimand, int(options["n"]), float(options["alpha"])
-    )
-    return dict(next(s.parameters for s in suite if s.name == report.worst.scenario))
+    return dict(report.design["scenarios"][report.worst.scenario])
 
 
 def summed(mutant: Any, law: Any) -> float | None:
@@ -98,7 +92,7 @@ def line(mutant: Any, seeds: int) -> str:
     elif kind == "bets":
         how = "bets changed with the future"
     elif report.design["method"] != "exact":
-        law = law_of(mutant, report)
+        law = law_of(report)
         total = summed(mutant, law.get("law", ("none",)))
         if total is not None:
             seen = low = high = total
