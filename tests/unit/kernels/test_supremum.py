@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.polynomial import chebyshev
 
@@ -140,9 +140,8 @@ def test_series_proofs_are_true_and_complete(coefficients: list[float], gap: flo
 def dense_maximum(steps: np.ndarray, n: int, estimand: int, limit: float, alpha: float) -> float:
     """The largest tail on a dense grid of the curve, its best cells refined twice."""
     low, high = curve_ends(estimand, limit, n, alpha)
-    grid = np.concatenate(
-        [np.linspace(low, high, 1500), low + (high - low) * np.geomspace(1e-9, 1, 300)]
-    )
+    near_an_end = (high - low) * np.geomspace(1e-9, 1, 300)
+    grid = np.concatenate([np.linspace(low, high, 1500), low + near_an_end, high - near_an_end])
     grid.sort()
     best = 0.0
     for _ in range(3):
@@ -155,6 +154,7 @@ def dense_maximum(steps: np.ndarray, n: int, estimand: int, limit: float, alpha:
 
 @settings(max_examples=120, deadline=None)
 @given(CODES, st.integers(0, 2**31), st.integers(1, 2000), st.floats(-0.95, 0.95))
+@example(estimand=PROBIT, seed=1363, n=1363, level=-0.17568173230142592)
 def test_proofs_are_true_and_complete(estimand: int, seed: int, n: int, level: float) -> None:
     """Not provable a relative 1e-9 below the maximum; provable a relative 1e-6 above it."""
     rng = np.random.default_rng(seed)
@@ -169,8 +169,9 @@ def test_proofs_are_true_and_complete(estimand: int, seed: int, n: int, level: f
     assert not proved
     if not math.isnan(u):  # a witness
         assert tail_at(steps, n, estimand, limit, u, NEGLECT) >= below * (1 - 1e-9)
-    proved, _ = proves_at_most(steps, n, estimand, limit, above, resolution, 1e-14 * above)
-    assert proved
+    proved, u = proves_at_most(steps, n, estimand, limit, above, resolution, 1e-14 * above)
+    # The grid may have missed the maximum: then the refusal comes with a point above it.
+    assert proved or tail_at(steps, n, estimand, limit, u, NEGLECT) > above * (1 - 1e-9)
 
 
 @pytest.mark.parametrize("estimand", [DIFFERENCE, PROBIT])
