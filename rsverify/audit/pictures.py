@@ -160,9 +160,9 @@ def _replays(report: AuditReport, index: int, enough: int) -> tuple[Any, Any, fl
     """
     replay: Replay = report.evidence
     design, low, high, truth = replay.design, [], [], 0.0
+    most = min(enough, report.rows[index].replications)
     for block in itertools.count():
         start, rows = block_span(design.n, design.replications, block)
-        most = min(enough, report.rows[index].replications)
         if block > 0 and (rows == 0 or start >= most):
             break
         lower, upper, truth = replay.block(index, block)
