@@ -6,7 +6,6 @@ rows after which a part of one more may stand. Each of these can be continued.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
+from rsverify._lock import lock
 from rsverify.certificate import Certificate
 from rsverify.table import read_metadata, replace_text, row_text, table_row, write_metadata
 
@@ -223,17 +223,3 @@ def _timeless(header: str, line: str) -> list[str]:
     fields = line.split("\t")
     fields[header.split("\t").index("time")] = ""
     return fields
-
-
-def lock(file: BinaryIO, path: Path) -> None:
-    """Keep other processes from writing `file` until it is closed, or its process ends."""
-    try:
-        import fcntl
-    except ImportError:  # not on this system
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            raise OSError(error.errno, "another process is writing it", str(path)) from None
-        # Some network file systems have no locks: do without.

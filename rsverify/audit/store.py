@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from rsverify._lock import lock
 from rsverify.audit.evaluate import Failure
 from rsverify.audit.tally import Tally
-from rsverify.table_writer import lock
 
 FORMAT = 1
 _FREE = ("replications",)  # may grow: more of them append blocks and change none

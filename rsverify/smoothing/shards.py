@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
+from rsverify._lock import lock
 from rsverify.table import write_metadata
-from rsverify.table_writer import check_same_configuration, lock, merge_tables
+from rsverify.table_writer import check_same_configuration, merge_tables
 
 T = TypeVar("T")
 
