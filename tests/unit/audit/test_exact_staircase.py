@@ -15,10 +15,10 @@ from rsverify.audit.exact_staircase import (
     Evaluated,
     as_steps,
     audit_staircases,
-    enclosed_supremum,
     staircase,
 )
 from rsverify.audit.names import all_outcomes, named_bound, outcome_table
+from rsverify.audit.staircase_supremum import enclosed_supremum
 
 
 def caller_of(bound, margin="difference"):
