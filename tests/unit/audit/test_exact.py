@@ -15,6 +15,7 @@ from rsverify import (
     clopper_pearson_upper,
     cohen_margin_lower,
 )
+from rsverify.audit import audit
 from rsverify.audit.exact import proportion_worst, rational_tail
 from rsverify.audit.exact_margin import margin_worst
 from rsverify.audit.exact_supremum import raised
@@ -183,3 +184,26 @@ def test_runner_up_of_three_classes_is_the_larger_one():
     table = table_of(lambda a, b: bonferroni_margin_lower(a, b, n, alpha, estimand="difference"), n)
     assert margin_worst(table, "difference", False, alpha).certified <= 0.03
     assert margin_worst(table, "difference", True, alpha).witness.probability > 0.5
+
+
+@pytest.mark.parametrize("column", [1, 2])
+def test_a_witness_names_the_classes_as_the_bound_has_them(column):
+    """A bound that looks at one rival only: its misses, summed by hand from what is printed."""
+
+    def one_rival(counts, alpha):
+        k1, k2, n = counts[:, 0], counts[:, column], counts.sum(axis=1)
+        low = clopper_pearson_lower(k1, n, alpha / 2)
+        return low - (1 - clopper_pearson_lower(n - k2, n, alpha / 2))
+
+    report = audit(one_rival, estimand="difference", n=10, alpha=0.05)
+    assert report.verdict == "refuted"
+    q1, q2 = (Fraction(report.witness.parameters[k]) for k in ("q1", "q2"))
+    truth = q1 - max(q2, 1 - q1 - q2)
+    x = all_outcomes(10)
+    total = Fraction(0)
+    for (a, b, c), claim in zip(x.tolist(), one_rival(x, 0.05), strict=True):
+        if Fraction(float(claim)) > truth:
+            ways = math.comb(10, a) * math.comb(10 - a, b)
+            total += ways * q1**a * q2**b * (1 - q1 - q2) ** c
+    assert float(total) == pytest.approx(report.witness.probability, rel=1e-12)
+    assert total > Fraction(1, 20)
