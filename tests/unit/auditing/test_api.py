@@ -1,7 +1,7 @@
 """The audit as users call it: bounds of every form, failures, reports, seeds."""
 
-import json
 import inspect
+import json
 import pickle
 import sys
 
