@@ -1,0 +1,263 @@
+"""Models from files and from the names of functions.
+
+Weights alone, and ONNX files, are loaded without running anything that their file brings. Saved
+programs are another matter, and must be allowed. A pickled module runs any code that it likes when
+it is loaded. So does an exported program: torch unpickles entries of it without restriction, and
+evaluates expressions that it holds as text. A TorchScript archive runs none of Python, but may read
+and write files when it is called.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rsverify._core.errors import DataError, UnavailableError, cause_of
+from rsverify._core.load_function import load_function
+from rsverify.smoothing.models.adapters import LimitedBatch, Model, SelectedOutput, SklearnModel
+from rsverify.smoothing.models.archive import kind_of
+from rsverify.smoothing.models.checkpoint import load_weights
+from rsverify.smoothing.models.onnx import load_onnx
+
+
+def load_model(
+    model: str | os.PathLike[str] | Callable[[], Any],
+    *,
+    checkpoint: str | os.PathLike[str] | None = None,
+    output: int | str | None = None,
+    allow_pickle: bool = False,
+    device: str = "cpu",
+) -> Model:
+    """Return a callable from batch to scores, on `device`, from a file or a function.
+
+    Parameters
+    ----------
+    model : path-like, str or callable
+        A file: one of those of `load_module`, or an ``.onnx``. Or a function without
+        arguments that returns the model, given itself or by name, as ``FILE.py:FUNCTION`` or
+        ``package.module:FUNCTION``. What it returns may be a module, a callable from batch to
+        scores, or a fitted scikit-learn classifier. A module itself may take its place.
+    checkpoint : path-like, optional
+        Weights to load into the module that a function returns; see `load_weights`.
+    output : int or str, optional
+        Which part of the model's output holds the scores; see `SelectedOutput`.
+    allow_pickle : bool
+        Allow saved programs: pickled modules, exported programs, TorchScript archives. They run
+        code that the file chooses; allow it for files whose source you trust.
+    device : str
+        Where to put the model.
+
+    Returns
+    -------
+    callable
+        For `SmoothedClassifier`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file does not exist.
+    ModuleNotFoundError
+        If a package is not installed.
+    UnavailableError
+        If `device` is not there; a ValueError.
+    DataError
+        If a file is damaged, is of another kind, or needs `allow_pickle`; a ValueError.
+    ValueError, TypeError
+        If a function does not give a model, or `checkpoint` does not go with it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from rsverify.smoothing.models.load import load_model
+    >>> def small():
+    ...     return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3))
+    >>> load_model(small)(torch.zeros(5, 2, 2)).shape
+    torch.Size([5, 3])
+    """
+    if callable(model) or names_a_function(model):
+        function = model if callable(model) else load_function(str(model))
+        name = getattr(function, "__name__", type(function).__name__)
+        try:
+            made = function if isinstance(function, torch.nn.Module) else function()
+        except Exception as error:
+            raise ValueError(f"{name} failed: {type(error).__name__}: {error}") from error
+        return as_model(
+            made,
+            name=name,
+            checkpoint=checkpoint,
+            output=output,
+            allow_pickle=allow_pickle,
+            device=device,
+        )
+    if checkpoint is not None:
+        raise ValueError(
+            f"checkpoint={str(checkpoint)!r} needs a function that returns its module, as "
+            f"FILE.py:FUNCTION, in place of {str(model)!r}"
+        )
+    if Path(model).suffix == ".onnx":
+        return load_onnx(model, output=output, device=device)
+    loaded = load_module(model, allow_pickle=allow_pickle, device=device)
+    return loaded if output is None else SelectedOutput(loaded, output)
+
+
+def names_a_function(model: str | os.PathLike[str]) -> bool:
+    """Return whether `model` has the form ``FILE.py:FUNCTION`` or ``package.module:FUNCTION``."""
+    # A colon is also in the paths of one system, after a single letter.
+    place, _, name = str(model).rpartition(":")
+    return len(place) > 1 and name.isidentifier() and not Path(model).exists()
+
+
+def as_model(
+    made: Any,
+    *,
+    name: str,
+    checkpoint: str | os.PathLike[str] | None = None,
+    output: int | str | None = None,
+    allow_pickle: bool = False,
+    device: str = "cpu",
+) -> Model:
+    """Return a callable from batch to scores of what a function called `name` has returned.
+
+    Parameters and errors are those of `load_model`.
+    """
+    if checkpoint is not None:
+        if not isinstance(made, torch.nn.Module):
+            raise TypeError(
+                f"{name} returned a {type(made).__name__}; a checkpoint needs a torch.nn.Module"
+            )
+        load_weights(made, checkpoint, allow_pickle=allow_pickle)
+    if isinstance(made, torch.nn.Module):
+        loaded: Model = made.to(device)
+    elif hasattr(made, "predict_proba"):
+        loaded = SklearnModel(made)
+    elif callable(made):
+        loaded = made
+    else:
+        raise TypeError(
+            f"{name} returned a {type(made).__name__}; it must return a model: a module, a "
+            "callable from batch to scores, or a fitted classifier with predict_proba"
+        )
+    return loaded if output is None else SelectedOutput(loaded, output)
+
+
+def load_module(
+    path: str | os.PathLike[str], *, allow_pickle: bool = False, device: str = "cpu"
+) -> torch.nn.Module:
+    """Return the module saved at `path`, on `device`.
+
+    Parameters
+    ----------
+    path : path-like
+        A TorchScript archive (``torch.jit.save``), an exported program
+        (``torch.export.save``), or a whole pickled module (``torch.save(module, path)``). A
+        program exported for one batch size, or a range of them, is given batches of any size
+        split and filled up.
+    allow_pickle : bool
+        Allow all of them. They run code that the file chooses: the pickled module and the
+        exported program any code, when they are loaded; TorchScript may write files, when it
+        is called.
+    device : str
+        Where to put the module.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    UnavailableError
+        If `device` is not there; a ValueError.
+    DataError
+        If `allow_pickle` is false, or the file is damaged, holds weights alone, or is none of
+        the three kinds; a ValueError.
+    """
+    path = Path(path)
+    kind = kind_of(path)
+    if not allow_pickle:
+        raise DataError(_refusal(path, kind))
+    check_device(device)
+    try:
+        loaded = _loaded(path, kind, device)
+    except (AttributeError, ModuleNotFoundError) as error:
+        raise DataError(
+            f"{path} needs the code that defines its module to be importable: {error}"
+        ) from None
+    except Exception as error:  # torch, and code of the file, raise errors of all kinds
+        raise DataError(f"{path} is {kind} that cannot be loaded: {cause_of(error)}") from error
+    if not isinstance(loaded, torch.nn.Module):
+        raise DataError(
+            f"{path} holds a {type(loaded).__name__}; it must hold a whole module, as saved by "
+            "torch.jit.save or torch.export.save. Weights alone are a checkpoint of a module "
+            "that a function returns: FILE.py:FUNCTION with checkpoint"
+        )
+    return loaded
+
+
+def check_device(device: str) -> torch.device:
+    """Return the device called `device`, or raise where that is no name of one, or none is there."""
+    try:
+        place = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise ValueError(f"device={device!r} must be a device, such as cpu, cuda or cuda:1") from None
+    try:
+        torch.empty(0, device=place)
+    except Exception as error:  # each backend has its own
+        raise UnavailableError(
+            f"device={device!r} is not there, or torch is not built for it: {cause_of(error)}"
+        ) from error
+    return place
+
+
+def _refusal(path: Path, kind: str) -> str:
+    """Say why a file is not loaded without leave, and what to do."""
+    allow = "allow_pickle=True (--allow-pickle) if you trust its source"
+    if kind == "a TorchScript archive":
+        return f"{path} is {kind}, a program that can write files when it is called: give {allow}"
+    if kind == "an exported program":
+        return f"{path} is {kind}, which can run any code when it is loaded: give {allow}"
+    if path.suffix == ".safetensors":
+        return f"{path} holds weights alone: give FILE.py:FUNCTION of its module, and a checkpoint"
+    if kind in ("a file of torch.save", "a pickle", "a tar archive"):
+        return (
+            f"{path} is {kind}: weights alone are a checkpoint of FILE.py:FUNCTION; a pickled "
+            f"module runs code of its own when it is loaded: give {allow}"
+        )
+    return (
+        f"{path} is {kind}; it must hold a saved module, be an .onnx, or be given as "
+        "FILE.py:FUNCTION"
+    )
+
+
+def _loaded(path: Path, kind: str, device: str) -> Any:
+    with warnings.catch_warnings():
+        # torch discourages new TorchScript, but files of it remain.
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        if kind == "a TorchScript archive":
+            return torch.jit.load(path, map_location=device)
+        if kind == "an exported program":
+            return _exported(torch.export.load(path), device)
+        return torch.load(path, map_location=device, weights_only=False)
+
+
+def _exported(program: torch.export.ExportedProgram, device: str) -> torch.nn.Module:
+    """Return the module of a program, made to take batches of any size."""
+    module = program.module().to(device)
+    inputs = program.graph_signature.user_inputs
+    shapes = [node.meta["val"].shape for node in program.graph.nodes if node.name in inputs]
+    if len(shapes) != 1 or not shapes[0]:
+        raise ValueError(
+            f"the exported program takes {len(inputs)} inputs; it must take one tensor whose first "
+            "dimension is the batch"
+        )
+    size = shapes[0][0]
+    if isinstance(size, int):
+        return LimitedBatch(module, size, size)
+    limits = program.range_constraints.get(size.node.expr)
+    if limits is None:
+        return module
+    smallest = max(int(limits.lower), 1)
+    largest = int(limits.upper) if limits.upper.is_Integer else 2**62
+    return module if (smallest, largest) == (1, 2**62) else LimitedBatch(module, smallest, largest)
