@@ -109,7 +109,7 @@ def analyze(
     console = err_console if stdout_taken else out_console
     for path in written.values():
         if path is not None and path != _STDOUT:
-            console.print(f"Written: {path}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"Written: {path}", soft_wrap=True)
 
 
 def _check_outputs(written: dict[str, Path | None], tables: Sequence[Path]) -> None:
@@ -247,18 +247,14 @@ def _write(
 
 
 def _print(analyses: Sequence[Analysis], comparisons: Sequence[Comparison]) -> None:
-    from rich.text import Text
-
     from rsverify.tables.formatting import explanation, to_frame
 
     frame: pd.DataFrame = to_frame(analyses, comparisons)
     printed = plain_table(f"Figures, with limits of level {1 - analyses[0].alpha:.6g}")
     printed.add_column("", no_wrap=True)
     for name in frame.columns:
-        printed.add_column(Text(name), justify="right")
+        printed.add_column(name, justify="right")
     for label, *cells in frame.itertuples():
-        printed.add_row(label, *map(Text, cells))
+        printed.add_row(label, *cells)
     out_console.print(printed)
-    out_console.print(
-        explanation(analyses, comparisons), style="dim", markup=False, highlight=False
-    )
+    out_console.print(explanation(analyses, comparisons), style="dim")

@@ -89,7 +89,11 @@ def certify(
         bool, typer.Option("--time/--no-time", help="Fill the time column.")
     ] = True,
     allow_pickle: Annotated[
-        bool, typer.Option("--allow-pickle", help="Load a pickled MODEL: it can run any code.")
+        bool,
+        typer.Option(
+            "--allow-pickle",
+            help="Load a saved program (pickled module, .pt2, TorchScript): it can run any code.",
+        ),
     ] = False,
 ) -> None:
     """Certify the inputs in DATA with MODEL, and write a table to OUT.
@@ -149,7 +153,7 @@ def certify(
     if is_first_process():
         print_summary({bound if target_radius is None else "anytime": table})
         beside = out.with_suffix(".json").name
-        out_console.print(f"Written: {out} and {beside}", highlight=False)
+        out_console.print(f"Written: {out} and {beside}", soft_wrap=True)
 
 
 def _constant(given: str | None) -> float | str | None:

@@ -48,13 +48,19 @@ def archive_entries(path: Path) -> list[str]:
     DataError
         If the archive is damaged, or would unpack to far more than a model holds.
     """
+    with path.open("rb") as file:
+        begins = file.read(4) == b"PK\x03\x04"
     if not zipfile.is_zipfile(path):
+        if begins:
+            raise DataError(f"{path} is a damaged archive: its end is missing")
         return []
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
     except Exception as error:  # zipfile raises errors of many kinds for damaged archives
         raise DataError(f"{path} is a damaged archive: {cause_of(error)}") from error
+    if begins and min((entry.header_offset for entry in entries), default=0) > 0:
+        raise DataError(f"{path} is a damaged archive: its end is missing")  # one inside was found
     unpacked = sum(entry.file_size for entry in entries)
     if unpacked > max(_SMALL, _LARGEST_RATIO * path.stat().st_size):
         raise DataError(
@@ -98,3 +104,14 @@ def kind_of(path: Path) -> str:
     if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05":
         return "a pickle"
     return "a file of another kind"
+
+
+def unsafe_globals(path: Path) -> list[str] | None:
+    """Return the names beyond tensors and plain data that a file of torch.save refers to.
+
+    None where they cannot be told; nothing of the file is run.
+    """
+    try:
+        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    except Exception:  # of another format, or damaged: loading it says more
+        return None

@@ -20,7 +20,7 @@ import torch
 from rsverify._core.errors import DataError, UnavailableError, cause_of
 from rsverify._core.load_function import load_function
 from rsverify.smoothing.models.adapters import LimitedBatch, Model, SelectedOutput, SklearnModel
-from rsverify.smoothing.models.archive import kind_of
+from rsverify.smoothing.models.archive import kind_of, unsafe_globals
 from rsverify.smoothing.models.checkpoint import load_weights
 from rsverify.smoothing.models.onnx import load_onnx
 
@@ -201,7 +201,9 @@ def check_device(device: str) -> torch.device:
     try:
         place = torch.device(device)
     except (RuntimeError, TypeError):
-        raise ValueError(f"device={device!r} must be a device, such as cpu, cuda or cuda:1") from None
+        raise ValueError(
+            f"device={device!r} must be a device, such as cpu, cuda or cuda:1"
+        ) from None
     try:
         torch.empty(0, device=place)
     except Exception as error:  # each backend has its own
@@ -221,9 +223,15 @@ def _refusal(path: Path, kind: str) -> str:
     if path.suffix == ".safetensors":
         return f"{path} holds weights alone: give FILE.py:FUNCTION of its module, and a checkpoint"
     if kind in ("a file of torch.save", "a pickle", "a tar archive"):
+        names = unsafe_globals(path)
+        if names == []:
+            return (
+                f"{path} holds weights alone, a checkpoint of a module: give FILE.py:FUNCTION that "
+                "returns the module, and the weights as checkpoint (--checkpoint)"
+            )
+        named = "" if names is None else f" ({', '.join(names[:3])}{', …' * (len(names) > 3)})"
         return (
-            f"{path} is {kind}: weights alone are a checkpoint of FILE.py:FUNCTION; a pickled "
-            f"module runs code of its own when it is loaded: give {allow}"
+            f"{path} is {kind}, which runs code of its own{named} when it is loaded: give {allow}"
         )
     return (
         f"{path} is {kind}; it must hold a saved module, be an .onnx, or be given as "
