@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 # Control characters, among them those that begin escape sequences of terminals; marks that
@@ -29,6 +30,20 @@ def printable_lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
+def figure_label(name: str) -> str:
+    """Return a name as matplotlib shows it unchanged."""
+    # To matplotlib a pair of dollar signs is a formula, and a leading underscore hides.
+    shown = printable(name).replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown
+
+
+def unprintable_escaped(text: str) -> str:
+    """Return JSON that says the same and holds no character that is not printable."""
+    return "\n".join(
+        _UNPRINTABLE.sub(lambda found: json.dumps(found.group())[1:-1], line)
+        for line in text.split("\n")
+    )
+
+
 def _escaped(character: str) -> str:
-    escaped = character.encode("unicode_escape", "surrogatepass").decode("ascii")
-    return escaped
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from rsverify._core.arrays import read_npy
+from rsverify._core.optional import need
 from rsverify.cli.console import (
     err_console,
     out_console,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _STDOUT = Path("-")
+_FIGURES = (".png", ".pdf", ".svg", ".eps", ".ps", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 _EACH = "once for all tables, or once for each"
 
 
@@ -114,11 +117,16 @@ def analyze(
 
 def _check_outputs(written: dict[str, Path | None], tables: Sequence[Path]) -> None:
     """Raise before any work where an output would be lost, or would replace an input."""
+    picture = written["picture"]
     to_stdout = [option for option, path in written.items() if path == _STDOUT]
     if "picture" in to_stdout:
         raise ValueError("picture='-' must be a file")
     if len(to_stdout) > 1:
         raise ValueError(f"only one of --{' and --'.join(to_stdout)} can be the standard output")
+    if picture is not None and picture.suffix.lower() not in _FIGURES:
+        raise ValueError(f"picture={str(picture)!r} must end in one of {', '.join(_FIGURES)}")
+    if written["latex"] is not None:
+        need("jinja2")
     inputs = {path.resolve() for path in tables}
     taken: dict[Path, str] = {}
     for option, path in written.items():
@@ -169,12 +177,9 @@ def _numbers(option: str, text: str | None) -> list[float] | None:
 
 
 def _read_base(path: Path) -> npt.NDArray[Any]:
-    import numpy as np
-
     if path.suffix != ".npy":
         raise ValueError(f"base={str(path)!r} must end in .npy")
-    classes: npt.NDArray[Any] = np.load(path)
-    return classes
+    return read_npy(path)
 
 
 def _analyses(

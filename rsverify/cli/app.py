@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.progress import track
+from typer.core import TyperGroup
 
 from rsverify._core.errors import DataError, UnavailableError, cause_of
 from rsverify._core.optional import need
@@ -36,7 +37,22 @@ EXIT_INTERNAL = 70
 EXIT_CANNOT_CREATE = 73
 EXIT_INTERRUPTED = 130
 
+
+class _EndedError(Exception):
+    """A command ended by an interruption, or by a file that ended too early."""
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Run a command; what the parser would take for an interruption gets through as it is."""
+        try:
+            return super().invoke(ctx)
+        except (EOFError, KeyboardInterrupt) as error:
+            raise _EndedError from error
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="rsverify",
     help="Exact confidence bounds and certified radii for randomized smoothing.",
     no_args_is_help=True,
@@ -203,7 +219,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Fixes training and noise.")] = 0,
 ) -> None:
     """Train a small network on real digits and certify held-out images in every way."""
-    need("torch", "sklearn")
+    need("torch", "sklearn", extra="demo")
     from rsverify.demo.rows import PLANNED
     from rsverify.demo.run import early_summary, explanation, run_demo, summary
 
@@ -245,10 +261,9 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     try:
         status = app(given, standalone_mode=False)
-    # The parser takes a file that ended too early (EOFError) for an interruption.
-    except (KeyboardInterrupt, typer.Abort) as stop:
-        if isinstance(stop.__cause__, EOFError):
-            _fail_with(stop.__cause__, given)
+    except _EndedError as ended:
+        if isinstance(ended.__cause__, EOFError):
+            _fail_with(ended.__cause__, given)
         _fail("interrupted", EXIT_INTERRUPTED)
     except (Exception, SystemExit) as error:
         _fail_with(error, given)

@@ -20,6 +20,7 @@ from rich.progress import (
 )
 
 from rsverify._core.load_function import portable_function
+from rsverify.cli.console import err_console, print_lines
 
 EXIT_CODES = {"supported": 0, "refuted": 1, "inconclusive": 2}
 
@@ -50,7 +51,9 @@ def _hint(store: Path | None) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if store is not None and store.exists():
-            typer.echo(f"finished blocks are in {store}; go on with --resume", err=True)
+            err_console.print(
+                f"finished blocks are in {store}; go on with --resume", soft_wrap=True
+            )
         raise
 
 
@@ -119,7 +122,7 @@ def audit(
             resume=resume,
             progress=progress,
         )
-    typer.echo(str(report))
+    print_lines(str(report))
     for path in out or []:
         report.write(path)
     raise typer.Exit(EXIT_CODES[report.verdict])
@@ -137,11 +140,11 @@ def audit_paper(
     reports = {}
     with _bar("auditing the paper") as progress:
         for done, (formula, report) in enumerate(audit_paper(seed=seed, n_jobs=jobs), 1):
-            typer.echo(summary(formula, report))
+            print_lines(summary(formula, report))
             reports[formula.place] = json.loads(report.to_json())
             progress(done, len(FORMULAS))
     refuted = sum(r["verdict"] == "refuted" for r in reports.values())
-    typer.echo(f"{refuted} of {len(FORMULAS)} formulas are refuted.")
+    print_lines(f"{refuted} of {len(FORMULAS)} formulas are refuted.")
     if out is not None:
         record = {"version": __version__, "seed": seed, "audits": reports}
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from rsverify._core.errors import DataError, cause_of
+from rsverify._core.optional import missing
 from rsverify.smoothing.models.archive import check_file, check_torch, kind_of, unsafe_globals
 
 State = Mapping[str, torch.Tensor]
@@ -132,9 +133,7 @@ def _safetensors(path: Path) -> Any:
     try:
         from safetensors.torch import load_file
     except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            "safetensors is not installed; run: pip install safetensors", name="safetensors"
-        ) from None
+        raise missing("safetensors") from None
     try:
         return load_file(path)
     except Exception as error:  # its errors share no class of their own

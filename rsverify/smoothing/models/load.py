@@ -84,8 +84,8 @@ def load_model(
         name = getattr(function, "__name__", type(function).__name__)
         try:
             made = function if isinstance(function, torch.nn.Module) else function()
-        except Exception as error:
-            raise ValueError(f"{name} failed: {type(error).__name__}: {error}") from error
+        except (Exception, SystemExit) as error:  # code of the user raises errors of all kinds
+            raise ValueError(f"{name} failed: {cause_of(error)}") from error
         return as_model(
             made,
             name=name,
@@ -197,7 +197,7 @@ def load_module(
 
 
 def check_device(device: str) -> torch.device:
-    """Return the device called `device`, or raise where that is no name of one, or none is there."""
+    """Return the device of that name, or raise where the name is unknown or no such is there."""
     try:
         place = torch.device(device)
     except (RuntimeError, TypeError):

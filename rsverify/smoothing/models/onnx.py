@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from rsverify._core.errors import DataError, UnavailableError, cause_of
+from rsverify._core.optional import missing
 from rsverify.smoothing.models.adapters import LimitedBatch, Model
 from rsverify.smoothing.models.archive import check_file
 
@@ -95,9 +96,7 @@ def _session(path: Path, device: str) -> Any:
     try:
         import onnxruntime
     except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            "onnxruntime is not installed; run: pip install 'rsverify[onnx]'", name="onnxruntime"
-        ) from None
+        raise missing("onnxruntime") from None
     check_file(path)
     kind = torch.device(device).type
     provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(kind)

@@ -107,7 +107,9 @@ def test_files_without_weights(content: object, message: str, tmp_path: Path) ->
 
 def test_pickled_checkpoints_need_leave(tmp_path: Path) -> None:
     torch.save({"state_dict": other_net().state_dict(), "net": other_net()}, tmp_path / "w.pt")
-    with pytest.raises(ValueError, match=r"more than tensors and plain data \(torch\.nn.*allow_pickle=True"):
+    with pytest.raises(
+        ValueError, match=r"more than tensors and plain data \(torch\.nn.*allow_pickle=True"
+    ):
         load_weights(net(), tmp_path / "w.pt")
     loaded = load_weights(net(), tmp_path / "w.pt", allow_pickle=True)
     assert torch.equal(loaded(INPUTS), other_net()(INPUTS))
