@@ -27,8 +27,9 @@ from rsverify._core.check import (
     check_real,
 )
 from rsverify._core.margin import Margin
-from rsverify._core.types import MarginName, RadiusName, VoteBoundName
+from rsverify._core.types import MarginName, OrderingName, RadiusName, VoteBoundName
 from rsverify.bounds.margin import (
+    Taylor,
     bonferroni_margin_lower,
     cohen_margin_lower,
     exact_margin_lower,
@@ -45,7 +46,7 @@ ABSTAIN = -1
 """The prediction of a certificate that certifies nothing."""
 
 BOUNDS: tuple[VoteBoundName, ...] = get_args(VoteBoundName)
-DEFAULT_ORDERING = "likelihood-ratio"
+DEFAULT_ORDERING: OrderingName = "likelihood-ratio"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +83,7 @@ class Certificate:
     """Total failure probability."""
     bound: str
     """``"exact"``, ``"bonferroni"`` or ``"cohen"``."""
-    ordering: str | None
+    ordering: OrderingName | Taylor | None
     """Ordering of the exact bound; None for the others."""
     radius_kind: str
     """``"R1"`` or ``"R2"``."""
@@ -157,7 +158,7 @@ def margin_lower_bounds(
     *,
     estimand: MarginName,
     bound: VoteBoundName = "exact",
-    ordering: str | None = None,
+    ordering: OrderingName | Taylor | None = None,
 ) -> FloatArray | float:
     r"""Return lower confidence limits for the margin of class y, one a row of counts.
 
@@ -248,7 +249,7 @@ def certify_counts(
     bound: VoteBoundName = "exact",
     radius: RadiusName = "R2",
     lipschitz: float | None = None,
-    ordering: str | None = None,
+    ordering: OrderingName | Taylor | None = None,
 ) -> Certificate:
     r"""Return the certificate that vote counts of a classifier under Gaussian noise support.
 
