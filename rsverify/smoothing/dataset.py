@@ -25,6 +25,7 @@ from rsverify.smoothing.distributed import (
     merge_shards,
     shard_path,
 )
+from rsverify.smoothing.models.answers import record_answers, same_answers
 from rsverify.smoothing.noise.gaussian import SEEDING
 from rsverify.smoothing.request import Request
 from rsverify.smoothing.sampling.forward import check_placement
@@ -292,15 +293,19 @@ class _Run:
         self, todo: Sequence[int], entropy: Entropy, example: torch.Tensor, group: Group
     ) -> None:
         """Write the rows of this process's share of `todo`."""
-        if not todo:
+        if not todo and not self.out.exists():
             return
         parts = (entropy,) if isinstance(entropy, int) else entropy
         engine = Engine(
             self.classifier, self.request, self.execution, parts, self.certify_label, example
         )
-        before = read_metadata(self.out).get("execution", {}).get("batch_size")
-        size = min(group.gather(engine.try_batch_size(self.batch_size or before)))
+        before = read_metadata(self.out).get("execution", {})
+        size = min(group.gather(engine.try_batch_size(self.batch_size or before.get("batch_size"))))
+        answers = self.answers(before.get("answers"), size, example, group)
+        if not todo:
+            return
         how = {
+            "answers": answers,
             "batch_size": size,
             "processes": group.world,
             "threads": torch.get_num_threads(),
@@ -323,6 +328,17 @@ class _Run:
                 bar.advance(inputs, samples)
             writer.sort()
         group.gather(None)
+
+    def answers(
+        self,
+        before: Mapping[str, Any] | None,
+        batch_size: int,
+        example: torch.Tensor,
+        group: Group,
+    ) -> dict[str, Any]:
+        """Return what the table keeps of its model; raise where it was begun with another one."""
+        own = record_answers(self.classifier, example, batch_size, self.execution)
+        return same_answers(before, group.gather(own), f"when {self.out} was begun")
 
     def _shown(self, group: Group) -> bool:
         return self.progress and group.rank == 0

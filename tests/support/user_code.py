@@ -38,7 +38,9 @@ reveal_type(rsverify.plugin_bernstein_lower(sample, 0.05))  # float
 reveal_type(rsverify.plugin_bernstein_upper(sample, 0.05))  # float
 reveal_type(rsverify.betting_lower(sample, 0.05, strategy="star"))  # float
 reveal_type(rsverify.betting_upper(sample, 0.05))  # float
-reveal_type(rsverify.betting_interval(samples, 0.05))  # tuple[ndarray[tuple[Any, ...], dtype[float64]] | float, ndarray[tuple[Any, ...], dtype[float64]] | float, fallback=rsverify.bounds.interval.Interval]
+reveal_type(
+    rsverify.betting_interval(samples, 0.05)
+)  # tuple[ndarray[tuple[Any, ...], dtype[float64]] | float, ndarray[tuple[Any, ...], dtype[float64]] | float, fallback=rsverify.bounds.interval.Interval]
 reveal_type(
     rsverify.plugin_bernstein_sequence(sample, 0.05)
 )  # ndarray[tuple[Any, ...], dtype[float64]]
