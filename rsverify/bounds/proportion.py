@@ -13,7 +13,9 @@ from rsverify._core.check import (
     check_broadcast,
     check_count,
     check_real,
+    check_seed,
     check_trials,
+    shown,
 )
 from rsverify._core.rows import map_rows
 from rsverify._core.types import FloatLike, IntLike
@@ -319,9 +321,10 @@ def _tie_breaker(
 ) -> FloatArray:
     """Return `u` checked, or one uniform number for each limit of the given shape."""
     if u is None:
+        check_seed("seed", seed)
         return np.asarray(np.random.default_rng(seed).random(shape))
     if seed is not None:
-        raise ValueError(f"seed={seed!r} must be None where u is given")
+        raise ValueError(f"seed={shown(seed)} must be None where u is given")
     uniform = check_real("u", u)
     bad = ~((uniform >= 0.0) & (uniform <= 1.0))
     if bad.any():

@@ -12,7 +12,13 @@ import numpy as np
 import torch
 from scipy.stats import binomtest
 
-from rsverify._core.check import FloatArray, IntArray, check_choice, check_positive
+from rsverify._core.check import (
+    FloatArray,
+    IntArray,
+    check_choice,
+    check_positive,
+    shown,
+)
 from rsverify._core.types import OrderingName
 from rsverify.bounds.margin import Taylor
 from rsverify.certificates.certificate import ABSTAIN, Certificate
@@ -138,11 +144,11 @@ class SmoothedClassifier:
         lattice: Fraction | float | None = None,
     ) -> None:
         if not callable(model):
-            raise TypeError(f"model={model!r} must be a torch.nn.Module or a callable")
+            raise TypeError(f"model={shown(model)} must be a torch.nn.Module or a callable")
         if preprocess is not None and not callable(preprocess):
-            raise TypeError(f"preprocess={preprocess!r} must be a callable or None")
+            raise TypeError(f"preprocess={shown(preprocess)} must be a callable or None")
         if dtype is not None and not isinstance(dtype, torch.dtype):
-            raise TypeError(f"dtype={dtype!r} must be a torch.dtype or None")
+            raise TypeError(f"dtype={shown(dtype)} must be a torch.dtype or None")
         if dtype is not None and not dtype.is_floating_point:
             raise ValueError(f"dtype={dtype} must be a floating type")
         deviation = check_positive("sigma", sigma)

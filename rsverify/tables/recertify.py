@@ -18,11 +18,14 @@ from rsverify._core.check import (
     FloatArray,
     check_alpha,
     check_choice,
-    check_integer,
+    check_level,
     check_positive,
+    check_scale,
+    check_size,
 )
 from rsverify._core.types import OrderingName
 from rsverify.bounds.margin import Taylor
+from rsverify.bounds.proportion import LARGEST_TRIALS
 from rsverify.certificates.abstention import Status
 from rsverify.certificates.certificate import (
     ABSTAIN,
@@ -115,7 +118,10 @@ def recertify(
     _check_fixed_votes(table)
     bound = check_choice("bound", _one("bound", table) if bound is None else bound, BOUNDS)
     given = table["alpha"].to_numpy() if alpha is None else alpha
-    totals = np.broadcast_to(check_alpha(given), (len(table),))
+    level = check_alpha(given)
+    if level.shape not in ((), (1,), (len(table),)):
+        raise ValueError(f"alpha of shape {level.shape} must be one number, or one per row")
+    totals = np.broadcast_to(level, (len(table),))
     levels = level_of_bound(totals, _noise_excess(table))
     kind = check_choice("radius_kind", _one("radius_kind", table), ESTIMANDS)
     if bound == "exact" and ordering is None:
@@ -279,13 +285,14 @@ def recertify_radii(
     >>> new[["votes", "radius"]].round(4).values.tolist()
     [[83786.0, 0.4873], [0.0, 0.0]]
     """
-    stated = float(check_alpha(stated_alpha))
-    level = stated if alpha is None else float(check_alpha(alpha))
-    trials = int(check_integer("n", n))
-    deviation = float(check_positive("sigma", sigma))
+    stated = check_level(stated_alpha, "stated_alpha")
+    level = stated if alpha is None else check_level(alpha)
+    trials = check_size("n", n, largest=LARGEST_TRIALS)
+    deviation = check_scale("sigma", sigma)
     certified = table["predict"].to_numpy() != ABSTAIN
     printed = table["radius"].to_numpy(dtype=np.float64)[certified]
-    low, high = printed_intervals(printed, digits)
+    places = None if digits is None else check_size("digits", digits)
+    low, high = printed_intervals(printed, places)
 
     fit = fit_lattice(low, high, trials, deviation, stated)
     if not fit.possible.all():

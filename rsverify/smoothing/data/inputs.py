@@ -9,7 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rsverify._core.check import check_integer
+from rsverify._core.check import (
+    check_integer,
+    shown,
+)
 
 Input = torch.Tensor | npt.NDArray[np.floating]
 Seed = int | Sequence[int] | None
@@ -54,7 +57,7 @@ def check_seed(seed: Seed) -> int | tuple[int, ...]:
         return secrets.randbits(128)
     parts = seed if isinstance(seed, Sequence) and not isinstance(seed, str) else (seed,)
     if not parts or not all(isinstance(part, int | np.integer) for part in parts):
-        raise TypeError(f"seed={seed!r} must be an integer, a sequence of integers, or None")
+        raise TypeError(f"seed={shown(seed)} must be an integer, a sequence of integers, or None")
     if any(part < 0 for part in parts):
-        raise ValueError(f"seed={seed!r} must not be negative")
+        raise ValueError(f"seed={shown(seed)} must not be negative")
     return int(seed) if isinstance(seed, int | np.integer) else tuple(int(part) for part in parts)

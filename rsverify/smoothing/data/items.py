@@ -8,7 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from rsverify._core.check import check_integer
+from rsverify._core.check import (
+    check_integer,
+    shown,
+)
 from rsverify.certificates.certificate import ABSTAIN
 from rsverify.smoothing.data.fingerprint import input_hash
 from rsverify.smoothing.data.inputs import check_input
@@ -153,5 +156,5 @@ def _check_range(limits: tuple[float, float] | None) -> tuple[float, float] | No
         return None
     low, high = map(float, limits)
     if not low < high:
-        raise ValueError(f"input_range={limits!r} must be a smaller and a larger number")
+        raise ValueError(f"input_range={shown(limits)} must be a smaller and a larger number")
     return low, high

@@ -36,7 +36,10 @@ from numbers import Rational
 import mpmath
 import torch
 
-from rsverify._core.check import check_positive
+from rsverify._core.check import (
+    check_positive,
+    shown,
+)
 from rsverify.smoothing.noise.alias import WORD_BITS, AliasTable
 
 EXCESS = 1e-12
@@ -179,11 +182,11 @@ def _fraction(lattice: object) -> Fraction:
         step = Fraction(lattice).limit_denominator(2**20)
         if float(step) != lattice:
             raise ValueError(
-                f"lattice={lattice!r} must be a fraction of denominator at most 2**20; give "
+                f"lattice={shown(lattice)} must be a fraction of denominator at most 2**20; give "
                 "a fractions.Fraction"
             )
     else:
-        raise TypeError(f"lattice={lattice!r} must be a fraction or a float, such as 1/255")
+        raise TypeError(f"lattice={shown(lattice)} must be a fraction or a float, such as 1/255")
     if step <= 0:
         raise ValueError(f"lattice={lattice} must be a positive number")
     if max(step.numerator, step.denominator) > 2**20:

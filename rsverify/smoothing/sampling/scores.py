@@ -15,7 +15,12 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import torch
 
-from rsverify._core.check import FloatArray, check_choice, check_real
+from rsverify._core.check import (
+    FloatArray,
+    check_choice,
+    check_real,
+    shown,
+)
 from rsverify.bounds.score_margin import SIMPLEX_TOLERANCE, RivalPlan
 from rsverify.certificates.scores import ScoreColumns
 from rsverify.smoothing.sampling.batches import Scores, check_model_output
@@ -59,9 +64,9 @@ def score_map(name: str, temperature: float) -> ScoreMap:
     mapped = SCORE_MAPS[check_choice("scores", name, SCORE_MAPS)]
     scale = check_real("temperature", temperature)
     if scale.ndim or not (scale > 0 and np.isfinite(scale)):
-        raise ValueError(f"temperature={temperature!r} must be one positive finite number")
+        raise ValueError(f"temperature={shown(temperature)} must be one positive finite number")
     if name == "identity" and scale != 1.0:
-        raise ValueError(f"temperature={temperature!r} must be 1 for scores='identity'")
+        raise ValueError(f"temperature={shown(temperature)} must be 1 for scores='identity'")
 
     def scores_of(output: torch.Tensor) -> torch.Tensor:
         return mapped(output.double() / float(scale))
