@@ -8,6 +8,7 @@ from .auditing.report import AuditReport as AuditReport
 from .bounds.betting import betting_interval as betting_interval
 from .bounds.betting import betting_lower as betting_lower
 from .bounds.betting import betting_upper as betting_upper
+from .bounds.bound import Bound as Bound
 from .bounds.buehler import buehler_lower as buehler_lower
 from .bounds.confidence_sequences import betting_sequence as betting_sequence
 from .bounds.confidence_sequences import plugin_bernstein_sequence as plugin_bernstein_sequence

@@ -26,6 +26,7 @@ from rsverify._core.check import (
 from rsverify._core.margin import Margin
 from rsverify._core.rows import map_rows
 from rsverify._core.types import MarginName
+from rsverify.bounds.bound import Bound
 from rsverify.bounds.interval import Interval
 from rsverify.bounds.margin import check_votes
 from rsverify.kernels.margin import sequence as kernels
@@ -272,3 +273,17 @@ def _check_prior(prior: npt.ArrayLike | None, classes: int) -> IntArray:
     if (past < 0).any() or (past.sum(axis=-1, dtype=np.float64) > LARGEST_VOTES).any():
         raise ValueError(f"prior must be counts of at least 0, at most {LARGEST_VOTES} in all")
     return past
+
+
+BOUNDS = (
+    Bound(
+        "margin_sequence",
+        margin_sequence,
+        ("difference", "probit"),
+        "two-sided",
+        "vote path",
+        time_uniform=True,
+        reference="anytime_counts:log_e_at_most",
+    ),
+)
+"""The bounds of this file."""

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from rsverify._core.check import FloatArray, check_alpha, check_real
 from rsverify._core.types import FloatLike
 from rsverify.bounds._samples import check_sample, check_unit, map_samples
+from rsverify.bounds.bound import Bound
 from rsverify.bounds.interval import upper_of
 from rsverify.kernels.mean import closed_form as kernels
 
@@ -404,3 +405,72 @@ def plugin_hoeffding_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray
     0.827613
     """
     return map_samples(kernels.plugin_hoeffding_rows, check_sample(x), alpha=check_alpha(alpha))
+
+
+BOUNDS = (
+    Bound(
+        "hoeffding_lower",
+        hoeffding_lower,
+        "mean",
+        "lower",
+        "sample",
+        reference="mean:hoeffding_lower",
+    ),
+    Bound(
+        "hoeffding_upper",
+        hoeffding_upper,
+        "mean",
+        "upper",
+        "sample",
+        reference="mean:hoeffding_lower",
+    ),
+    Bound(
+        "plugin_hoeffding_lower",
+        plugin_hoeffding_lower,
+        "mean",
+        "lower",
+        "sample",
+        reference="mean:plugin_hoeffding_lower",
+    ),
+    Bound(
+        "bernstein_lower",
+        bernstein_lower,
+        "mean",
+        "lower",
+        "sample and variance",
+        reference="mean:bernstein_lower",
+    ),
+    Bound(
+        "empirical_bernstein_lower",
+        empirical_bernstein_lower,
+        "mean",
+        "lower",
+        "sample",
+        reference="mean:empirical_bernstein_lower",
+    ),
+    Bound(
+        "empirical_bernstein_upper",
+        empirical_bernstein_upper,
+        "mean",
+        "upper",
+        "sample",
+        reference="mean:empirical_bernstein_lower",
+    ),
+    Bound(
+        "plugin_bernstein_lower",
+        plugin_bernstein_lower,
+        "mean",
+        "lower",
+        "sample",
+        reference="mean:plugin_bernstein_lower",
+    ),
+    Bound(
+        "plugin_bernstein_upper",
+        plugin_bernstein_upper,
+        "mean",
+        "upper",
+        "sample",
+        reference="mean:plugin_bernstein_lower",
+    ),
+)
+"""The bounds of this file."""

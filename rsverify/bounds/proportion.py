@@ -17,6 +17,7 @@ from rsverify._core.check import (
 )
 from rsverify._core.rows import map_rows
 from rsverify._core.types import FloatLike, IntLike
+from rsverify.bounds.bound import Bound
 from rsverify.kernels.binomial import (
     clopper_pearson_lower_rows,
     clopper_pearson_upper_rows,
@@ -327,3 +328,38 @@ def _tie_breaker(
     if bad.any():
         raise ValueError(f"u={uniform[bad].flat[0]} must be in [0, 1]")
     return uniform
+
+
+BOUNDS = (
+    Bound(
+        "clopper_pearson_lower",
+        clopper_pearson_lower,
+        "proportion",
+        data="counts",
+        reference="proportion:clopper_pearson_lower",
+    ),
+    Bound(
+        "clopper_pearson_upper",
+        clopper_pearson_upper,
+        "proportion",
+        "upper",
+        "counts",
+        reference="proportion:clopper_pearson_upper",
+    ),
+    Bound(
+        "randomized_clopper_pearson_lower",
+        randomized_clopper_pearson_lower,
+        "proportion",
+        data="randomized counts",
+        reference="proportion:randomized_clopper_pearson_lower",
+    ),
+    Bound(
+        "randomized_clopper_pearson_upper",
+        randomized_clopper_pearson_upper,
+        "proportion",
+        "upper",
+        "randomized counts",
+        reference="proportion:randomized_clopper_pearson_upper",
+    ),
+)
+"""The bounds of this file."""
