@@ -32,6 +32,7 @@ MeanBoundName = Literal[
     "betting-plugin",
     "plugin-bernstein",
     "empirical-bernstein",
+    "bentkus",
     "hoeffding",
     "plugin-hoeffding",
 ]

@@ -1,7 +1,7 @@
 """Properties of the bounds for one mean, against 50-digit twins and among themselves."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rsverify.bounds import betting, mean
@@ -39,6 +39,15 @@ def test_closed_forms_are_just_below_their_twins(x, alpha, variance):
         mean.empirical_bernstein_lower(x, alpha), twin.empirical_bernstein_lower(x, alpha)
     )
     assert_just_below(mean.plugin_hoeffding_lower(x, alpha), twin.plugin_hoeffding_lower(x, alpha))
+
+
+@settings(max_examples=200, deadline=None)
+@given(x=samples, alpha=levels)
+@example(x=[0.1] * 10, alpha=0.05)  # sums to 1 - 1.1e-16 in floats, to a little above 1 exactly
+@example(x=[1.0, 2.0**-60, 1.0 - 2.0**-53], alpha=0.05)  # the sum is rounded up to 2
+def test_bentkus_is_just_below_its_twin(x, alpha):
+    assert_just_below(mean.bentkus_lower(x, alpha), twin.bentkus_lower(x, alpha))
+    assert mean.bentkus_lower(x, alpha) <= np.mean(x)
 
 
 @settings(max_examples=60, deadline=None)
