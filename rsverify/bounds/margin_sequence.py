@@ -127,7 +127,7 @@ def margin_sequence(
     kernels.lower_paths(*votes, _thresholds(share * level), code, lower)
     kernels.upper_paths(*votes, paths.weights, _thresholds((1.0 - share) * level), code, upper)
     shape = (*paths.batch, paths.votes.shape[1])
-    return Interval(lower.reshape(shape), upper.reshape(shape))
+    return Interval(lower.reshape(shape), upper.reshape(shape), level.reshape(paths.batch)[()])
 
 
 def log_e_at_most(
