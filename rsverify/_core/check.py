@@ -132,7 +132,8 @@ def check_size(name: str, value: object, smallest: int = 1, largest: int = LARGE
     check_single(name, size)
     if not smallest <= size <= largest:
         limits = f"between {smallest} and {largest}"
-        allowed = f"at least {smallest}" if largest == LARGEST_SIZE and size < smallest else limits
+        # Where the largest is but what a computer holds, it is not spoken of to the others.
+        allowed = f"at least {smallest}" if size < smallest and largest >= 2**24 else limits
         raise ValueError(f"{name}={int(size)} must be {allowed}")
     return int(size)
 

@@ -58,8 +58,8 @@ def warnings_as_lines() -> Iterator[None]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         yield
-    for warning in caught:
-        print_warning(str(warning.message))
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        print_warning(message)
 
 
 def print_warning(message: str) -> None:

@@ -16,8 +16,11 @@ from rsverify._core.check import (
     FloatArray,
     IntArray,
     check_choice,
-    check_positive,
+    check_scale,
     shown,
+)
+from rsverify._core.check import (
+    check_size as _check_size,
 )
 from rsverify._core.types import OrderingName
 from rsverify.bounds.margin import Taylor
@@ -29,8 +32,11 @@ from rsverify.certificates.scores import (
     choose_class,
 )
 from rsverify.smoothing.data.inputs import (
+    LARGEST_CLASSES,
     Input,
     Seed,
+    check_batch_size,
+    check_device_name,
     check_finite,
     check_input,
     check_seed,
@@ -151,14 +157,11 @@ class SmoothedClassifier:
             raise TypeError(f"dtype={shown(dtype)} must be a torch.dtype or None")
         if dtype is not None and not dtype.is_floating_point:
             raise ValueError(f"dtype={dtype} must be a floating type")
-        deviation = check_positive("sigma", sigma)
-        if deviation.ndim:
-            raise ValueError(f"sigma of shape {deviation.shape} must be a single number")
         self.model = model
-        self.num_classes = check_size("num_classes", num_classes, smallest=2)
-        self.sigma = float(deviation)
+        self.num_classes = _check_size("num_classes", num_classes, 2, LARGEST_CLASSES)
+        self.sigma = check_scale("sigma", sigma)
         self.preprocess = preprocess
-        self.device = None if device is None else torch.device(device)
+        self.device = check_device_name(device)
         self.dtype = dtype
         self.noise = _noise(noise, self.sigma, lattice)
 
@@ -399,6 +402,7 @@ class SmoothedClassifier:
             target_radius=target_radius,
             futility=futility,
         )
+        n0, n, batch_size = request.n0, request.n, check_batch_size(batch_size)
         request = self.resolve(request, x)
         request.check(self.num_classes, self.noise, y)
         if request.of_scores:
@@ -406,7 +410,7 @@ class SmoothedClassifier:
             soft = self._certify_scores(x, n0, n, y, options, mapped, batch_size, entropy, progress)
             return replace(
                 soft,
-                alpha=float(alpha),
+                alpha=request.alpha,
                 noise_excess=self.noise.excess,
                 seed=entropy,
                 seconds=time.perf_counter() - started,
@@ -508,7 +512,7 @@ class SmoothedClassifier:
     ) -> Iterator[tuple[Scores, Iterator[torch.Tensor], torch.device]]:
         """Give the body the model on noisy batches, the batches and their device."""
         n = check_size("n", n)
-        batch_size = check_size("batch_size", batch_size)
+        batch_size = check_batch_size(batch_size)
         centre, scores_of = self.centre(x)
         generator = seeded_generator(entropy, stream, centre.device)
         with evaluating(self.model, self.preprocess):
@@ -543,8 +547,8 @@ def _noise(kind: str, sigma: float, lattice: Fraction | float | None) -> Noise:
     check_choice("noise", kind, ("gaussian", "discrete"))
     if (kind == "discrete") != (lattice is not None):
         raise ValueError(
-            f"lattice={lattice} does not go with noise={kind!r}: discrete noise needs the step of "
-            "the lattice that inputs lie on, such as 1/255, and no other noise has one"
+            f"lattice={shown(lattice)} does not go with noise={kind!r}: discrete noise needs the "
+            "step of the lattice that inputs lie on, such as 1/255, and no other noise has one"
         )
     return Gaussian(sigma) if lattice is None else DiscreteGaussian(sigma, lattice)
 

@@ -11,12 +11,20 @@ from typing import Any
 import pandas as pd
 import torch
 
+from rsverify._core.check import check_flag, shown
 from rsverify._core.progress import InputProgress
 from rsverify._core.types import OrderingName
 from rsverify.bounds.margin import Taylor
 from rsverify.smoothing.classifier import SmoothedClassifier
 from rsverify.smoothing.data.fingerprint import model_hash
-from rsverify.smoothing.data.inputs import Seed, check_seed, check_size
+from rsverify.smoothing.data.inputs import (
+    Seed,
+    check_autocast,
+    check_batch_size,
+    check_origin,
+    check_seed,
+    check_size,
+)
 from rsverify.smoothing.data.items import Items
 from rsverify.smoothing.distributed import (
     Group,
@@ -163,9 +171,24 @@ def certify_dataset(
     >>> table[["idx", "label", "predict", "correct"]].to_numpy().tolist()
     [[0, 1, 1, 1], [1, 1, 0, 0], [2, 1, 1, 1]]
     """
+    if not isinstance(out, str | os.PathLike):
+        raise TypeError(f"out={shown(out)} must be a path")
+    if not isinstance(classifier, SmoothedClassifier):
+        raise TypeError(f"classifier={shown(classifier)} must be a SmoothedClassifier")
+    for name, value in (
+        ("resume", resume),
+        ("certify_label", certify_label),
+        ("compile", compile),
+        ("channels_last", channels_last),
+        ("record_time", record_time),
+        ("progress", progress),
+    ):
+        check_flag(name, value)
+    check_autocast(autocast)
+    check_origin(origin)
     request = Request(
-        n0=check_size("n0", n0),
-        n=check_size("n", n),
+        n0=n0,
+        n=n,
         alpha=alpha,
         bound=bound,
         radius=radius,
@@ -192,11 +215,11 @@ def certify_dataset(
         classifier=classifier,
         request=request,
         execution=Execution(autocast=autocast, compiled=compile, channels_last=channels_last),
-        certify_label=certify_label,
+        certify_label=bool(certify_label),
         items=items,
         skip=skip,
         out=Path(out),
-        batch_size=None if batch_size is None else check_size("batch_size", batch_size),
+        batch_size=None if batch_size is None else check_batch_size(batch_size),
         record_time=record_time,
         progress=progress,
         origin=None if origin is None else dict(origin),

@@ -37,7 +37,7 @@ import mpmath
 import torch
 
 from rsverify._core.check import (
-    check_positive,
+    check_scale,
     shown,
 )
 from rsverify.smoothing.noise.alias import WORD_BITS, AliasTable
@@ -87,15 +87,13 @@ class DiscreteGaussian:
     excess = EXCESS
 
     def __init__(self, sigma: float, lattice: Fraction | float) -> None:
-        deviation = check_positive("sigma", sigma)
-        if deviation.ndim:
-            raise ValueError(f"sigma of shape {deviation.shape} must be a single number")
-        self.sigma = float(deviation)
+        self.sigma = check_scale("sigma", sigma)
         self.lattice = _fraction(lattice)
         steps = Fraction(self.sigma) / self.lattice
         if steps * _DEVIATIONS > _LARGEST_OUTCOME:
+            shown_steps = float(min(steps, 10**18))  # more might be beyond all floats
             raise ValueError(
-                f"sigma={self.sigma:g} is {float(steps):.0f} steps of lattice={self.lattice}; it "
+                f"sigma={self.sigma:g} is {shown_steps:.0f} steps of lattice={self.lattice}; it "
                 f"must be at most {_LARGEST_OUTCOME // _DEVIATIONS}: choose a coarser lattice"
             )
 

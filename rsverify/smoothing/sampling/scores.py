@@ -10,7 +10,9 @@ of what the model and one batch take.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,14 +20,29 @@ import torch
 from rsverify._core.check import (
     FloatArray,
     check_choice,
-    check_real,
+    check_scale,
     shown,
 )
 from rsverify.bounds.score_margin import SIMPLEX_TOLERANCE, RivalPlan
 from rsverify.certificates.scores import ScoreColumns
-from rsverify.smoothing.sampling.batches import Scores, check_model_output
+from rsverify.smoothing.sampling.batches import Scores, check_model_output, votes_of_scores
 
-ScoreMap = Callable[[torch.Tensor], torch.Tensor]
+
+@dataclass(frozen=True)
+class ScoreMap:
+    """The map from a model's output to scores in float64."""
+
+    name: str
+    temperature: float
+
+    def __call__(self, output: torch.Tensor) -> torch.Tensor:
+        """Return the scores of a batch."""
+        return SCORE_MAPS[self.name](output.double() / self.temperature)
+
+    @property
+    def softens(self) -> bool:
+        """Whether probabilities come out flatter than they went in."""
+        return self.name == "softmax" and self.temperature >= 1.0
 
 
 def softmax(logits: torch.Tensor) -> torch.Tensor:
@@ -45,12 +62,12 @@ def sparsemax(logits: torch.Tensor) -> torch.Tensor:
     ordered = shifted.sort(dim=1, descending=True).values
     sums = ordered.cumsum(dim=1)
     ranks = torch.arange(1, logits.shape[1] + 1, device=logits.device, dtype=logits.dtype)
-    support = (1.0 + ranks * ordered > sums).sum(dim=1, keepdim=True)
+    support = (1.0 + ranks * ordered > sums).sum(dim=1, keepdim=True).clamp(min=1)  # of NaN: none
     threshold = (sums.gather(1, support - 1) - 1.0) / support
     return (shifted - threshold).clamp(min=0.0)
 
 
-SCORE_MAPS: dict[str, ScoreMap] = {
+SCORE_MAPS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "softmax": softmax,
     "sparsemax": sparsemax,
     "hardmax": hardmax,
@@ -61,17 +78,21 @@ SCORE_MAPS: dict[str, ScoreMap] = {
 
 def score_map(name: str, temperature: float) -> ScoreMap:
     """Return the map from a model's output to scores in float64."""
-    mapped = SCORE_MAPS[check_choice("scores", name, SCORE_MAPS)]
-    scale = check_real("temperature", temperature)
-    if scale.ndim or not (scale > 0 and np.isfinite(scale)):
-        raise ValueError(f"temperature={shown(temperature)} must be one positive finite number")
+    check_choice("scores", name, SCORE_MAPS)
+    scale = check_scale("temperature", temperature)
     if name == "identity" and scale != 1.0:
         raise ValueError(f"temperature={shown(temperature)} must be 1 for scores='identity'")
+    return ScoreMap(name, scale)
 
-    def scores_of(output: torch.Tensor) -> torch.Tensor:
-        return mapped(output.double() / float(scale))
 
-    return scores_of
+class ProbabilitiesWarning(UserWarning):
+    """A model whose outputs are probabilities already gets a softmax again."""
+
+
+_TWICE = (
+    "the model's outputs are probabilities already, and a softmax of them is bounded: it is "
+    "flatter, and the certificate weaker; give scores='identity', or the model's logits"
+)
 
 
 class _Normaliser:
@@ -82,13 +103,18 @@ class _Normaliser:
         self.device = device
         self.mapped = mapped
         self.invalid = torch.zeros((), dtype=torch.int64, device=device)
+        self.probabilities = torch.zeros((), dtype=torch.int64, device=device)
         self.total = 0
 
     def __call__(self, output: object, rows: int) -> torch.Tensor:
-        scores = self.mapped(check_model_output(output, (rows, self.num_classes), self.device))
+        raw = check_model_output(output, (rows, self.num_classes), self.device)
+        scores = self.mapped(raw)
+        _, bad = votes_of_scores(raw)
         off = (scores.sum(dim=1) - 1.0).abs() > SIMPLEX_TOLERANCE
         outside = (scores < -SIMPLEX_TOLERANCE) | (scores > 1.0 + SIMPLEX_TOLERANCE)
-        self.invalid += (off | outside.any(dim=1) | scores.isnan().any(dim=1)).sum()
+        self.invalid += (off | outside.any(dim=1) | scores.isnan().any(dim=1) | bad).sum()
+        if self.mapped.softens:
+            self.probabilities += _are_probabilities(raw).sum()
         self.total += rows
         clipped = scores.clamp(0.0, 1.0)
         return (clipped / clipped.sum(dim=1, keepdim=True)).clamp(max=1.0)
@@ -97,10 +123,20 @@ class _Normaliser:
         """Raise where a row was not on the simplex; waits for the device."""
         if found := int(self.invalid.item()):
             raise ValueError(
-                f"scores of {found} of {self.total} noisy inputs are NaN or not on the simplex "
-                f"within {SIMPLEX_TOLERANCE:g}; with scores='identity' the model itself must "
-                "return rows in [0, 1] that sum to 1"
+                f"scores of {found} of {self.total} noisy inputs are NaN, only −∞, or not on the "
+                f"simplex within {SIMPLEX_TOLERANCE:g} at temperature={self.mapped.temperature:g}; "
+                "with scores='identity' the model itself must return rows in [0, 1] that sum to 1"
             )
+        if self.total and int(self.probabilities.item()) == self.total:
+            warnings.warn(_TWICE, ProbabilitiesWarning, stacklevel=4)
+
+
+def _are_probabilities(output: torch.Tensor) -> torch.Tensor:
+    """Return which rows of a model's output are on the simplex already, within rounding."""
+    wide = output.double()
+    near = 16 * torch.finfo(output.dtype).eps if output.is_floating_point() else 0.0
+    inside = ((wide >= 0) & (wide <= 1 + near)).all(dim=1)
+    return inside & ((wide.sum(dim=1) - 1).abs() <= near)
 
 
 def collect_scores(
