@@ -45,7 +45,10 @@ MOVED = {
 
 
 class _Moved:
-    """Finds the old names; one module object has both."""
+    """Finds the old names; one module object has both.
+
+    Of no class of importlib.abc, whose import would run a ``random.py`` in the current folder.
+    """
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
@@ -54,7 +57,7 @@ class _Moved:
         del path, target
         if fullname not in MOVED:
             return None
-        return importlib.util.spec_from_loader(fullname, self)
+        return importlib.util.spec_from_loader(fullname, self)  # type: ignore[arg-type]
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType | None:
         """Return an empty module; `exec_module` puts the new one in its place."""

@@ -445,6 +445,7 @@ def _certified_class(votes: IntArray, y: int | None, selection: IntArray | None)
                 f"selection of shape {selection.shape} must have the shape of counts {votes.shape}"
             )
         return int(selection.argmax())
+    assert y is not None, "one of the two is given"
     label = int(check_number("y", check_integer("y", y)))
     if not 0 <= label < votes.size:
         raise ValueError(f"y={label} must be a class between 0 and {votes.size - 1}")

@@ -43,7 +43,7 @@ class _EndedError(Exception):
 
 
 class _Commands(TyperGroup):
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:  # of a class that depends on the version of typer
         """Run a command; what the parser would take for an interruption gets through as it is."""
         try:
             return super().invoke(ctx)

@@ -14,12 +14,12 @@ from rsverify.bounds.margin import Taylor, find_ordering
 from rsverify.bounds.margin_decision import check_futility
 from rsverify.certificates.certificate import (
     BOUNDS,
-    ESTIMANDS,
     Certificate,
     certify_counts,
     level_of_bound,
 )
 from rsverify.certificates.early import check_target, decide_counts, first_decision
+from rsverify.certificates.radius import ESTIMANDS
 from rsverify.certificates.scores import SCORE_BOUNDS, ScoreOptions, check_options
 from rsverify.smoothing.noise.gaussian import Noise
 from rsverify.smoothing.sampling.scores import SCORE_MAPS, ScoreMap, score_map

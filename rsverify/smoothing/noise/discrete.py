@@ -91,7 +91,7 @@ class DiscreteGaussian:
         self.lattice = _fraction(lattice)
         steps = Fraction(self.sigma) / self.lattice
         if steps * _DEVIATIONS > _LARGEST_OUTCOME:
-            shown_steps = float(min(steps, 10**18))  # more might be beyond all floats
+            shown_steps = float(min(steps, Fraction(10**18)))  # more might be beyond all floats
             raise ValueError(
                 f"sigma={self.sigma:g} is {shown_steps:.0f} steps of lattice={self.lattice}; it "
                 f"must be at most {_LARGEST_OUTCOME // _DEVIATIONS}: choose a coarser lattice"
