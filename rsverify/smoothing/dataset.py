@@ -322,7 +322,7 @@ class _Run:
         engine = Engine(
             self.classifier, self.request, self.execution, parts, self.certify_label, example
         )
-        before = read_metadata(self.out).get("execution", {})
+        before = read_metadata(self.out).get("execution", {}) if self.out.exists() else {}
         size = min(group.gather(engine.try_batch_size(self.batch_size or before.get("batch_size"))))
         answers = self.answers(before.get("answers"), size, example, group)
         if not todo:
