@@ -141,13 +141,17 @@ def summary(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return result
 
 
+def _times(answer: Answer) -> Callable[[pd.Series[str]], int]:
+    return lambda decisions: int((decisions == ANSWERS[answer]).sum())
+
+
 def early_summary(early: pd.DataFrame, n: int) -> pd.DataFrame:
     """Return answers and votes of early stopping, one row a target radius."""
     groups = early.groupby("target")
     result = pd.DataFrame(
         {
-            name: groups["decision"].apply(lambda d, text=ANSWERS[answer]: int((d == text).sum()))
-            for name, answer in (("at least", Answer.AT_LEAST), ("below", Answer.BELOW))
+            "at least": groups["decision"].apply(_times(Answer.AT_LEAST)),
+            "below": groups["decision"].apply(_times(Answer.BELOW)),
         }
     )
     result["undecided"] = groups.size() - result["at least"] - result["below"]
