@@ -60,10 +60,12 @@ def follow_peak(
     fx = tail_at_place(steps, n, estimand, limit, alpha, x)
     fw = fv = fx
     best, where = fx, x
-    if b == 1.0:
-        end = tail_at_place(steps, n, estimand, limit, alpha, 1.0)
-        if end > best:
-            best, where = end, 1.0
+    # The method's own points stay inside (a, b); the curve's ends can be the highest places.
+    for end in (0.0, 1.0):
+        if (a == end or b == end) and place != end:
+            value = tail_at_place(steps, n, estimand, limit, alpha, end)
+            if value > best:
+                best, where = value, end
     e = d = 0.0
     tolerance = 2e-5 * width
     for _ in range(30):
