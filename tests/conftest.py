@@ -1,10 +1,14 @@
 """Settings that all tests share."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# Studies take mutants and slow loops from tests.support. Last, so that the installed package wins.
+sys.path.append(str(Path(__file__).parents[1]))
 
 # The first example of a property compiles kernels, which no deadline allows for.
 # Continuous integration draws the same examples each time; everybody else draws fresh ones.

@@ -8,9 +8,18 @@ from fractions import Fraction
 import mpmath as mp
 import numpy as np
 import pytest
-from cases import COUNT_BOUNDS, ESTIMANDS, EXACT, FORMULAS, LEVELS, CountBound, name, outcomes
 from hypothesis import Phase, assume, example, given, settings
 from hypothesis import strategies as st
+from support.cases import (
+    COUNT_BOUNDS,
+    ESTIMANDS,
+    EXACT,
+    FORMULAS,
+    LEVELS,
+    CountBound,
+    name,
+    outcomes,
+)
 
 from rsverify.bounds.margin import exact_margin_lower
 from rsverify.reference import margin as twin
