@@ -1,6 +1,6 @@
 """The largest tail of a staircase on a curve g(q) = L, by scipy on a grid that is refined.
 
-An independent second way for `rsverify.kernels.supremum`: the tail is a sum of incomplete beta
+An independent second way for `rsverify.kernels.margin.supremum`: the tail is a sum of incomplete beta
 functions, the curve is described by an angle (in which a step is a step in the tail's natural
 unit), and the maximum is searched for, not enclosed. Both ends of the curve are points of the
 grid. Good to some 1e-12 of the tail for n up to a few hundred.
