@@ -1,16 +1,16 @@
 """The largest tail of a staircase on a curve g(q) = L, by scipy on a grid that is refined.
 
-An independent second way for `rsverify.kernels.margin.supremum`: the tail is a sum of incomplete beta
-functions, the curve is described by an angle (in which a step is a step in the tail's natural
-unit), and the maximum is searched for, not enclosed. Both ends of the curve are points of the
-grid. Good to some 1e-12 of the tail for n up to a few hundred.
+An independent second way for `rsverify.kernels.margin.supremum`: the tail is a sum of
+incomplete beta functions, the curve is described by an angle (in which a step is a step in the
+tail's natural unit), and the maximum is searched for, not enclosed. Both ends of the curve are
+points of the grid. Good to some 1e-12 of the tail for n up to a few hundred.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betainc, ndtr, ndtri, xlog1py, xlogy
+from scipy.special import betainc, ndtr, ndtri, xlogy
 from scipy.special import gammaln as log_gamma
 
 FloatArray = npt.NDArray[np.float64]
@@ -53,9 +53,7 @@ def tails(steps: IntArray, q: FloatArray) -> FloatArray:
     first, second, rest = q
     others = first + rest
     choose = log_gamma(n + 1) - log_gamma(rows + 1) - log_gamma(n - rows + 1)
-    row = np.exp(
-        choose[:, None] + xlogy(rows[:, None], second) + xlogy(trials, others)
-    )
+    row = np.exp(choose[:, None] + xlogy(rows[:, None], second) + xlogy(trials, others))
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.where(others > 0.0, first / others, 0.0)
     upper = betainc(np.maximum(least, 1), trials - least + 1, ratio)
