@@ -70,6 +70,8 @@ def cache_folder() -> Path | None:
 
     Warns, once a process, where it is temporary or where there is none.
     """
+    if not compiled_sources():
+        return None  # imported from an archive: a change of the sources would not be seen
     name = PREFIX + cache_digest()
     for parent in _lasting_places():
         if _usable(parent / name):
@@ -94,8 +96,9 @@ def cache_folder() -> Path | None:
 
 def _lasting_places() -> Iterator[Path]:
     """Yield the directories to try first."""
-    if numba.config.CACHE_DIR:
-        yield Path(numba.config.CACHE_DIR)
+    chosen = getattr(numba.config, "CACHE_DIR", "")  # the environment's, or what a program has set
+    if chosen:
+        yield Path(chosen)
     yield PACKAGE / "__pycache__"
     # Installations share the user's directory, so that each gets a part of its own.
     part = hashlib.sha256(str(PACKAGE).encode()).hexdigest()[:16]

@@ -29,13 +29,15 @@ def _cache_in(folder: str) -> Iterator[None]:
     Numba reads ``NUMBA_CACHE_DIR`` and ``NUMBA_CACHE_LOCATOR_CLASSES`` as these two settings
     when a function is decorated. Other packages' functions keep what they have.
     """
+    wanted = {"CACHE_DIR": folder, "CACHE_LOCATOR_CLASSES": ""}
     with _LOCK:
-        names = [n for n in ("CACHE_DIR", "CACHE_LOCATOR_CLASSES") if hasattr(numba.config, n)]
-        before = {name: getattr(numba.config, name) for name in names}
+        # The second setting is new in numba 0.62.
+        before = {
+            name: getattr(numba.config, name) for name in wanted if hasattr(numba.config, name)
+        }
         try:
-            numba.config.CACHE_DIR = folder
-            if "CACHE_LOCATOR_CLASSES" in before:
-                numba.config.CACHE_LOCATOR_CLASSES = ""
+            for name in before:
+                setattr(numba.config, name, wanted[name])
             yield
         finally:
             for name, value in before.items():
@@ -44,8 +46,10 @@ def _cache_in(folder: str) -> Iterator[None]:
 
 def njit(function: F) -> F:
     """Compile `function` to nopython machine code on its first call, cached on disk."""
+    if getattr(numba.config, "DISABLE_JIT", False):
+        return function
     folder = cache_folder()
-    if folder is None or numba.config.DISABLE_JIT:
+    if folder is None or not hasattr(numba.config, "CACHE_DIR"):
         return cast(F, numba.njit(nogil=True, error_model="numpy")(function))
     with _cache_in(str(folder)):
         compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
