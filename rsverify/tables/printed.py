@@ -36,6 +36,7 @@ _FLOAT32_BITS = 24
 # bfloat16 and float16; their values are short in binary and long in decimal.
 _SHORT_BITS = (8, 11)
 _LONG_DIGITS = 8
+_LEAST_FLOAT16 = 2.0**-24  # the step of the smallest ones
 # Relative error of a radius as others compute it, with scipy's beta and normal quantiles.
 _COMPUTED = 1e-9
 
@@ -123,6 +124,16 @@ def printed_intervals(
     return radii - 0.5 * step - error, radii + step + error
 
 
+def largest_printed(radius: float, radii: FloatArray, shown: RadiusFormat) -> float:
+    """Return what no printed radius exceeds where none of those computed exceeds `radius`.
+
+    Of those given, the largest that could have been printed of a radius not above.
+    """
+    candidates = radii[np.isfinite(radii) & (radii > radius)]
+    low, _ = printed_intervals(candidates, shown)
+    return float(candidates[low <= radius].max(initial=radius * (1.0 + _COMPUTED)))
+
+
 def _last_place(
     leading: npt.NDArray[np.int64], length: npt.NDArray[np.int64], shown: RadiusFormat
 ) -> npt.NDArray[np.int64]:
@@ -149,7 +160,8 @@ def _error(radii: FloatArray, length: npt.NDArray[np.int64]) -> FloatArray:
     if length.max(initial=0) >= _LONG_DIGITS:
         for bits in _SHORT_BITS:
             if (np.ldexp(mantissa, bits) % 1 == 0).all():
-                return np.asarray(np.maximum(error, np.ldexp(1.0, exponent - bits)))
+                step = np.maximum(np.ldexp(1.0, exponent - bits), _LEAST_FLOAT16)
+                return np.asarray(np.maximum(error, step))
     return np.asarray(np.maximum(error, _COMPUTED * radii))
 
 

@@ -138,7 +138,7 @@ def recertify_radii(
     trials = int(check_trials(n, LARGEST_TRIALS))
     deviation = float(check_positive("sigma", sigma))
     check_unique_indices(table)
-    printed, shown = _printed_radii(table)
+    printed, shown = printed_radii(table)
     certified = table["predict"].to_numpy() != ABSTAIN
     _check_radii(table, printed, certified)
     finite = certified & (printed > 0) & np.isfinite(printed)
@@ -178,7 +178,7 @@ def recertify_radii(
     )
 
 
-def _printed_radii(table: pd.DataFrame) -> tuple[FloatArray, RadiusFormat]:
+def printed_radii(table: pd.DataFrame) -> tuple[FloatArray, RadiusFormat]:
     """Return the radii as numbers, and how they were printed."""
     column = table["radius"]
     if pd.api.types.is_numeric_dtype(column):
