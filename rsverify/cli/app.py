@@ -225,6 +225,8 @@ def _remedy(
             "--digits": digits,
         }
         asked += [s for k, v in options.items() if v is not None for s in (k, f"{v:.12g}")]
+        if right.possible < error.misfit.radii:
+            asked.append("--force")
         remedy = f"run `{shlex.join(['rsverify', 'recertify', *asked])}`, or add"
     lost = f"the {error.misfit.impossible} rows that do not fit become abstentions"
     return f"{table}: {error.misfit.message}: {remedy} --force, with which {lost}"

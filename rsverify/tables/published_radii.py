@@ -7,8 +7,8 @@ possible radii form a lattice, one point for each k. A printed radius is an inte
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +51,12 @@ _TELLING = 400
 # A number of votes or a noise level is named where it explains the radii so much better, as
 # a log-likelihood, than a continuum does: on a dense lattice any radius is possible.
 _CONVINCING = 10.0
+# Explanations whose log-likelihoods differ by less are about as good.
+_ALIKE = 3.0
+# What a largest radius that several rows share adds where it is the one of all votes.
+_TOP = 4.0
+# So large a share of the rows may have been edited or computed otherwise.
+_EDITED = 0.01
 
 
 def cohen_radius(votes: IntArray, n: int, sigma: float, alpha: float) -> FloatArray:
@@ -79,10 +85,12 @@ class Explanation:
     sigma: float
     alpha: float
     """Level of the one-sided Clopper–Pearson limit behind each radius."""
-    possible: int
+    possible: int = 0
     """How many of the radii are possible."""
     remark: str = ""
     """What such an alpha is, where it is a multiple of the stated one."""
+    as_likely: tuple[float, ...] = ()
+    """Other levels that explain the radii about as well."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,8 @@ class Misfit:
     """Which radii are impossible and why, and the likeliest alpha."""
     impossible: int
     """How many radii no vote count gives."""
+    radii: int
+    """How many there are."""
     explanation: Explanation | None
     """Settings that explain more of the radii; None where none of those tried does."""
 
@@ -167,44 +177,67 @@ def find_misfit(
         message += f" (radius {worst:g} is above {largest:.4g}, that of all votes)"
     else:
         message += f" (radius {worst:g} lies between two neighboring vote counts)"
-    best = _explain(low, high, n, sigma, stated)
+    best = explain(low, high, n, sigma, stated)
+    return Misfit(f"{message}; {_told(best, radii.size, n, sigma)}", impossible, radii.size, best)
+
+
+def _told(best: Explanation | None, radii: int, n: int, sigma: float) -> str:
     if best is None:
-        message += "; no other alpha tried explains them better, so n or sigma may be wrong"
-    elif (best.n, best.sigma) == (n, sigma):
-        message += (
-            f"; the likeliest alpha is {best.alpha:g}{best.remark}, at which {best.possible} of "
-            f"{radii.size} are possible"
-        )
+        return "no other alpha tried explains them better, so n or sigma may be wrong"
+    share = f"{best.possible} of {radii} are possible"
+    if (best.n, best.sigma) == (n, sigma):
+        told = f"the likeliest alpha is {best.alpha:g}{best.remark}, at which {share}"
     else:
-        message += (
-            f"; no other alpha tried explains them, n or sigma may be wrong: {best.possible} of "
-            f"{radii.size} are possible at n={best.n}, sigma={best.sigma:g} and "
-            f"alpha={best.alpha:g}{best.remark}"
+        told = (
+            f"no other alpha tried explains them as well, so n or sigma may be wrong: {share} at "
+            f"n={best.n}, sigma={best.sigma:g} and alpha={best.alpha:g}{best.remark}"
         )
-    return Misfit(message, impossible, best)
+    if best.as_likely:
+        told += f" (about as likely: {', '.join(f'{a:g}' for a in best.as_likely)})"
+    return told
 
 
-def _explain(
+def explain(
     low: FloatArray, high: FloatArray, n: int, sigma: float, stated: float
 ) -> Explanation | None:
-    """Return the likeliest settings other than those stated, where some are likelier."""
-    telling = np.unique(np.stack([low, high]), axis=1)[:, -_TELLING:]
-    score = fit_lattice(*telling, n, sigma, stated).score
-    best, fits_all = None, False
-    for candidate in _other_levels(n, sigma, stated):
-        fit = fit_lattice(*telling, candidate.n, candidate.sigma, candidate.alpha)
-        if fit.score > score:
-            best, score, fits_all = candidate, fit.score, bool(fit.possible.all())
-    if not fits_all:
-        score = _CONVINCING
-        for candidate in _other_settings(n, sigma, stated):
-            fit = fit_lattice(*telling, candidate.n, candidate.sigma, candidate.alpha)
-            if fit.score > score and fit.possible.all():
-                best, score = candidate, fit.score
-    if best is None:
+    """Return the likeliest settings other than those stated, None where none is good.
+
+    Good are settings at which all radii are possible, but for a few that may have been edited.
+    """
+    intervals, rows = np.unique(np.stack([low, high]), axis=1, return_counts=True)
+    telling = intervals[:, -_TELLING:]
+
+    def tried(candidates: Iterable[Explanation]) -> list[tuple[float, Explanation]]:
+        return [(_score(telling, int(rows[-1]), c), c) for c in candidates]
+
+    stated_score = _score(telling, int(rows[-1]), Explanation(n, sigma, stated))
+    levels = [(s, c) for s, c in tried(_other_levels(n, sigma, stated)) if s > stated_score]
+    highest = max((s for s, _ in levels), default=-np.inf)
+    likely = [(s, c) for s, c in levels if s > highest - _ALIKE]
+    others = tried(_other_settings(n, sigma, stated))
+    convincing = max(highest, 0.0) + _CONVINCING
+    if others and max(s for s, _ in others) > convincing:
+        likely = [max(others, key=lambda pair: pair[0])]
+    if not likely:
         return None
-    fit = fit_lattice(low, high, best.n, best.sigma, best.alpha)
-    return Explanation(best.n, best.sigma, best.alpha, int(fit.possible.sum()), best.remark)
+    # Two-sided limits first where they are about as likely as anything.
+    best = max(likely, key=lambda pair: (pair[1].alpha == stated / 2, pair[0]))[1]
+    possible = int(fit_lattice(low, high, best.n, best.sigma, best.alpha).possible.sum())
+    if low.size - possible > _EDITED * low.size:
+        return None
+    alphas = tuple(c.alpha for _, c in likely if c is not best)
+    return replace(best, possible=possible, as_likely=alphas)
+
+
+def _score(telling: FloatArray, rows_of_largest: int, settings: Explanation) -> float:
+    """Return the log-likelihood of settings, from the intervals of the largest radii."""
+    low, high = telling
+    score = fit_lattice(low, high, settings.n, settings.sigma, settings.alpha).score
+    # Inputs on which all votes agree are common: a largest radius that several rows share is
+    # more likely the largest of the lattice than another point of it.
+    top = float(cohen_radius(np.array([settings.n]), settings.n, settings.sigma, settings.alpha)[0])
+    is_top = rows_of_largest > 1 and low[-1] <= top <= high[-1]
+    return score + (_TOP if is_top else 0.0)
 
 
 def _other_levels(n: int, sigma: float, stated: float) -> Iterator[Explanation]:
@@ -215,10 +248,10 @@ def _other_levels(n: int, sigma: float, stated: float) -> Iterator[Explanation]:
     }
     multiples = {a: remark for a, remark in multiples.items() if 0 < a < 1}
     for alpha, remark in multiples.items():
-        yield Explanation(n, sigma, alpha, 0, remark)
+        yield Explanation(n, sigma, alpha, remark=remark)
     for alpha in CANDIDATE_ALPHAS:
         if not any(np.isclose(alpha, a, rtol=1e-9) for a in (stated, *multiples)):
-            yield Explanation(n, sigma, alpha, 0)
+            yield Explanation(n, sigma, alpha)
 
 
 def _other_settings(n: int, sigma: float, stated: float) -> Iterator[Explanation]:
@@ -227,7 +260,7 @@ def _other_settings(n: int, sigma: float, stated: float) -> Iterator[Explanation
     for alpha, remark in ((stated, ""), (stated / 2, half)):
         for votes in CANDIDATE_TRIALS:
             if votes != n:
-                yield Explanation(votes, sigma, alpha, 0, remark)
+                yield Explanation(votes, sigma, alpha, remark=remark)
         for noise in CANDIDATE_SIGMAS:
             if noise != sigma:
-                yield Explanation(n, noise, alpha, 0, remark)
+                yield Explanation(n, noise, alpha, remark=remark)
