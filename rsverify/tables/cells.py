@@ -114,15 +114,18 @@ def read_cells(text: TableText, columns: Sequence[str], separator: str) -> pd.Da
         return read(kinds)
 
 
-def parse_integers(texts: Sequence[str], column: str, places: Places) -> IntArray:
-    """Return the integers of a column; a whole number may be written as 3.0."""
+def parse_integers(
+    texts: Sequence[str], column: str, places: Places, *, least: int = -(2**63)
+) -> IntArray:
+    """Return the integers of a column, `least` or more; one may be written as 3.0."""
     values = [_TRUTH.get(t, t) for t in texts] if column == "correct" else list(texts)
     parsed = np.zeros(len(values), dtype=np.int64)
     for row, text in enumerate(values):
         value = _integer(text.strip())
-        if value is None or not -(2**63) <= value < 2**63:
-            problem = "is not an integer" if value is None else "is too large"
-            raise places.error(column, row, text, problem)
+        if value is None:
+            raise places.error(column, row, text, "is not an integer")
+        if not least <= value < 2**63:
+            raise places.error(column, row, text, "is too small" if value < least else "is too large")
         parsed[row] = value
     return parsed
 

@@ -136,7 +136,7 @@ def largest_possible_radius(rows: pd.DataFrame) -> float | None:
     )
     if count_columns(rows):  # written here, rounded down
         return unanimous.radius * (1.0 + _LAST_DIGITS)
-    return largest_printed(unanimous.radius, *printed_radii(rows))
+    return largest_printed(unanimous.radius, *printed_radii(rows), single["sigma"])
 
 
 def smoothed_predictions(table: pd.DataFrame) -> IntArray:

@@ -86,7 +86,7 @@ class RadiusFormat:
 
 
 def printed_intervals(
-    radii: FloatArray, shown: RadiusFormat, digits: int | None = None
+    radii: FloatArray, shown: RadiusFormat, sigma: float, digits: int | None = None
 ) -> tuple[FloatArray, FloatArray]:
     """Return the smallest and largest real that prints as each radius.
 
@@ -96,6 +96,8 @@ def printed_intervals(
         Positive and finite.
     shown : RadiusFormat
         How the table was printed that they are from.
+    sigma : float
+        Noise of the radii, whose smallest ones are inaccurate relative to it.
     digits : int, optional
         Significant digits, where they are known; at least as many as each radius shows.
 
@@ -120,17 +122,20 @@ def printed_intervals(
     leading = np.array([r.adjusted() for r in exact], dtype=np.int64)
     exponent = _last_place(leading, length, shown) if digits is None else leading - digits + 1
     step = 10.0**exponent
-    error = _error(radii, length)
-    return radii - 0.5 * step - error, radii + step + error
+    error = np.maximum(_storage_error(radii, length), _COMPUTED * np.maximum(radii, sigma))
+    low = np.maximum(radii - 0.5 * step - error, np.finfo(np.float64).smallest_subnormal)
+    return low, radii + step + error
 
 
-def largest_printed(radius: float, radii: FloatArray, shown: RadiusFormat) -> float:
+def largest_printed(
+    radius: float, radii: FloatArray, shown: RadiusFormat, sigma: float
+) -> float:
     """Return what no printed radius exceeds where none of those computed exceeds `radius`.
 
     Of those given, the largest that could have been printed of a radius not above.
     """
     candidates = radii[np.isfinite(radii) & (radii > radius)]
-    low, _ = printed_intervals(candidates, shown)
+    low, _ = printed_intervals(candidates, shown, sigma)
     return float(candidates[low <= radius].max(initial=radius * (1.0 + _COMPUTED)))
 
 
@@ -147,22 +152,21 @@ def _last_place(
     return last
 
 
-def _error(radii: FloatArray, length: npt.NDArray[np.int64]) -> FloatArray:
+def _storage_error(radii: FloatArray, length: npt.NDArray[np.int64]) -> FloatArray:
     """Return how far each number may be from the radius that was computed, before printing."""
     mantissa, exponent = np.frexp(radii)
     single = np.ldexp(1.0, exponent - _FLOAT32_BITS)
     is_single = np.ldexp(mantissa, _FLOAT32_BITS) % 1 == 0
-    long = length > _FLOAT32_DIGITS
     # A few digits may be those of a float32 next to the radius. Of many digits those of a
     # float32 tell themselves: they are rounded to its width, half a step away.
-    error = np.where(long & is_single, 0.5 * single * (1 + 1e-6), single)
-    error = np.where(long & ~is_single, _COMPUTED * radii, error)
+    error = np.where(is_single, 0.5 * single * (1 + 1e-6), 0.0)
+    error = np.where(length > _FLOAT32_DIGITS, error, single)
     if length.max(initial=0) >= _LONG_DIGITS:
         for bits in _SHORT_BITS:
             if (np.ldexp(mantissa, bits) % 1 == 0).all():
                 step = np.maximum(np.ldexp(1.0, exponent - bits), _LEAST_FLOAT16)
                 return np.asarray(np.maximum(error, step))
-    return np.asarray(np.maximum(error, _COMPUTED * radii))
+    return np.asarray(error)
 
 
 @dataclass(frozen=True)

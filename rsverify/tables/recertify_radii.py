@@ -143,7 +143,7 @@ def recertify_radii(
     _check_radii(table, printed, certified)
     finite = certified & (printed > 0) & np.isfinite(printed)
     radii = printed[finite]
-    low, high = printed_intervals(radii, shown, digits)
+    low, high = printed_intervals(radii, shown, deviation, digits)
 
     fit = fit_lattice(low, high, trials, deviation, stated)
     misfit = find_misfit(radii, low, high, fit, n=trials, sigma=deviation, stated=stated)
