@@ -228,7 +228,7 @@ def _remedy(
         if right.possible < error.misfit.radii:
             asked.append("--force")
         remedy = f"run `{shlex.join(['rsverify', 'recertify', *asked])}`, or add"
-    lost = f"the {error.misfit.impossible} rows that do not fit become abstentions"
+    lost = f"the rows that do not fit ({error.misfit.impossible}) become abstentions"
     return f"{table}: {error.misfit.message}: {remedy} --force, with which {lost}"
 
 

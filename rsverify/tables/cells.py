@@ -73,7 +73,8 @@ def check_widths(text: TableText, columns: Sequence[str], separator: str) -> Non
     quoted = is_quoted(text.lines[0], separator)
     for number, line in zip(text.numbers[1:], text.lines[1:], strict=True):
         if quoted and '"' in line:
-            fields = len(split_line(line, separator, text.path, number))
+            place = f"line {number} of {text.path}"
+            fields = len(split_line(line, separator, quoted=True, place=place))
         else:
             fields = line.count(separator) + 1
         if fields != len(columns):
@@ -95,7 +96,7 @@ def read_cells(text: TableText, columns: Sequence[str], separator: str) -> pd.Da
             sep=separator,
             header=None,
             names=list(columns),
-            dtype=types,  # type: ignore[arg-type]
+            dtype=types,
             na_filter=False,
             index_col=False,
             lineterminator="\n",
@@ -125,7 +126,9 @@ def parse_integers(
         if value is None:
             raise places.error(column, row, text, "is not an integer")
         if not least <= value < 2**63:
-            raise places.error(column, row, text, "is too small" if value < least else "is too large")
+            raise places.error(
+                column, row, text, "is too small" if value < least else "is too large"
+            )
         parsed[row] = value
     return parsed
 
@@ -209,9 +212,15 @@ def is_last_line_whole(text: TableText, columns: Sequence[str], separator: str) 
     table with votes they add up to their number. Of others, a line that lacks nothing but
     digits of its time lacks nothing that matters.
     """
-    fields = split_line(text.lines[-1], separator, text.path, text.numbers[-1])
-    if len(text.lines) < 2 or len(fields) != len(columns):
-        return len(text.lines) < 2
+    if len(text.lines) < 2:
+        return True
+    quoted = is_quoted(text.lines[0], separator)
+    try:
+        fields = split_line(text.lines[-1], separator, quoted=quoted, place="")
+    except ValueError:  # a quote without its end
+        return False
+    if len(fields) != len(columns):
+        return False
     row = dict(zip(columns, fields, strict=True))
     last = columns[-1]
     if "status" in row and "n" in row:

@@ -17,8 +17,8 @@ import pandas as pd
 from rsverify._core.check import IntArray, check_alpha, check_integer, check_positive, check_trials
 from rsverify.bounds.proportion import LARGEST_TRIALS
 from rsverify.certificates.certificate import ABSTAIN, BOUNDS, certify_counts
-from rsverify.tables.reader import count_columns
 from rsverify.tables.printed import largest_printed
+from rsverify.tables.reader import count_columns
 from rsverify.tables.recertify_radii import InconsistentRadiiError, printed_radii, recertify_radii
 from rsverify.tables.rows import check_unique_indices
 

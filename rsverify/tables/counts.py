@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from rsverify.tables.cells import Places, parse_integers
-from rsverify.tables.text import SEPARATORS, TableText, read_text, split_line
+from rsverify.tables.text import SEPARATORS, TableText, is_quoted, read_text, split_line
 
 _NUMBERED = re.compile(r"(.*?)([0-9]+)")
 
 
 def read_counts(path: str | os.PathLike[str], *, label: int | None = None) -> pd.DataFrame:
-    """Return the vote counts of a file, one row an input.
+    r"""Return the vote counts of a file, one row per input.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def read_counts(path: str | os.PathLike[str], *, label: int | None = None) -> pd
     >>> from rsverify.tables.counts import read_counts
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder) / "votes.csv"
-    ...     _ = path.write_text("image,label,c0,c1\\nimg_0,0,980,20\\n")
+    ...     _ = path.write_text("image,label,c0,c1\nimg_0,0,980,20\n")
     ...     votes = read_counts(path)
     >>> votes.to_dict("records")
     [{'image': 'img_0', 'label': 0, 'count_0': 980, 'count_1': 20}]
@@ -88,10 +88,12 @@ def read_counts(path: str | os.PathLike[str], *, label: int | None = None) -> pd
 def _fields(text: TableText) -> list[list[str]]:
     """Return the fields of all lines, each with as many as the first."""
     separator = max(SEPARATORS, key=lambda s: text.lines[0].count(s))
-    rows = []
+    rows: list[list[str]] = []
+    quoted = is_quoted(text.lines[0], separator)
     for number, line in zip(text.numbers, text.lines, strict=True):
         if separator in text.lines[0]:
-            fields = split_line(line, separator, text.path, number)
+            place = f"line {number} of {text.path}"
+            fields = split_line(line, separator, quoted=quoted, place=place)
         else:
             fields = line.split()
         if rows and len(fields) != len(rows[0]):

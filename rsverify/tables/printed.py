@@ -35,7 +35,7 @@ _FLOAT32_DIGITS = 9
 _FLOAT32_BITS = 24
 # bfloat16 and float16; their values are short in binary and long in decimal.
 _SHORT_BITS = (8, 11)
-_LONG_DIGITS = 8
+_LONG_DIGITS = 6
 _LEAST_FLOAT16 = 2.0**-24  # the step of the smallest ones
 # Relative error of a radius as others compute it, with scipy's beta and normal quantiles.
 _COMPUTED = 1e-9
@@ -127,9 +127,7 @@ def printed_intervals(
     return low, radii + step + error
 
 
-def largest_printed(
-    radius: float, radii: FloatArray, shown: RadiusFormat, sigma: float
-) -> float:
+def largest_printed(radius: float, radii: FloatArray, shown: RadiusFormat, sigma: float) -> float:
     """Return what no printed radius exceeds where none of those computed exceeds `radius`.
 
     Of those given, the largest that could have been printed of a radius not above.

@@ -35,12 +35,16 @@ CANDIDATE_ALPHAS = (
 )
 """The levels among which the likeliest is sought, beside half and twice the stated one."""
 
-CANDIDATE_TRIALS = (100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
-CANDIDATE_TRIALS += (100_000, 200_000, 500_000, 1_000_000)
+CANDIDATE_TRIALS = (
+    *(100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000),
+    *(100_000, 200_000, 500_000, 1_000_000),
+)
 """The numbers of votes among which the likeliest is sought where no alpha explains the radii."""
 
-CANDIDATE_SIGMAS = (0.05, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.75, 0.8, 1.0)
-CANDIDATE_SIGMAS += (1.25, 1.5, 2.0)
+CANDIDATE_SIGMAS = (
+    *(0.05, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.75, 0.8),
+    *(1.0, 1.25, 1.5, 2.0),
+)
 """The noise levels among which the likeliest is sought where no alpha explains the radii."""
 
 # What a radius off the lattice costs, against one on it: such a row is all but impossible,

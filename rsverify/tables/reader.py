@@ -39,7 +39,7 @@ from rsverify.tables.cells import (
     read_cells,
 )
 from rsverify.tables.printed import RadiusFormat
-from rsverify.tables.text import read_text, separator_of, split_line
+from rsverify.tables.text import is_quoted, read_text, separator_of, split_line
 
 COMMON_COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 """The columns of published certificates; `time` is in seconds, or h:mm:ss."""
@@ -264,7 +264,8 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     text = read_text(path)
     header = text.lines[0] if text.lines else ""
     separator = separator_of(header, COMMON_COLUMNS, str(path))
-    columns = split_line(header, separator, str(path), 1)
+    quoted = is_quoted(header, separator)
+    columns = split_line(header, separator, quoted=quoted, place=f"line 1 of {path}")
     if not text.is_ended and not is_last_line_whole(text, columns, separator):
         text = text.without_last()
         warnings.warn(

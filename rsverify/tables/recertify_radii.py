@@ -148,7 +148,7 @@ def recertify_radii(
     fit = fit_lattice(low, high, trials, deviation, stated)
     misfit = find_misfit(radii, low, high, fit, n=trials, sigma=deviation, stated=stated)
     if misfit is not None:
-        _refuse_or_warn(misfit, stated, force=force)
+        _refuse_or_warn(misfit, force=force)
     votes = np.zeros(len(table), dtype=np.int64)
     votes[finite] = np.where(fit.possible, fit.votes, 0)
     infinite = certified & np.isinf(printed)
@@ -206,8 +206,8 @@ def _check_radii(
         )
 
 
-def _refuse_or_warn(misfit: Misfit, stated: float, *, force: bool) -> None:
-    lost = f"{misfit.impossible} certificates become abstentions at {stated:g}"
+def _refuse_or_warn(misfit: Misfit, *, force: bool) -> None:
+    lost = f"the rows that do not fit ({misfit.impossible}) become abstentions"
     if force:
         # To where recertify_radii was called.
         warnings.warn(f"{misfit.message}; {lost}", InconsistentRadiiWarning, stacklevel=3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -17,7 +19,7 @@ def check_unique_indices(table: pd.DataFrame) -> None:
         raise ValueError(f"idx={table['idx'][twice].iloc[0]} occurs twice; each input must once")
 
 
-def with_outcome(table: pd.DataFrame, **columns: object) -> pd.DataFrame:
+def with_outcome(table: pd.DataFrame, **columns: Any) -> pd.DataFrame:
     """Return a copy of `table` with columns replaced, and `correct` made to agree."""
     new = table.assign(**columns)
     correct = (new["predict"] == new["label"]) & (new["predict"] != ABSTAIN)

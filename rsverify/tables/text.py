@@ -84,7 +84,7 @@ def separator_of(header: str, columns: Sequence[str], path: str) -> str:
     ValueError
         If no separator of `SEPARATORS` gives all of the columns.
     """
-    found = {s: set(split_line(header, s, path, 1)) for s in SEPARATORS}
+    found = {s: {name.strip(' "') for name in header.split(s)} for s in SEPARATORS}
     for separator, names in found.items():
         if names.issuperset(columns):
             return separator
@@ -93,7 +93,10 @@ def separator_of(header: str, columns: Sequence[str], path: str) -> str:
     best = max(found, key=lambda s: len(found[s].intersection(columns)))
     missing = next(name for name in columns if name not in found[best])
     kind = "" if best == "\t" else f" (separated by {SEPARATORS[best]})"
-    raise ValueError(f"{path}{kind} has no column {missing!r}; it must have {tuple(columns)}")
+    raise ValueError(
+        f"{path}{kind} has no column {missing!r}; it must have {tuple(columns)} "
+        "(of vote counts only: read_counts reads them)"
+    )
 
 
 def is_quoted(header: str, separator: str) -> bool:
@@ -101,12 +104,15 @@ def is_quoted(header: str, separator: str) -> bool:
     return separator != "\t" or header.lstrip().startswith('"')
 
 
-def split_line(line: str, separator: str, path: str, number: int) -> list[str]:
-    """Return the fields of a line, without spaces around them."""
-    if '"' not in line or not is_quoted(line, separator):
+def split_line(line: str, separator: str, *, quoted: bool, place: str) -> list[str]:
+    """Return the fields of a line, without spaces around them.
+
+    `place` names the line in an error.
+    """
+    if not quoted or '"' not in line:
         return [field.strip() for field in line.split(separator)]
     try:
         (fields,) = csv.reader([line], delimiter=separator, strict=True, skipinitialspace=True)
     except csv.Error as error:
-        raise ValueError(f"line {number} of {path} has a quote without its end: {error}") from None
+        raise ValueError(f"{place} has a quote in the wrong place: {error}") from None
     return [field.strip() for field in fields]

@@ -160,7 +160,7 @@ def test_a_wrong_level_is_noticed_wherever_a_radius_tells_it(tmp_path, seed):
     assert named >= 0.9 * told
 
 
-def test_numbers_and_texts_without_a_file(tmp_path):
+def test_numbers_and_texts_without_a_file():
     rng = np.random.default_rng(8)
     settings_ = {"n": 100_000, "sigma": 0.25, "stated_alpha": 0.001}
     for how in ("three decimals", "three digits", "float32", "down to six decimals"):

@@ -30,7 +30,7 @@ FORMATS: dict[str, Callable[[float], str]] = {
     "eight decimals": lambda r: f"{r:.8f}",
     "two digits": lambda r: f"{r:.2g}",
     "three digits": lambda r: f"{r:.3g}",
-    "three digits, Python": lambda r: "{:.3}".format(float(r)),
+    "three digits, Python": lambda r: f"{float(r):.3}",
     "three digits, zeros kept": lambda r: f"{r:#.3g}",
     "four digits": lambda r: f"{r:.4g}",
     "four digits, scientific": lambda r: f"{r:.3e}",
