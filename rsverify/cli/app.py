@@ -155,6 +155,7 @@ def recertify(
     --stated-alpha, from which the votes behind each radius are recovered. Radii that cannot have
     come from --stated-alpha are an error, which names the level that they fit.
     """
+    from rsverify.bounds.margin import find_ordering
     from rsverify.tables.reader import count_columns, read_metadata, read_table, write_table
     from rsverify.tables.recertify import recertify as from_counts
     from rsverify.tables.recertify_radii import InconsistentRadiiError, recertify_radii
@@ -166,7 +167,12 @@ def recertify(
             given = [k for k, v in {**published, "digits": digits}.items() if v is not None]
             if given:
                 raise ValueError(f"{given[0]} is for tables of radii alone; {table} has counts")
-            new = from_counts(old, alpha=alpha, bound=bound, ordering=ordering)
+            new = from_counts(
+                old,
+                alpha=alpha,
+                bound=bound,
+                ordering=None if ordering is None else find_ordering(ordering),
+            )
         else:
             if bound not in (None, "cohen"):
                 raise ValueError(
