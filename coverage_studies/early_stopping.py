@@ -7,7 +7,7 @@ in a random order, the class is the most voted one and there is no selection sam
 "Least possible" is the average of min(n, kl(1 - alpha, alpha) / KL), KL the divergence of the
 chances (all n votes' shares) from the nearest on the other side of the target: what no procedure
 that always decides, at this level, can beat.
-Run as ``python coverage_studies/early_stopping.py [images]``; writes results/early_stopping.json.
+Run as ``python -m coverage_studies.early_stopping [images]``; writes results/early_stopping.json.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import torch
 import rsverify
 from rsverify import SmoothedClassifier, exact_margin_lower
 from rsverify.bounds.margin_decision import decide_margin
-from rsverify.demo import SIGMA, _digits, _train
-from rsverify.kernels.anytime_counts import curve_deviance
-from rsverify.kernels.margin import PROBIT
+from rsverify.demo.run import SIGMA, _digits, _train
+from rsverify.kernels.margin.formulas import PROBIT
+from rsverify.kernels.margin.sequence import curve_deviance
 
 ALPHA, N, SEED = 0.001, 100_000, 0
 SHARE = 0.9  # of alpha, as a certificate spends on its answer

@@ -5,7 +5,7 @@ at values of B: the curves just below each value are searched on a grid of point
 probability found is a lower value of the supremum, and at most alpha if the bound covers; its
 ratio to alpha says how much of alpha is used.
 
-Run as ``python coverage_studies/margin_coverage.py``; nothing is random.
+Run as ``python -m coverage_studies.margin_coverage``; nothing is random.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ margin of the counts themselves is infinite where x2 = 0). The bounds are compar
 computed: the exact one carries a search slack of 1e-10, so that a shortfall needs to exceed
 `ABSOLUTE` as well to count.
 
-Run as ``python coverage_studies/margin_dominance.py [ROWS] [LARGEST_N]``; twenty thousand
+Run as ``python -m coverage_studies.margin_dominance [ROWS] [LARGEST_N]``; twenty thousand
 outcomes up to n = 1e5 take some ten minutes.
 """
 

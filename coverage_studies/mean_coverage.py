@@ -6,7 +6,7 @@ auditor stops a law when its evidence is settled, after at most 1000/alpha repli
 0/1 samples the probability that a sequence ever misses is also summed exactly: what it claims
 at time t depends on the number of ones alone.
 
-Run as ``python coverage_studies/mean_coverage.py``; writes results/mean_coverage.json after
+Run as ``python -m coverage_studies.mean_coverage``; writes results/mean_coverage.json after
 every row, and goes on from there when it is started again. Some 40 minutes on one core.
 """
 
@@ -21,8 +21,9 @@ import numpy as np
 
 import rsverify
 from rsverify import Estimand
-from rsverify.audit import audit
-from rsverify.bounds import anytime, betting, mean
+from rsverify.auditing.api import audit
+from rsverify.bounds import betting, mean
+from rsverify.bounds import confidence_sequences as anytime
 
 SEED, N, N_EXACT = 30, 100, 200
 ALPHAS = (0.05, 0.001)

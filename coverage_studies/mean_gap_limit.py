@@ -22,7 +22,7 @@ most, and on the tilts. A gap at n = 1000 on uniform scores has standard deviati
 mean over 100 samples is uncertain by 0.0009; here the known mean of the sample mean is used
 as a control variate.
 
-Run as ``python coverage_studies/mean_gap_limit.py``; writes results/mean_gap_limit.json. Some
+Run as ``python -m coverage_studies.mean_gap_limit``; writes results/mean_gap_limit.json. Some
 two minutes.
 """
 

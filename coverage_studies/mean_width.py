@@ -1,6 +1,6 @@
 """Widths of the lower bounds for one mean: distance of the bound to the sample mean, averaged.
 
-Run as ``python coverage_studies/mean_width.py``; writes results/mean_width.tsv, one row a
+Run as ``python -m coverage_studies.mean_width``; writes results/mean_width.tsv, one row a
 (distribution, n, alpha), with version and seed in the first line. The oracle is Bernstein's
 bound with the true variance. Distances are to the sample mean, whose own noise is common to
 all bounds and has expectation 0.
@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 import rsverify
-from rsverify.bounds.anytime import betting_sequence, plugin_bernstein_sequence
 from rsverify.bounds.betting import betting_lower
+from rsverify.bounds.confidence_sequences import betting_sequence, plugin_bernstein_sequence
 from rsverify.bounds.mean import (
     bernstein_lower,
     empirical_bernstein_lower,

@@ -1,6 +1,6 @@
 """The museum of wrong bounds: what each truly misses, what shows it, at what cost and power.
 
-    python coverage_studies/museum.py [--seeds 20]
+    python -m coverage_studies.museum [--seeds 20]
 
 Each exhibit of ``tests/mutants`` is audited by the default budget with as many seeds as asked,
 once where the audit is exact. Its miscoverage at the law that shows it is exact where the data
@@ -12,7 +12,6 @@ Clopper-Pearson interval at 99 %. Seconds are processor time of one audit. The t
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,11 @@ import numpy as np
 from scipy.stats import binom
 
 from rsverify import __version__, clopper_pearson_lower, clopper_pearson_upper
-from rsverify.audit import audit
-from rsverify.audit.estimand import find_estimand
-from rsverify.audit.evaluate import PROBE_ROWS, prepare
-from rsverify.audit.report import AuditReport
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-import mutants
+from rsverify.auditing.api import audit
+from rsverify.auditing.caller import PROBE_ROWS, prepare
+from rsverify.auditing.estimand import find_estimand
+from rsverify.auditing.report import AuditReport
+from tests.support import mutants
 
 RESULTS = Path(__file__).parent / "results" / "museum.tsv"
 COLUMNS = (

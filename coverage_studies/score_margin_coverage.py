@@ -8,7 +8,7 @@ Simulated: softmax-like scores of ten classes, drawn from a fixed population of 
 large common factor and two equal runners-up, so that the true margin is known. The upper limit of
 the miscoverage is Clopper and Pearson's at 0.999, one-sided.
 
-Run as ``python coverage_studies/score_margin_coverage.py [replications]``; the default of 1,000,000
+Run as ``python -m coverage_studies.score_margin_coverage [replications]``; the default of 1,000,000
 takes some 4 minutes of one core; writes results/score_margin_coverage.json.
 """
 

@@ -3,7 +3,7 @@
 Equal samples: R2 of the tangent bound with betting means, and of Bonferroni's with empirical
 Bernstein means. Then the share of the sample after which the first has reached the second; what is
 left of it is saved.
-Run as ``python coverage_studies/soft_demo.py [images] [n]``; writes results/soft_demo.json.
+Run as ``python -m coverage_studies.soft_demo [images] [n]``; writes results/soft_demo.json.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 import rsverify
 from rsverify import SmoothedClassifier
 from rsverify.bounds.score_margin import score_margin_lower
-from rsverify.demo import SIGMA, _digits, _train
+from rsverify.demo.run import SIGMA, _digits, _train
 
 ALPHA, N0, SEED = 0.001, 100, 0
 SHARES = np.append(np.arange(0.02, 1.0, 0.02), 1.0)

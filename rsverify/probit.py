@@ -26,9 +26,9 @@ import mpmath
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._check import FloatArray, check_order, check_probability
-from rsverify._jit import njit
-from rsverify._rows import map_rows
+from rsverify._core.check import FloatArray, check_order, check_probability
+from rsverify._core.jit import njit
+from rsverify._core.rows import map_rows
 from rsverify.kernels.special import norm_ppf
 
 MAX_ORDER = 500

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from rsverify.audit import AuditReport
-from rsverify.audit import audit as run_audit
+from rsverify.auditing.api import audit as run_audit
+from rsverify.auditing.report import AuditReport
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy

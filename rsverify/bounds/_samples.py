@@ -10,7 +10,7 @@ import joblib
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._check import FloatArray, check_broadcast, check_real
+from rsverify._core.check import FloatArray, check_broadcast, check_real
 
 # Fewer observations than this are done sooner by one thread than handed to several.
 THREAD_FROM = 1 << 15

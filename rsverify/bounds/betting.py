@@ -3,7 +3,7 @@
 A bettor who may only lose on average if the mean is at most m starts with capital 1; where
 the capital reaches 1/alpha, m is rejected, with chance at most alpha if it should not be. The
 strategies differ in how they bet. All have capital that is nonincreasing in m (proved in
-`rsverify.kernels.betting`), so that the rejected means are an interval, a search in a bracket
+`rsverify.kernels.mean.betting`), so that the rejected means are an interval, a search in a bracket
 finds its end, and no mean below the bound was left out: the bound covers, it is not only
 searched.
 """
@@ -13,11 +13,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._check import FloatArray, check_alpha, check_choice
+from rsverify._core.check import FloatArray, check_alpha, check_choice
 from rsverify.bounds._samples import check_sample, check_unit, map_samples
+from rsverify.bounds.interval import Interval, interval_of, upper_of
 from rsverify.bounds.mean import LARGEST_CAP
-from rsverify.bounds.sides import Interval, interval_of, upper_of
-from rsverify.kernels import betting as kernels
+from rsverify.kernels.mean import betting as kernels
 
 STRATEGIES = {"star": kernels.STAR, "plugin": kernels.PLUGIN, "agrapa": kernels.AGRAPA}
 DEFAULT_CAP = {"star": 0.99, "plugin": 0.5, "agrapa": 0.5}

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._check import FloatArray, IntArray, check_broadcast, check_integer
+from rsverify._core.check import FloatArray, IntArray, check_broadcast, check_integer
 from rsverify.bounds.margin import ESTIMANDS, LARGEST_EXACT_TRIALS, check_exact_alpha, check_votes
-from rsverify.kernels.buehler import staircase_limit, tail_rows
-from rsverify.kernels.trinomial import tail_relative_error
+from rsverify.kernels.margin.buehler import staircase_limit, tail_rows
+from rsverify.kernels.margin.trinomial import tail_relative_error
 
 Ordering = Callable[[npt.NDArray[np.int64], npt.NDArray[np.int64]], npt.ArrayLike]
 Margin = Callable[[FloatArray, FloatArray], npt.ArrayLike]

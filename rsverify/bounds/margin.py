@@ -12,7 +12,7 @@ import re
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._check import (
+from rsverify._core.check import (
     FloatArray,
     IntArray,
     check_alpha,
@@ -23,10 +23,16 @@ from rsverify._check import (
     check_trials,
     share_of_alpha,
 )
-from rsverify._rows import map_rows
+from rsverify._core.rows import map_rows
 from rsverify.bounds.proportion import LARGEST_TRIALS
-from rsverify.kernels.buehler import additive_rows, default_rows
-from rsverify.kernels.margin import DIFFERENCE, PROBIT, bonferroni_rows, cohen_rows, limit_tables
+from rsverify.kernels.margin.buehler import additive_rows, default_rows
+from rsverify.kernels.margin.formulas import (
+    DIFFERENCE,
+    PROBIT,
+    bonferroni_rows,
+    cohen_rows,
+    limit_tables,
+)
 from rsverify.probit import MAX_ORDER, taylor_probit
 
 ESTIMANDS = {"difference": DIFFERENCE, "probit": PROBIT}

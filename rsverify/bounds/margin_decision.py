@@ -1,8 +1,8 @@
 """Is a margin at least a threshold? Early decisions from the vote counts so far.
 
 The evidence on either side of the threshold is the capital of bets on lines, at most a
-martingale under what it speaks against (`rsverify.kernels.line_bets`). It depends on the counts
-alone, so that looks may be taken whenever one likes, and chosen as one goes.
+martingale under what it speaks against (`rsverify.kernels.margin.line_bets`). It depends on the
+counts alone, so that looks may be taken whenever one likes, and chosen as one goes.
 
 Every rival counts, at the full level. That the margin is at least L is concluded when the
 evidence against "less" over each rival has reached 1/alpha: if it is less, that of the true
@@ -20,13 +20,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._check import FloatArray, IntArray, check_alpha, check_choice, check_real
-from rsverify.bounds.anytime_counts import LARGEST_VOTES, check_paths
+from rsverify._core.check import FloatArray, IntArray, check_alpha, check_choice, check_real
 from rsverify.bounds.margin import ESTIMANDS
-from rsverify.kernels import line_bets as kernels
-from rsverify.kernels.anytime_counts import LARGEST_PROBIT_MARGIN
-from rsverify.kernels.margin import DIFFERENCE
-from rsverify.kernels.mean import log_inverse
+from rsverify.bounds.margin_sequence import LARGEST_VOTES, check_paths
+from rsverify.kernels.margin import line_bets as kernels
+from rsverify.kernels.margin.formulas import DIFFERENCE
+from rsverify.kernels.margin.sequence import LARGEST_PROBIT_MARGIN
+from rsverify.kernels.mean.closed_form import log_inverse
 from rsverify.kernels.special import norm_isf
 
 AT_LEAST, BELOW, UNDECIDED, HOPELESS = 1, -1, 0, 2

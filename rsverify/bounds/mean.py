@@ -2,8 +2,8 @@
 
 Observations lie on the last axis, the other axes are a batch. `alpha` is the failure
 probability of the one bound asked for. Upper bounds and intervals of all of them are in
-`rsverify.bounds.sides`. The betting bounds, which are tighter, are in `rsverify.bounds.betting`;
-bounds that hold at all sample sizes at once are in `rsverify.bounds.anytime`.
+`rsverify.bounds.interval`. The betting bounds, which are tighter, are in `rsverify.bounds.betting`;
+bounds that hold at all sample sizes at once are in `rsverify.bounds.confidence_sequences`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._check import FloatArray, check_alpha, check_real
+from rsverify._core.check import FloatArray, check_alpha, check_real
 from rsverify.bounds._samples import check_sample, check_unit, map_samples
-from rsverify.bounds.sides import upper_of
-from rsverify.kernels import mean as kernels
+from rsverify.bounds.interval import upper_of
+from rsverify.kernels.mean import closed_form as kernels
 
 LARGEST_CAP = 0.99
 """The largest share of the capital that one bet may risk; kernels' errors are stated for it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._check import (
+from rsverify._core.check import (
     FloatArray,
     check_alpha,
     check_broadcast,
@@ -13,7 +13,7 @@ from rsverify._check import (
     check_real,
     check_trials,
 )
-from rsverify._rows import map_rows
+from rsverify._core.rows import map_rows
 from rsverify.kernels.binomial import (
     clopper_pearson_lower_rows,
     clopper_pearson_upper_rows,

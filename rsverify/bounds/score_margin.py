@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._check import (
+from rsverify._core.check import (
     FloatArray,
     IntArray,
     check_alpha,
@@ -30,11 +30,11 @@ from rsverify._check import (
     check_real,
     share_of_alpha,
 )
-from rsverify._rows import map_rows
+from rsverify._core.rows import map_rows
 from rsverify.bounds import mean as means
 from rsverify.bounds.betting import betting_lower
 from rsverify.bounds.margin import ESTIMANDS
-from rsverify.kernels.tangent import best_slope, limit_rows, line_rows, score_line
+from rsverify.kernels.margin.tangent import best_slope, limit_rows, line_rows, score_line
 
 MeanBound = Callable[[FloatArray, FloatArray], npt.ArrayLike]
 """Samples (..., n) in [0, 1] and levels (...) to lower bounds of their means (...)."""

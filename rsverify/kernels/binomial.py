@@ -35,7 +35,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._jit import njit
+from rsverify._core.jit import njit
 from rsverify.kernels.rounding import next_down, next_up
 from rsverify.kernels.special import (
     beta_lower,

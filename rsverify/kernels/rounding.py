@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from rsverify._jit import njit
+from rsverify._core.jit import njit
 
 
 @njit

@@ -49,7 +49,7 @@ import math
 
 import numpy as np
 
-from rsverify._jit import njit
+from rsverify._core.jit import njit
 
 _SPLIT = 134217729.0  # 2**27 + 1
 _SQRT_HALF = 0.7071067811865476

@@ -1,6 +1,6 @@
 """50-digit twin of the e-value of vote counts, from gamma functions and a ternary search.
 
-Nothing is shared with `rsverify.kernels.anytime_counts`: the mixture is written with gamma
+Nothing is shared with `rsverify.kernels.margin.sequence`: the mixture is written with gamma
 functions, and the largest likelihood on the curve g(q) = L is searched for without
 derivatives; the log-likelihood is concave along it.
 """

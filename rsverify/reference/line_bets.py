@@ -1,7 +1,7 @@
 """50-digit twin of the bets on lines: whether each is fair, and what it has earned.
 
-Nothing is shared with `rsverify.kernels.line_bets`: a bet is judged by what it pays on average
-at points of the curve g(q) = L, not by the line that it was made from.
+Nothing is shared with `rsverify.kernels.margin.line_bets`: a bet is judged by what it pays on
+average at points of the curve g(q) = L, not by the line that it was made from.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import gammaln, ndtr, ndtri, xlogy
 
-from rsverify.kernels.ordering import MOVED_FROM_FIRST, SMALLEST_Z, moved_to_second
+from rsverify.kernels.margin.ordering import MOVED_FROM_FIRST, SMALLEST_Z, moved_to_second
 from rsverify.reference.probit import taylor_probit
 from rsverify.reference.proportion import clopper_pearson_lower, clopper_pearson_upper
 from rsverify.reference.special import DIGITS, Number, norm_isf, norm_ppf, precise

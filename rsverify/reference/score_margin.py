@@ -2,7 +2,7 @@
 
 The least margin above a line is found from the margin itself: the sign of its derivative in
 probit(t), which changes at most once while the margin is positive, brackets the minimum.
-Nothing is shared with `rsverify.kernels.tangent`, which inverts a closed form instead.
+Nothing is shared with `rsverify.kernels.margin.tangent`, which inverts a closed form instead.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._jit import njit
+from rsverify._core.jit import njit
 
 _REL = 1e-13  # n ≤ 30: 3·30 multiplications and 496 additions, at 2⁻⁵³ each, below 7e-14
 _PHI_REL = 6e-14  # Φ(u), |u| ≤ 30: u/√2 is off by 2⁻⁵³, which erfc multiplies by up to u²/2

@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from scipy.stats import binomtest
 
-from rsverify._check import FloatArray, IntArray, check_choice, check_positive
-from rsverify.certificate import ABSTAIN, Certificate
-from rsverify.score_certificate import (
+from rsverify._core.check import FloatArray, IntArray, check_choice, check_positive
+from rsverify.certificates.certificate import ABSTAIN, Certificate
+from rsverify.certificates.scores import (
     ScoreCertificate,
     ScoreOptions,
     certify_columns,
     choose_class,
 )
-from rsverify.smoothing._inputs import (
+from rsverify.smoothing.data.inputs import (
     Input,
     Seed,
     check_finite,
@@ -28,10 +28,9 @@ from rsverify.smoothing._inputs import (
     check_seed,
     check_size,
 )
-from rsverify.smoothing.discrete import DiscreteGaussian
-from rsverify.smoothing.forward import Forward
-from rsverify.smoothing.lipschitz import scores_lipschitz_bound
-from rsverify.smoothing.noise import (
+from rsverify.smoothing.lipschitz.bound import scores_lipschitz_bound
+from rsverify.smoothing.noise.discrete import DiscreteGaussian
+from rsverify.smoothing.noise.gaussian import (
     COUNTS,
     ESTIMATION,
     PREDICTION,
@@ -41,14 +40,10 @@ from rsverify.smoothing.noise import (
     seeded_generator,
 )
 from rsverify.smoothing.request import Question, Request, level_of
-from rsverify.smoothing.sampler import (
-    Scores,
-    count_votes,
-    evaluating,
-    noisy_batches,
-)
-from rsverify.smoothing.schedule import Job
-from rsverify.smoothing.scores import ScoreMap, collect_columns, collect_scores, score_map
+from rsverify.smoothing.sampling.batches import Scores, count_votes, evaluating, noisy_batches
+from rsverify.smoothing.sampling.forward import Forward
+from rsverify.smoothing.sampling.job import Job
+from rsverify.smoothing.sampling.scores import ScoreMap, collect_columns, collect_scores, score_map
 
 Progress = Callable[[int], None]
 
@@ -82,7 +77,7 @@ class SmoothedClassifier:
         (see Notes). ``"discrete"`` smooths the model after rounding to a lattice, exactly.
     lattice : Fraction or float, optional
         For discrete noise: step of the lattice that inputs lie on, such as ``1/255``; see
-        `rsverify.smoothing.discrete.DiscreteGaussian`.
+        `rsverify.smoothing.noise.discrete.DiscreteGaussian`.
 
     Raises
     ------
@@ -335,7 +330,7 @@ class SmoothedClassifier:
             Of x ↦ mean scores with a bound of scores: that of the scores, as smoothing does not
             increase it. Of x ↦ vote probabilities with a bound of votes: the network's own
             constant is *not* one, as votes jump where scores do not. ``"auto"`` finds it: for
-            scores from `preprocess`, model and map by `rsverify.smoothing.lipschitz`; for
+            scores from `preprocess`, model and map by `rsverify.smoothing.lipschitz.bound`; for
             votes there is none but the smoothing's, which is then used.
         bound : str
             ``"exact"``, ``"bonferroni"`` or ``"cohen"`` certify the class that wins most
@@ -370,7 +365,7 @@ class SmoothedClassifier:
         ------
         ValueError, TypeError
             As for `counts` and `certify_counts`, and for ``lipschitz="auto"`` as
-            `rsverify.smoothing.lipschitz.lipschitz_bound`; all before sampling.
+            `rsverify.smoothing.lipschitz.bound.lipschitz_bound`; all before sampling.
 
         Notes
         -----

@@ -11,24 +11,24 @@ from typing import Any
 import pandas as pd
 import torch
 
-from rsverify._progress import InputProgress
-from rsverify.smoothing._inputs import Seed, check_seed, check_size
+from rsverify._core.progress import InputProgress
 from rsverify.smoothing.classifier import SmoothedClassifier
-from rsverify.smoothing.engine import Engine, Execution
-from rsverify.smoothing.fingerprint import model_hash
-from rsverify.smoothing.forward import check_placement
-from rsverify.smoothing.items import Items
-from rsverify.smoothing.noise import SEEDING
-from rsverify.smoothing.request import Request
-from rsverify.smoothing.shards import (
+from rsverify.smoothing.data.fingerprint import model_hash
+from rsverify.smoothing.data.inputs import Seed, check_seed, check_size
+from rsverify.smoothing.data.items import Items
+from rsverify.smoothing.distributed import (
     Group,
     is_first_process,
     joined_processes,
     merge_shards,
     shard_path,
 )
-from rsverify.table import read_metadata, read_table, write_metadata
-from rsverify.table_writer import TableWriter, check_same_configuration, complete_lines
+from rsverify.smoothing.noise.gaussian import SEEDING
+from rsverify.smoothing.request import Request
+from rsverify.smoothing.sampling.forward import check_placement
+from rsverify.smoothing.sampling.session import Engine, Execution
+from rsverify.tables.reader import read_metadata, read_table, write_metadata
+from rsverify.tables.writer import TableWriter, check_same_configuration, complete_lines
 
 
 def certify_dataset(

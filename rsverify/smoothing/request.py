@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rsverify._check import IntArray, check_alpha
+from rsverify._core.check import IntArray, check_alpha
 from rsverify.bounds.margin_decision import check_futility
-from rsverify.certificate import Certificate, certify_counts, level_of_bound
-from rsverify.early_certificate import check_target, decide_counts, first_decision
-from rsverify.score_certificate import SCORE_BOUNDS, ScoreOptions, check_options
-from rsverify.smoothing._inputs import check_size
-from rsverify.smoothing.noise import Noise
-from rsverify.smoothing.scores import ScoreMap, score_map
+from rsverify.certificates.certificate import Certificate, certify_counts, level_of_bound
+from rsverify.certificates.early import check_target, decide_counts, first_decision
+from rsverify.certificates.scores import SCORE_BOUNDS, ScoreOptions, check_options
+from rsverify.smoothing.data.inputs import check_size
+from rsverify.smoothing.noise.gaussian import Noise
+from rsverify.smoothing.sampling.scores import ScoreMap, score_map
 
 
 class Question(NamedTuple):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from rsverify import exact_margin_lower
-from rsverify.kernels.buehler import default_rows
+from rsverify.kernels.margin.buehler import default_rows
 
 SHARES = [(0.99, 0.01), (0.9, 0.05), (0.6, 0.05), (0.6, 0.35), (0.4, 0.05), (0.3, 0.3), (1.0, 0.0)]
 ALPHA = 0.001

@@ -10,7 +10,8 @@ import math
 import numpy as np
 import pytest
 
-from rsverify.bounds import anytime, betting, mean
+from rsverify.bounds import betting, mean
+from rsverify.bounds import confidence_sequences as anytime
 
 N, ALPHA = 100_000, 0.05
 

@@ -16,7 +16,7 @@ import cloudpickle
 import joblib
 import pytest
 
-from rsverify.audit import audit
+from rsverify.auditing.api import audit
 
 BOUND = """
 import os, time
@@ -59,7 +59,7 @@ def bounds(tmp_path, monkeypatch):
 def run_and_kill(store, lines):
     """Audit in a process of its own and kill it when its store has that many lines."""
     program = (
-        "import json, sys, bounds_to_interrupt; from rsverify.audit import audit;"
+        "import json, sys, bounds_to_interrupt; from rsverify import audit;"
         "audit(bounds_to_interrupt.wald, store=sys.argv[1], **json.loads(sys.argv[2]))"
     )
     settings = json.dumps({**SETTINGS, "scenarios": SCENARIOS})

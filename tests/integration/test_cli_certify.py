@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from rsverify import SmoothedClassifier, cli
-from rsverify.table import read_metadata, read_table
+from rsverify import SmoothedClassifier
+from rsverify.cli import app as cli
+from rsverify.tables.reader import read_metadata, read_table
 
 SIGMA, N = 0.5, 400
 
@@ -151,7 +152,7 @@ def test_bad_data_is_one_line(capsys, tmp_path, pickled, name, content, message)
     assert captured.err.count("\n") == 1
 
 
-MODELS = Path(__file__).with_name("shared_models.py")
+MODELS = Path(__file__).parents[1] / "support" / "shared_models.py"
 
 
 def by_factories(capsys, model, data, out, *more):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from rsverify import SmoothedClassifier, cli
-from rsverify.table import read_metadata, read_table
+from rsverify import SmoothedClassifier
+from rsverify.cli import app as cli
+from rsverify.tables.reader import read_metadata, read_table
 
 SIGMA, N = 0.5, 300
 X = np.array([[51, 102], [0, 255], [204, 0]], dtype=np.float32) / np.float32(255)
@@ -14,7 +15,7 @@ MODELS = """
 import numpy as np
 import torch
 from rsverify import SmoothedClassifier
-from rsverify.smoothing.adapters import NumpyModel
+from rsverify.smoothing.models.adapters import NumpyModel
 
 def net():
     torch.manual_seed(0)

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from rsverify import demo
-from rsverify.certificate import certify_counts
-from rsverify.demo import early_summary, explanation, run_demo, summary
-from rsverify.demo_rows import ANSWERS, SOFT, TARGETS
-from rsverify.early_certificate import decide_counts
-from rsverify.table import average_certified_radius, read_table
+from rsverify.certificates.certificate import certify_counts
+from rsverify.certificates.early import decide_counts
+from rsverify.demo import run as demo
+from rsverify.demo.rows import ANSWERS, SOFT, TARGETS
+from rsverify.demo.run import early_summary, explanation, run_demo, summary
+from rsverify.tables.reader import average_certified_radius, read_table
 
 IMAGES, N = 12, 500
 
@@ -148,7 +148,7 @@ def test_images_out_of_range(tmp_path, images):
 
 
 def test_command_prints_table_and_meaning(tmp_path, capsys, monkeypatch):
-    from rsverify import cli
+    from rsverify.cli import app as cli
 
     monkeypatch.setattr(demo, "EPOCHS", 1)
     with pytest.raises(SystemExit) as stopped:

@@ -8,9 +8,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from rsverify.table import read_table
+from rsverify.tables.reader import read_table
 
-SCRIPT = Path(__file__).with_name("kill_runs.py")
+SCRIPT = Path(__file__).parents[1] / "support" / "kill_runs.py"
 if not hasattr(__import__("os"), "fork"):
     pytest.skip("needs fork", allow_module_level=True)
 

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("sklearn")
 
 from rsverify import SmoothedClassifier  # noqa: E402 - after the check for torch
-from rsverify.demo import SIGMA, _digits, _train  # noqa: E402
+from rsverify.demo.run import SIGMA, _digits, _train  # noqa: E402
 
 IMAGES = 12
 

@@ -11,10 +11,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from rsverify import cli  # noqa: E402
-from rsverify.table import read_metadata, read_table  # noqa: E402
+from rsverify.cli import app as cli  # noqa: E402
+from rsverify.tables.reader import read_metadata, read_table  # noqa: E402
 
-MODELS = Path(__file__).with_name("shared_models.py")
+MODELS = Path(__file__).parents[1] / "support" / "shared_models.py"
 if not torch.distributed.is_available():
     pytest.skip("this torch cannot start processes", allow_module_level=True)
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy.special import gammaln
 from scipy.stats import norm
 
-from rsverify.bounds.anytime_counts import log_e_at_most, margin_sequence
-from rsverify.kernels.anytime_counts import log_e_below, log_e_value, mixture_limit
-from rsverify.kernels.mean import log_inverse
+from rsverify.bounds.margin_sequence import log_e_at_most, margin_sequence
+from rsverify.kernels.margin.sequence import log_e_below, log_e_value, mixture_limit
+from rsverify.kernels.mean.closed_form import log_inverse
 from rsverify.reference import anytime_counts as twins
 
 ESTIMANDS = ["difference", "probit"]

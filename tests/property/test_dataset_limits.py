@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsverify.dataset_limits import (
+from rsverify.tables.limits import (
     mean_interval,
     mean_lower,
     proportion_interval,

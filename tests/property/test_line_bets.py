@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from rsverify.bounds.margin_decision import line_bets
-from rsverify.kernels import line_bets as kernels
+from rsverify.kernels.margin import line_bets as kernels
 from rsverify.reference import line_bets as twins
 
 ESTIMANDS = ["difference", "probit"]

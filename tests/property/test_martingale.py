@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsverify.bounds import anytime
+from rsverify.bounds import confidence_sequences as anytime
 from rsverify.bounds.betting import DEFAULT_CAP, STRATEGIES, betting_lower
 from rsverify.bounds.mean import plugin_bernstein_lower, plugin_hoeffding_lower
-from rsverify.kernels import betting, betting_path, mean
+from rsverify.kernels.mean import betting, betting_path
+from rsverify.kernels.mean import closed_form as mean
 
 # Values and probabilities; the mean is what the capital is bet against.
 DISTRIBUTIONS = [

@@ -11,7 +11,8 @@ import itertools
 import numpy as np
 import pytest
 
-from rsverify.bounds import anytime, betting, mean
+from rsverify.bounds import betting, mean
+from rsverify.bounds import confidence_sequences as anytime
 
 BOUNDS = {
     **{

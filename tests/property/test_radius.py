@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsverify.radius import certified_radius_r1, certified_radius_r2, round_down_digits
+from rsverify.certificates.radius import certified_radius_r1, certified_radius_r2, round_down_digits
 
 LARGEST = 1.7976931348623157e308
 SMALLEST_NORMAL = 2.2250738585072014e-308

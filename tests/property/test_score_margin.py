@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from rsverify.bounds.score_margin import METHODS, score_margin_lower
-from rsverify.kernels.tangent import line_gap, tangent_margin
+from rsverify.kernels.margin.tangent import line_gap, tangent_margin
 from rsverify.reference import mean as mean_twins
 from rsverify.reference import score_margin as twins
 

@@ -1,9 +1,9 @@
 """The auditor refuses every exhibit of the museum and no valid bound of the package."""
 
-import mutants
 import pytest
+from support import mutants
 
-from rsverify.audit import audit
+from rsverify.auditing.api import audit
 
 VALID = [
     ("clopper_pearson_lower", "proportion", 300, 0.05),

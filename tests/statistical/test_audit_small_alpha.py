@@ -7,7 +7,7 @@ import time
 import pytest
 from joblib.externals.loky import get_reusable_executor
 
-from rsverify.audit import audit
+from rsverify.auditing.api import audit
 
 FAIR = {"fair coin": {"law": ("points", (0.0, 1.0), (0.5, 0.5))}}
 

@@ -11,14 +11,14 @@ from scipy.stats import binom
 
 from rsverify import Estimand, audit, clopper_pearson_lower
 from rsverify.bounds.margin import cohen_margin_lower
-from rsverify.dataset_limits import (
+from rsverify.certificates.radius import certified_radius_r2
+from rsverify.tables.limits import (
     mean_interval,
     mean_lower,
     proportion_interval,
     robust_lower,
     wrong_certificates_upper,
 )
-from rsverify.radius import certified_radius_r2
 
 ROUNDING = 1e-10
 

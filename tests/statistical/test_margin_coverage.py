@@ -12,8 +12,8 @@ import math
 
 import numpy as np
 import pytest
-from cases import ALPHAS, DEFAULTS, CountBound, name
 from scipy.special import gammaln, ndtr, ndtri, xlogy
+from support.cases import ALPHAS, DEFAULTS, CountBound, name
 
 from rsverify.reference.solver import outcomes
 

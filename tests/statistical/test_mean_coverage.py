@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from rsverify.bounds import anytime, betting, mean
+from rsverify.bounds import betting, mean
+from rsverify.bounds import confidence_sequences as anytime
 
 R, N = 4000, 100
 # The portfolio's path is ten times as dear as the others.

@@ -8,7 +8,7 @@ from scipy.special import ndtri
 
 from rsverify.bounds.margin import bonferroni_margin_lower
 from rsverify.bounds.proportion import clopper_pearson_lower
-from rsverify.bounds.taylor import two_step_taylor_lower
+from rsverify.paper.two_step import two_step_taylor_lower
 from rsverify.probit import taylor_probit
 from rsverify.reference.solver import multinomials, outcomes
 

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from cases import COUNT_BOUNDS, CountBound, name
+from support.cases import COUNT_BOUNDS, CountBound, name
 
 from rsverify import bonferroni_margin_lower, cohen_margin_lower, exact_margin_lower
 from rsverify.bounds.margin import LARGEST_EXACT_TRIALS

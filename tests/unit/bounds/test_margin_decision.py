@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from rsverify.bounds.anytime_counts import LARGEST_VOTES
 from rsverify.bounds.margin_decision import decide_margin, line_bets
-from rsverify.kernels.anytime_counts import curve_deviance
-from rsverify.kernels.line_bets import log_evidence
+from rsverify.bounds.margin_sequence import LARGEST_VOTES
+from rsverify.kernels.margin.line_bets import log_evidence
+from rsverify.kernels.margin.sequence import curve_deviance
 
 PATH = np.array([[8, 1, 1], [80, 10, 10], [820, 80, 100], [8100, 900, 1000]])
 ESTIMANDS = ["difference", "probit"]

@@ -11,7 +11,7 @@ import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsverify._jit import njit
+from rsverify._core.jit import njit
 from rsverify.kernels import special
 
 NORMAL_POINTS = [-37.0, -8.5, -1.0, -1e-300, 0.0, 0.3, 1.0, 5.0, 37.0]

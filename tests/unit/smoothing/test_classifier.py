@@ -13,7 +13,7 @@ from scipy.stats import multinomial
 torch = pytest.importorskip("torch")
 
 from rsverify import ABSTAIN, SmoothedClassifier, certify_counts  # noqa: E402
-from rsverify.certificate import Certificate  # noqa: E402
+from rsverify.certificates.certificate import Certificate  # noqa: E402
 from rsverify.smoothing import classifier as module  # noqa: E402
 
 DEVICES = [

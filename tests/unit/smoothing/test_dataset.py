@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from eight_points import SIGMA, SMOOTHED, N, X, Y, halves, run, small_device  # noqa: E402
+from support.eight_points import SIGMA, SMOOTHED, N, X, Y, halves, run, small_device  # noqa: E402
 
 from rsverify import SmoothedClassifier  # noqa: E402
-from rsverify.table import read_metadata, read_table  # noqa: E402
+from rsverify.tables.reader import read_metadata, read_table  # noqa: E402
 
 
 def test_rows_are_the_certificates_of_the_classifier(undisturbed: Path) -> None:
@@ -78,7 +78,7 @@ def test_progress_of_the_lipschitz_constant_is_shown_by_the_first_process(
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("RANK", rank)
-    monkeypatch.setattr("rsverify.smoothing.lipschitz._PATIENCE", 0.0)
+    monkeypatch.setattr("rsverify.smoothing.lipschitz.bound._PATIENCE", 0.0)
     smoothed = SmoothedClassifier(torch.nn.Linear(2, 3), 3, SIGMA)
     options = {"bound": "hoeffding", "radius": "R1", "lipschitz": "auto", "n": 20}
     run(tmp_path / "table.tsv", classifier=smoothed, progress=progress, **options)

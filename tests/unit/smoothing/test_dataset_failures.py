@@ -10,11 +10,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from eight_points import SIGMA, X, Y, halves, run, small_device  # noqa: E402
+from support.eight_points import SIGMA, X, Y, halves, run, small_device  # noqa: E402
 
 from rsverify import SmoothedClassifier  # noqa: E402
-from rsverify.smoothing.forward import OutOfMemoryWarning  # noqa: E402
-from rsverify.table import read_metadata, read_table  # noqa: E402
+from rsverify.smoothing.sampling.forward import OutOfMemoryWarning  # noqa: E402
+from rsverify.tables.reader import read_metadata, read_table  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_nan_scores_name_the_input_and_rows_before_stay(tmp_path: Path, options:
 def test_a_full_disk_leaves_the_rows_before_and_names_the_file(
     tmp_path: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rsverify import table_writer
+    from rsverify.tables import writer as table_writer
 
     real = table_writer.TableWriter._append
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from eight_points import SIGMA, N, X, Y, halves, run  # noqa: E402
+from support.eight_points import SIGMA, N, X, Y, halves, run  # noqa: E402
 
 from rsverify import SmoothedClassifier  # noqa: E402
-from rsverify.table import read_metadata  # noqa: E402
+from rsverify.tables.reader import read_metadata  # noqa: E402
 
 
 @given(data=st.data())

@@ -1,0 +1,80 @@
+"""Import paths of version 0.1, which warn and lead to where the module is now."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+import types
+import warnings
+from collections.abc import Sequence
+
+MOVED = {
+    "rsverify.abstention": "rsverify.certificates.abstention",
+    "rsverify.analysis": "rsverify.tables.analysis",
+    "rsverify.analysis_format": "rsverify.tables.formatting",
+    "rsverify.bounds.anytime": "rsverify.bounds.confidence_sequences",
+    "rsverify.bounds.anytime_counts": "rsverify.bounds.margin_sequence",
+    "rsverify.bounds.as_printed": "rsverify.paper.as_printed",
+    "rsverify.bounds.as_printed_soft": "rsverify.paper.as_printed_scores",
+    "rsverify.bounds.sides": "rsverify.bounds.interval",
+    "rsverify.bounds.taylor": "rsverify.paper.two_step",
+    "rsverify.certificate": "rsverify.certificates.certificate",
+    "rsverify.comparison": "rsverify.tables.comparison",
+    "rsverify.dataset_limits": "rsverify.tables.limits",
+    "rsverify.early_certificate": "rsverify.certificates.early",
+    "rsverify.plotting": "rsverify.tables.plot",
+    "rsverify.published_radii": "rsverify.tables.published_radii",
+    "rsverify.radius": "rsverify.certificates.radius",
+    "rsverify.recertification": "rsverify.tables.recertify",
+    "rsverify.score_certificate": "rsverify.certificates.scores",
+    "rsverify.simplex": "rsverify.certificates.simplex",
+    "rsverify.smoothing.adapters": "rsverify.smoothing.models.adapters",
+    "rsverify.smoothing.alias": "rsverify.smoothing.noise.alias",
+    "rsverify.smoothing.checkpoint": "rsverify.smoothing.models.checkpoint",
+    "rsverify.smoothing.discrete": "rsverify.smoothing.noise.discrete",
+    "rsverify.smoothing.load": "rsverify.smoothing.models.load",
+    "rsverify.smoothing.onnx": "rsverify.smoothing.models.onnx",
+    "rsverify.smoothing.shards": "rsverify.smoothing.distributed",
+    "rsverify.table": "rsverify.tables.reader",
+    "rsverify.table_checks": "rsverify.tables.checks",
+    "rsverify.table_writer": "rsverify.tables.writer",
+}
+"""Old module -> new module."""
+
+
+class _Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds the old names; one module object has both."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Return a spec of an old name, None for all others."""
+        del path, target
+        if fullname not in MOVED:
+            return None
+        return importlib.util.spec_from_loader(fullname, self)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType | None:
+        """Return an empty module; `exec_module` puts the new one in its place."""
+        del spec
+        return None
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Warn, and let the new module answer to the old name."""
+        old = module.__name__
+        new = MOVED[old]
+        warnings.warn(
+            f"{old} is now {new}; the old name goes in the next version",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        sys.modules[old] = importlib.import_module(new)
+
+
+def install() -> None:
+    """Make the old names importable."""
+    if not any(isinstance(finder, _Moved) for finder in sys.meta_path):
+        sys.meta_path.append(_Moved())

@@ -1,0 +1,1 @@
+"""The auditor: any bound to a verdict, with the error of that verdict."""

@@ -1,0 +1,1 @@
+"""Exact coverage of bounds of counts: by enumeration, on curves, along staircases."""

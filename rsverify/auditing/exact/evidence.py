@@ -1,0 +1,22 @@
+"""What an exact audit keeps for its pictures."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rsverify._core.check import FloatArray
+
+
+class ProportionLimits(NamedTuple):
+    """The limits of every count 0..n; infinite on a side that is not claimed."""
+
+    lower: FloatArray
+    upper: FloatArray
+
+
+class MarginClaims(NamedTuple):
+    """The claims of every outcome, entry (x1, x2), and the margin that they are about."""
+
+    table: FloatArray
+    margin: str
+    largest: bool  # over the larger of q2 and q3, not over q2

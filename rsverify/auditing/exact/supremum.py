@@ -1,0 +1,141 @@
+"""The certified supremum of a miscoverage over laws, by branch and bound over curves.
+
+A set of outcomes that is closed under moving a vote 3 -> 1, 2 -> 1 or 2 -> 3 becomes more
+probable when probability moves alike. On a piece of curves, v between v_lo and v_hi and the
+nuisance between a and b, P({B* >= v}) is at most P({B* >= v_lo}) at (max q1, min q2).
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from rsverify._core.check import FloatArray
+from rsverify._core.jit import njit
+from rsverify.auditing.exact.curves import (
+    FARTHEST,
+    curve_q1,
+    curve_q2,
+    first_end,
+    last_end,
+    set_probability,
+)
+
+GAP = 0.05
+"""Branch and bound stops when the certified worst case is within this share of the attained."""
+BUDGET = 2e9
+"""Outcomes summed before branch and bound gives up and reports where it got."""
+
+
+@njit
+def _firsts(rank: npt.NDArray[np.int64], level: int, first: npt.NDArray[np.int64]) -> None:
+    """Fill first[x2] with the least x1 of rank at least `level`, n - x2 + 1 if there is none."""
+    n = rank.shape[0] - 1
+    for x2 in range(n + 1):
+        low, high = 0, n - x2 + 1
+        while low < high:
+            middle = (low + high) // 2
+            if rank[middle, x2] >= level:
+                high = middle
+            else:
+                low = middle + 1
+        first[x2] = low
+
+
+@njit
+def _branch_and_bound(
+    rank: npt.NDArray[np.int64],
+    values: FloatArray,
+    probit: bool,
+    log_fact: FloatArray,
+    gap: float,
+    budget: float,
+) -> tuple[float, float, float, float]:
+    """Return the attained and the certified supremum, and the level and nuisance attaining it.
+
+    `values` are the distinct claims, rising; `rank` gives each outcome's place in them.
+    """
+    n = rank.shape[0] - 1
+    levels = values.size
+    first = np.empty(n + 1, dtype=np.int64)
+    best, best_v, best_s, work = 0.0, values[0], first_end(values[0], probit), 0.0
+    start, end = first_end(values[levels - 1], probit), last_end(values[0], probit)
+    heap = [(-1.0, 0, levels - 1, min(start, first_end(values[0], probit)), end)]
+    while len(heap) > 0:
+        negative, lo, hi, a, b = heapq.heappop(heap)
+        if -negative <= best * (1.0 + gap) or work > budget:
+            return best, max(-negative, best), best_v, best_s
+        s = 0.5 * (a + b)
+        s = min(max(s, first_end(values[hi], probit)), last_end(values[hi], probit))
+        _firsts(rank, hi, first)
+        here = set_probability(
+            first, curve_q1(values[hi], s, probit), curve_q2(s, probit), log_fact
+        )
+        if here > best:
+            best, best_v, best_s = here, values[hi], s
+        across = math.asin(math.sqrt(curve_q1(values[hi], b, probit)))
+        along = across - math.asin(math.sqrt(curve_q1(values[hi], a, probit)))
+        along += math.asin(math.sqrt(curve_q2(b, probit))) - math.asin(
+            math.sqrt(curve_q2(a, probit))
+        )
+        across -= math.asin(math.sqrt(curve_q1(values[lo], b, probit)))
+        by_level = lo < hi and 2.0 * across > along
+        middle = (lo + hi) // 2
+        for half in range(2):
+            if by_level:
+                la, ha = (lo, middle) if half == 0 else (middle + 1, hi)
+                sa, sb = a, b
+            else:
+                la, ha = lo, hi
+                sa, sb = (a, 0.5 * (a + b)) if half == 0 else (0.5 * (a + b), b)
+            # Laws of the piece: a nuisance beyond the ends of every curve holds none.
+            sa = max(sa, first_end(values[ha], probit))
+            sb = min(sb, last_end(values[la], probit))
+            if sa > sb:
+                continue
+            _firsts(rank, la, first)
+            q2 = curve_q2(sa, probit) * (1.0 - 1e-14)
+            q1 = min(curve_q1(values[ha], sb, probit) * (1.0 + 1e-14), 1.0 - q2)
+            limit = min(set_probability(first, q1, q2, log_fact), -negative)
+            work += 0.5 * n * n + 60.0 * n
+            if limit > best:
+                heapq.heappush(heap, (-limit, la, ha, sa, sb))
+    return best, best * (1.0 + gap), best_v, best_s
+
+
+def raised(table: FloatArray) -> FloatArray:
+    """Return the least B* >= B that does not fall when a vote moves 3->1, 2->1 or 2->3."""
+    n = table.shape[0] - 1
+    out = table.copy()
+    for x2 in range(n, -1, -1):
+        column = out[: n - x2 + 1, x2]
+        if x2 < n:  # 2 -> 3 keeps x1, 2 -> 1 raises it
+            below = out[: n - x2, x2 + 1]
+            column[:-1] = np.maximum(column[:-1], below)
+            column[1:] = np.maximum(column[1:], below)
+        column[:] = np.maximum.accumulate(column)  # 3 -> 1
+    return out
+
+
+def supremum(
+    envelope: FloatArray, valid: npt.NDArray[np.bool_], probit: bool, log_fact: FloatArray
+) -> tuple[float, float, tuple[float, float] | None]:
+    """Return the attained and certified supremum of the envelope, and where it is attained."""
+    smallest, farthest = (-FARTHEST, FARTHEST) if probit else (-1.0, 1.0)
+    if probit:  # a finite claim below what float64 resolves: raised, which only certifies less
+        low = envelope > -np.inf
+        envelope = np.where(low, np.maximum(envelope, np.nextafter(smallest, 0.0)), envelope)
+    values = np.unique(envelope[valid & (envelope > smallest)])
+    if values.size == 0:
+        return 0.0, 0.0, None
+    if values[-1] >= farthest:  # claims that no law reaches: some law makes them almost sure
+        return 0.0, 1.0, None
+    rank = np.searchsorted(values, np.where(valid, envelope, -np.inf), side="left")
+    rank[envelope <= smallest] = -1
+    attained, certified, v, s = _branch_and_bound(
+        rank.astype(np.int64), values, probit, log_fact, GAP, BUDGET
+    )
+    return attained, certified, (v, s)

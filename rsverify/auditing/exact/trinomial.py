@@ -1,0 +1,183 @@
+"""Exact coverage of bounds of a margin of two trinomial probabilities, by enumeration.
+
+Outcomes are (x1, x2, n - x1 - x2), laws q = (q1, q2, 1 - q1 - q2), the margin g(q) is
+q1 - q2 or probit(q1) - probit(q2). P_q(B > g(q)) is evaluated on the curves g(q) = B(x) - 0.
+
+For an upper limit over all q, B is first raised to the least function B* >= B that does not
+fall when a vote moves 3 -> 1, 2 -> 1 or 2 -> 3. The outcomes {B* >= v} are then closed under
+these moves, their probability rises when probability moves alike, and the supremum over
+{q : g(q) < v} is that on the curve g = v. On a piece of curves, v between v_lo and v_hi and
+the nuisance between a and b, it is at most P({B* >= v_lo}) at (max q1, min q2): branch and
+bound over such pieces gives the certified worst case.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import gammaln
+
+from rsverify._core.check import FloatArray
+from rsverify._core.jit import njit
+from rsverify.auditing.exact.curves import (
+    FARTHEST,
+    curve_q1,
+    curve_q2,
+    first_end,
+    last_end,
+    missed_probability,
+)
+from rsverify.auditing.exact.proportion import SUM_ERROR, Worst
+from rsverify.auditing.exact.supremum import raised, supremum
+from rsverify.auditing.exact.witness import margin_witness
+
+LARGEST_TRINOMIAL_N = 400
+COARSE_LEVELS, COARSE_POINTS = 160, 48
+
+
+@njit
+def _search(
+    table: FloatArray,
+    values: FloatArray,
+    probit: bool,
+    largest: bool,
+    log_fact: FloatArray,
+    laws: FloatArray,
+) -> None:
+    """Fill rows of `laws` with (miscoverage, level, nuisance) on a grid just below `values`.
+
+    With `largest`, class 2 must be the more probable of the last two.
+    """
+    points = laws.shape[0] // values.size
+    for i in range(values.size):
+        v = values[i]
+        start, end = first_end(v, probit), last_end(v, probit)
+        if probit:
+            start = max(start, -6.0)
+        for j in range(points):
+            s = start + (end - start) * j / (points - 1)
+            row = laws[i * points + j]
+            row[0], row[1], row[2] = -1.0, v, s
+            q1, q2 = curve_q1(v, s, probit), curve_q2(s, probit)
+            if end >= start and (not largest or 1.0 - q1 - q2 <= q2):
+                row[0] = missed_probability(table, q1, q2, v - 1e-12 * max(1.0, abs(v)), log_fact)
+
+
+def margin_worst(table: FloatArray, margin: str, largest: bool, level: float) -> Worst:
+    """Return the worst miscoverage of lower bounds given for every outcome.
+
+    Parameters
+    ----------
+    table : array of float, shape (n + 1, n + 1)
+        The bound at (x1, x2); entries with x1 + x2 > n are not read. inf where it failed.
+    margin : {"difference", "probit"}
+    largest : bool
+        Whether the truth is the margin over the larger of q2 and q3, not that over q2.
+    level : float
+        The witness is chosen to show a miscoverage above it if there is one.
+    """
+    probit = margin == "probit"
+    n = table.shape[0] - 1
+    x = np.arange(n + 1)
+    valid = x[:, None] + x[None, :] <= n
+    claims = np.where(valid, table, -np.inf)
+    smallest = -FARTHEST if probit else -1.0
+    best, certified = (0.0, smallest, 0.0), 0.0
+    monotone = True
+    log_fact = gammaln(x + 1.0)
+    points = []
+    # The larger of the last two classes is one of them: both ways of naming it.
+    tables = [claims, _swapped(claims)] if largest else [claims]
+    if largest and (np.nan_to_num(tables[0]) == np.nan_to_num(tables[1])).all():
+        tables = tables[:1]
+    chosen = tables[0]
+    for each in tables:
+        envelope = raised(each)
+        monotone &= bool((envelope[valid] == each[valid]).all())
+        attained, limit, start = supremum(envelope, valid, probit, log_fact)
+        certified = max(certified, limit)
+        laws = _grid(each, valid, probit, largest, log_fact, start)
+        points.append(laws)
+        top = laws[np.argmax(laws[:, 0])]
+        if top[0] > best[0]:
+            best, chosen = (float(top[0]), float(top[1]), float(top[2])), each
+    witness = margin_witness(
+        chosen, margin, largest, best, level, log_fact, exchanged=chosen is not tables[0]
+    )
+    every = np.concatenate(points)
+    attained = max(best[0], witness.probability)
+    certified = min(max(certified * (1 + SUM_ERROR), attained), 1.0)
+    return Worst(attained, certified, witness, monotone, every[:, 1:], every[:, 0])
+
+
+def _swapped(table: FloatArray) -> FloatArray:
+    """Return the table with the last two classes exchanged: entry (x1, x3)."""
+    n = table.shape[0] - 1
+    out = np.full_like(table, -np.inf)
+    for x1 in range(n + 1):
+        out[x1, : n - x1 + 1] = table[x1, : n - x1 + 1][::-1]
+    return out
+
+
+def _grid(
+    table: FloatArray,
+    valid: npt.NDArray[np.bool_],
+    probit: bool,
+    largest: bool,
+    log_fact: FloatArray,
+    start: tuple[float, float] | None,
+) -> FloatArray:
+    """Return (miscoverage, level, nuisance) of the claims themselves, refined at the largest."""
+    ends = (-8.0, 8.0) if probit else (-1.0, 1.0)
+    inside = np.unique(table[valid & (table > ends[0]) & (table < ends[1])])
+    if (table[valid] >= ends[1]).any():  # such claims miss wherever the truth is smaller
+        inside = np.append(inside, ends[1] - (0.5 if probit else 1e-3))
+    if inside.size == 0:
+        return np.array([[0.0, 0.0, first_end(0.0, probit)]])
+    picks = np.linspace(0, inside.size - 1, min(inside.size, COARSE_LEVELS)).astype(int)
+    values = inside[np.unique(picks)]
+    laws = np.empty((values.size * COARSE_POINTS, 3))
+    _search(table, values, probit, largest, log_fact, laws)
+    found = [laws]
+    peaks = [tuple(laws[i, 1:]) for i in np.argsort(laws[:, 0])[-3:]]
+    if start is not None:
+        peaks.append(start)
+    for v, s in peaks:
+        found.append(_refined(table, inside, (v, s), probit, largest, log_fact))
+    return np.concatenate(found)
+
+
+def _refined(
+    table: FloatArray,
+    values: FloatArray,
+    peak: tuple[float, float],
+    probit: bool,
+    largest: bool,
+    log_fact: FloatArray,
+) -> FloatArray:
+    """Return evaluations around `peak`: neighbouring levels, nuisance on finer and finer grids."""
+    (v, s), width = peak, 0.5 if probit else 0.1
+    reach, rows = max(values.size // COARSE_LEVELS, 2), []
+    for _ in range(5):
+        centre = int(np.searchsorted(values, v))
+        near = values[
+            np.unique(
+                np.linspace(max(centre - reach, 0), min(centre + reach, values.size - 1), 9).astype(
+                    int
+                )
+            )
+        ]
+        for level in near:
+            ends = first_end(float(level), probit), last_end(float(level), probit)
+            for t in np.clip(np.linspace(s - width, s + width, 9), *ends):
+                q1, q2 = curve_q1(float(level), float(t), probit), curve_q2(float(t), probit)
+                if largest and 1.0 - q1 - q2 > q2:
+                    continue
+                truth = float(level) - 1e-12 * max(1.0, abs(float(level)))
+                rows.append(
+                    (missed_probability(table, q1, q2, truth, log_fact), float(level), float(t))
+                )
+        if rows:
+            _, v, s = max(rows)
+        width, reach = width / 3.0, max(reach // 3, 2)
+    return np.array(rows).reshape(-1, 3)

@@ -1,0 +1,227 @@
+"""What the pictures of an audit show, computed; `rsverify.auditing.plot` draws it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import gammaln, xlogy
+
+from rsverify._core.check import check_choice
+from rsverify.auditing import plot as plotting
+from rsverify.auditing.estimand import margin_value
+from rsverify.auditing.exact.evidence import MarginClaims, ProportionLimits
+from rsverify.auditing.exact.proportion import miscoverage_at
+from rsverify.auditing.report import PICTURES, AuditReport
+from rsverify.auditing.simulation.blocks import Replay, block_span, missed
+from rsverify.bounds.proportion import clopper_pearson_lower, clopper_pearson_upper
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CHOICES = ("auto", "sawtooth", "map", "claims", "zip", "time", "capital")
+TOOTH = 9  # points between two jumps
+MOST_TEETH = 1200  # more cannot be told apart on paper
+NEAR_TEETH = 9  # on either side of the worst, in the enlarged part
+SIDE = 64  # cells along an edge of the map
+SUBPOINTS = 3  # laws along an edge of a cell
+MAP_BUDGET = 2e8  # outcomes summed for a map
+REPLAYED, GLANCED = 10_000, 2500  # replications drawn again, of the worst scenario and of others
+BAND = 0.05
+
+
+def draw(report: AuditReport, path: str | os.PathLike[str], picture: str) -> Figure:
+    """Draw a picture of a report into a file: see `AuditReport.plot`."""
+    check_choice("picture", picture, CHOICES)
+    if not str(path).lower().endswith(PICTURES):
+        raise ValueError(f"path={str(path)!r} must end in one of {', '.join(PICTURES)}")
+    possible = _possible(report)
+    if not possible:
+        raise ValueError("this report has no picture; its rows say it all: write a table")
+    wanted = possible[0] if picture == "auto" else picture
+    if wanted not in possible:
+        raise ValueError(
+            f"picture={picture!r} must be {' or '.join(map(repr, possible))} for this report"
+        )
+    ways = {"sawtooth": _sawtooth, "map": _map, "claims": _claims, "zip": _zip, "time": _time}
+    figure = (ways | {"capital": _capital})[wanted](report)
+    plotting.save(figure, path)
+    return figure
+
+
+def _possible(report: AuditReport) -> list[str]:
+    """Return the pictures that a report can be drawn as, the most telling first."""
+    evidence = report.evidence
+    if isinstance(evidence, ProportionLimits):
+        return ["sawtooth"]
+    if isinstance(evidence, MarginClaims):
+        return ["map"]
+    if report.design["kind"] == "betting":
+        return ["capital"]
+    if report.design.get("method") == "exact":
+        return ["claims"]
+    if not isinstance(evidence, Replay):
+        return []
+    index = report.rows.index(report.worst)
+    times = max(part.shape[1] for part in evidence.block(index, 0)[:2])
+    return ["time", "zip"] if times > 1 else ["zip"]
+
+
+def _title(report: AuditReport) -> str:
+    d = report.design
+    return f"{d['bound']}, {d['estimand']}, n = {d['n']:,}, α = {d['alpha']:g}: {report.verdict}"
+
+
+def _sawtooth(report: AuditReport) -> Figure:
+    limits: ProportionLimits = report.evidence
+    both = np.concatenate([limits.lower, limits.upper])
+    jumps = np.unique(both[(both > 0.0) & (both < 1.0)])
+    worst = float(report.worst.truth)
+    shown = jumps[:: 1 + jumps.size // MOST_TEETH]
+    place = int(np.searchsorted(jumps, worst))
+    near = jumps[max(place - NEAR_TEETH, 0) : place + NEAR_TEETH]
+    parts = []
+    for cuts in (shown, near) if jumps.size > 4 * NEAR_TEETH else (shown,):
+        ends = (0.0, 1.0) if cuts is shown else (float(cuts[0]), float(cuts[-1]))
+        if cuts is near and place < NEAR_TEETH:
+            ends = (0.0, ends[1])
+        if cuts is near and place + NEAR_TEETH > jumps.size:
+            ends = (ends[0], 1.0)
+        inside = cuts[(cuts > ends[0]) & (cuts < ends[1])]
+        edges = np.concatenate([[ends[0]], inside, [ends[1]]])
+        teeth = []
+        for a, b in itertools.pairwise(edges):
+            p = np.linspace(np.nextafter(a, 1.0), np.nextafter(b, 0.0), TOOTH)
+            teeth.append(np.column_stack([p, miscoverage_at(*limits, p)]))
+        before = miscoverage_at(*limits, np.nextafter(inside, 0.0))
+        after = miscoverage_at(*limits, np.nextafter(inside, 1.0))
+        at = miscoverage_at(*limits, inside)
+        parts.append(plotting.Teeth(teeth, inside, before, at, after))
+    design = report.design
+    return plotting.draw_sawtooth(
+        parts, (worst, report.worst.miscoverage), design["alpha"], _title(report)
+    )
+
+
+def _map(report: AuditReport) -> Figure:
+    claims: MarginClaims = report.evidence
+    n = claims.table.shape[0] - 1
+    outcomes = (n + 1) * (n + 2) / 2
+    sub, side = SUBPOINTS, SIDE
+    while (side * sub) ** 2 / 2 * outcomes > MAP_BUDGET and side > 16:
+        sub, side = (sub - 1, side) if sub > 1 else (sub, side - 4)
+    x1, x2 = np.nonzero(np.add.outer(np.arange(n + 1), np.arange(n + 1)) <= n)
+    x3 = n - x1 - x2
+    ways = gammaln(n + 1.0) - gammaln(x1 + 1.0) - gammaln(x2 + 1.0) - gammaln(x3 + 1.0)
+    claim = claims.table[x1, x2]
+    order = np.argsort(-claim, kind="stable")
+    x1, x2, x3, ways, claim = x1[order], x2[order], x3[order], ways[order], claim[order]
+    values = np.full((side, side), np.nan)
+    offsets = (np.arange(sub) + 0.5) / sub
+    for i in range(side):
+        for j in range(side - i):
+            best = -1.0
+            for u in offsets:
+                for v in offsets:
+                    q1, q2 = (i + u) / side, (j + v) / side
+                    q3 = 1.0 - q1 - q2
+                    if q3 < 0.0:
+                        continue
+                    truth = margin_value(claims.margin, q1, max(q2, q3) if claims.largest else q2)
+                    k = int(np.searchsorted(-claim, -truth, side="left"))
+                    logs = xlogy(x1[:k], q1) + xlogy(x2[:k], q2) + xlogy(x3[:k], q3)
+                    best = max(best, float(np.exp(ways[:k] + logs).sum()))
+            values[j, i] = best if best >= 0.0 else np.nan
+    place, worst = None, report.worst.miscoverage
+    if report.witness is not None:
+        law = report.witness.parameters
+        place = float(law["q1"]), float(law["q2"])
+        worst = report.witness.probability
+    return plotting.draw_map(values, report.design["alpha"], place, worst, _title(report))
+
+
+def _lolly(report: AuditReport) -> plotting.Scenarios:
+    rows = report.rows
+    return plotting.Scenarios(
+        [r.scenario for r in rows],
+        np.array([r.miscoverage for r in rows]),
+        np.array([r.low for r in rows]),
+        np.array([r.high for r in rows]),
+        [r.verdict for r in rows],
+    )
+
+
+def _replays(report: AuditReport, index: int, enough: int) -> tuple[Any, Any, float]:
+    """Return the limits of the first `enough` or more replications again, and the truth.
+
+    Limits are (R, times), as whole blocks.
+    """
+    replay: Replay = report.evidence
+    design, low, high, truth = replay.design, [], [], 0.0
+    most = min(enough, report.rows[index].replications)
+    for block in itertools.count():
+        start, rows = block_span(design.n, design.replications, block)
+        if block > 0 and (rows == 0 or start >= most):
+            break
+        lower, upper, truth = replay.block(index, block)
+        low.append(lower)
+        high.append(upper)
+    return np.concatenate(low), np.concatenate(high), truth
+
+
+def _claims(report: AuditReport) -> Figure:
+    design = report.design
+    return plotting.draw_claims(
+        np.array([r.truth for r in report.rows]),
+        _lolly(report),
+        design["alpha"],
+        design["tolerance"],
+        _title(report),
+    )
+
+
+def _capital(report: AuditReport) -> Figure:
+    return plotting.draw_capital(_lolly(report), _title(report))
+
+
+def _zip(report: AuditReport) -> Figure:
+    worst = report.worst
+    lower, upper, truth = _replays(report, report.rows.index(worst), REPLAYED)
+    low, high = lower.max(axis=1), upper.min(axis=1)
+    wrong = missed(low, high, truth)
+    distance = np.maximum(low - truth, truth - high)  # above 0: missed, by so much
+    order = np.argsort(distance, kind="stable")
+    limits = plotting.Ordered(low[order], high[order], wrong[order], truth)
+    design = report.design
+    return plotting.draw_zip(
+        _lolly(report), limits, worst.scenario, design["alpha"], design["tolerance"], _title(report)
+    )
+
+
+def _time(report: AuditReport) -> Figure:
+    worst = report.rows.index(report.worst)
+    curves = [
+        _first_misses(*_replays(report, i, REPLAYED if i == worst else GLANCED))
+        for i in range(len(report.rows))
+    ]
+    misses, runs = curves[worst]
+    band = (
+        np.asarray(clopper_pearson_lower(misses, runs, BAND / 2)),
+        np.asarray(clopper_pearson_upper(misses, runs, BAND / 2)),
+    )
+    return plotting.draw_time(
+        [m / r for m, r in curves],
+        worst,
+        band,
+        f"{report.worst.scenario} ({runs:,} replications)",
+        report.design["alpha"],
+        _title(report),
+    )
+
+
+def _first_misses(lower: Any, upper: Any, truth: float) -> tuple[Any, int]:
+    """Return how many replications have missed by each time, and how many there are."""
+    wrong = np.logical_or.accumulate(missed(lower, upper, truth), axis=1)
+    return wrong.sum(axis=0), len(wrong)

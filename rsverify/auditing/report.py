@@ -1,0 +1,284 @@
+"""The report of an audit: a table, pandas, JSON, Parquet, a picture."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rsverify.auditing.caller import Failure
+from rsverify.auditing.exact.proportion import Witness
+from rsverify.auditing.verdict import Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+TABLES = (".json", ".parquet", ".csv")
+PICTURES = (".png", ".pdf", ".svg")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One scenario of an audit, or the exact worst case, with its evidence."""
+
+    scenario: str
+    truth: float
+    miscoverage: float
+    low: float
+    high: float
+    replications: int  # 0: exact, nothing was drawn
+    misses: int
+    tightness: float
+    """Mean distance of the bound from the truth; NaN where the row is exact."""
+    verdict: Verdict
+    note: str = ""
+    miscoverage_error: float = 0.0
+    """Monte Carlo standard error of `miscoverage`; 0 where nothing was drawn."""
+    tightness_error: float = math.nan
+    """Monte Carlo standard error of `tightness`."""
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """What an audit found.
+
+    *Guarantee*: a bound whose miscoverage is at most alpha in every scenario is "refuted" by
+    simulation with probability at most `false_alarm`; by exact coverage never, up to 1e-6 of
+    alpha that is put down to rounding. A bound whose miscoverage is above
+    alpha (1 + tolerance) in some scenario of the table is "supported" with probability at most
+    `false_alarm`. Laws that are not in the table are not spoken of; an exact row speaks of
+    all laws that it names.
+
+    Attributes
+    ----------
+    verdict : {"refuted", "supported", "inconclusive"}
+        Of all rows together.
+    worst : Row
+        The refuted row, else the one, with the largest miscoverage.
+    rows : list of Row
+        Every scenario.
+    failures : list of Failure
+        NaN, exceptions, wrong shapes, bounds outside the parameter space; each is a miss.
+    witness : Witness or None
+        For exact audits: the law and the outcomes that miss, to be checked by hand.
+    design : dict
+        Everything that produced the report.
+    """
+
+    verdict: Verdict
+    rows: list[Row]
+    failures: list[Failure]
+    witness: Witness | None
+    design: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+    evidence: Any = field(default=None, repr=False, compare=False)
+    """What pictures are drawn from; neither compared nor written."""
+
+    @property
+    def worst(self) -> Row:
+        """The row of the largest miscoverage, a refuted one if there is one."""
+        return max(self.rows, key=lambda r: (r.verdict == "refuted", r.miscoverage))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the rows as a table."""
+        import pandas as pd
+
+        return pd.DataFrame([asdict(row) for row in self.rows])
+
+    @property
+    def ademp(self) -> dict[str, Any]:
+        """What the audit is, in the five parts of a simulation study [1]_.
+
+        Aims, data-generating mechanisms, estimands, methods and performance measures; every
+        measure says where its Monte Carlo error stands.
+
+        References
+        ----------
+        .. [1] T. P. Morris, I. R. White and M. J. Crowther, Using simulation studies to evaluate
+           statistical methods, *Statistics in Medicine* 38 (2019) 2074-2102.
+        """
+        return ademp(self)
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Return the whole report as JSON, and write it to `path` if one is given."""
+        record = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "evidence"}
+        record["rows"] = [asdict(r) for r in self.rows]
+        record["failures"] = [asdict(f) for f in self.failures]
+        record["witness"] = None if self.witness is None else asdict(self.witness)
+        text = json.dumps(plain({"ademp": self.ademp, **record}), indent=1)
+        if path is not None:
+            Path(path).write_text(text + "\n", encoding="utf-8")
+        return text
+
+    def to_parquet(self, path: str | os.PathLike[str]) -> None:
+        """Write the rows as a Parquet table, and the report's JSON into its metadata.
+
+        The metadata's key is ``rsverify``. Needs pyarrow.
+        """
+        try:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                "Parquet needs pyarrow; run: pip install 'rsverify[parquet]'"
+            ) from error
+        table = pa.Table.from_pandas(self.to_pandas(), preserve_index=False)
+        metadata = {**(table.schema.metadata or {}), b"rsverify": self.to_json().encode()}
+        pq.write_table(table.replace_schema_metadata(metadata), path)
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the report to a file whose ending says how.
+
+        Parameters
+        ----------
+        path : path-like
+            ``.json`` (the whole report), ``.parquet`` (the rows, the whole report in the
+            metadata), ``.csv`` (the rows), or a picture (``.png``, ``.pdf``, ``.svg``).
+
+        Raises
+        ------
+        ValueError
+            If the ending is another.
+        ModuleNotFoundError
+            If pyarrow is needed and not installed.
+        """
+        suffix = check_ending(path)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        if suffix == ".json":
+            self.to_json(path)
+        elif suffix == ".parquet":
+            self.to_parquet(path)
+        elif suffix == ".csv":
+            self.to_pandas().to_csv(path, index=False)
+        else:
+            self.plot(path)
+
+    def plot(self, path: str | os.PathLike[str], *, picture: str = "auto") -> Figure:
+        """Draw a picture of the report into a file.
+
+        Parameters
+        ----------
+        path : path-like
+            Its ending chooses the format (``.png``, ``.pdf``, ``.svg``).
+        picture : {"auto", "sawtooth", "map", "claims", "zip", "time", "capital"}, default "auto"
+            "sawtooth": exact miscoverage of a proportion against p, the jumps of the bound
+            marked. "map": exact worst case over (p1, p2) of a margin. "claims": the same along
+            staircases, just below each claim visited. "zip": miscoverage of every scenario with
+            its interval, and the limits of the worst scenario in order of how far they are from
+            missing. "time": miscoverage by time, of a bound that claims to hold at all times.
+            "capital": expected capital by law. "auto": the one that fits.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            The drawn figure.
+
+        Raises
+        ------
+        ValueError
+            If the report has nothing to draw that picture from.
+        """
+        from rsverify.auditing.figures import draw
+
+        return draw(self, path, picture)
+
+    def __str__(self) -> str:
+        return as_text(self)
+
+
+def check_ending(path: str | os.PathLike[str]) -> str:
+    """Return the ending of a file that a report can be written to, or raise."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in TABLES + PICTURES:
+        endings = ", ".join(TABLES + PICTURES)
+        raise ValueError(f"path={str(path)!r} must end in one of {endings}")
+    return suffix
+
+
+def as_text(report: AuditReport) -> str:
+    """Return the report as it is printed."""
+    d = report.design
+    width = max([30, *(len(r.scenario) for r in report.rows)])
+    width = min(width, 48)
+    lines = [
+        f"{report.verdict}: {d['bound']}, {d['estimand']}, n={d['n']}, alpha={d['alpha']:g}",
+        f"{'scenario':{width}} {'truth':>9} {'miscoverage [interval]':>32} "
+        f"{'tightness':>18} verdict",
+    ]
+    for r in report.rows:
+        interval = f"{r.miscoverage:.4g} [{r.low:.3g}, {r.high:.3g}]"
+        tight = f"{r.tightness:.4g} ±{r.tightness_error:.1g}" if r.replications else ""
+        name = r.scenario if len(r.scenario) <= width else r.scenario[: width - 1] + "…"
+        lines.append(f"{name:{width}} {r.truth:9.4g} {interval:>32} {tight:>18} {r.verdict}")
+        if r.note:
+            lines.append(f"    {r.note}")
+    lines += [
+        f"failed {f.count} times: {f.kind}: {f.message}; for example {_short(f.example)}"
+        for f in report.failures
+    ]
+    if report.witness is not None:
+        lines.append(f"witness: {report.witness}")
+    return "\n".join([*lines, *report.notes])
+
+
+def _short(example: Any) -> str:
+    text = str(example)
+    return text if len(text) <= 200 else text[:200] + " …"
+
+
+def ademp(report: AuditReport) -> dict[str, Any]:
+    """Return the five parts of a study: see `AuditReport.ademp`."""
+    d = report.design
+    drawn = any(r.replications for r in report.rows)
+    if d["kind"] != "coverage":
+        aim = f"whether the {d['estimand']} of {d['bound']} keep what betting needs"
+        measures = {"expected capital": "exact, summed over all paths; no Monte Carlo error"}
+        if d["kind"] == "bets":
+            measures = {"a bet changes with the future": "0 or 1, bit by bit; no Monte Carlo error"}
+    else:
+        aim = (
+            f"whether the {d['side']} bound {d['bound']} misses the truth with probability at "
+            f"most {d['alpha']:g}"
+        )
+        error = "rows[].miscoverage_error; an anytime-valid 95 % interval in rows[].low, .high"
+        measures = {
+            "miscoverage: P(the bound misses the truth)": error if drawn else "exact: none",
+        }
+        if drawn:
+            measures["tightness: mean distance of the bound from the truth"] = (
+                "rows[].tightness_error"
+            )
+    return {
+        "aims": aim,
+        "data_generating_mechanisms": d.get("scenarios", [r.scenario for r in report.rows]),
+        "estimands": {"name": d["estimand"], "truth": "rows[].truth"},
+        "methods": {
+            "bound": d["bound"],
+            "side": d.get("side"),
+            "n": d["n"],
+            "alpha": d["alpha"],
+            "audit": d.get("method", "exact"),
+            "replications": [r.replications for r in report.rows],
+        },
+        "performance_measures": measures,
+    }
+
+
+def plain(value: Any) -> Any:
+    """Return `value` as JSON can hold it: infinities and NaN as text, arrays as lists."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        return repr(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    return str(value)

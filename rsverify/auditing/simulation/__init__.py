@@ -1,0 +1,1 @@
+"""Coverage by seeded simulation: blocks that replay alone, sequential verdicts, search."""

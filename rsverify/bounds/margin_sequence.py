@@ -1,0 +1,273 @@
+"""Confidence sequences for a margin, from the vote counts so far.
+
+Evidence against "the margin over class j is at most L" is an e-value of the counts of y, j
+and the rest, with mean at most one at any stopping time: the likelihood of a Dirichlet(1/2,
+1/2, 1/2) mixture over the largest likelihood that the hypothesis allows. It depends on the
+counts alone, so that looks may be taken whenever one likes, and chosen as one goes.
+
+Every rival counts, at the full level: see `rsverify.bounds.margin_decision`, whose evidence on
+one threshold is sharper. This one falls in L and so gives limits.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rsverify._core.check import (
+    FloatArray,
+    IntArray,
+    check_alpha,
+    check_choice,
+    check_integer,
+    check_real,
+)
+from rsverify._core.rows import map_rows
+from rsverify.bounds.interval import Interval
+from rsverify.bounds.margin import ESTIMANDS, check_votes
+from rsverify.kernels.margin import sequence as kernels
+from rsverify.kernels.mean.closed_form import log_inverse
+
+LARGEST_VOTES = 10_000_000
+"""The largest number of votes; rounding then takes 3e-7 from the log of an e-value."""
+
+
+class Paths(NamedTuple):
+    """Checked counts: rows x looks, and rows x looks x rivals."""
+
+    first: IntArray
+    rivals: IntArray
+    votes: IntArray
+    prior: IntArray
+    weights: FloatArray
+    batch: tuple[int, ...]
+
+
+def margin_sequence(
+    counts: npt.ArrayLike,
+    y: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    *,
+    estimand: str,
+    weights: npt.ArrayLike | None = None,
+    prior: npt.ArrayLike | None = None,
+) -> Interval:
+    r"""Return running lower and upper confidence limits of a margin, valid at all looks at once.
+
+    Parameters
+    ----------
+    counts : array of int, shape (..., T, m)
+        Votes for m >= 2 classes so far, at each of T looks: nondecreasing along T, at most
+        10,000,000 in all. How many votes lie between looks is free and may depend on them.
+    y : int or array of int
+        The class certified, 0 to m - 1, fixed before the votes; broadcasts with (...).
+    alpha : float or array of float
+        Failure probability of each side, in (0, 1), over the whole sequence; broadcasts with
+        (...). Both sides together hold with probability at least 1 - 2 alpha.
+    estimand : {"difference", "probit"}
+        The margin bounded: that of p_y over the largest other p_j.
+    weights : array of float, shape (..., m), optional
+        Of the rivals in the upper limits, fixed before the votes (from a selection sample,
+        say): nonnegative, the entry of y is not read. Default: equal.
+    prior : array of int, shape (..., m), optional
+        Votes of an earlier sample, independent of `counts` and not among them. They sharpen
+        the mixture: with 100 of them about a fifth fewer votes are needed. They are no
+        evidence themselves, so the guarantee does not rest on them.
+
+    Returns
+    -------
+    Interval
+        ``lower`` and ``upper``, shape (..., T): running limits, so that lower ones never fall
+        and upper ones never rise. Without evidence -1 and 1 (difference), -inf and inf
+        (probit). ``lower > upper`` is possible, with probability at most 2 alpha.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not numeric, or `estimand` is no string.
+    ValueError
+        If an argument is out of its range, counts fall, or the shapes do not broadcast.
+
+    Notes
+    -----
+    *Guarantee.* P(lower[t] <= margin for all t) >= 1 - alpha and P(upper[t] >= margin for all
+    t) >= 1 - alpha, for independent votes, at any looks and any stopping time [1]_, without
+    knowing the runner-up and for any number of classes.
+
+    References
+    ----------
+    .. [1] L. Wasserman, A. Ramdas and S. Balakrishnan, Universal inference, *PNAS* 117
+       (2020) 16880-16890, section 8, with a mixture for the running estimate. Proofs:
+       ``docs/theory-scores.md``.
+
+    Examples
+    --------
+    >>> from rsverify.bounds.margin_sequence import margin_sequence
+    >>> counts = [[80, 10, 10], [820, 80, 100], [8100, 900, 1000]]
+    >>> limits = margin_sequence(counts, 0, 0.001, estimand="difference")
+    >>> limits.lower.round(3), limits.upper.round(3)
+    (array([0.307, 0.603, 0.672]), array([0.916, 0.815, 0.746]))
+    """
+    code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
+    paths, (level,) = check_paths(counts, y, weights, prior, alpha=check_alpha(alpha))
+    threshold = _thresholds(level)
+    lower, upper = np.empty(paths.votes.shape), np.empty(paths.votes.shape)
+    votes = paths.first, paths.rivals, paths.votes, paths.prior
+    kernels.lower_paths(*votes, threshold, code, lower)
+    kernels.upper_paths(*votes, paths.weights, threshold, code, upper)
+    shape = (*paths.batch, paths.votes.shape[1])
+    return Interval(lower.reshape(shape), upper.reshape(shape))
+
+
+def log_e_at_most(
+    k1: npt.ArrayLike,
+    k2: npt.ArrayLike,
+    n: npt.ArrayLike,
+    limit: npt.ArrayLike,
+    *,
+    estimand: str,
+    prior: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike] = (0, 0, 0),
+) -> FloatArray | np.float64:
+    """Return the log e-value of counts against "the margin of class 1 over 2 is at most limit".
+
+    Parameters
+    ----------
+    k1, k2 : int or array of int
+        Votes for the two classes, k1 + k2 at most n.
+    n : int or array of int
+        Number of votes, 1 to 10,000,000.
+    limit : float or array of float
+        The largest margin of the hypothesis.
+    estimand : {"difference", "probit"}
+        The margin.
+    prior : tuple of three ints or arrays of int
+        Votes for the two classes and for the rest in an earlier, independent sample, each
+        at most 10,000,000.
+
+    Returns
+    -------
+    float or array of float
+        Of the broadcast shape, rounded down; infinite only where no q of the hypothesis
+        allows the counts.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of its type or out of its range.
+
+    Notes
+    -----
+    *Guarantee.* Under the hypothesis its exponential has mean at most 1 at every stopping
+    time, for independent votes.
+
+    Examples
+    --------
+    >>> from rsverify.bounds.margin_sequence import log_e_at_most
+    >>> print(log_e_at_most(90, 5, 100, 0.5, estimand="difference").round(4))
+    7.1034
+    """
+    code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
+    first, second, votes = check_votes(k1, k2, n, LARGEST_VOTES)
+    bound = check_real("limit", limit)
+    if not isinstance(prior, tuple | list) or len(prior) != 3:
+        raise ValueError(f"prior={prior!r} must be a tuple of three counts")
+    past = [check_integer("prior", s) for s in prior]
+    if any(((s < 0) | (s > LARGEST_VOTES)).any() for s in past):
+        raise ValueError(f"prior={prior!r} must be counts of at least 0, at most {LARGEST_VOTES}")
+    return map_rows(
+        kernels.log_e_rows,
+        constants=(code,),
+        x1=first,
+        x2=second,
+        n=votes,
+        limit=bound,
+        s1=past[0],
+        s2=past[1],
+        s3=past[2],
+    )
+
+
+def _thresholds(level: FloatArray) -> FloatArray:
+    return np.array([log_inverse(float(a)) for a in level])
+
+
+def check_paths(
+    counts: npt.ArrayLike,
+    y: npt.ArrayLike,
+    weights: npt.ArrayLike | None,
+    prior: npt.ArrayLike | None,
+    **values: FloatArray,
+) -> tuple[Paths, list[FloatArray]]:
+    """Return the checked paths as rows, and `values` as one number a row."""
+    table = check_integer("counts", counts)
+    if table.ndim < 2 or table.shape[-1] < 2 or 0 in table.shape:
+        raise ValueError(
+            f"counts of shape {table.shape} must have shape (..., T, m) with T >= 1 looks at "
+            "m >= 2 classes"
+        )
+    if (table < 0).any():
+        raise ValueError(f"counts={table[table < 0].flat[0]} must be at least 0")
+    if (np.diff(table, axis=-2) < 0).any():
+        raise ValueError("counts must be those so far: none may fall from one look to the next")
+    if (table.sum(axis=-1, dtype=np.float64) > LARGEST_VOTES).any():
+        raise ValueError(f"counts must sum to at most {LARGEST_VOTES} at every look")
+    classes = table.shape[-1]
+    label = check_integer("y", y)
+    bad = (label < 0) | (label >= classes)
+    if bad.any():
+        raise ValueError(f"y={label[bad].flat[0]} must be a class between 0 and {classes - 1}")
+    mass = _check_weights(weights, classes)
+    past = _check_prior(prior, classes)
+    shapes = [table.shape[:-2], label.shape, mass.shape[:-1], past.shape[:-1]]
+    shapes += [v.shape for v in values.values()]
+    try:
+        batch = np.broadcast_shapes(*shapes)
+    except ValueError:
+        names = ", ".join(["counts (...)", "y", "weights (...)", "prior (...)", *values])
+        raise ValueError(f"{names} must broadcast, got {', '.join(map(str, shapes))}") from None
+    rows = np.broadcast_to(table, (*batch, *table.shape[-2:])).reshape(-1, *table.shape[-2:])
+    label = np.broadcast_to(label, batch).reshape(-1)
+    others = np.array([np.delete(np.arange(classes), c) for c in label])
+    mass = np.broadcast_to(mass, (*batch, classes)).reshape(-1, classes)
+    mass = np.take_along_axis(mass, others, axis=1)
+    mass = mass / np.maximum(mass.max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    total = mass.sum(axis=1, keepdims=True)
+    if not (total > 0).all():
+        raise ValueError("weights must have a positive sum over the classes other than y")
+    past = np.broadcast_to(past, (*batch, classes)).reshape(-1, classes)
+    ordered = np.concatenate([label[:, np.newaxis], others], axis=1)
+    paths = Paths(
+        np.ascontiguousarray(np.take_along_axis(rows, label[:, None, None], axis=2)[:, :, 0]),
+        np.ascontiguousarray(np.take_along_axis(rows, others[:, None, :], axis=2)),
+        rows.sum(axis=-1),
+        np.take_along_axis(past, ordered, axis=1),
+        # A hair below one in sum, so that rounding cannot make a mean of e-values more.
+        mass / total * (1.0 - 1e-14),
+        batch,
+    )
+    return paths, [np.broadcast_to(v, batch).reshape(-1).copy() for v in values.values()]
+
+
+def _check_weights(weights: npt.ArrayLike | None, classes: int) -> FloatArray:
+    if weights is None:
+        return np.ones(classes)
+    mass = check_real("weights", weights)
+    if mass.ndim < 1 or mass.shape[-1] != classes:
+        raise ValueError(f"weights of shape {mass.shape} must have one entry for {classes} classes")
+    bad = ~((mass >= 0.0) & np.isfinite(mass))
+    if bad.any():
+        raise ValueError(f"weights={mass[bad].flat[0]} must be nonnegative and finite")
+    return mass
+
+
+def _check_prior(prior: npt.ArrayLike | None, classes: int) -> IntArray:
+    if prior is None:
+        return np.zeros(classes, dtype=np.int64)
+    past = check_integer("prior", prior)
+    if past.ndim < 1 or past.shape[-1] != classes:
+        raise ValueError(f"prior of shape {past.shape} must have one entry for {classes} classes")
+    if (past < 0).any() or (past.sum(axis=-1, dtype=np.float64) > LARGEST_VOTES).any():
+        raise ValueError(f"prior must be counts of at least 0, at most {LARGEST_VOTES} in all")
+    return past

@@ -1,0 +1,1 @@
+"""From margins and scores to certificates: radii, abstentions with their reason."""

@@ -1,0 +1,406 @@
+"""From vote counts to a certificate: a class and a radius, or an abstention with its reason.
+
+The class is fixed before the counts are seen; the runner-up is read off the counts. Every
+bound B(x_1, x_2) used here is nonincreasing in the runner-up's votes x_2, and the most
+voted other class has at least as many votes as the truly most probable other class, so
+B(x_y, max of the others) is at most the bound at the true runner-up and holds with the same
+confidence, with no correction for the number of classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rsverify._core.check import (
+    FloatArray,
+    IntArray,
+    check_alpha,
+    check_choice,
+    check_integer,
+    check_positive,
+    check_real,
+)
+from rsverify.bounds.margin import (
+    bonferroni_margin_lower,
+    cohen_margin_lower,
+    exact_margin_lower,
+)
+from rsverify.certificates.abstention import Status, why_abstain
+from rsverify.certificates.radius import (
+    ESTIMANDS,
+    certified_radius_r1,
+    certified_radius_r2,
+    round_down_digits,
+)
+
+ABSTAIN = -1
+"""The prediction of a certificate that certifies nothing."""
+
+BOUNDS = ("exact", "bonferroni", "cohen")
+DEFAULT_ORDERING = "likelihood-ratio"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """A certified prediction, or an abstention, with everything that produced it.
+
+    Unpacks as ``prediction, radius``. Two certificates are equal if all but `seconds` agree.
+
+    *Guarantee*: over the random draw of `counts`, the probability that the certificate
+    states a radius within which the smoothed classifier does not always predict
+    `prediction` is at most `alpha`. It assumes independent votes and a class `y` that was
+    fixed before `counts` were drawn.
+    """
+
+    prediction: int
+    """The certified class, or `ABSTAIN` (−1)."""
+    radius: float
+    """Certified ℓ2 radius in input units, rounded down; 0 on abstention."""
+    status: Status
+    """Whether it certifies, or which kind of reason it has to abstain."""
+    reason: str
+    """On abstention: the cause and what to change; else empty."""
+    y: int
+    """The class that was put to the test."""
+    counts: tuple[int, ...]
+    """Votes of the estimation sample, one number a class."""
+    selection_counts: tuple[int, ...] | None
+    """Votes of the selection sample that chose `y`; None where `y` was given."""
+    n: int
+    """Size of the estimation sample."""
+    n0: int
+    """Size of the selection sample; 0 where `y` was given."""
+    alpha: float
+    """Total failure probability."""
+    bound: str
+    """``"exact"``, ``"bonferroni"`` or ``"cohen"``."""
+    ordering: str | None
+    """Ordering of the exact bound; None for the others."""
+    radius_kind: str
+    """``"R1"`` or ``"R2"``."""
+    estimand: str
+    """What `margin` bounds: ``"difference"`` or ``"probit"``."""
+    margin: float
+    """The lower confidence limit of the margin; −∞ is possible."""
+    sigma: float
+    """Standard deviation of the noise in input units."""
+    lipschitz: float | None
+    """The Lipschitz constant given for R1, if any."""
+    noise_excess: float = 0.0
+    """What the noise's own error adds to the failure probability: it is part of `alpha`, and
+    the bound had the rest. 0 but for discrete noise."""
+    seed: int | tuple[int, ...] | None = None
+    """What the noise was drawn from; None where the counts were given."""
+    seconds: float | None = field(default=None, compare=False)
+    """Time taken by sampling and bounding; None where the counts were given."""
+
+    def __iter__(self) -> Iterator[int | float]:
+        return iter((self.prediction, self.radius))
+
+    def __str__(self) -> str:
+        if self.status is not Status.CERTIFIED:
+            return f"abstained ({self.status}): {self.reason}"
+        return (
+            f"class {self.prediction} within radius {round_down_digits(self.radius, 4)} "
+            f"({self.radius_kind}, {self.bound} bound, {self.counts[self.y]} of {self.n} votes, "
+            f"alpha={self.alpha:g}, sigma={self.sigma:g})"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields as JSON types; a margin of −∞, which JSON lacks, becomes None."""
+        fields = asdict(self)
+        fields["status"] = str(self.status)
+        fields["margin"] = self.margin if math.isfinite(self.margin) else None
+        for name in ("counts", "selection_counts", "seed"):
+            if isinstance(fields[name], tuple):
+                fields[name] = list(fields[name])
+        return fields
+
+
+def level_of_bound(alpha: npt.ArrayLike, noise_excess: npt.ArrayLike) -> FloatArray:
+    """Return what total levels leave to a bound once the noise's own error is paid for.
+
+    Rounded down where anything is paid.
+
+    Raises
+    ------
+    ValueError
+        If alpha is outside (0, 1), or not more than twice the excess.
+    """
+    level = check_alpha(alpha)
+    excess = check_real("noise_excess", noise_excess)
+    if not (np.isfinite(excess) & (excess >= 0)).all():
+        raise ValueError(f"noise_excess={excess.min()} must be finite and not negative")
+    small = level <= 2 * excess
+    if small.any():
+        level, excess = np.broadcast_arrays(level, excess)
+        raise ValueError(
+            f"alpha={level[small][0]} must be more than {2 * excess[small][0]:g}: the noise itself "
+            f"is exact within {excess[small][0]:g} only"
+        )
+    left: FloatArray = np.where(excess > 0, np.nextafter(level - excess, 0.0), level)
+    return left
+
+
+def margin_lower_bounds(
+    counts: npt.ArrayLike,
+    y: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    *,
+    estimand: str,
+    bound: str = "exact",
+    ordering: str | None = None,
+) -> FloatArray | np.float64:
+    r"""Return lower confidence limits for the margin of class y, one a row of counts.
+
+    The runner-up is the most voted other class of the same row.
+
+    Parameters
+    ----------
+    counts : array_like of int, shape (..., m)
+        Votes of m ≥ 2 classes; a row's sum is its n, at least 1.
+    y : array_like of int
+        The class of each row, 0 to m − 1, fixed before the counts were seen. Broadcasts
+        with the shape (...).
+    alpha : array_like of float
+        Failure probability of each row, in (0, 1). Broadcasts likewise.
+    estimand : {"difference", "probit"}
+        p_1 − p_2 or Φ⁻¹(p_1) − Φ⁻¹(p_2); p_1 is the probability of class y and p_2 the
+        largest of the others.
+    bound : {"exact", "bonferroni", "cohen"}
+        See `exact_margin_lower`, `bonferroni_margin_lower`, `cohen_margin_lower`.
+    ordering : str, optional
+        Ordering of the exact bound, ``"likelihood-ratio"`` where not given.
+
+    Returns
+    -------
+    ndarray of float64, or a float for one row
+        Of the shape (...) broadcast with `y` and `alpha`; −∞ is possible for "probit".
+
+    Raises
+    ------
+    ValueError
+        If a count is negative or no integer, a row is empty, y is out of range, alpha is
+        outside (0, 1), or an option is unknown or given to a bound that has none.
+    TypeError
+        If an argument has the wrong type.
+
+    Notes
+    -----
+    *Guarantee*: each limit is at most the true margin with probability at least 1 − alpha,
+    for independent votes, whatever m and whichever class is the true runner-up.
+
+    Examples
+    --------
+    >>> from rsverify.certificates.certificate import margin_lower_bounds
+    >>> counts = [[600, 50, 350], [50, 900, 50]]
+    >>> margin_lower_bounds(counts, [0, 1], 0.001, estimand="difference", bound="cohen").round(5)
+    array([0.10215, 0.73493])
+    """
+    votes = _check_counts("counts", counts)
+    classes = check_integer("y", y)
+    bad = (classes < 0) | (classes >= votes.shape[-1])
+    if bad.any():
+        raise ValueError(
+            f"y={classes[bad].flat[0]} must be a class between 0 and {votes.shape[-1] - 1}"
+        )
+    level = check_alpha(alpha)
+    check_choice("estimand", estimand, ESTIMANDS.values())
+    check_choice("bound", bound, BOUNDS)
+    if bound != "exact" and ordering is not None:
+        raise ValueError(f"ordering={ordering!r} must be None for bound={bound!r}: it has none")
+
+    n = votes.sum(axis=-1)
+    try:
+        classes, n = np.broadcast_arrays(classes, n)
+    except ValueError:
+        raise ValueError(
+            f"y of shape {classes.shape} must broadcast with counts of shape {votes.shape}"
+        ) from None
+    votes = np.broadcast_to(votes, (*n.shape, votes.shape[-1]))
+    is_y = np.arange(votes.shape[-1]) == classes[..., np.newaxis]
+    k1 = np.where(is_y, votes, 0).sum(axis=-1)
+    k2 = np.where(is_y, 0, votes).max(axis=-1)
+    if bound == "cohen":
+        return cohen_margin_lower(k1, n, level, estimand=estimand)
+    if bound == "bonferroni":
+        return bonferroni_margin_lower(k1, k2, n, level, estimand=estimand)
+    return exact_margin_lower(
+        k1, k2, n, level, estimand=estimand, ordering=ordering or DEFAULT_ORDERING
+    )
+
+
+def certify_counts(
+    counts: npt.ArrayLike,
+    *,
+    sigma: float,
+    alpha: float,
+    y: int | None = None,
+    selection: npt.ArrayLike | None = None,
+    bound: str = "exact",
+    radius: str = "R2",
+    lipschitz: float | None = None,
+    ordering: str | None = None,
+) -> Certificate:
+    r"""Return the certificate that vote counts of a classifier under Gaussian noise support.
+
+    Parameters
+    ----------
+    counts : array_like of int, shape (m,)
+        Votes of m ≥ 2 classes in the estimation sample, at least one in all.
+    sigma : float
+        Standard deviation of the noise in input units, positive.
+    alpha : float
+        Total failure probability, in (0, 1).
+    y : int, optional
+        The class to certify, 0 to m − 1, fixed without looking at `counts`.
+    selection : array_like of int, shape (m,), optional
+        Votes of a separate sample, whose winner is the class to certify; of tied classes
+        the lowest. Exactly one of `y` and `selection` must be given.
+    bound : {"exact", "bonferroni", "cohen"}
+        The confidence bound on the margin.
+    radius : {"R2", "R1"}
+        R2 = σ/2 · (Φ⁻¹(p_1) − Φ⁻¹(p_2)), or R1 = (p_1 − p_2)/(√2 · L), never larger than R2
+        where L is the smoothing's own constant.
+    lipschitz : float, optional
+        For R1: ℓ2 Lipschitz constant of the map from the input to the vote probabilities
+        (p_1, …, p_m), used if better than the smoothing's own. The constant of a network's
+        scores is not one: votes jump where scores do not.
+    ordering : str, optional
+        Ordering of the exact bound, ``"likelihood-ratio"`` where not given.
+
+    Returns
+    -------
+    Certificate
+        With ``prediction == ABSTAIN`` and radius 0 where nothing can be certified; its
+        `reason` says why and what to change.
+
+    Raises
+    ------
+    ValueError
+        If neither or both of `y` and `selection` are given, if `counts` or `selection` are
+        not m ≥ 2 nonnegative integers with a positive sum, or if an option is out of range.
+    TypeError
+        If an argument has the wrong type.
+
+    Notes
+    -----
+    *Guarantee*: with probability at least 1 − alpha over the estimation sample, if the
+    certificate does not abstain then the smoothed classifier predicts `prediction` at every
+    point closer than `radius` to the input. Votes must be independent, from noise
+    N(0, σ²I), their number fixed beforehand, and y fixed independently of them. Gaussian noise
+    in floating point meets this only approximately [2]_.
+
+    References
+    ----------
+    .. [1] Cohen, Rosenfeld and Kolter, *Certified adversarial robustness via randomized
+       smoothing*, ICML 2019.
+    .. [2] Voráček and Hein, *Sound randomized smoothing in floating-point arithmetic*,
+       ICLR 2023.
+
+    Examples
+    --------
+    >>> from rsverify import certify_counts
+    >>> certificate = certify_counts([50, 900, 50], sigma=0.25, alpha=0.001, y=1, bound="cohen")
+    >>> print(certificate)
+    class 1 within radius 0.2786 (R2, cohen bound, 900 of 1000 votes, alpha=0.001, sigma=0.25)
+    >>> prediction, radius = certificate
+    >>> print(certify_counts([5, 0], sigma=0.25, alpha=0.001, y=0, bound="cohen").status)
+    too few samples for alpha
+    """
+    votes = _check_counts("counts", counts, ndim=1)
+    selected = None if selection is None else _check_counts("selection", selection, ndim=1)
+    level = _scalar("alpha", check_alpha(alpha))
+    deviation = _scalar("sigma", check_positive("sigma", sigma))
+    constant = None
+    if lipschitz is not None:
+        constant = _scalar("lipschitz", check_positive("lipschitz", lipschitz))
+    estimand = ESTIMANDS[check_choice("radius", radius, ESTIMANDS)]
+    if constant is not None and radius != "R1":
+        raise ValueError(
+            f"lipschitz={constant} must be None for radius='{radius}': only R1 has one"
+        )
+    label = _certified_class(votes, y, selected)
+
+    def margin_of(row: IntArray, class_: int) -> float:
+        return float(
+            margin_lower_bounds(
+                row, class_, level, estimand=estimand, bound=bound, ordering=ordering
+            )
+        )
+
+    margin = margin_of(votes, label)
+    status, reason = Status.CERTIFIED, ""
+    if margin <= 0:
+        status, reason = why_abstain(votes, label, level, bound, margin, margin_of)
+    if radius == "R1":
+        value = certified_radius_r1(margin, lipschitz=constant, sigma=deviation)
+    else:
+        value = certified_radius_r2(margin, deviation)
+    return Certificate(
+        prediction=label if status is Status.CERTIFIED else ABSTAIN,
+        radius=float(value),
+        status=status,
+        reason=reason,
+        y=label,
+        counts=tuple(votes.tolist()),
+        selection_counts=None if selected is None else tuple(selected.tolist()),
+        n=int(votes.sum()),
+        n0=0 if selected is None else int(selected.sum()),
+        alpha=level,
+        bound=bound,
+        ordering=(ordering or DEFAULT_ORDERING) if bound == "exact" else None,
+        radius_kind=radius,
+        estimand=estimand,
+        margin=margin,
+        sigma=deviation,
+        lipschitz=constant,
+    )
+
+
+def _check_counts(name: str, counts: npt.ArrayLike, ndim: int | None = None) -> IntArray:
+    votes = check_integer(name, counts)
+    if ndim is not None and votes.ndim != ndim:
+        raise ValueError(f"{name} of shape {votes.shape} must have {ndim} dimension")
+    if votes.ndim < 1 or votes.shape[-1] < 2:
+        raise ValueError(f"{name} of shape {votes.shape} must hold at least two classes")
+    if (votes < 0).any():
+        raise ValueError(f"{name}={votes[votes < 0].flat[0]} must be at least 0")
+    if (votes.sum(axis=-1, dtype=np.float64) >= 2.0**53).any():
+        raise ValueError(f"{name} must sum to less than 2**53")
+    if (votes.sum(axis=-1) == 0).any():
+        raise ValueError(f"{name} must hold at least one vote in every row, found a row of zeros")
+    return votes
+
+
+def _scalar(name: str, value: FloatArray | IntArray) -> float:
+    if value.ndim:
+        raise ValueError(f"{name} of shape {value.shape} must be a single number")
+    return float(value)
+
+
+def _certified_class(votes: IntArray, y: int | None, selection: IntArray | None) -> int:
+    """Return the class to certify, from exactly one of its two sources."""
+    if y is None and selection is None:
+        raise ValueError(
+            "y=None and selection=None: one must be given, as the guarantee holds for a class "
+            "that is fixed before counts are seen, not for the winner of the same counts"
+        )
+    if selection is not None:
+        if y is not None:
+            raise ValueError(f"y={y} and selection are both given: only one may choose the class")
+        if selection.shape != votes.shape:
+            raise ValueError(
+                f"selection of shape {selection.shape} must have the shape of counts {votes.shape}"
+            )
+        return int(selection.argmax())
+    label = int(_scalar("y", check_integer("y", np.asarray(y))))
+    if not 0 <= label < votes.size:
+        raise ValueError(f"y={label} must be a class between 0 and {votes.size - 1}")
+    return label

@@ -1,0 +1,316 @@
+"""From scores to a certificate of the soft classifier: its class has the largest mean score.
+
+A vote counts which class wins; a score says by how much. The two smooth different functions:
+votes give the classifier x ↦ argmax_k P(model predicts k), scores x ↦ argmax_k E[F_k].
+The second is certified here. Its radius can be stated with fewer samples where the scores vary
+little, and its R1 uses a Lipschitz constant of the network itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rsverify._core.check import (
+    FloatArray,
+    IntArray,
+    check_alpha,
+    check_choice,
+    check_integer,
+    check_positive,
+    share_of_alpha,
+)
+from rsverify.bounds.score_margin import (
+    DEFAULT_BOX,
+    DEFAULT_RIVALS,
+    MEAN_BOUNDS,
+    RivalPlan,
+    check_rivals,
+    check_scores,
+    column_margin_lower,
+    plan_rivals,
+    rival_columns,
+)
+from rsverify.certificates.abstention import Status
+from rsverify.certificates.certificate import ABSTAIN, Certificate
+from rsverify.certificates.radius import (
+    ESTIMANDS,
+    certified_radius_r1,
+    certified_radius_r2,
+    round_down_digits,
+)
+
+SCORE_BOUNDS = tuple(MEAN_BOUNDS)
+"""The bounds of one mean from which score certificates are made."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreCertificate(Certificate):
+    """A certificate of the class with the largest mean score.
+
+    Unpacks as ``prediction, radius`` like any other. ``counts`` and ``selection_counts`` say
+    how often each class had the largest score; they are not what is certified here.
+
+    *Guarantee*: over the random draw of the scores, the probability that the certificate
+    states a radius within which `prediction` does not always have the largest mean score is
+    at most `alpha`. It assumes independent draws and a class `y` and slopes fixed before.
+    """
+
+    mean_scores: tuple[float, ...]
+    """Mean score of each class in the estimation sample."""
+    method: str
+    """How the margin was bounded: see `score_margin_lower`."""
+
+    def __str__(self) -> str:
+        if self.status is not Status.CERTIFIED:
+            return f"abstained ({self.status}): {self.reason}"
+        return (
+            f"class {self.prediction} within radius {round_down_digits(self.radius, 4)} "
+            f"({self.radius_kind}, {self.bound} bound, mean score {self.mean_scores[self.y]:.4f} "
+            f"of {self.n}, alpha={self.alpha:g}, sigma={self.sigma:g})"
+        )
+
+
+class ScoreColumns(NamedTuple):
+    """What is kept of a sample of n rows of scores over m classes."""
+
+    first: FloatArray
+    """Scores of the class certified, shape (n,)."""
+    rivals: FloatArray
+    """Scores of its rivals, the largest of those left out in the last row, shape (k, n)."""
+    mean: FloatArray
+    """Mean scores, shape (m,)."""
+    votes: IntArray
+    """How often each class had the largest score, shape (m,)."""
+
+
+class ScoreOptions(NamedTuple):
+    """Checked options of a score certificate."""
+
+    sigma: float
+    alpha: float
+    bound: str
+    radius: str
+    lipschitz: float | None
+
+
+def check_options(
+    *, sigma: float, alpha: float, bound: str, radius: str, lipschitz: float | None
+) -> ScoreOptions:
+    """Return checked options, or raise."""
+    values = {"sigma": check_positive("sigma", sigma), "alpha": check_alpha(alpha)}
+    if lipschitz is not None:
+        values["lipschitz"] = check_positive("lipschitz", lipschitz)
+    for name, value in values.items():
+        if value.ndim:
+            raise ValueError(f"{name} of shape {value.shape} must be a single number")
+    # The least share that a bound spends: better refused here than after sampling.
+    share_of_alpha(values["alpha"], DEFAULT_BOX * (1.0 - 1e-14))
+    check_choice("bound", bound, SCORE_BOUNDS)
+    check_choice("radius", radius, ESTIMANDS)
+    if lipschitz is not None and radius != "R1":
+        raise ValueError(
+            f"lipschitz={lipschitz} must be None for radius='{radius}': only R1 has one"
+        )
+    return ScoreOptions(
+        float(values["sigma"]),
+        float(values["alpha"]),
+        bound,
+        radius,
+        None if lipschitz is None else float(values["lipschitz"]),
+    )
+
+
+def certify_scores(
+    scores: npt.ArrayLike,
+    *,
+    sigma: float,
+    alpha: float,
+    y: int | None = None,
+    selection: npt.ArrayLike | None = None,
+    bound: str = "betting",
+    radius: str = "R2",
+    lipschitz: float | None = None,
+    rivals: int = DEFAULT_RIVALS,
+) -> ScoreCertificate:
+    r"""Return a certificate of the class with the largest mean score.
+
+    Parameters
+    ----------
+    scores : array of float, shape (n, m)
+        Scores of n noisy copies of an input, in the order drawn; see `score_margin_lower`.
+    sigma : float
+        Standard deviation of the noise in input units, positive.
+    alpha : float
+        Total failure probability, in (0, 1).
+    y : int, optional
+        The class to certify, 0 to m - 1, fixed before `scores` were drawn. Without it the
+        class of the largest mean of `selection`.
+    selection : array of float, shape (n0, m), optional
+        Scores of separate copies. They choose the class, unless `y` does, and how the rivals
+        are bounded. One of `y` and `selection` is needed, both are allowed.
+    bound : str
+        The bound of one mean: a name that `score_margin_lower` takes.
+    radius : {"R2", "R1"}
+        R2 = σ/2 · (Φ⁻¹(μ_1) - Φ⁻¹(μ_2)) or R1 = (μ_1 - μ_2)/(√2 · L).
+    lipschitz : float, optional
+        For R1: an ℓ2 Lipschitz constant of the scores in the input, used if better than the
+        smoothing's own. See `rsverify.certificates.simplex.scores_lipschitz`.
+    rivals : int
+        How many rivals are bounded one by one, see `score_margin_lower`.
+
+    Returns
+    -------
+    ScoreCertificate
+        With ``prediction == ABSTAIN`` and radius 0 where nothing can be certified.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `score_margin_lower`, and if neither `y` nor `selection` is given.
+
+    Notes
+    -----
+    *Guarantee*: as `ScoreCertificate`, for scores of independent noise N(0, σ²I); for any
+    number of classes and without knowing the runner-up.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsverify.certificates.scores import certify_scores
+    >>> scores = np.random.default_rng(0).dirichlet([12, 2, 1], size=2100)
+    >>> options = {"sigma": 0.25, "alpha": 0.001, "selection": scores[:100]}
+    >>> for bound in ("betting", "empirical-bernstein"):
+    ...     print(f"{certify_scores(scores[100:], bound=bound, **options).radius:.4f}")
+    0.2394
+    0.2298
+    """
+    options = check_options(
+        sigma=sigma, alpha=alpha, bound=bound, radius=radius, lipschitz=lipschitz
+    )
+    table = _table("scores", scores)
+    chosen = None if selection is None else _table("selection", selection)
+    if chosen is not None and chosen.shape[1] != table.shape[1]:
+        raise ValueError(
+            f"selection of shape {chosen.shape} must have the {table.shape[1]} classes of scores"
+        )
+    label, plan = choose_class(chosen, y, table.shape[1], rivals=rivals)
+    first, columns = rival_columns(table, label, plan)
+    votes = _winners(table)
+    sample = ScoreColumns(first, columns, table.mean(axis=0), votes)
+    return certify_columns(sample, label, plan, chosen, options)
+
+
+def choose_class(
+    selection: FloatArray | None, y: int | None, classes: int, *, rivals: int = DEFAULT_RIVALS
+) -> tuple[int, RivalPlan]:
+    """Return the class to certify and the plan for its rivals."""
+    count = check_rivals(rivals)
+    if y is None and selection is None:
+        raise ValueError(
+            "y=None and selection=None: one must be given, as the guarantee holds for a class "
+            "that is fixed before the scores are seen"
+        )
+    if y is None:
+        label = int(np.asarray(selection).mean(axis=0).argmax())
+    else:
+        value = check_integer("y", y)
+        if value.ndim or not 0 <= value < classes:
+            raise ValueError(f"y={y} must be a class between 0 and {classes - 1}")
+        label = int(value)
+    return label, plan_rivals(selection, label, classes, rivals=count)
+
+
+def certify_columns(
+    sample: ScoreColumns,
+    y: int,
+    plan: RivalPlan,
+    selection: FloatArray | None,
+    options: ScoreOptions,
+) -> ScoreCertificate:
+    """Return the certificate from the columns that matter; see `certify_scores`."""
+    estimand = ESTIMANDS[options.radius]
+
+    def margin_of(first: FloatArray, rivals: FloatArray) -> float:
+        return float(
+            column_margin_lower(
+                first,
+                rivals,
+                options.alpha,
+                estimand=estimand,
+                slopes=plan.slopes[: len(rivals)],
+                mean_bound=options.bound,
+            )
+        )
+
+    margin = margin_of(sample.first, sample.rivals)
+    status, reason = Status.CERTIFIED, ""
+    n = sample.first.size
+    if margin <= 0:
+        unanimous = margin_of(np.ones(n), np.zeros(sample.rivals.shape))
+        status, reason = _why_abstain(sample, y, margin, unanimous, options)
+    if options.radius == "R1":
+        value = certified_radius_r1(margin, lipschitz=options.lipschitz, sigma=options.sigma)
+    else:
+        value = certified_radius_r2(margin, options.sigma)
+    return ScoreCertificate(
+        prediction=y if status is Status.CERTIFIED else ABSTAIN,
+        radius=float(value),
+        status=status,
+        reason=reason,
+        y=y,
+        counts=tuple(sample.votes.tolist()),
+        selection_counts=None if selection is None else tuple(_winners(selection).tolist()),
+        n=n,
+        n0=0 if selection is None else len(selection),
+        alpha=options.alpha,
+        bound=options.bound,
+        ordering=None,
+        radius_kind=options.radius,
+        estimand=estimand,
+        margin=margin,
+        sigma=options.sigma,
+        lipschitz=options.lipschitz,
+        mean_scores=tuple(sample.mean.tolist()),
+        method="tangent" if estimand == "probit" else "union",
+    )
+
+
+def _why_abstain(
+    sample: ScoreColumns, y: int, margin: float, unanimous: float, options: ScoreOptions
+) -> tuple[Status, str]:
+    """Return the kind of abstention and a sentence with its cause and remedy."""
+    others = np.where(np.arange(sample.mean.size) == y, -1.0, sample.mean)
+    rival, n = int(others.argmax()), sample.first.size
+    lead = (
+        f"class {y} has mean score {sample.mean[y]:.4g} and class {rival} {others[rival]:.4g} "
+        f"over {n} samples"
+    )
+    if sample.mean[y] <= others[rival]:
+        return Status.RUNNER_UP_AHEAD, (
+            f"{lead}: more samples help only if this is chance; a classifier trained with noise "
+            "of this sigma, or a smaller sigma, can separate the classes"
+        )
+    if unanimous <= 0:
+        return Status.TOO_FEW_SAMPLES, (
+            f"n={n} cannot certify anything at alpha={options.alpha:g}, not even if all scores "
+            "are 1: use a larger n or a larger alpha"
+        )
+    return Status.MARGIN_NOT_POSITIVE, (
+        f"{lead}, too little for alpha={options.alpha:g}: the margin's lower limit is "
+        f"{margin:.4g}; a larger n narrows it"
+    )
+
+
+def _table(name: str, scores: npt.ArrayLike) -> FloatArray:
+    table = check_scores(name, scores)
+    if table.ndim != 2:
+        raise ValueError(f"{name} of shape {table.shape} must have shape (n, m)")
+    return table
+
+
+def _winners(scores: FloatArray) -> IntArray:
+    return np.bincount(scores.argmax(axis=1), minlength=scores.shape[1]).astype(np.int64)

@@ -1,0 +1,264 @@
+"""The command ``rsverify analyze``: tables to figures with limits, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from rsverify.cli.console import (
+    err_console,
+    out_console,
+    plain_table,
+    print_warning,
+    warnings_as_lines,
+    working,
+)
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pandas as pd
+
+    from rsverify.tables.analysis import Analysis
+    from rsverify.tables.comparison import Comparison
+
+T = TypeVar("T")
+
+_STDOUT = Path("-")
+_EACH = "once for all tables, or once for each"
+
+
+def analyze(
+    tables: Annotated[list[Path], typer.Argument(help="Tables of certificates.")],
+    radii: Annotated[
+        str | None, typer.Option(help="Radii, such as 0,0.25,0.5 [default: by sigma].")
+    ] = None,
+    alpha: Annotated[
+        float, typer.Option(help="Failure probability of each pair of limits printed.")
+    ] = 0.05,
+    name: Annotated[
+        list[str] | None, typer.Option(help="Name of a table, once for each [default: its file's].")
+    ] = None,
+    base: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help=f".npy with the base model's class for input i at place i; {_EACH}. "
+            "Not needed where a table has the column base_predict."
+        ),
+    ] = None,
+    n: Annotated[
+        list[int] | None, typer.Option(help=f"Radii alone: votes behind each; {_EACH}.")
+    ] = None,
+    sigma: Annotated[
+        list[float] | None, typer.Option(help=f"Radii alone: noise of the table; {_EACH}.")
+    ] = None,
+    stated_alpha: Annotated[
+        list[float] | None,
+        typer.Option(help=f"Radii alone: failure probability of a certificate; {_EACH}."),
+    ] = None,
+    largest_radius: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="What no radius can exceed, for limits of the average radius "
+            f"[default: from n, sigma and alpha]; {_EACH}."
+        ),
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write the figures as Markdown; - is standard output.")
+    ] = None,
+    latex: Annotated[
+        Path | None, typer.Option(help="Write them as a LaTeX tabular; - is standard output.")
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="Write all figures as JSON; - is standard output.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw certified accuracy and predictions (.png, .pdf).")
+    ] = None,
+) -> None:
+    """Print what TABLES say about a data set, with confidence limits; compare several.
+
+    Accuracies, certified and of the predictions alone, abstentions, average radius and the
+    distribution of predictions. A second and further table is compared with the first one
+    input by input. Warnings name what makes figures mean less than they seem to.
+    """
+    written = {"markdown": markdown, "latex": latex, "json": json, "picture": picture}
+    _check_outputs(written, tables)
+    options: dict[str, list[Any]] = {
+        "name": _names(tables, name),
+        "base": [
+            None if path is None else _read_base(path) for path in _each("base", base, tables)
+        ],
+        "n": _each("n", n, tables),
+        "sigma": _each("sigma", sigma, tables),
+        "stated_alpha": _each("stated-alpha", stated_alpha, tables),
+        "largest_radius": _each("largest-radius", largest_radius, tables),
+    }
+    with working("analysing"):
+        analyses = _analyses(tables, _numbers("radii", radii), alpha, options)
+        comparisons = _comparisons(analyses, alpha)
+    for warning in _warnings(analyses, comparisons):
+        print_warning(warning)
+    stdout_taken = _STDOUT in written.values()
+    if not stdout_taken:
+        _print(analyses, comparisons)
+    _write(analyses, comparisons, written)
+    console = err_console if stdout_taken else out_console
+    for path in written.values():
+        if path is not None and path != _STDOUT:
+            console.print(f"Written: {path}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _check_outputs(written: dict[str, Path | None], tables: Sequence[Path]) -> None:
+    """Raise before any work where an output would be lost, or would replace an input."""
+    to_stdout = [option for option, path in written.items() if path == _STDOUT]
+    if "picture" in to_stdout:
+        raise ValueError("picture='-' must be a file")
+    if len(to_stdout) > 1:
+        raise ValueError(f"only one of --{' and --'.join(to_stdout)} can be the standard output")
+    inputs = {path.resolve() for path in tables}
+    taken: dict[Path, str] = {}
+    for option, path in written.items():
+        if path is None or path == _STDOUT:
+            continue
+        if path.resolve() in inputs:
+            raise ValueError(f"--{option} {path} would replace a table that is analysed")
+        if path.resolve() in taken:
+            raise ValueError(f"--{option} and --{taken[path.resolve()]} are both {path}")
+        taken[path.resolve()] = option
+
+
+def _each(option: str, values: Sequence[T] | None, tables: Sequence[Path]) -> list[T | None]:
+    """Return one value a table, of an option that was given never, once, or for each."""
+    if not values:
+        return [None] * len(tables)
+    if len(values) == 1:
+        return [values[0]] * len(tables)
+    if len(values) != len(tables):
+        raise ValueError(
+            f"--{option} is given {len(values)} times for {len(tables)} tables; it must be {_EACH}"
+        )
+    return list(values)
+
+
+def _names(tables: Sequence[Path], given: Sequence[str] | None) -> list[str]:
+    if given:
+        if len(given) != len(tables):
+            raise ValueError(f"--name is given {len(given)} times for {len(tables)} tables")
+        names = list(given)
+    else:
+        names = [path.stem for path in tables]
+        if len(set(names)) < len(names):
+            names = [str(path) for path in tables]
+    if len(set(names)) < len(names):
+        twice = next(x for x in names if names.count(x) > 1)
+        raise ValueError(f"two tables are called {twice!r}; tell them apart with --name")
+    return names
+
+
+def _numbers(option: str, text: str | None) -> list[float] | None:
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{option}={text!r} must be numbers separated by commas") from None
+
+
+def _read_base(path: Path) -> npt.NDArray[Any]:
+    import numpy as np
+
+    if path.suffix != ".npy":
+        raise ValueError(f"base={str(path)!r} must end in .npy")
+    classes: npt.NDArray[Any] = np.load(path)
+    return classes
+
+
+def _analyses(
+    tables: Sequence[Path], radii: list[float] | None, alpha: float, options: dict[str, list[Any]]
+) -> list[Analysis]:
+    from rsverify.tables.analysis import analyze, default_radii
+    from rsverify.tables.reader import read_table
+
+    with warnings_as_lines():
+        frames = [read_table(path) for path in tables]
+    if radii is None:
+        # The same for all, so that they stand side by side.
+        sigmas = [*chain(*(f["sigma"] for f in frames if "sigma" in f)), *options["sigma"]]
+        known = [sigma for sigma in sigmas if sigma is not None]
+        largest = max((float(f["radius"].max()) for f in frames if len(f)), default=0.0)
+        radii = list(default_radii(max(known, default=None), largest))
+    found = []
+    for i, (path, frame) in enumerate(zip(tables, frames, strict=True)):
+        own = {option: values[i] for option, values in options.items()}
+        try:
+            found.append(analyze(frame, radii=radii, alpha=alpha, **own))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+    return found
+
+
+def _comparisons(analyses: Sequence[Analysis], alpha: float) -> list[Comparison]:
+    """Return the comparisons with the first table, of those that are of the same inputs."""
+    from rsverify.tables.comparison import NotComparableError, compare
+
+    found = []
+    for other in analyses[1:]:
+        try:
+            found.append(compare(analyses[0], other, alpha=alpha))
+        except NotComparableError as error:
+            print_warning(f"{error}; they are not compared input by input")
+    return found
+
+
+def _warnings(analyses: Sequence[Analysis], comparisons: Sequence[Comparison]) -> list[str]:
+    own = [f"{a.name}: {note}" for a in analyses for note in a.notes]
+    return [*own, *(note for c in comparisons for note in c.notes)]
+
+
+def _write(
+    analyses: Sequence[Analysis],
+    comparisons: Sequence[Comparison],
+    written: dict[str, Path | None],
+) -> None:
+    from rsverify.tables.formatting import to_frame, to_json, to_latex, to_markdown
+
+    def put(path: Path, text: str) -> None:
+        if path == _STDOUT:
+            typer.echo(text, nl=False)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+
+    frame = to_frame(analyses, comparisons)
+    if written["markdown"] is not None:
+        put(written["markdown"], to_markdown(frame))
+    if written["latex"] is not None:
+        put(written["latex"], to_latex(frame))
+    if written["json"] is not None:
+        put(written["json"], to_json(analyses, comparisons))
+    if written["picture"] is not None:
+        from rsverify.tables.plot import plot_analyses
+
+        plot_analyses(analyses, written["picture"])
+
+
+def _print(analyses: Sequence[Analysis], comparisons: Sequence[Comparison]) -> None:
+    from rich.text import Text
+
+    from rsverify.tables.formatting import explanation, to_frame
+
+    frame: pd.DataFrame = to_frame(analyses, comparisons)
+    printed = plain_table(f"Figures, with limits of level {1 - analyses[0].alpha:.6g}")
+    printed.add_column("", no_wrap=True)
+    for name in frame.columns:
+        printed.add_column(Text(name), justify="right")
+    for label, *cells in frame.itertuples():
+        printed.add_row(label, *map(Text, cells))
+    out_console.print(printed)
+    out_console.print(
+        explanation(analyses, comparisons), style="dim", markup=False, highlight=False
+    )

@@ -1,0 +1,269 @@
+"""The command line. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import track
+
+from rsverify._core.optional import need
+from rsverify.cli import analyze as cli_analyze
+from rsverify.cli import audit as cli_audit
+from rsverify.cli import certify as cli_certify
+from rsverify.cli.console import err_console, out_console, plain_table, warnings_as_lines, working
+from rsverify.cli.summary import print_summary
+
+# From sysexits.h: what a script can tell apart.
+EXIT_USAGE = 64
+EXIT_NO_INPUT = 66
+EXIT_MISSING_PACKAGE = 69
+EXIT_CANNOT_CREATE = 73
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="rsverify",
+    help="Exact confidence bounds and certified radii for randomized smoothing.",
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Alpha = Annotated[float, typer.Option(help="Total failure probability of one certificate.")]
+Bound = Annotated[str, typer.Option(help="exact, bonferroni or cohen.")]
+Ordering = Annotated[
+    str | None, typer.Option(help="Ordering of the exact bound [default: likelihood-ratio].")
+]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from rsverify import __version__
+
+        print(f"rsverify {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="Show where an error came from.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def bound(
+    counts: Annotated[list[int], typer.Argument(help="Votes of each class; their sum is n.")],
+    y: Annotated[int, typer.Option(help="Class to certify, chosen without these counts; from 0.")],
+    alpha: Alpha = 0.001,
+    sigma: Annotated[
+        float | None, typer.Option(help="Standard deviation of the noise: adds the radii.")
+    ] = None,
+) -> None:
+    """Bound the margin of class Y from vote COUNTS, by every method side by side."""
+    from rsverify.certificates.certificate import certify_counts, margin_lower_bounds
+    from rsverify.certificates.radius import round_down_digits
+
+    methods: list[tuple[str, dict[str, Any]]] = [
+        ("Cohen", {"bound": "cohen"}),
+        ("Bonferroni", {"bound": "bonferroni"}),
+        ("exact (likelihood-ratio)", {"bound": "exact"}),
+        *(
+            (f"exact ({ordering})", {"bound": "exact", "ordering": ordering})
+            for ordering in ("difference", "bonferroni", "taylor:5")
+        ),
+    ]
+    n = sum(counts)
+    table = plain_table(f"Class {y}: {_of(counts, y)} of {n} votes, alpha = {alpha:g}")
+    table.add_column("lower limit", no_wrap=True)
+    for heading in ("p1 − p2", "Φ⁻¹(p1) − Φ⁻¹(p2)", *(("R1", "R2") if sigma else ())):
+        table.add_column(heading, justify="right", no_wrap=True)
+    with working("bounding"):
+        for name, options in methods:
+            cells = [
+                _down(float(margin_lower_bounds(counts, y, alpha, estimand=e, **options)))
+                for e in ("difference", "probit")
+            ]
+            if sigma is not None:
+                for kind in ("R1", "R2"):
+                    certificate = certify_counts(
+                        counts, sigma=sigma, alpha=alpha, y=y, radius=kind, **options
+                    )
+                    certified = certificate.radius > 0
+                    cells.append(round_down_digits(certificate.radius, 5) if certified else "—")
+            table.add_row(name, *cells)
+    out_console.print(table)
+    out_console.print(
+        f"Each limit is at most the true value with probability at least {1 - alpha:g}. "
+        "Use one, chosen in advance: the largest of several has no such guarantee.",
+        style="dim",
+    )
+
+
+def _of(counts: list[int], y: int) -> int:
+    if not 0 <= y < len(counts):
+        raise ValueError(f"y={y} must be a class between 0 and {len(counts) - 1}")
+    return counts[y]
+
+
+def _down(value: float) -> str:
+    """Return five decimals, rounded down whatever the sign."""
+    from decimal import ROUND_FLOOR, Decimal
+
+    if value == float("-inf"):
+        return "−∞"
+    return f"{Decimal(value).quantize(Decimal('0.00001'), rounding=ROUND_FLOOR):f}"
+
+
+@app.command()
+def recertify(
+    table: Annotated[Path, typer.Argument(help="Table with vote counts, or with radii alone.")],
+    out: Annotated[Path | None, typer.Argument(help="Table to write.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="New level [default: the table's].")] = None,
+    bound: Annotated[
+        str | None, typer.Option(help="exact, bonferroni or cohen [default: the table's].")
+    ] = None,
+    ordering: Ordering = None,
+    n: Annotated[int | None, typer.Option(help="Radii alone: votes behind each.")] = None,
+    sigma: Annotated[float | None, typer.Option(help="Radii alone: noise of the table.")] = None,
+    stated_alpha: Annotated[
+        float | None, typer.Option(help="Radii alone: level that they were computed at.")
+    ] = None,
+    digits: Annotated[
+        int | None, typer.Option(help="Radii alone: significant digits [default: seen].")
+    ] = None,
+) -> None:
+    """Certify TABLE again at another level or bound, without sampling.
+
+    A table of radii alone (idx, label, predict, radius, correct, time) needs --n, --sigma and
+    --stated-alpha, from which the votes behind each radius are recovered.
+    """
+    from rsverify.tables.reader import count_columns, read_metadata, read_table, write_table
+    from rsverify.tables.recertify import recertify as from_counts
+    from rsverify.tables.recertify import recertify_radii
+
+    published = {"n": n, "sigma": sigma, "stated_alpha": stated_alpha}
+    with working("certifying again"), warnings_as_lines():
+        old = read_table(table)
+        if count_columns(old):
+            given = [k for k, v in {**published, "digits": digits}.items() if v is not None]
+            if given:
+                raise ValueError(f"{given[0]} is for tables of radii alone; {table} has counts")
+            new = from_counts(old, alpha=alpha, bound=bound, ordering=ordering)
+        else:
+            absent = [k.replace("_", "-") for k, v in published.items() if v is None]
+            if absent:
+                raise ValueError(f"{table} has radii alone: --{absent[0]} must be given")
+            if bound not in (None, "cohen"):
+                raise ValueError(
+                    f"bound={bound!r} must be 'cohen' for a table of radii alone: the votes of "
+                    "the runner-up are not in it"
+                )
+            new = recertify_radii(old, **published, alpha=alpha, digits=digits)  # type: ignore[arg-type]
+    print_summary({"before": old, "after": new})
+    if out is not None:
+        configuration = {
+            "command": "recertify",
+            "table": str(table),
+            "alpha": alpha,
+            "bound": bound,
+            "ordering": ordering,
+            **published,
+            "before": read_metadata(table).get("configuration"),
+        }
+        write_table(new, out, configuration=configuration)
+        out_console.print(f"Written: {out} and {out.with_suffix('.json').name}", highlight=False)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the table and the picture.")] = Path("demo"),
+    images: Annotated[int, typer.Option(help="Held-out images to certify.")] = 120,
+    n: Annotated[int, typer.Option(help="Votes per image.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Fixes training and noise.")] = 0,
+) -> None:
+    """Train a small network on real digits and certify held-out images in every way."""
+    need("torch", "sklearn")
+    from rsverify.demo.rows import PLANNED
+    from rsverify.demo.run import early_summary, explanation, run_demo, summary
+
+    result = run_demo(out, images=images, n=n, seed=seed, track=_progress)
+    found = summary({**result.tables, **result.soft_tables})
+    table = plain_table(f"Fraction of {images} held-out images certified correct within a radius")
+    table.add_column("bound", no_wrap=True)
+    for name in found.columns:
+        table.add_column(name, justify="right", min_width=max(5, *map(len, name.split())))
+    for name, (*accuracies, average) in zip(found.index, found.to_numpy(), strict=True):
+        table.add_row(str(name), *(f"{a:.3f}" for a in accuracies), f"{average:.4f}")
+    out_console.print(table)
+    answers = plain_table(f"Is the radius at least r? Votes drawn until answered, {images} images")
+    for name in ("r", "yes", "no", "undecided", "votes", f"of {PLANNED * n:,}"):
+        answers.add_column(name, justify="right", min_width=5)
+    for target, (yes, no, open_, votes, share) in early_summary(result.early, n).iterrows():
+        answers.add_row(
+            f"{target:g}", f"{yes:g}", f"{no:g}", f"{open_:g}", f"{votes:,.0f}", f"{share:.1%}"
+        )
+    out_console.print(answers)
+    out_console.print(explanation(result), highlight=False, markup=False, soft_wrap=True)
+
+
+def _progress(items: Iterable[Any], title: str) -> Iterable[Any]:
+    hidden = not err_console.is_terminal
+    return track(
+        list(items), description=title, console=err_console, transient=True, disable=hidden
+    )
+
+
+app.command()(cli_certify.certify)
+app.command()(cli_analyze.analyze)
+app.command()(cli_audit.audit)
+app.command("audit-paper")(cli_audit.audit_paper)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit; a user's error is one line and a code of 64 or above."""
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        status = app(given, standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted", EXIT_INTERRUPTED)
+    except Exception as error:
+        if "--traceback" in given:
+            traceback.print_exc()
+        # Errors of the command line parser have this method; which class they are depends
+        # on the version of typer.
+        parsed = getattr(error, "format_message", None)
+        if parsed is not None:
+            _fail(parsed(), EXIT_USAGE)
+        if not isinstance(error, ValueError | TypeError | OSError | ModuleNotFoundError):
+            raise
+        message = str(error)
+        if isinstance(error, OSError) and error.strerror:
+            where = "" if error.filename is None else f"{error.filename}: "
+            message = f"{where}{error.strerror}"
+        _fail(message, _exit_code(error))
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, FileNotFoundError | IsADirectoryError):
+        return EXIT_NO_INPUT
+    if isinstance(error, OSError):
+        return EXIT_CANNOT_CREATE
+    return EXIT_MISSING_PACKAGE if isinstance(error, ModuleNotFoundError) else EXIT_USAGE
+
+
+def _fail(message: str, code: int) -> None:
+    if message:  # empty where the parser has printed the help instead
+        err_console.print("error:", style="red", end=" ")
+        err_console.print(message, markup=False, highlight=False, soft_wrap=True)
+    sys.exit(code)

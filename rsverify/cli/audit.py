@@ -1,0 +1,148 @@
+"""The command ``rsverify audit``: a bound by name or from a file -> verdict and exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from rsverify._core.load_function import portable_function
+
+EXIT_CODES = {"supported": 0, "refuted": 1, "inconclusive": 2}
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar on stderr while the body runs, on a terminal; yield what moves it."""
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with bar:
+        task = bar.add_task(title, total=None)  # it pulses until a total is known
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def _hint(store: Path | None) -> Iterator[None]:
+    """Say how an interrupted audit goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if store is not None and store.exists():
+            typer.echo(f"finished blocks are in {store}; go on with --resume", err=True)
+        raise
+
+
+def audit(
+    bound: Annotated[
+        str, typer.Argument(help="Name of a bound of this package, or FILE.py:FUNCTION.")
+    ],
+    n: Annotated[int, typer.Option(help="Observations a replication.")],
+    estimand: Annotated[
+        str,
+        typer.Option(
+            help="proportion, difference, probit (also with :first), mean, score-difference, "
+            "score-probit, …"
+        ),
+    ] = "mean",
+    alpha: Annotated[float, typer.Option(help="Failure probability that the bound claims.")] = 0.05,
+    side: Annotated[str, typer.Option(help="lower, upper or two-sided.")] = "lower",
+    kind: Annotated[
+        str, typer.Option(help="coverage, betting (capital) or bets (predictability).")
+    ] = "coverage",
+    method: Annotated[str, typer.Option(help="auto, exact, simulation or search.")] = "auto",
+    replications: Annotated[
+        int | None, typer.Option(help="Most replications a scenario; by default about 1000/alpha.")
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(help="Supported means at most alpha (1 + tolerance).")
+    ] = 0.2,
+    false_alarm: Annotated[
+        float, typer.Option(help="Probability of a false verdict, over all scenarios together.")
+    ] = 1e-3,
+    seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 0,
+    jobs: Annotated[int, typer.Option(help="Processes; the report does not depend on it.")] = 1,
+    store: Annotated[
+        Path | None, typer.Option(help="Keep finished blocks of a simulation here.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the blocks in STORE.")
+    ] = False,
+    out: Annotated[
+        list[Path] | None,
+        typer.Option(help="Write the report here; .json, .parquet, .csv or a picture. Repeatable."),
+    ] = None,
+) -> None:
+    """Find out whether a BOUND covers: exit 0 supported, 1 refuted, 2 inconclusive."""
+    from rsverify.auditing.api import audit as run_audit
+    from rsverify.auditing.report import check_ending
+
+    for path in out or []:
+        check_ending(path)
+    function = portable_function(bound) if ":" in bound else bound
+    with _bar("auditing") as progress, _hint(store):
+        report = run_audit(
+            function,
+            estimand=estimand,
+            n=n,
+            alpha=alpha,
+            side=side,
+            kind=kind,
+            method=method,
+            replications=replications,
+            tolerance=tolerance,
+            false_alarm=false_alarm,
+            seed=seed,
+            n_jobs=jobs,
+            store=store,
+            resume=resume,
+            progress=progress,
+        )
+    typer.echo(str(report))
+    for path in out or []:
+        report.write(path)
+    raise typer.Exit(EXIT_CODES[report.verdict])
+
+
+def audit_paper(
+    seed: Annotated[int, typer.Option(help="Seed of the simulations.")] = 0,
+    jobs: Annotated[int, typer.Option(help="Processes; the verdicts do not depend on it.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Write all reports here as JSON.")] = None,
+) -> None:
+    """Audit the formulas of the paper as it prints them, and show where they fail."""
+    from rsverify import __version__
+    from rsverify.paper.audit import FORMULAS, audit_paper, summary
+
+    reports = {}
+    with _bar("auditing the paper") as progress:
+        for done, (formula, report) in enumerate(audit_paper(seed=seed, n_jobs=jobs), 1):
+            typer.echo(summary(formula, report))
+            reports[formula.place] = json.loads(report.to_json())
+            progress(done, len(FORMULAS))
+    refuted = sum(r["verdict"] == "refuted" for r in reports.values())
+    typer.echo(f"{refuted} of {len(FORMULAS)} formulas are refuted.")
+    if out is not None:
+        record = {"version": __version__, "seed": seed, "audits": reports}
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

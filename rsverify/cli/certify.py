@@ -1,0 +1,245 @@
+"""The command ``rsverify certify``: a model and data, from files or functions -> a table."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rsverify._core.load_function import load_function
+from rsverify.cli.console import out_console, warnings_as_lines
+from rsverify.cli.summary import print_summary
+
+if TYPE_CHECKING:
+    from rsverify.smoothing.classifier import SmoothedClassifier
+
+
+def certify(
+    model: Annotated[
+        str,
+        typer.Argument(help="Saved module, .onnx, or MODULE:FACTORY or FILE.py:FACTORY."),
+    ],
+    data: Annotated[
+        str,
+        typer.Argument(help=".npy of inputs, .npz of x and y, or MODULE:FACTORY of a dataset."),
+    ],
+    out: Annotated[Path, typer.Argument(help="Table to write; its JSON goes beside it.")],
+    sigma: Annotated[
+        float | None, typer.Option(help="Standard deviation of the noise, input units.")
+    ] = None,
+    num_classes: Annotated[int | None, typer.Option(help="Number of classes.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Weights to load into the module of MODEL's factory.")
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option(help="Which part of MODEL's output: 0, logits, heads.1, …")
+    ] = None,
+    lattice: Annotated[
+        str | None,
+        typer.Option(help="Draw discrete noise, for inputs on multiples of this, as 1/255."),
+    ] = None,
+    n: Annotated[int, typer.Option(help="Votes that estimate the margin.")] = 100_000,
+    n0: Annotated[int, typer.Option(help="Separate votes that choose the class.")] = 100,
+    alpha: Annotated[
+        float, typer.Option(help="Total failure probability of one certificate.")
+    ] = 0.001,
+    bound: Annotated[
+        str, typer.Option(help="exact, bonferroni or cohen; of scores: betting, …")
+    ] = "exact",
+    radius: Annotated[str, typer.Option(help="R2 or R1.")] = "R2",
+    lipschitz: Annotated[
+        str | None,
+        typer.Option(help="For R1 of scores: auto, or a Lipschitz constant of the scores."),
+    ] = None,
+    target_radius: Annotated[
+        float | None, typer.Option(help="Only find out whether the radius reaches this.")
+    ] = None,
+    futility: Annotated[
+        float, typer.Option(help="Give up at this chance of an answer within N votes; 0: never.")
+    ] = 0.1,
+    certify_label: Annotated[
+        bool, typer.Option("--certify-label", help="Certify the true class; no N0 votes.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the noise; input i uses (seed, i).")] = 0,
+    skip: Annotated[int, typer.Option(min=1, help="Certify each SKIP-th input.")] = 1,
+    max_inputs: Annotated[
+        int | None, typer.Option("--max", min=1, help="Certify at most this many inputs.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Given to DATA's factory; of an .npz, x_SPLIT and y_SPLIT.")
+    ] = None,
+    input_range: Annotated[
+        tuple[float, float] | None, typer.Option(help="Refuse inputs with values outside.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Noisy copies per forward pass [default: what fits].")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")] = "cpu",
+    autocast: Annotated[str | None, typer.Option(help="bfloat16 or float16.")] = None,
+    compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
+    channels_last: Annotated[
+        bool, typer.Option("--channels-last", help="Memory format of model and batches.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that load inputs.")] = 0,
+    resume: Annotated[bool, typer.Option(help="Continue a table that is there.")] = True,
+    record_time: Annotated[
+        bool, typer.Option("--time/--no-time", help="Fill the time column.")
+    ] = True,
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Load a pickled MODEL: it can run any code.")
+    ] = False,
+) -> None:
+    """Certify the inputs in DATA with MODEL, and write a table to OUT.
+
+    A FACTORY is called without arguments, and returns a module, a callable on batches, a fitted
+    scikit-learn classifier, or a SmoothedClassifier, which has its own sigma, number of classes
+    and noise. A run that was stopped
+    is continued by the same command. To share the inputs between processes or GPUs, run
+    torchrun --nproc-per-node=2 -m rsverify -- certify …
+    """
+    from rsverify._core.check import check_choice
+    from rsverify._core.optional import need
+
+    need("torch")
+    import torch
+
+    from rsverify.smoothing.dataset import certify_dataset
+    from rsverify.smoothing.distributed import is_first_process
+
+    precision = None
+    if autocast is not None:
+        check_choice("autocast", autocast, ("bfloat16", "float16"))
+        precision = getattr(torch, autocast)
+    place = _own_device(device)
+    dataset = _dataset(data, split)
+    loading = {"checkpoint": checkpoint, "output": output, "allow_pickle": allow_pickle}
+    classifier = _classifier(model, num_classes, sigma, place, lattice, loading)
+    if channels_last and isinstance(classifier.model, torch.nn.Module):
+        classifier.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with warnings_as_lines():
+        table = certify_dataset(
+            classifier,
+            dataset,
+            out,
+            resume=resume,
+            n0=n0,
+            n=n,
+            alpha=alpha,
+            bound=bound,
+            radius=radius,
+            lipschitz=_constant(lipschitz),
+            target_radius=target_radius,
+            futility=futility,
+            certify_label=certify_label,
+            seed=seed,
+            skip=skip,
+            max_inputs=max_inputs,
+            input_range=input_range,
+            batch_size=batch_size,
+            autocast=precision,
+            compile=compiled,
+            channels_last=channels_last,
+            workers=workers,
+            record_time=record_time,
+            origin={"command": "certify", "model": model, "data": data, "split": split},
+        )
+    if is_first_process():
+        print_summary({bound if target_radius is None else "anytime": table})
+        beside = out.with_suffix(".json").name
+        out_console.print(f"Written: {out} and {beside}", highlight=False)
+
+
+def _constant(given: str | None) -> float | str | None:
+    """Return ``"auto"`` or a number."""
+    if given is None or given == "auto":
+        return given
+    try:
+        return float(given)
+    except ValueError:
+        raise ValueError(f"lipschitz={given!r} must be 'auto' or a number") from None
+
+
+def _own_device(device: str) -> str:
+    """Return the device of this process: under torchrun each has its own GPU."""
+    if device == "cuda" and "LOCAL_RANK" in os.environ:
+        return f"cuda:{os.environ['LOCAL_RANK']}"
+    return device
+
+
+def _classifier(
+    model: str,
+    num_classes: int | None,
+    sigma: float | None,
+    device: str,
+    lattice: str | None,
+    loading: dict[str, Any],
+) -> SmoothedClassifier:
+    from rsverify.smoothing.classifier import SmoothedClassifier
+    from rsverify.smoothing.models.load import as_model, load_model, names_a_function
+
+    step = None if lattice is None else _step(lattice)
+    if names_a_function(model):
+        made = _call(model)
+        if isinstance(made, SmoothedClassifier):
+            given = {"num_classes": num_classes, "sigma": sigma, "lattice": step}
+            _check_agreement(made, model, given | loading)
+            return made
+        network = as_model(made, name=model, device=device, **loading)
+    else:
+        network = load_model(model, device=device, **loading)
+    if num_classes is None or sigma is None:
+        name = "--num-classes" if num_classes is None else "--sigma"
+        raise ValueError(f"{name} must be given: {model} does not say it")
+    noise = "gaussian" if step is None else "discrete"
+    return SmoothedClassifier(network, num_classes, sigma, device=device, noise=noise, lattice=step)
+
+
+def _check_agreement(made: SmoothedClassifier, model: str, given: dict[str, Any]) -> None:
+    """Raise where an option says something else than the classifier that a factory made."""
+    for name, value in given.items():
+        owner = made.noise if name == "lattice" else made
+        own = getattr(owner, name, None)
+        if value not in (None, False, own):
+            has = f" with {name}={own}" if own is not None else ""
+            raise ValueError(f"{name}={value} must be left out: {model} returns a classifier{has}")
+
+
+def _step(lattice: str) -> Fraction:
+    try:
+        return Fraction(lattice)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"lattice={lattice!r} must be a fraction such as 1/255") from None
+
+
+def _dataset(data: str, split: str | None) -> Any:
+    """Return a dataset made by a factory, or arrays from a file."""
+    if Path(data).suffix not in {".npy", ".npz"}:
+        if ":" not in data:
+            raise ValueError(f"data={data!r} must end in .npy or .npz, or be MODULE:FACTORY")
+        return _call(data) if split is None else _call(data, split)
+    import numpy as np
+
+    if Path(data).suffix == ".npy":
+        if split is not None:
+            raise ValueError(f"split={split!r} must be left out: {data} holds one array")
+        return np.load(data, mmap_mode="r")
+    ending = "" if split is None else f"_{split}"
+    with np.load(data) as archive:
+        if f"x{ending}" not in archive:
+            raise ValueError(
+                f"{data} holds {sorted(archive)}; it must hold x{ending}, and y{ending} if it is "
+                "known"
+            )
+        x, y = archive[f"x{ending}"], archive.get(f"y{ending}")
+    return x if y is None else (x, y)
+
+
+def _call(target: str, *arguments: str) -> Any:
+    factory = load_function(target)
+    try:
+        return factory(*arguments)
+    except Exception as error:
+        raise ValueError(f"{target} failed: {type(error).__name__}: {error}") from error

@@ -1,0 +1,1 @@
+"""The whole way on scikit-learn's digits: train, certify, compare, draw."""

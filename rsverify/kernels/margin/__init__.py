@@ -1,0 +1,1 @@
+"""Compiled code of the bounds of margins, from vote counts."""

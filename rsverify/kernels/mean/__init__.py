@@ -1,0 +1,1 @@
+"""Compiled code of the bounds of means, from samples in [0, 1]."""

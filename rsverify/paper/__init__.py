@@ -1,0 +1,1 @@
+"""The design paper's formulas as printed and their audit: nothing here may be relied on."""

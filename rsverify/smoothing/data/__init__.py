@@ -1,0 +1,1 @@
+"""Inputs of all kinds: read, checked, and told apart by their hashes."""

@@ -1,0 +1,116 @@
+"""Several processes, one table: each certifies its share and writes a shard, which are merged.
+
+The processes share nothing but what the first one decides and the moment when all are ready;
+so they talk over gloo, on the CPU, wherever the models are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+
+from rsverify._core.lock import lock
+from rsverify.tables.reader import write_metadata
+from rsverify.tables.writer import check_same_configuration, merge_tables
+
+T = TypeVar("T")
+
+# How long one process may wait for the others: they may have an hour-long input more to do.
+_PATIENCE = timedelta(days=30)
+
+
+class Group:
+    """The processes that certify one data set together; alone where there is one."""
+
+    def __init__(self, rank: int = 0, world: int = 1, group: Any = None) -> None:
+        self.rank, self.world, self._group = rank, world, group
+
+    def first_does(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns in the first process; raise everywhere if it raises."""
+        if self.world == 1:
+            return work()
+        answer: list[Any] = [None, None]
+        if self.rank == 0:
+            try:
+                answer[0] = work()
+            except Exception as error:
+                answer[1] = error
+        dist.broadcast_object_list(answer, src=0, group=self._group)
+        if answer[1] is not None:
+            raise answer[1]
+        result: T = answer[0]
+        return result
+
+    def gather(self, value: T) -> list[T]:
+        """Return the values of all processes, once all have come here."""
+        if self.world == 1:
+            return [value]
+        values: list[Any] = [None] * self.world
+        dist.all_gather_object(values, value, group=self._group)
+        return values
+
+
+def is_first_process() -> bool:
+    """Return whether this is the process that speaks for all, before they have joined."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank() == 0
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+@contextmanager
+def joined_processes() -> Iterator[Group]:
+    """Give the body the group of processes that torchrun, or the caller, has started."""
+    started = dist.is_available() and dist.is_initialized()
+    if not started and int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield Group()
+        return
+    if not started:
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        talk = dist.new_group(backend="gloo", timeout=_PATIENCE)
+        yield Group(dist.get_rank(), dist.get_world_size(), talk)
+    finally:
+        if not started:
+            dist.destroy_process_group()
+
+
+def shard_path(out: Path, group: Group) -> Path:
+    """Return where a process writes its rows: the table itself where it is alone."""
+    if group.world == 1:
+        return out
+    return out.with_name(f"{out.stem}.shard-{group.rank}-of-{group.world}{out.suffix}")
+
+
+def merge_shards(out: Path, configuration: Mapping[str, Any]) -> None:
+    """Move the rows of all shards beside `out` into it.
+
+    A process killed in here leaves the table as it was or as it shall be, and shards whose
+    rows the next merge finds there already.
+
+    Raises
+    ------
+    ValueError
+        If a shard was written with another configuration.
+    OSError
+        If a shard is being written.
+    """
+    shards = sorted(out.parent.glob(f"{out.stem}.shard-*-of-*{out.suffix}"))
+    with ExitStack() as locked:
+        for shard in shards:
+            check_same_configuration(shard, configuration)
+            lock(locked.enter_context(shard.open("ab")), shard)
+        if shards:
+            if not out.with_suffix(".json").exists():
+                write_metadata(out, configuration)
+            merge_tables(shards, out)
+        for shard in shards:
+            shard.unlink()
+    for beside in out.parent.glob(f"{out.stem}.shard-*-of-*.json"):
+        beside.unlink()

@@ -1,0 +1,1 @@
+"""Guaranteed Lipschitz constants of torch modules, operation by operation."""

@@ -1,0 +1,142 @@
+"""Weights alone, loaded into a module that is at hand, without running code of the file."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+State = Mapping[str, torch.Tensor]
+
+_NESTED = ("state_dict", "model_state_dict", "model", "net", "network", "module")
+"""Entries of a checkpoint that hold the weights, in the order they are looked for."""
+_PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
+"""What wrappers put before all names: parallel training, compilation, training frameworks."""
+
+
+def load_weights(
+    module: torch.nn.Module, path: str | os.PathLike[str], *, allow_pickle: bool = False
+) -> torch.nn.Module:
+    """Load the weights in a checkpoint into `module`, all of them, and return it.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Of the architecture that the weights belong to. It is left as it was where they do
+        not fit.
+    path : path-like
+        A state dict, or a dictionary that holds one under ``"state_dict"``, ``"model"`` or
+        another of the usual names. Prefixes that wrappers put before all names are removed.
+    allow_pickle : bool
+        Allow a file that holds more than tensors and plain data. Loading one runs code that
+        the file chooses.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file holds no weights, they are not those of `module` (the message names which
+        are missing, unexpected or of another shape), or it needs `allow_pickle`.
+
+    Examples
+    --------
+    >>> import tempfile, torch
+    >>> from rsverify.smoothing.models.checkpoint import load_weights
+    >>> trained = torch.nn.DataParallel(torch.nn.Linear(2, 3))
+    >>> with tempfile.NamedTemporaryFile(suffix=".pt") as file:
+    ...     torch.save({"epoch": 7, "state_dict": trained.state_dict()}, file.name)
+    ...     load_weights(torch.nn.Linear(2, 3), file.name)
+    Linear(in_features=2, out_features=3, bias=True)
+    """
+    path = Path(path)
+    state = _state_of(_load(path, allow_pickle), path)
+    own = module.state_dict()
+    state = _without_prefixes(state, own)
+    # Normalisation layers fill in the number of batches, which evaluation does not use.
+    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
+    unexpected = [k for k in state if k not in own]
+    reshaped = [
+        f"{k} of shape {tuple(state[k].shape)} for {tuple(own[k].shape)}"
+        for k in own
+        if k in state and state[k].shape != own[k].shape
+    ]
+    faults = [
+        f"{len(found)} {kind}: {_some(found)}"
+        for kind, found in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("of another shape", reshaped),
+        )
+        if found
+    ]
+    if faults:
+        raise ValueError(
+            f"the weights in {path} are not those of {type(module).__name__}, which has "
+            f"{len(own)}: {'; '.join(faults)}"
+        )
+    module.load_state_dict(dict(state), strict=False)
+    return module
+
+
+def _load(path: Path, allow_pickle: bool) -> Any:
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=not allow_pickle)
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        if allow_pickle or "weights_only" not in str(error).lower():
+            raise ValueError(f"{path} is no checkpoint that torch can load: {error}") from None
+        raise ValueError(
+            f"{path} holds more than tensors and plain data, or is damaged; loading more runs "
+            "code that the file chooses, which must be allowed explicitly (allow pickle)"
+        ) from None
+
+
+def _state_of(loaded: Any, path: Path) -> State:
+    """Return the weights in what a file held."""
+    if isinstance(loaded, torch.nn.Module):
+        return loaded.state_dict()
+    if isinstance(loaded, Mapping):
+        for value in (loaded, *(loaded[name] for name in _NESTED if name in loaded)):
+            if isinstance(value, torch.nn.Module):
+                return value.state_dict()
+            if _is_state(value):
+                state: State = value
+                return state
+        entries = f" with the entries {_some(map(str, loaded))}"
+    else:
+        entries = ""
+    raise ValueError(
+        f"{path} holds a {type(loaded).__name__}{entries}; it must hold weights by name, at once "
+        f"or under one of {', '.join(_NESTED)}"
+    )
+
+
+def _is_state(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and len(value) > 0
+        and all(isinstance(v, torch.Tensor) for v in value.values())
+    )
+
+
+def _without_prefixes(state: State, own: State) -> State:
+    """Remove prefixes that all names have and that the module's own names do not all have."""
+    for _ in range(4):
+        for prefix in _PREFIXES:
+            if all(k.startswith(prefix) for k in state) and not all(
+                k.startswith(prefix) for k in own
+            ):
+                state = {k.removeprefix(prefix): v for k, v in state.items()}
+    return state
+
+
+def _some(names: Iterable[str], shown: int = 5) -> str:
+    listed = list(names)
+    more = f" and {len(listed) - shown} more" if len(listed) > shown else ""
+    return ", ".join(listed[:shown]) + more

@@ -1,0 +1,1 @@
+"""Noise of smoothed classifiers: the protocol, and one file a distribution."""

@@ -1,0 +1,169 @@
+"""From batches of one shape to votes: precision, compilation, memory layout, running out of memory.
+
+Kernels of matrix products and convolutions are chosen by the shape of a batch, and different
+ones round differently. Here every batch of a run has the same shape, filled up at the end, so
+that a noisy input meets the same kernel whatever shares its batch.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from rsverify.smoothing.sampling.batches import Scores, check_model_output
+
+INVALID = -1
+"""The vote of a row with NaN among its scores."""
+
+_CPU_BATCH = 64
+_DEVICE_BATCH = 4096
+_OutOfMemory = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
+
+
+class OutOfMemoryWarning(UserWarning):
+    """The device ran out of memory; batches are computed in smaller pieces from here on."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether `error` says that a device, or the host, ran out of memory."""
+    return isinstance(error, _OutOfMemory) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+
+
+class Forward:
+    """The model as the scheduler calls it: a batch of noisy inputs to one vote each.
+
+    Parameters
+    ----------
+    scores_of : callable
+        Maps a batch to scores (b, num_classes).
+    num_classes : int
+        Number of classes.
+    device : torch.device
+        Where batches are.
+    autocast : torch.dtype, optional
+        Type of a ``torch.autocast`` region around the model.
+    compiled : bool
+        Run the model through ``torch.compile``.
+    """
+
+    def __init__(
+        self,
+        scores_of: Scores,
+        num_classes: int,
+        device: torch.device,
+        *,
+        autocast: torch.dtype | None = None,
+        compiled: bool = False,
+    ) -> None:
+        self.num_classes = num_classes
+        self.device = device
+        self.autocast = autocast
+        self.scores_of = torch.compile(scores_of, dynamic=False) if compiled else scores_of
+        self.largest: int | None = None  # rows at once, where memory has set a limit
+
+    def _precision(self) -> AbstractContextManager[object]:
+        if self.autocast is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.autocast)
+
+    def _votes(self, batch: torch.Tensor) -> torch.Tensor:
+        with self._precision():
+            output = self.scores_of(batch)
+        scores = check_model_output(output, (len(batch), self.num_classes), self.device)
+        # Not ``scores.max(dim=1)``, which wakes all threads of a CPU for the smallest batch.
+        return scores.argmax(dim=1).masked_fill_(scores.isnan().any(dim=1), INVALID)
+
+    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return the vote of each row, `INVALID` where its scores hold NaN.
+
+        Out of memory, the batch is computed again in halves, quarters, …, and so are those
+        that follow.
+        """
+        while True:
+            pieces = batch.split(self.largest or len(batch))
+            try:
+                parts = [self._votes(piece) for piece in pieces]
+            except Exception as error:
+                if not is_out_of_memory(error) or len(pieces[0]) == 1:
+                    raise
+            else:
+                return parts[0] if len(parts) == 1 else torch.cat(parts)
+            # Outside the handler, where the failed call's tensors are no longer referred to.
+            self.largest = (len(pieces[0]) + 1) // 2
+            release_memory(self.device)
+            warnings.warn(
+                f"out of memory with {len(pieces[0])} inputs at once; going on with {self.largest}",
+                OutOfMemoryWarning,
+                stacklevel=2,
+            )
+
+
+def release_memory(device: torch.device) -> None:
+    """Give back what torch keeps of a device's memory for later."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def try_model(forward: Forward, new_batch: Callable[[int], torch.Tensor], batch_size: int) -> int:
+    """Run the model once, and return the batch size halved until it fitted into memory.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the model fails or returns anything but scores; before anything is written.
+    """
+    while True:
+        forward.largest = None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", OutOfMemoryWarning)
+                forward(new_batch(batch_size))
+        except (ValueError, TypeError):
+            raise
+        except OutOfMemoryWarning:
+            pass
+        except Exception as error:
+            if not is_out_of_memory(error):
+                cause = str(error).strip().partition("\n")[0]
+                raise ValueError(
+                    f"model failed on a batch of shape {tuple(new_batch(1).shape)}: "
+                    f"{type(error).__name__}: {cause}"
+                ) from error
+            if batch_size == 1:
+                raise ValueError("one input alone does not fit into memory") from error
+        else:
+            return batch_size
+        batch_size = (batch_size + 1) // 2
+        release_memory(forward.device)
+
+
+def first_batch_size(device: torch.device) -> int:
+    """Return the batch size to try first: what fits into caches on a CPU, into memory elsewhere."""
+    return _CPU_BATCH if device.type == "cpu" else _DEVICE_BATCH
+
+
+def check_placement(model: object, device: torch.device) -> None:
+    """Raise where a module's weights are not all on `device`."""
+    if not isinstance(model, torch.nn.Module):
+        return
+    wanted = torch.empty(0, device=device).device  # "cuda" has an index once it is used
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if tensor.device != wanted:
+            raise ValueError(
+                f"device={str(wanted)!r} must be where the model is, and {name} is on "
+                f"{tensor.device}: move the model, or leave device out"
+            )
+
+
+def memory_format(shape: Sequence[int], channels_last: bool) -> torch.memory_format:
+    """Return the memory format of batches of inputs of this shape."""
+    if channels_last and len(shape) != 3:
+        raise ValueError(
+            f"channels_last=True needs inputs of 3 dimensions, channels first, not {tuple(shape)}"
+        )
+    return torch.channels_last if channels_last else torch.contiguous_format

@@ -1,0 +1,1 @@
+"""Certification tables: read, written, merged, recertified, analyzed, drawn."""

@@ -1,0 +1,235 @@
+"""What a table says about how it was made, and what goes wrong with one without an error.
+
+A table can be read, and its figures still mean something else than they seem to: rows are
+missing, radii are larger than the stated settings allow, or the classifier answers the same
+whatever it sees. Each such finding is one sentence for whoever reads the figures.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from rsverify._core.check import IntArray, check_alpha, check_integer, check_positive, check_trials
+from rsverify.bounds.proportion import LARGEST_TRIALS
+from rsverify.certificates.certificate import ABSTAIN, BOUNDS, certify_counts
+from rsverify.tables.reader import count_columns
+from rsverify.tables.recertify import InconsistentRadiiWarning, recertify_radii
+
+SETTINGS = ("sigma", "n", "alpha", "bound", "ordering", "radius_kind", "lipschitz")
+"""The columns that say how a row was certified."""
+
+SWALLOWED = 0.8
+"""A class predicted for this share of the inputs of other classes swallows them."""
+
+_NEEDED = ("idx", "label", "predict", "radius", "correct")
+# Fewer inputs of other classes than this say nothing about a class that swallows them.
+_FEW = 10
+# Where nearly all steps between indices are equal, the others are gaps.
+_REGULAR = 0.9
+# Rounding to three significant digits or more adds at most this share to a radius.
+_PRINTED = 0.005
+# The bounds' last digits: two ways to the radius of all votes may differ by less.
+_LAST_DIGITS = 1e-6
+
+
+def ordered_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows by idx, or raise where a column or every row is missing, or one is twice."""
+    missing = [name for name in _NEEDED if name not in table.columns]
+    if missing:
+        raise ValueError(f"table has no column {missing[0]!r}; it must have {_NEEDED}")
+    if len(table) == 0:
+        raise ValueError("table has no rows; it must have at least one")
+    for name in ("idx", "label", "predict", "correct"):
+        check_integer(name, table[name].to_numpy())
+    rows = table.sort_values("idx", ignore_index=True)
+    twice = rows["idx"].duplicated()
+    if twice.any():
+        raise ValueError(f"idx={rows['idx'][twice].iloc[0]} occurs twice; each input must once")
+    bad = ~(np.isfinite(rows["radius"]) & (rows["radius"] >= 0))
+    if bad.any():
+        raise ValueError(f"radius={rows['radius'][bad].iloc[0]} must be finite and not negative")
+    return rows
+
+
+def with_settings(
+    rows: pd.DataFrame,
+    *,
+    n: int | None = None,
+    sigma: float | None = None,
+    stated_alpha: float | None = None,
+) -> pd.DataFrame:
+    """Return a table of radii alone with columns for what it does not say.
+
+    Where all three are given its certificates are taken to be Cohen's.
+    """
+    given: dict[str, Any] = {}
+    if n is not None:
+        given["n"] = int(check_trials(n, LARGEST_TRIALS))
+    if sigma is not None:
+        given["sigma"] = float(check_positive("sigma", sigma))
+    if stated_alpha is not None:
+        given["alpha"] = float(check_alpha(stated_alpha))
+    for column, value in given.items():
+        if column in rows and (rows[column] != value).any():
+            argument = "stated_alpha" if column == "alpha" else column
+            other = rows[column][rows[column] != value].iloc[0]
+            raise ValueError(f"{argument}={value} contradicts the table, which says {other}")
+    if len(given) == 3 and "bound" not in rows:
+        given |= {"bound": "cohen", "radius_kind": "R2"}
+    return rows.assign(**given)
+
+
+def with_base(rows: pd.DataFrame, base: npt.ArrayLike) -> pd.DataFrame:
+    """Return the rows with a column `base_predict`: the entry of `base` at place idx."""
+    classes = check_integer("base", base)
+    if "base_predict" in rows:
+        raise ValueError("base is for tables that do not say it; this one has 'base_predict'")
+    idx = rows["idx"].to_numpy()
+    if classes.ndim != 1 or idx.min() < 0 or idx.max() >= classes.size:
+        raise ValueError(
+            f"base of shape {classes.shape} must hold one class an input, {idx.max() + 1} or more"
+        )
+    return rows.assign(base_predict=classes[idx])
+
+
+def settings_of(rows: pd.DataFrame) -> dict[str, tuple[Any, ...]]:
+    """Return the different known values of each column of `SETTINGS`, sorted."""
+    found = {c: sorted(rows[c].dropna().unique().tolist()) for c in SETTINGS if c in rows}
+    return {c: tuple(v for v in values if v != "") for c, values in found.items() if any(values)}
+
+
+def all_rows_say(rows: pd.DataFrame, column: str) -> bool:
+    """Return whether a column is there and known in every row."""
+    return column in rows and not (rows[column].isna() | (rows[column] == "")).any()
+
+
+def largest_possible_radius(rows: pd.DataFrame) -> float | None:
+    """Return what no radius exceeds at the settings of the rows; None where they do not say.
+
+    That is Cohen's radius of n of n votes, whichever bound on votes was used. A valid bound B
+    states a margin for n unanimous votes that is wrong at all laws with less; their chance of
+    unanimity, p_1^n, must be at most alpha; so B is at most the margin at p_1 = alpha^(1/n)
+    and p_2 = 1 - p_1, which is Cohen's, and unanimous votes state the most.
+    """
+    settings = settings_of(rows)
+    single = {c: v[0] for c, v in settings.items() if len(v) == 1 and all_rows_say(rows, c)}
+    if not {"sigma", "n", "alpha", "bound", "radius_kind"} <= single.keys():
+        return None
+    if single["bound"] not in BOUNDS:
+        return None
+    lipschitz = None
+    if "lipschitz" in settings:
+        if "lipschitz" not in single:
+            return None
+        lipschitz = single["lipschitz"]
+    unanimous = certify_counts(
+        [single["n"], 0],
+        sigma=single["sigma"],
+        alpha=single["alpha"],
+        y=0,
+        bound="cohen",
+        radius=single["radius_kind"],
+        lipschitz=lipschitz,
+    )
+    # A table with votes was written here, rounded down; another may be printed to nearest.
+    return unanimous.radius * (1.0 + (_LAST_DIGITS if count_columns(rows) else _PRINTED))
+
+
+def smoothed_predictions(table: pd.DataFrame) -> IntArray:
+    """Return the class with the most votes of each row, of tied ones the lowest.
+
+    Where there are no vote counts: `predict`, which is −1 where abstained. Of a certificate of
+    scores the votes say how often each class had the largest score.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from rsverify.tables.checks import smoothed_predictions
+    >>> table = pd.DataFrame({"predict": [1, -1], "count_0": [10, 480], "count_1": [990, 520]})
+    >>> smoothed_predictions(table).tolist()
+    [1, 1]
+    """
+    votes = count_columns(table)
+    if not votes:
+        return check_integer("predict", table["predict"].to_numpy())
+    return np.asarray(table[votes].to_numpy().argmax(axis=1), dtype=np.int64)
+
+
+def findings(rows: pd.DataFrame, largest_radius: float | None) -> Iterator[str]:
+    """Yield a sentence on each thing that is wrong with the rows, which are in order of idx."""
+    label, predict = rows["label"].to_numpy(), rows["predict"].to_numpy()
+    unknown = int((label == ABSTAIN).sum())
+    if unknown:
+        yield f"{unknown} of {len(rows)} labels are unknown (-1); these inputs count as not correct"
+    correct = (predict == label) & (predict != ABSTAIN)
+    wrong = int((correct != (rows["correct"].to_numpy() == 1)).sum())
+    if wrong:
+        yield f"'correct' contradicts 'predict' and 'label' in {wrong} of {len(rows)} rows"
+    if "target_radius" in rows and rows["target_radius"].notna().any():
+        yield (
+            f"sampling stopped once the radius was known to reach {rows['target_radius'].max():g} "
+            "or not: the average radius, and certified accuracy beyond that, are lower than they "
+            "would be with all votes"
+        )
+    yield from _missing_rows(rows["idx"].to_numpy())
+    yield from _swallowing(smoothed_predictions(rows), label)
+    if largest_radius is not None and rows["radius"].max() > largest_radius:
+        yield (
+            f"radius {rows['radius'].max():g} is above {largest_radius:.4g}, the largest possible "
+            "one: something stated about the table is wrong, and its average radius has no limits"
+        )
+
+
+def _missing_rows(idx: IntArray) -> Iterator[str]:
+    steps, times = np.unique(np.diff(idx), return_counts=True)
+    if steps.size < 2 or times.max() < _REGULAR * times.sum():
+        return
+    step = int(steps[times.argmax()])
+    if (steps % step == 0).all():
+        missing = int(((steps // step - 1) * times).sum())
+        yield (
+            f"{missing} rows seem to be missing: indices go from {idx[0]} to {idx[-1]} in steps "
+            f"of {step}, with gaps; figures are those of the rows that are there"
+        )
+
+
+def _swallowing(predictions: IntArray, label: IntArray) -> Iterator[str]:
+    """Yield a warning where one class is predicted whatever the input.
+
+    A class may be frequent because its label is. So what counts, where labels are known, is
+    how often it is predicted for inputs of other classes.
+    """
+    answered = predictions != ABSTAIN
+    if not answered.any():
+        return
+    classes, times = np.unique(predictions[answered], return_counts=True)
+    top, most, total = int(classes[times.argmax()]), int(times.max()), int(answered.sum())
+    known = answered & (label != ABSTAIN)
+    others = predictions[known & (label != top)] if known.any() else predictions[answered]
+    if others.size < _FEW or (others == top).mean() < SWALLOWED:
+        return
+    share = f"; its label is that of {int((label[known] == top).sum())} of {int(known.sum())}"
+    yield (
+        f"class {top} swallows nearly everything: it is predicted for {most} of {total} inputs"
+        f"{share if known.any() else ''}. A classifier that always answers the same never "
+        "abstains and has large radii, which then mean nothing"
+    )
+
+
+def misfits(rows: pd.DataFrame) -> Iterator[str]:
+    """Yield a warning where radii alone cannot have come from the settings stated for them."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", InconsistentRadiiWarning)
+        recertify_radii(
+            rows,
+            n=int(rows["n"].iloc[0]),
+            sigma=float(rows["sigma"].iloc[0]),
+            stated_alpha=float(rows["alpha"].iloc[0]),
+        )
+    yield from (str(w.message) for w in caught)

@@ -1,0 +1,234 @@
+"""Analyses as one table of text: for the terminal, Markdown and LaTeX; and as JSON.
+
+One row a figure, one column a table. Limits are rounded outward, so that what is printed
+holds with the confidence of what was computed; values are rounded to nearest.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from collections.abc import Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
+import numpy as np
+import pandas as pd
+
+from rsverify.certificates.certificate import ABSTAIN
+from rsverify.tables.analysis import Analysis, Estimate
+from rsverify.tables.comparison import Comparison
+
+UNKNOWN = "—"
+"""Stands for a figure that is not known."""
+
+REFERENCE = "reference"
+"""Stands in the column of the table that the others are compared with."""
+
+# Decimals of shares and of radii.
+_SHARE, _RADIUS = 3, 4
+_SETTINGS = {
+    "sigma": "noise sigma",
+    "n": "votes an input",
+    "alpha": "alpha of a certificate",
+    "bound": "bound",
+}
+_MOST_VALUES = 3
+
+
+def to_frame(analyses: Sequence[Analysis], comparisons: Sequence[Comparison] = ()) -> pd.DataFrame:
+    """Return the figures as text, one row a figure and one column a table.
+
+    Parameters
+    ----------
+    analyses : sequence of Analysis
+        At least one, of different names.
+    comparisons : sequence of Comparison
+        Of tables among them with the first one.
+
+    Raises
+    ------
+    ValueError
+        If there is no analysis, two have one name, or they are at different radii.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from rsverify.tables.analysis import analyze
+    >>> from rsverify.tables.formatting import to_frame
+    >>> table = pd.DataFrame({"idx": range(50), "label": 1, "predict": 1, "correct": 1,
+    ...                       "radius": [0.2, 0.4] * 25})
+    >>> to_frame([analyze(table, name="mine", radii=[0.25])]).loc["certified accuracy at 0.25"]
+    mine    0.500 [0.355, 0.645]
+    Name: certified accuracy at 0.25, dtype: object
+    """
+    names = [a.name for a in analyses]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"names={names} must be different, and at least one")
+    if len({a.radii for a in analyses}) > 1:
+        raise ValueError(f"radii={[a.radii for a in analyses]} must be the same for all tables")
+    columns = [_figures(a) | _changes(a.name, comparisons) for a in analyses]
+    rows = {label: [column[label] for column in columns] for label in columns[0]}
+    known = {label: cells for label, cells in rows.items() if set(cells) != {UNKNOWN}}
+    return pd.DataFrame(known.values(), index=list(known), columns=names, dtype=object)
+
+
+def _figures(a: Analysis) -> dict[str, str]:
+    """Return the text of each figure of one table, by its label."""
+    wrong = UNKNOWN if a.wrong_certificates is None else f"at most {a.wrong_certificates}"
+    at = [(np.format_float_positional(r, trim="-"), estimate) for r, estimate in a.at_radii()]
+    return (
+        {"inputs": str(a.inputs)}
+        | {label: _values(a.settings.get(c, ())) for c, label in _SETTINGS.items()}
+        | {
+            "base accuracy": _estimate(a.base, _SHARE),
+            "smoothed accuracy": _estimate(a.smoothed, _SHARE),
+            "abstained": _estimate(a.abstained, _SHARE),
+            "most predicted class": _most_frequent(a),
+        }
+        | {f"certified accuracy at {r}": _estimate(e, _SHARE) for r, e in at}
+        | {f"robust accuracy at {r}": _at_least(e, _SHARE) for r, e in at}
+        | {
+            "average certified radius": _estimate(a.average_radius, _RADIUS),
+            "average robust radius": _at_least(a.average_radius, _RADIUS),
+            "wrong certificates": wrong,
+        }
+    )
+
+
+def _changes(name: str, comparisons: Sequence[Comparison]) -> dict[str, str]:
+    """Return the text of the comparison of the table `name` with the first one."""
+    labels = ("change of average radius", "larger / smaller / equal")
+    found = [c for c in comparisons if c.second == name]
+    if not found:
+        cell = REFERENCE if any(c.first == name for c in comparisons) else UNKNOWN
+        return dict.fromkeys(labels, cell)
+    c = found[0]
+    cells = (_estimate(c.difference, _RADIUS), f"{c.larger} / {c.smaller} / {c.equal}")
+    return dict(zip(labels, cells, strict=True))
+
+
+def _values(values: Sequence[object]) -> str:
+    """Return the different values of a setting, or the ends of many."""
+    texts = [f"{v:g}" if isinstance(v, float) else str(v) for v in values]
+    if len(texts) > _MOST_VALUES:
+        return f"{texts[0]} … {texts[-1]}"
+    return ", ".join(texts) or UNKNOWN
+
+
+def _estimate(e: Estimate | None, decimals: int) -> str:
+    if e is None:
+        return UNKNOWN
+    text = f"{e.value:.{decimals}f}"
+    if e.lower is None or e.upper is None:
+        return text
+    lower, upper = _rounded(e.lower, decimals, ROUND_FLOOR), _rounded(e.upper, decimals)
+    return f"{text} [{lower}, {upper}]"
+
+
+def _at_least(e: Estimate, decimals: int) -> str:
+    return UNKNOWN if e.robust is None else f"at least {_rounded(e.robust, decimals, ROUND_FLOOR)}"
+
+
+def _rounded(value: float, decimals: int, rounding: str = ROUND_CEILING) -> str:
+    # Adding 0 drops the sign of a zero.
+    step = Decimal(1).scaleb(-decimals)
+    return f"{Decimal(value).quantize(step, rounding=rounding) + 0:.{decimals}f}"
+
+
+def _most_frequent(a: Analysis) -> str:
+    answered = {class_: times for class_, times in a.predictions.items() if class_ != ABSTAIN}
+    if not answered:
+        return UNKNOWN
+    top = max(answered, key=lambda class_: answered[class_])
+    text = f"{top}: {answered[top] / sum(answered.values()):.{_SHARE}f}"
+    known = sum(times for class_, times in a.labels.items() if class_ != ABSTAIN)
+    return f"{text} (label {a.labels.get(top, 0) / known:.{_SHARE}f})" if known else text
+
+
+def explanation(analyses: Sequence[Analysis], comparisons: Sequence[Comparison] = ()) -> str:
+    """Return what the figures of `to_frame` mean, in a few sentences."""
+    level = 1 - analyses[0].alpha
+    sentences = [
+        "[lower, upper]: what the figure can be over all inputs of this kind, certified in the "
+        "same way. Robust figures are those of the smoothed classifier itself under any "
+        "perturbation of that size, wrong certificates allowed for. Each limit holds with "
+        f"probability {level:.6g} by itself, for inputs drawn independently."
+    ]
+    if any(not a.has_votes for a in analyses):
+        sentences.append(
+            "Without vote counts, an abstention is a wrong prediction in the smoothed accuracy."
+        )
+    if any(a.average_radius.lower is None for a in analyses):
+        sentences.append(
+            "The average radius has limits where the largest possible radius is known: from n, "
+            "sigma, alpha and bound if all rows share them, or as stated."
+        )
+    if comparisons:
+        sentences.append(
+            f"Changes are from {comparisons[0].first}, input by input: how many radii are larger, "
+            "smaller and equal, wrong answers and abstentions counted as radius 0."
+        )
+    return " ".join(sentences)
+
+
+def to_markdown(frame: pd.DataFrame) -> str:
+    r"""Return a frame of text as a table in Markdown, ending in a line break.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from rsverify.tables.formatting import to_markdown
+    >>> print(to_markdown(pd.DataFrame({"a|b": ["500"]}, index=["inputs"])), end="")
+    |  | a\|b |
+    |:--|--:|
+    | inputs | 500 |
+    """
+    rows = [["", *frame.columns], *([label, *cells] for label, *cells in frame.itertuples())]
+    lines = ["| " + " | ".join(map(_escaped_markdown, row)) + " |" for row in rows]
+    return "\n".join([lines[0], "|:--|" + "--:|" * frame.shape[1], *lines[1:]]) + "\n"
+
+
+def _escaped_markdown(text: str) -> str:
+    # Brackets stay: without a link behind them they are text.
+    return re.sub(r"([\\`*_<>|~#&$])", r"\\\1", " ".join(text.split()))
+
+
+def to_latex(frame: pd.DataFrame) -> str:
+    r"""Return a frame of text as a tabular in LaTeX, for documents with the package booktabs.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If jinja2 is not installed.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from rsverify.tables.formatting import to_latex
+    >>> print(to_latex(pd.DataFrame({"a_b": ["500"]}, index=["inputs"])), end="")
+    \begin{tabular}{lr}
+    \toprule
+     & a\_b \\
+    \midrule
+    inputs & 500 \\
+    \bottomrule
+    \end{tabular}
+    """
+    if importlib.util.find_spec("jinja2") is None:
+        raise ModuleNotFoundError(
+            "jinja2 is not installed; run: pip install 'rsverify[latex]'", name="jinja2"
+        )
+    styled = frame.style.format(escape="latex")
+    for axis in ("index", "columns"):
+        styled = styled.format_index(escape="latex", axis=axis)
+    return styled.to_latex(hrules=True, column_format="l" + "r" * frame.shape[1])
+
+
+def to_json(analyses: Sequence[Analysis], comparisons: Sequence[Comparison] = ()) -> str:
+    """Return all figures as JSON: ``{"tables": [...], "comparisons": [...]}``."""
+    content = {
+        "tables": [a.to_dict() for a in analyses],
+        "comparisons": [c.to_dict() for c in comparisons],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

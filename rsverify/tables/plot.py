@@ -1,0 +1,211 @@
+"""Every picture that the package draws. matplotlib is imported when one is drawn."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from rsverify.certificates.certificate import ABSTAIN
+from rsverify.tables.analysis import Analysis
+from rsverify.tables.limits import proportion_interval
+from rsverify.tables.reader import average_certified_radius, certified_accuracy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which the colour-blind can tell apart; with a dash pattern each,
+# so that curves that coincide stay visible, and so does a print in grey.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
+# One more than there are colours, so that no pair of both comes twice among 42 tables.
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+# More than fit side by side as points of the usual size.
+_MANY_CLASSES = 50
+
+
+def plot_certified_accuracy(
+    tables: Mapping[str, pd.DataFrame],
+    path: str | os.PathLike[str],
+    *,
+    title: str = "",
+) -> Figure:
+    """Draw the certified accuracy of one or more tables against the radius, into a file.
+
+    Parameters
+    ----------
+    tables : mapping of str to DataFrame
+        Name in the legend to a table with the columns `correct` and `radius`; at least one,
+        of the same inputs.
+    path : path-like
+        The picture; its ending chooses the format (``.png``, ``.pdf``, ``.svg``).
+    title : str, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The drawn figure.
+
+    Raises
+    ------
+    ValueError
+        If there is no table, a table is empty, or the ending is not known.
+
+    Notes
+    -----
+    Certified accuracy is a step function that falls at each certified radius, and is drawn
+    as such: no smoothing between the inputs.
+    """
+    from matplotlib.figure import Figure
+
+    if not tables:
+        raise ValueError("tables={} must hold at least one table")
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained", dpi=150)
+    axes = figure.add_subplot()
+    for i, (name, table) in enumerate(tables.items()):
+        _draw_certified_accuracy(axes, table, _average(name, table), i)
+    _finish_certified_accuracy(axes)
+    axes.legend(frameon=False, loc="lower left")
+    if title:
+        axes.set_title(title, fontsize="medium")
+    return _saved(figure, path)
+
+
+def plot_analyses(
+    analyses: Sequence[Analysis], path: str | os.PathLike[str], *, title: str = ""
+) -> Figure:
+    """Draw analysed tables into a file: certified accuracy with its limits, and predictions.
+
+    Parameters
+    ----------
+    analyses : sequence of Analysis
+        At least one. Labels are those of the first.
+    path : path-like
+        The picture; its ending chooses the format (``.png``, ``.pdf``, ``.svg``).
+    title : str, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The drawn figure.
+
+    Raises
+    ------
+    ValueError
+        If there is no analysis or the ending is not known.
+
+    Notes
+    -----
+    *Guarantee*: at any one radius chosen in advance, the band holds the certified accuracy of
+    all inputs of that kind with probability at least 1 − alpha of the analysis. That it holds
+    it at all radii at once is not claimed.
+    """
+    from matplotlib.figure import Figure
+
+    if not analyses:
+        raise ValueError("analyses=[] must hold at least one analysis")
+    # The legend stands below, a line each, so that names of any length fit and hide nothing.
+    height = 4.2 + 0.2 * len(analyses)
+    figure = Figure(figsize=(10.0, height), layout="constrained", dpi=150)
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    for i, a in enumerate(analyses):
+        _draw_certified_accuracy(left, a.table, _average(a.name, a.table), i, alpha=a.alpha)
+    _finish_certified_accuracy(left)
+    left.set_title(
+        f"limits of level {1 - analyses[0].alpha:.6g} at each radius by itself", fontsize=9
+    )
+    _draw_predictions(right, analyses)
+    handles, labels = left.get_legend_handles_labels()
+    for i, handle in enumerate(handles):
+        handle.set(marker=_marker(i), markevery=[])  # on the right, and in the legend of both
+    figure.legend(handles, labels, frameon=False, loc="outside lower left")
+    if title:
+        figure.suptitle(title, fontsize="medium")
+    return _saved(figure, path)
+
+
+def _average(name: str, table: pd.DataFrame) -> str:
+    # To matplotlib a pair of dollar signs is a formula, and a leading underscore hides.
+    shown = name.replace("$", r"\$")
+    shown = f" {shown}" if shown.startswith("_") else shown
+    return f"{shown} (average radius {average_certified_radius(table):.4f})"
+
+
+def _style(i: int) -> dict[str, Any]:
+    return {"color": _COLOURS[i % len(_COLOURS)], "linestyle": _DASHES[i % len(_DASHES)]}
+
+
+def _marker(i: int) -> str:
+    return _MARKERS[i % len(_MARKERS)]
+
+
+def _draw_certified_accuracy(
+    axes: Axes, table: pd.DataFrame, label: str, i: int, alpha: float | None = None
+) -> None:
+    """Draw the curve of the table number `i`, with `alpha` between its limits."""
+    radii = np.unique(np.append(table.loc[table["correct"] == 1, "radius"], 0.0))
+    accuracy = certified_accuracy(table, radii)
+    # Up to and including each radius the accuracy is that of the radius: a "pre" step.
+    x = np.append(radii, radii[-1])
+    axes.step(x, np.append(accuracy, 0.0), where="pre", linewidth=1.6, label=label, **_style(i))
+    if alpha is not None:
+        counts = np.rint(accuracy * len(table)).astype(np.int64)
+        lower, upper = proportion_interval(counts, len(table), alpha)
+        axes.fill_between(
+            radii, lower, upper, step="pre", color=_style(i)["color"], alpha=0.15, linewidth=0
+        )
+
+
+def _finish_certified_accuracy(axes: Axes) -> None:
+    axes.set_xlim(left=0.0)
+    axes.set_ylim(0.0, 1.02)
+    axes.set_xlabel("ℓ2 radius (input units)")
+    axes.set_ylabel("certified accuracy")
+    axes.grid(alpha=0.3, linewidth=0.6)
+
+
+def _draw_predictions(axes: Axes, analyses: Sequence[Analysis]) -> None:
+    """Draw which share of the answers each class has, over bars of the labels' shares."""
+    from matplotlib.ticker import MaxNLocator
+
+    labels = _class_shares(analyses[0].labels)
+    shares = [_class_shares(a.predictions) for a in analyses]
+    classes = sorted(set(labels).union(*shares))
+    axes.bar(classes, [labels.get(c, 0.0) for c in classes], width=0.9, color="0.85")
+    for i, share in enumerate(shares):
+        # Side by side within a class, as points of different tables would cover each other.
+        offset = 0.7 * ((i + 0.5) / len(shares) - 0.5)
+        axes.plot(
+            np.array(classes) + offset,
+            [share.get(c, 0.0) for c in classes],
+            linestyle="none",
+            marker=_marker(i),
+            markersize=4 if len(classes) <= _MANY_CLASSES else 2,
+            color=_style(i)["color"],
+        )
+    axes.set_title(
+        "share of each class among predictions" + (" (bars: labels)" if labels else ""), fontsize=9
+    )
+    axes.set_ylim(bottom=0.0)
+    axes.set_xlabel("class")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3, linewidth=0.6, axis="y")
+    axes.set_axisbelow(True)
+
+
+def _class_shares(times: dict[int, int]) -> dict[int, float]:
+    """Return the share of each class, abstentions and unknown labels left out."""
+    known = {class_: count for class_, count in times.items() if class_ != ABSTAIN}
+    total = sum(known.values())
+    return {class_: count / total for class_, count in known.items()}
+
+
+def _saved(figure: Figure, path: str | os.PathLike[str]) -> Figure:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    return figure

@@ -1,0 +1,316 @@
+"""Certificates again at another level or bound, without sampling again.
+
+From a table with vote counts, anything can be computed anew. From published radii alone,
+the votes of the certified class are recovered first. Where the possible radii lie wider
+apart than the printed digits, they also tell at which alpha they were computed, which is
+sometimes not the stated one. See `rsverify.tables.published_radii`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rsverify._core.check import (
+    FloatArray,
+    check_alpha,
+    check_choice,
+    check_integer,
+    check_positive,
+)
+from rsverify.certificates.abstention import Status
+from rsverify.certificates.certificate import (
+    ABSTAIN,
+    BOUNDS,
+    certify_counts,
+    level_of_bound,
+    margin_lower_bounds,
+)
+from rsverify.certificates.radius import ESTIMANDS, certified_radius_r1, certified_radius_r2
+from rsverify.tables.published_radii import (
+    cohen_radius,
+    fit_lattice,
+    inconsistency,
+    printed_intervals,
+)
+from rsverify.tables.reader import count_columns
+
+IMPOSSIBLE_RADIUS = "impossible radius"
+"""Status of a published radius that no vote count gives at the stated alpha."""
+
+
+class InconsistentRadiiWarning(UserWarning):
+    """Radii cannot have come from the stated alpha."""
+
+
+def recertify(
+    table: pd.DataFrame,
+    *,
+    alpha: float | None = None,
+    bound: str | None = None,
+    ordering: str | None = None,
+) -> pd.DataFrame:
+    """Return a table's certificates at another alpha or bound, from its vote counts.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `read_table` returns it, with the columns `y`, `sigma`, `radius_kind`, `count_0`, ….
+    alpha : float, optional
+        Total failure probability of each row, in (0, 1); the table's own where not given. A
+        column `noise_excess`, of tables of discrete noise, says what of it is the noise's.
+    bound : {"exact", "bonferroni", "cohen"}, optional
+        The table's own where not given.
+    ordering : str, optional
+        Ordering of the exact bound, ``"likelihood-ratio"`` where not given.
+
+    Returns
+    -------
+    DataFrame
+        A copy with `predict`, `radius`, `correct`, `status`, `alpha`, `bound`, `ordering` and
+        `margin` anew. `time` stays that of the sampling.
+
+    Raises
+    ------
+    ValueError
+        If the table has no vote counts (see `recertify_radii`), if its rows disagree about a
+        bound or radius that is to be kept, or if an option is out of range. If sampling
+        stopped at a target radius: these bounds are for a number of votes that is fixed
+        beforehand, and such counts are the ones at which the votes had answered.
+
+    Notes
+    -----
+    *Guarantee*: that of `certify_counts`, at a level and bound chosen without looking at the
+    counts. The smallest of several bounds' failures is not bounded by any one alpha: choosing
+    for each row the bound that certifies most costs the sum of their levels.
+
+    Certificates of scores become those of votes, for the same class. A Lipschitz constant of
+    their scores says nothing about votes, so R1 then rests on the smoothing's own.
+
+    Examples
+    --------
+    >>> from rsverify import certify_counts
+    >>> from rsverify.tables.recertify import recertify
+    >>> from rsverify.tables.reader import table_row
+    >>> import pandas as pd
+    >>> certificate = certify_counts([900, 100], sigma=0.25, alpha=0.001, y=0, bound="cohen")
+    >>> table = pd.DataFrame([table_row(0, 0, certificate)])
+    >>> recertify(table, alpha=0.05)["radius"].round(4).tolist()
+    [0.2975]
+    """
+    counts_of = count_columns(table)
+    missing = [name for name in ("y", "sigma", "radius_kind") if name not in table.columns]
+    if not counts_of or missing:
+        raise ValueError(
+            f"table has no column {'count_0' if not counts_of else missing[0]!r}: only its radii "
+            "can be recertified, which needs n, sigma and the alpha that they were computed at"
+        )
+    if len(table) == 0:
+        raise ValueError("table has no rows; it must have at least one")
+    _check_fixed_votes(table)
+    bound = check_choice("bound", _one("bound", table) if bound is None else bound, BOUNDS)
+    given = table["alpha"].to_numpy() if alpha is None else alpha
+    totals = np.broadcast_to(check_alpha(given), (len(table),))
+    levels = level_of_bound(totals, _noise_excess(table))
+    kind = check_choice("radius_kind", _one("radius_kind", table), ESTIMANDS)
+    if bound == "exact" and ordering is None:
+        ordering = "likelihood-ratio"
+
+    counts = table[counts_of].to_numpy(dtype=np.int64)
+    y = table["y"].to_numpy(dtype=np.int64)
+    margin = np.asarray(
+        margin_lower_bounds(
+            counts, y, levels, estimand=ESTIMANDS[kind], bound=bound, ordering=ordering
+        )
+    )
+    sigma = check_positive("sigma", table["sigma"].to_numpy())
+    table = _without_constants_of_scores(table)
+    lipschitz = _lipschitz(table)
+    if kind == "R1":
+        radius = np.asarray(
+            certified_radius_r1(np.minimum(margin, 1.0), sigma=sigma, lipschitz=lipschitz)
+        )
+    else:
+        radius = np.asarray(certified_radius_r2(margin, sigma))
+
+    certified = margin > 0
+    status = np.full(len(table), str(Status.CERTIFIED), dtype=object)
+    for i in np.flatnonzero(~certified):
+        # The kind of reason takes a search for the smallest n that could certify.
+        status[i] = str(
+            certify_counts(
+                counts[i],
+                sigma=float(sigma[i]),
+                alpha=float(levels[i]),
+                y=int(y[i]),
+                bound=bound,
+                radius=kind,
+                ordering=ordering,
+            ).status
+        )
+    return _with_columns(
+        table,
+        predict=np.where(certified, y, ABSTAIN),
+        radius=radius,
+        status=status,
+        alpha=totals,
+        bound=bound,
+        ordering=ordering,
+        margin=margin,
+    )
+
+
+def _one(name: str, table: pd.DataFrame) -> object:
+    """Return the value that all rows of a column share."""
+    values = table[name].unique()
+    if len(values) != 1:
+        raise ValueError(f"{name} differs between the rows of the table: {list(values)}; give one")
+    value: object = values[0]
+    return value
+
+
+def _check_fixed_votes(table: pd.DataFrame) -> None:
+    """Raise where the number of votes of a row followed from the votes themselves."""
+    stopped = "target_radius" in table.columns and table["target_radius"].notna().any()
+    if stopped or ("bound" in table.columns and (table["bound"] == "anytime").any()):
+        raise ValueError(
+            "table holds rows whose sampling stopped as soon as their votes had answered for "
+            "target_radius: no bound for a fixed number of votes holds for them; certify anew, "
+            "without a target"
+        )
+
+
+def _noise_excess(table: pd.DataFrame) -> FloatArray:
+    """Return what the noise of each row adds to its failure probability; mostly 0."""
+    if "noise_excess" not in table.columns:
+        return np.zeros(len(table))
+    return table["noise_excess"].fillna(0.0).to_numpy(dtype=np.float64)
+
+
+def _without_constants_of_scores(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with Lipschitz constants of votes alone."""
+    if not {"lipschitz", "bound"} <= set(table.columns):
+        return table
+    return table.assign(lipschitz=table["lipschitz"].where(table["bound"].isin(BOUNDS)))
+
+
+def _lipschitz(table: pd.DataFrame) -> FloatArray | None:
+    """Return the given Lipschitz constants; None where no row has one."""
+    if "lipschitz" not in table.columns or table["lipschitz"].isna().all():
+        return None
+    # A row without one rests on the smoothing's own constant: any huge number leaves it so.
+    given = table["lipschitz"].to_numpy(dtype=np.float64)
+    return np.where(np.isnan(given), np.finfo(np.float64).max, given)
+
+
+def _with_columns(table: pd.DataFrame, **columns: Any) -> pd.DataFrame:
+    """Return a copy of `table` with columns replaced, and `correct` made to agree."""
+    new = table.assign(**columns)
+    correct = (new["predict"] == new["label"]) & (new["predict"] != ABSTAIN)
+    return new.assign(correct=correct.astype(np.int64))
+
+
+def recertify_radii(
+    table: pd.DataFrame,
+    *,
+    n: int,
+    sigma: float,
+    stated_alpha: float,
+    alpha: float | None = None,
+    digits: int | None = None,
+) -> pd.DataFrame:
+    """Return published certificates at another alpha, from their radii alone.
+
+    Each radius is inverted to the smallest number of votes that, at `stated_alpha`, gives the
+    printed digits; the Cohen bound of those votes is then computed anew. No other bound is
+    possible, as the votes of the runner-up are not known. Abstentions stay abstentions.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With the columns `label`, `predict` and `radius`; radii printed to nearest.
+    n : int
+        Size of the estimation sample behind each radius.
+    sigma : float
+        Standard deviation of the noise in input units, positive.
+    stated_alpha : float
+        The level that the radii were computed at, in (0, 1).
+    alpha : float, optional
+        The new level; `stated_alpha` where not given, which still rounds the radii down.
+    digits : int, optional
+        Significant digits of the printed radii; the most that any of them shows where not
+        given.
+
+    Returns
+    -------
+    DataFrame
+        A copy with `predict`, `radius`, `correct` anew and the columns `votes` (recovered; 0
+        where abstained), `n`, `sigma`, `alpha`, `bound`, `radius_kind` and `status`. Radii
+        that no vote count gives at `stated_alpha` become abstentions.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or a radius has more than `digits` digits.
+
+    Warns
+    -----
+    InconsistentRadiiWarning
+        If some radii cannot have come from `stated_alpha`; the message names the likeliest
+        of `rsverify.tables.published_radii.CANDIDATE_ALPHAS`.
+
+    Notes
+    -----
+    *Guarantee*: if the radii were computed by Cohen's method at `n`, `sigma` and
+    `stated_alpha` and printed to nearest, each new radius is at most the one that the true
+    votes give at `alpha`, so it has the guarantee of a certificate at that level.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from rsverify.tables.recertify import recertify_radii
+    >>> table = pd.DataFrame({"label": [3, 1], "predict": [3, -1], "radius": [0.486, 0.0]})
+    >>> new = recertify_radii(table, n=100_000, sigma=0.5, stated_alpha=0.001, alpha=0.01)
+    >>> new[["votes", "radius"]].round(4).values.tolist()
+    [[83786.0, 0.4873], [0.0, 0.0]]
+    """
+    stated = float(check_alpha(stated_alpha))
+    level = stated if alpha is None else float(check_alpha(alpha))
+    trials = int(check_integer("n", n))
+    deviation = float(check_positive("sigma", sigma))
+    certified = table["predict"].to_numpy() != ABSTAIN
+    printed = table["radius"].to_numpy(dtype=np.float64)[certified]
+    low, high = printed_intervals(printed, digits)
+
+    fit = fit_lattice(low, high, trials, deviation, stated)
+    if not fit.possible.all():
+        warnings.warn(
+            inconsistency(printed, low, high, trials, deviation, stated, fit),
+            InconsistentRadiiWarning,
+            stacklevel=2,
+        )
+    radius = np.zeros(len(table))
+    votes = np.zeros(len(table), dtype=np.int64)
+    status = np.full(len(table), "abstained in the published table", dtype=object)
+    rows = np.flatnonzero(certified)
+    status[rows] = np.where(fit.possible, str(Status.CERTIFIED), IMPOSSIBLE_RADIUS)
+    kept = rows[fit.possible]
+    votes[kept] = fit.votes[fit.possible]
+    radius[kept] = cohen_radius(votes[kept], trials, deviation, level)
+    lost = kept[radius[kept] <= 0]
+    status[lost] = str(Status.MARGIN_NOT_POSITIVE)
+    return _with_columns(
+        table,
+        predict=np.where(radius > 0, table["predict"], ABSTAIN),
+        radius=radius,
+        votes=votes,
+        n=trials,
+        sigma=deviation,
+        alpha=level,
+        bound="cohen",
+        radius_kind="R2",
+        status=status,
+    )

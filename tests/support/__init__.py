@@ -1,0 +1,1 @@
+"""What tests and studies share: cases, mutants, models, slow loops to compare with."""

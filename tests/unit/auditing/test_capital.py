@@ -1,0 +1,145 @@
+"""The martingale audit: fair bets pass, bets that see what they should not are refuted."""
+
+import numpy as np
+import pytest
+
+from rsverify.auditing.api import audit
+from rsverify.auditing.capital import capital_from_bets
+
+
+def plugin_bets(x, m, alpha, *, peek=0):
+    """Predictable plug-in bets; with peek=1 the variance includes the observation bet on."""
+    n = x.shape[1]
+    t = np.arange(1, n + 1)
+    sums = np.cumsum(x, axis=1)
+    means = (0.5 + sums) / (t + 1)
+    spread = (0.25 + np.cumsum((x - means) ** 2, axis=1)) / (t + 1)
+    if not peek:
+        spread = np.c_[np.full(len(x), 0.25), spread[:, :-1]]
+    return np.minimum(np.sqrt(2 * np.log(1 / alpha) / (n * spread)), 0.5 / m)
+
+
+def test_fair_bets_are_supported():
+    report = audit(capital_from_bets(plugin_bets), kind="betting", n=12, alpha=0.05)
+    assert report.verdict == "supported"
+    assert {r.verdict for r in report.rows} == {"supported"}
+    assert report.worst.miscoverage == pytest.approx(1, abs=1e-9)
+
+
+def test_peeking_bets_are_refuted():
+    def peeking(x, m, alpha):
+        return plugin_bets(x, m, alpha, peek=1)
+
+    report = audit(capital_from_bets(peeking), kind="betting", n=12, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert "is above 1" in report.worst.note
+
+
+def test_looking_ahead_is_seen_even_where_the_final_capital_is_fair():
+    def ahead(x, m, alpha):
+        capital = capital_from_bets(plugin_bets)(x, m, alpha).copy()
+        capital[:, 0] *= 1 + 0.1 * (x[:, -1] - m)
+        return capital
+
+    report = audit(ahead, kind="betting", n=6, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert any("later observations" in r.note for r in report.rows)
+
+
+def test_growth_in_the_middle_is_seen_even_where_the_end_is_fair():
+    def resting(x, m, alpha):
+        del m, alpha
+        capital = np.ones_like(x)
+        capital[:, 2] = 1.5
+        return capital
+
+    report = audit(resting, kind="betting", n=6, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert all("grows by" in r.note for r in report.rows)
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (lambda x, _m, _a: x[:, 0], "must have the shape"),
+        (lambda x, _m, _a: np.full_like(x, np.nan), "capital is NaN"),
+        (lambda x, _m, _a: np.full_like(x, -1.0), "is negative"),
+    ],
+)
+def test_broken_capital_is_a_failure(broken, message):
+    report = audit(broken, kind="betting", n=4, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert message in report.failures[0].message
+
+
+def test_predictable_bets_are_supported_and_peeking_ones_refuted():
+    assert audit(plugin_bets, kind="bets", n=12, alpha=0.05).verdict == "supported"
+
+    def peeking(x, m, alpha):
+        return plugin_bets(x, m, alpha, peek=1)
+
+    report = audit(peeking, kind="bets", n=12, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert any("bet 1 changes with observation 1" in r.note for r in report.rows)
+
+
+def test_broken_bets_are_a_failure():
+    report = audit(lambda x, _m, _a: x[:, 0], kind="bets", n=4, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert "must have the shape" in report.failures[0].message
+    with pytest.raises(TypeError, match="must be a callable for kind='bets'"):
+        audit("betting_lower", kind="bets", n=4, alpha=0.05)
+
+
+def test_a_bet_that_peeks_late_only_is_refuted():
+    """Fair on all paths that can be enumerated: it looks at its observation from t = 60 on."""
+
+    def late(x, m, alpha):
+        bets = plugin_bets(x, m, alpha)
+        bets[:, 60:] *= np.where(x[:, 60:] > m, 1.0, 0.5)
+        return bets
+
+    report = audit(capital_from_bets(late), kind="betting", n=100, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert all("random pasts" in r.scenario for r in report.rows if r.verdict == "refuted")
+    report = audit(late, kind="bets", n=100, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert "bet 6" in report.worst.note
+    assert audit(late, kind="bets", n=60, alpha=0.05).verdict == "supported"
+
+
+def test_fair_bets_are_supported_over_long_paths_too():
+    for kind, bettor in (("betting", capital_from_bets(plugin_bets)), ("bets", plugin_bets)):
+        assert audit(bettor, kind=kind, n=300, alpha=0.05).verdict == "supported"
+
+
+def test_a_late_failure_is_a_failure():
+    def broken(x, m, alpha):
+        capital = capital_from_bets(plugin_bets)(x, m, alpha).copy()
+        capital[:, 50:] = np.nan
+        return capital
+
+    report = audit(broken, kind="betting", n=80, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert any("capital is NaN" in r.note for r in report.rows)
+
+
+def test_a_function_of_one_sample_is_called_sample_by_sample():
+    def one(x, m, alpha):
+        assert x.ndim == 1
+        del alpha
+        return np.cumprod(1 + 0.5 * (x - m))
+
+    def bets(x, m, alpha):
+        assert x.ndim == 1
+        return [0.5 * min(m, alpha)] * len(x)
+
+    report = audit(one, kind="betting", n=6, alpha=0.05)
+    assert report.verdict == "supported"
+    assert (
+        report.rows
+        == audit(
+            lambda x, m, _a: np.cumprod(1 + 0.5 * (x - m), axis=-1), kind="betting", n=6, alpha=0.05
+        ).rows
+    )
+    assert audit(bets, kind="bets", n=6, alpha=0.05).verdict == "supported"

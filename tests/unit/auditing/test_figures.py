@@ -1,0 +1,158 @@
+"""Pictures of audits: what is drawn is what was computed; wrong requests are refused."""
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from rsverify import clopper_pearson_lower
+from rsverify.auditing.api import audit
+
+FAIR = {"half": {"law": ("points", (0.0, 1.0), (0.5, 0.5))}, "flat": {"law": ("beta", 1.0, 1.0)}}
+
+
+def path_bound(x, alpha):
+    t = np.arange(1, x.shape[-1] + 1)
+    return np.cumsum(x, axis=-1) / t - np.sqrt(np.log(1 / alpha) / (2 * t))
+
+
+@pytest.fixture(scope="module")
+def sequence():
+    return audit(path_bound, n=60, alpha=0.2, replications=3000, scenarios=FAIR)
+
+
+@pytest.fixture(scope="module")
+def proportion():
+    return audit("clopper_pearson_lower", estimand="proportion", n=8, alpha=0.05)
+
+
+def test_sawtooth_is_the_miscoverage_and_marks_each_jump(proportion, tmp_path):
+    axes = proportion.plot(tmp_path / "saw.png").axes[0]
+    p, value = axes.lines[0].get_data()
+    k = np.arange(9)
+    limits = clopper_pearson_lower(k, 8, 0.05)
+    inside = np.isfinite(p)
+    for q, v in zip(p[inside][::7], value[inside][::7], strict=True):
+        assert v == pytest.approx(binom.pmf(k[limits > q], 8, q).sum(), abs=1e-12)
+    (marked,) = [x for x in axes.lines if x.get_label() == "at a jump of the bound"]
+    np.testing.assert_array_equal(marked.get_xdata(), limits[limits > 0])
+
+
+def test_many_jumps_are_enlarged_around_the_worst(tmp_path):
+    report = audit("clopper_pearson_upper", estimand="proportion", n=200, alpha=0.05)
+    whole, part = report.plot(tmp_path / "saw.pdf").axes
+    assert whole.get_xlim() == (0, 1)
+    low, high = part.get_xlim()
+    assert low <= report.worst.truth <= high
+    assert high - low < 0.2
+
+
+@pytest.mark.parametrize("estimand", ["difference", "probit:first"])
+def test_map_is_the_miscoverage_at_laws_of_its_cells(estimand, tmp_path):
+    def bound(counts, alpha):
+        k, n = counts[:, 0], counts.sum(axis=1)
+        low = np.where(k == n, alpha ** (1 / n), -1.0)
+        return low if estimand == "difference" else np.where(k == n, 0.5, -np.inf)
+
+    report = audit(bound, estimand=estimand, n=6, alpha=0.05)
+    figure = report.plot(tmp_path / "map.png")
+    values = figure.axes[0].collections[0].get_array().reshape(64, 64)
+    # The cell of p1 in (60, 61)/64 and p2 in (1, 2)/64; only (6, 0, 0) can miss.
+    margin = {"difference": 0.05 ** (1 / 6), "probit:first": 0.5}[estimand]
+    q1 = (60 + np.array([1, 3, 5]) / 6) / 64
+    if estimand == "difference":
+        q2 = (1 + np.array([1, 3, 5]) / 6) / 64
+        truths = [a - max(b, 1 - a - b) for a in q1 for b in q2]
+        missing = [a for a, t in zip(np.repeat(q1, 3), truths, strict=True) if t < margin]
+        expected = max(missing) ** 6 if missing else 0.0
+    else:
+        expected = 0.0  # the true margin is far above 0.5
+    seen = values[1, 60]
+    assert seen == pytest.approx(np.log2(max(expected / 0.05, 1 / 16)), abs=1e-9)
+
+
+def test_zip_shows_every_scenario_and_the_misses_on_top(sequence, tmp_path):
+    left, right = sequence.plot(tmp_path / "zip.png", picture="zip").axes
+    assert [t.get_text() for t in left.get_yticklabels()] == ["half", "flat"]
+    covered, missed = right.collections
+    top = [s[0, 1] for s in missed.get_segments()]
+    below = [s[0, 1] for s in covered.get_segments()]
+    assert min(top) > max(below)
+    share = 1 - min(top) / 100
+    assert share == pytest.approx(sequence.worst.miscoverage, abs=0.01)
+
+
+def test_time_ends_at_the_miscoverage_of_the_table(sequence, tmp_path):
+    (axes,) = sequence.plot(tmp_path / "time.png").axes
+    (worst,) = [x for x in axes.lines if x.get_label().startswith(sequence.worst.scenario)]
+    share = worst.get_ydata()
+    assert len(share) == 60
+    assert (np.diff(share) >= 0).all()
+    assert share[-1] == pytest.approx(sequence.worst.miscoverage, abs=1e-12)
+
+
+@pytest.mark.parametrize("estimand", ["proportion", "difference", "probit:first"])
+def test_a_bound_that_claims_nothing_is_drawn_too(estimand, tmp_path):
+    least = 0.0 if estimand == "proportion" else -1.0
+    report = audit(
+        lambda counts, _a: np.full(len(counts), least), estimand=estimand, n=3, alpha=0.05
+    )
+    report.plot(tmp_path / "nothing.png")
+    assert (tmp_path / "nothing.png").stat().st_size > 0
+
+
+def test_same_report_same_picture(sequence, proportion, tmp_path):
+    for report in (sequence, proportion):
+        for ending in ("png", "pdf"):
+            report.plot(tmp_path / f"a.{ending}")
+            report.plot(tmp_path / f"b.{ending}")
+            first, second = (tmp_path / f"{x}.{ending}" for x in "ab")
+            assert first.read_bytes() == second.read_bytes()
+
+
+def test_what_cannot_be_drawn_is_refused(sequence, proportion, tmp_path):
+    with pytest.raises(ValueError, match="picture='map' must be 'time' or 'zip'"):
+        sequence.plot(tmp_path / "a.png", picture="map")
+    with pytest.raises(ValueError, match="picture='zip' must be 'sawtooth'"):
+        proportion.plot(tmp_path / "a.png", picture="zip")
+    with pytest.raises(ValueError, match="must end in one of"):
+        proportion.plot(tmp_path / "a.doc")
+    betting = audit(lambda x, _m, _a: np.zeros_like(x), kind="bets", n=3, alpha=0.05)
+    with pytest.raises(ValueError, match="has no picture"):
+        betting.plot(tmp_path / "a.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def marked(axes):
+    return np.concatenate([line.get_xdata() for line in axes.lines if line.get_marker() != "None"])
+
+
+def test_capital_is_drawn_by_law(tmp_path):
+    def half(x, m, alpha):
+        del alpha
+        return np.cumprod(1 + 0.5 * (x - m), axis=-1)
+
+    def peeking(x, m, alpha):
+        del alpha
+        return np.cumprod(1 + np.abs(x - m), axis=-1)
+
+    for capital in (half, peeking):
+        report = audit(capital, kind="betting", n=6, alpha=0.05)
+        axes = report.plot(tmp_path / "capital.png").axes[0]
+        drawn = np.concatenate(
+            [line.get_xdata() for line in axes.lines if line.get_marker() != "None"]
+        )
+        expected = np.clip([r.miscoverage for r in report.rows], 0, 10)
+        np.testing.assert_allclose(np.sort(drawn), np.sort(expected))
+        assert len(axes.get_yticks()) == len(report.rows)
+
+
+def test_staircases_are_drawn_claim_by_claim(tmp_path):
+    def trivial(counts, alpha):
+        del alpha
+        return counts[:, 0] / counts.sum(axis=1) - 0.9
+
+    report = audit(trivial, estimand="difference:first", n=401, alpha=0.05)
+    assert report.design["method"] == "exact"
+    axes = report.plot(tmp_path / "claims.svg").axes[0]
+    drawn = marked(axes)
+    np.testing.assert_allclose(np.sort(drawn), [r.truth for r in report.rows])

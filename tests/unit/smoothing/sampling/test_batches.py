@@ -1,0 +1,140 @@
+"""Sampling: batches, votes, and the module's state."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from rsverify.smoothing.noise import gaussian as noise_module  # noqa: E402
+from rsverify.smoothing.noise.gaussian import Gaussian, seeded_generator  # noqa: E402
+from rsverify.smoothing.sampling.batches import count_votes, evaluating, noisy_batches  # noqa: E402
+
+CPU = torch.device("cpu")
+
+
+def noisy_inputs(x: torch.Tensor, n: int, batch_size: int) -> tuple[list[int], torch.Tensor]:
+    generator = seeded_generator(7, 1, CPU)
+    batches = noisy_batches(Gaussian(0.37), x, n, batch_size, generator=generator)
+    kept = [batch.clone() for batch in batches]
+    return [len(batch) for batch in kept], torch.cat(kept)
+
+
+@pytest.mark.parametrize("numel", [1, 5, 16, 37])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("block", [1, 40, 10_000])
+def test_noisy_inputs_are_the_same_to_the_bit_for_any_batch_size(
+    numel: int, dtype: torch.dtype, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(noise_module, "_BLOCK_NUMBERS", block)
+    x = torch.linspace(-1, 1, numel, dtype=dtype)
+    sizes, expected = noisy_inputs(x, 101, 101)
+    assert sizes == [101]
+    for batch_size in (1, 3, 16, 64, 1000):
+        sizes, inputs = noisy_inputs(x, 101, batch_size)
+        assert sum(sizes) == 101
+        assert set(sizes[:-1]) <= {batch_size}
+        assert torch.equal(inputs, expected)
+
+
+def test_every_noisy_input_is_x_plus_its_own_draw() -> None:
+    x = torch.tensor([1.0, 2.0, 3.0])
+    _, inputs = noisy_inputs(x, 50, 8)
+    generator = seeded_generator(7, 1, CPU)
+    noise = torch.cat(
+        list(Gaussian(0.37).blocks((3,), 50, generator=generator, dtype=torch.float32))
+    )
+    assert torch.equal(inputs, x + noise)
+    assert len(torch.unique(noise)) == 150
+
+
+def votes_of(scores: torch.Tensor, batch_size: int = 2) -> np.ndarray:
+    batches = scores.split(batch_size)
+    return count_votes(lambda batch: batch, batches, scores.shape[1], CPU)
+
+
+def test_votes_are_the_argmax_and_ties_go_to_the_lowest_class() -> None:
+    scores = torch.tensor(
+        [[1.0, 2, 0], [2, 1, 0], [1, 1, 0], [0, 3, 3], [-torch.inf, 0, torch.inf]]
+    )
+    votes = votes_of(scores)
+    assert votes.dtype == np.int64
+    assert votes.tolist() == [2, 2, 1]
+    assert votes_of(scores.clamp(-5, 5).to(torch.int64)).tolist() == [2, 2, 1]
+
+
+def test_votes_agree_with_bincount() -> None:
+    scores = torch.randn(1000, 11, generator=seeded_generator(0, 0, CPU))
+    expected = torch.bincount(scores.argmax(dim=1), minlength=11).tolist()
+    for batch_size in (1, 7, 1000):
+        assert votes_of(scores, batch_size).tolist() == expected
+
+
+def test_nan_scores_anywhere_are_reported_once_with_their_number() -> None:
+    scores = torch.randn(20, 3)
+    scores[3, 2] = torch.nan
+    scores[17] = torch.nan
+    with pytest.raises(ValueError, match="NaN scores for 2 of 20 noisy inputs"):
+        votes_of(scores)
+
+
+@pytest.mark.parametrize(
+    ("scores", "error", "message"),
+    [
+        (torch.zeros(2, 3), ValueError, r"scores of shape \(2, 3\) for 2 inputs; with num_cl"),
+        (torch.zeros(2), ValueError, r"scores of shape \(2,\)"),
+        (torch.zeros(1, 4), ValueError, r"scores of shape \(1, 4\)"),
+        (torch.zeros(2, 4, device="meta"), ValueError, "scores on meta; they must be on cpu"),
+        (np.zeros((2, 4)), TypeError, "model returned ndarray; it must return a tensor"),
+        ((torch.zeros(2, 4),), TypeError, "model returned tuple"),
+    ],
+)
+def test_wrong_scores_are_refused(scores: object, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        count_votes(lambda _: scores, [torch.zeros(2, 5)], 4, CPU)
+
+
+def test_progress_hears_of_every_batch() -> None:
+    heard: list[int] = []
+    count_votes(lambda b: b, torch.zeros(7, 2).split(3), 2, CPU, heard.append)
+    assert heard == [3, 3, 1]
+
+
+def make_module() -> torch.nn.Module:
+    module = torch.nn.Sequential(
+        torch.nn.Linear(3, 4),
+        torch.nn.Sequential(torch.nn.BatchNorm1d(4), torch.nn.Dropout(0.5)),
+    )
+    module.train()
+    module[1][0].eval()  # a frozen layer inside a training module
+    return module
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_flags_of_every_submodule_come_back(fails: bool) -> None:
+    first, second = make_module(), torch.nn.Dropout()
+    before = [m.training for m in (*first.modules(), second)]
+    with pytest.raises(RuntimeError, match="inside") if fails else evaluating():  # noqa: SIM117
+        with evaluating(first, None, second, len):
+            assert not any(m.training for m in (*first.modules(), second))
+            assert not torch.is_grad_enabled()
+            if fails:
+                raise RuntimeError("inside")
+    assert [m.training for m in (*first.modules(), second)] == before
+    assert torch.is_grad_enabled()
+
+
+def test_flags_come_back_even_where_train_is_overridden() -> None:
+    class Merging(torch.nn.Linear):
+        merged = False
+
+        def train(self, mode: bool = True) -> Merging:
+            self.merged = not mode
+            return super().train(mode)
+
+    module = Merging(2, 2).train()
+    with evaluating(module):
+        pass
+    assert not module.merged
+    assert module.training
