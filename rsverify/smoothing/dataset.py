@@ -16,6 +16,7 @@ from rsverify.smoothing.classifier import SmoothedClassifier
 from rsverify.smoothing.data.fingerprint import model_hash
 from rsverify.smoothing.data.inputs import Seed, check_seed, check_size
 from rsverify.smoothing.data.items import Items
+from rsverify.smoothing.device import DeviceContext, check_placement, device_facts
 from rsverify.smoothing.distributed import (
     Group,
     is_first_process,
@@ -25,7 +26,6 @@ from rsverify.smoothing.distributed import (
 )
 from rsverify.smoothing.noise.gaussian import SEEDING
 from rsverify.smoothing.request import Request
-from rsverify.smoothing.sampling.forward import check_placement
 from rsverify.smoothing.sampling.session import Engine, Execution
 from rsverify.tables.reader import read_metadata, read_table, write_metadata
 from rsverify.tables.writer import TableWriter, check_same_configuration, complete_lines
@@ -198,8 +198,10 @@ def certify_dataset(
         progress=progress,
         origin=None if origin is None else dict(origin),
     )
-    check_placement(classifier.model, classifier.placement(example.dtype)[0])
-    with joined_processes() as group:
+    device = classifier.placement(example.dtype)[0]
+    check_placement(classifier.model, device)
+    with joined_processes() as group, DeviceContext(device).active():
+        group.check_same("device", device_facts(device))
         entropy = group.first_does(lambda: run.entropy(seed, resume))
         group.first_does(lambda: run.prepare(entropy, resume))
         done = run.unchanged(group)
@@ -242,7 +244,7 @@ class _Run:
             "sigma": model.sigma,
             "noise": type(model.noise).__name__,
             "lattice": str(getattr(model.noise, "lattice", "")),
-            "device": device.type,
+            **device_facts(device),
             "dtype": str(dtype),
             "autocast": None if self.execution.autocast is None else str(self.execution.autocast),
             "compile": self.execution.compiled,
@@ -320,7 +322,7 @@ class _Run:
                     writer.write(item.idx, item.label, stated, **extra)
                 bar.advance(inputs, samples)
             writer.sort()
-        group.gather(None)
+        group.meet()
 
     def _shown(self, group: Group) -> bool:
         return self.progress and group.rank == 0

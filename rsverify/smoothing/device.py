@@ -22,6 +22,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from rsverify._core.optional import DeviceNotFoundError
+
 _OutOfMemory = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
 
 # What libraries say that have no memory left, in small letters: torch's allocators (CUDA, HIP,
@@ -61,10 +63,6 @@ _MOST_NUMBERS = 2**31 - 1
 _WIDEST_LAYER = 32
 _CPU_BATCH = 64
 _DEVICE_BATCH = 4096
-
-
-class DeviceNotFoundError(ValueError):
-    """A device is asked for that is not there."""
 
 
 def choose_device(wanted: torch.device | str) -> torch.device:
@@ -138,6 +136,19 @@ def _available(kind: str) -> bool:
         return bool(torch.backends.mps.is_available())
     backend = getattr(torch, kind, None)
     return backend is not None and bool(backend.is_available())
+
+
+def check_placement(model: object, device: torch.device) -> None:
+    """Raise where a module's weights are not all on `device`."""
+    if not isinstance(model, torch.nn.Module):
+        return
+    wanted = torch.empty(0, device=device).device  # that of MPS has an index once it is used
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if tensor.device != wanted:
+            raise ValueError(
+                f"device={str(wanted)!r} must be where the model is, and {name} is on "
+                f"{tensor.device}: move the model, or leave device out"
+            )
 
 
 @lru_cache(maxsize=16)

@@ -37,6 +37,14 @@ class OnGpu(torch.Tensor):
     def __repr__(self, **_: Any) -> str:
         return f"OnGpu({self.numbers!r}, device={self.device})"
 
+    # Indexing asks a guard of the device, which a torch without CUDA has not.
+    def __getitem__(self, index: Any) -> OnGpu:
+        return OnGpu(self.numbers[tree_map_only(OnGpu, lambda t: t.numbers, index)], self.device)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        index, value = tree_map_only(OnGpu, lambda t: t.numbers, (index, value))
+        self.numbers[index] = value
+
     def numpy(self, **_: Any) -> Any:
         raise TypeError(f"can't convert {self.device} device type tensor to numpy")
 
@@ -143,13 +151,7 @@ class SimulatedGpus:
             self.largest = max(self.largest, value.numel())
             return OnGpu(value, here)
 
-        given = {id(t.numbers): t for t in self._tensors((args, kwargs))}
-        del given
         return tree_map(wrapped, made)
-
-    @staticmethod
-    def _tensors(values: Any) -> list[OnGpu]:
-        return [t for t in torch.utils._pytree.tree_leaves(values) if isinstance(t, OnGpu)]
 
     def _copy(
         self, func: Any, args: Any, kwargs: dict[str, Any], here: torch.device | None
@@ -307,21 +309,20 @@ _Generator = torch.Generator
 
 
 def _generator(kind: str) -> Any:
-    """Return a maker of generators that are on the CPU and say that they are on a GPU."""
+    """Return a class of generators, of which those for a GPU are on the CPU and do not say so."""
 
-    class OnGpuGenerator(_Generator):
+    class Generator(_Generator):
         place: torch.device
+
+        def __new__(cls, device: Any = "cpu") -> Any:
+            if torch.device(device).type != kind:
+                return _Generator(device)
+            made = super().__new__(cls)
+            made.place = torch.device(device)
+            return made
 
         @property
         def device(self) -> torch.device:  # type: ignore[override]
             return self.place
 
-    def make(device: Any = "cpu") -> Any:
-        device = torch.device(device)
-        if device.type != kind:
-            return _Generator(device)
-        made = OnGpuGenerator()
-        made.place = device
-        return made
-
-    return make
+    return Generator
