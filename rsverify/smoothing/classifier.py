@@ -545,7 +545,9 @@ class SmoothedClassifier:
         dtype = self.dtype or next(floating, input_dtype)
         if dtype == torch.float64 and not has_float64(device):
             if self.dtype is not None:
-                raise ValueError(f"dtype={dtype} must be torch.float32 on {device}, which has no other")
+                raise ValueError(
+                    f"dtype={dtype} must be torch.float32 on {device}, which has no other"
+                )
             dtype = torch.float32
         return device, dtype
 

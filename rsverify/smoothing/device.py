@@ -93,13 +93,15 @@ def choose_device(wanted: torch.device | str) -> torch.device:
     try:
         device = torch.device(wanted)
     except (RuntimeError, TypeError, ValueError):
-        raise ValueError(f"device={wanted!r} must be 'auto' or one such as 'cpu', 'cuda:1'") from None
+        raise ValueError(
+            f"device={wanted!r} must be 'auto' or one such as 'cpu', 'cuda:1'"
+        ) from None
     if device.type == "cuda":
         return _choose_gpu(device)
     if device.type in ("mps", "xpu") and not _available(device.type):
         raise DeviceNotFoundError(
-            f"device={str(device)!r} must be on this machine: torch {torch.__version__} finds none; "
-            "use 'cpu' or 'auto'"
+            f"device={str(device)!r} must be on this machine: torch {torch.__version__} finds "
+            "none; use 'cpu' or 'auto'"
         )
     if device.type == "xpu" and device.index is None:
         return torch.device("xpu", torch.xpu.current_device())
@@ -236,8 +238,8 @@ class DeviceContext:
     def release_memory(self) -> None:
         """Give back what torch keeps of the device's memory for later."""
         with self.active():
-            backend = getattr(torch, self.device.type, None)
-            if self.device.type != "cpu" and hasattr(backend, "empty_cache"):
+            backend: Any = getattr(torch, self.device.type, None)
+            if self.asynchronous and hasattr(backend, "empty_cache"):
                 backend.empty_cache()
 
 

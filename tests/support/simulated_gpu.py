@@ -45,6 +45,10 @@ class OnGpu(torch.Tensor):
         index, value = tree_map_only(OnGpu, lambda t: t.numbers, (index, value))
         self.numbers[index] = value
 
+    def tolist(self) -> Any:
+        ACTIVE[-1]._wait(self.device)
+        return self.numbers.tolist()
+
     def numpy(self, **_: Any) -> Any:
         raise TypeError(f"can't convert {self.device} device type tensor to numpy")
 
@@ -85,7 +89,8 @@ class SimulatedGpus:
     count : int
         How many GPUs there are.
     kind : str
-        Their type.
+        Their type: ``"cuda"``; or ``"meta"``, for an accelerator of another kind, as it is the
+        only other one that a torch for CPUs lets tensors say that they are on.
     float64 : bool
         Whether they know it.
     bits : int
@@ -98,13 +103,13 @@ class SimulatedGpus:
         self.count, self.kind, self.float64, self.bits = count, kind, float64, bits
         self.current = 0
         self.streams = [Stream(torch.device(kind, i)) for i in range(count)]
-        self.waits = 0
+        self.waits = 0  # for all that a device was given
+        self.event_waits = 0
         self.pageable_copies = 0
         self.emptied = 0
         self.contexts: set[int] = set()
         self.pinned: dict[int, torch.Tensor] = {}
-        self.largest = 0
-        self.memory: int | None = None  # rows of the largest tensor that fits
+        self.made: list[tuple[str, tuple[int, ...]]] = []  # operators and shapes of results
 
     # What torch's operators do.
 
@@ -113,16 +118,16 @@ class SimulatedGpus:
             return self._run(func, args, dict(kwargs))
 
     def _run(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-        flat = [a for a in torch.utils._pytree.tree_leaves((args, kwargs))]
+        flat = torch.utils._pytree.tree_leaves((args, kwargs))
         here = next((a.device for a in flat if isinstance(a, OnGpu)), None)
         if func in (aten.copy_.default, aten._to_copy.default):
-            found = self._copy(func, args, kwargs, here)
+            found = self._copy(func, args, kwargs)
             if found is not None:
                 return found
         wanted = kwargs.get("device")
         if wanted is not None and torch.device(wanted).type == self.kind:
             index = torch.device(wanted).index
-            here = torch.device(self.kind, self.current if index is None else index)
+            here = self._place(index)
             kwargs["device"] = torch.device("cpu")
         if kwargs.pop("pin_memory", False):
             self.contexts.add(self.current)
@@ -131,10 +136,15 @@ class SimulatedGpus:
             return made
         if here is None:
             return func(*args, **kwargs)
-        self.contexts.add(here.index)
+        self.contexts.add(here.index or 0)
         if func is aten._local_scalar_dense.default:
             self._wait(here)
         return self._kernel(func, args, kwargs, here)
+
+    def _place(self, index: int | None) -> torch.device:
+        if self.kind == "meta":  # it has no index
+            return torch.device("meta")
+        return torch.device(self.kind, self.current if index is None else index)
 
     def _kernel(self, func: Any, args: Any, kwargs: dict[str, Any], here: torch.device) -> Any:
         args, kwargs = tree_map_only(OnGpu, lambda t: t.numbers, (args, kwargs))
@@ -148,14 +158,12 @@ class SimulatedGpus:
                 return value
             if value.dtype == torch.float64 and not self.float64:
                 raise TypeError(f"Cannot convert a {here.type} Tensor to float64 dtype")
-            self.largest = max(self.largest, value.numel())
+            self.made.append((str(func), tuple(value.shape)))
             return OnGpu(value, here)
 
         return tree_map(wrapped, made)
 
-    def _copy(
-        self, func: Any, args: Any, kwargs: dict[str, Any], here: torch.device | None
-    ) -> Any | None:
+    def _copy(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any | None:
         """Copy between host and device, late where it does not wait; None for all else."""
         if func is aten.copy_.default:
             into, source = args[0], args[1]
@@ -179,11 +187,10 @@ class SimulatedGpus:
             self._bring(host, source, late)
             return func(host, **rest)
         if device.type == self.kind:
-            index = self.current if device.index is None else device.index
-            to = torch.device(self.kind, index)
+            to = self._place(device.index)
             if not isinstance(source, OnGpu):
                 self._take(source, late, to)
-                self.contexts.add(index)
+                self.contexts.add(to.index or 0)
                 moved = func(source, **rest)
             else:
                 moved = func(source.numbers, **rest)
@@ -210,7 +217,7 @@ class SimulatedGpus:
         stream.deliver(len(stream.queue))
 
     def _stream_of(self, device: torch.device) -> Stream:
-        return self.streams[device.index]
+        return self.streams[device.index or 0]
 
     # What torch.cuda does.
 
@@ -256,7 +263,7 @@ class SimulatedGpus:
                 self.at = (stream, len(stream.queue))
 
             def synchronize(self) -> None:
-                gpus.waits += 1
+                gpus.event_waits += 1
                 if self.at is not None:
                     self.at[0].deliver(self.at[1])
 
@@ -286,22 +293,24 @@ class SimulatedGpus:
                 torch.device(gpus.kind, gpus.index(device))
             ),
             "empty_cache": lambda: setattr(gpus, "emptied", gpus.emptied + 1),
-            "get_device_properties": lambda device=None: properties,
+            "get_device_properties": lambda _=None: properties,
         }
         for name, value in patched.items():
             monkeypatch.setattr(torch.cuda, name, value)
-        if gpus.kind == "mps":
-            monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
         monkeypatch.setattr(torch, "Generator", _generator(gpus.kind))
 
     @contextmanager
     def running(self, monkeypatch: Any) -> Iterator[SimulatedGpus]:
         self.install(monkeypatch)
         ACTIVE.append(self)
+        before = torch._C._only_lift_cpu_tensors()
+        # Then torch.tensor makes its result on the CPU and moves it, as for torch's fake tensors.
+        torch._C._set_only_lift_cpu_tensors(True)
         try:
             with _Mode(self):
                 yield self
         finally:
+            torch._C._set_only_lift_cpu_tensors(before)
             ACTIVE.pop()
 
 

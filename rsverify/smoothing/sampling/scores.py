@@ -190,8 +190,6 @@ def queue_columns(
     def arrived() -> ScoreColumns:
         normalise.check(invalid)
         found = table.numpy()
-        return ScoreColumns(
-            found[0], found[1:], means.numpy(), counts.numpy().astype(np.int64)
-        )
+        return ScoreColumns(found[0], found[1:], means.numpy(), counts.numpy().astype(np.int64))
 
     return arrived
