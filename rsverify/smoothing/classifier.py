@@ -15,6 +15,8 @@ import torch
 from scipy.stats import binomtest
 
 from rsverify._core.check import FloatArray, IntArray, check_choice, check_positive
+from rsverify._core.types import OrderingName
+from rsverify.bounds.margin import Taylor
 from rsverify.certificates.certificate import ABSTAIN, Certificate
 from rsverify.certificates.scores import ScoreCertificate, certify_columns, choose_class
 from rsverify.smoothing.data.inputs import (
@@ -304,7 +306,7 @@ class SmoothedClassifier:
         target_radius: float | None = None,
         futility: float = 0.1,
         lipschitz: float | str | None = None,
-        ordering: str | None = None,
+        ordering: OrderingName | Taylor | None = None,
         scores: str = "softmax",
         temperature: float = 1.0,
         seed: Seed = None,
