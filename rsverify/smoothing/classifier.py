@@ -185,7 +185,7 @@ class SmoothedClassifier:
             How many go through the model at once. At most one batch of noisy inputs, and a
             block of noise of 4 MB or one input, are held at a time.
         seed : int or sequence of int, optional
-            The same seed, input, n and device give the same noise, whatever the batch size;
+            The same seed, input, n and model of device give the same noise, whatever the batch;
             fresh entropy where None. Counts that choose a class and counts that certify it
             must come from different seeds.
         progress : callable, optional

@@ -110,7 +110,7 @@ POINTS = torch.linspace(-1, 1, 6 * 8).reshape(6, 8)
 
 def exact_model(batch: torch.Tensor) -> torch.Tensor:
     """Scores that no choice of a kernel rounds differently: numbers of the input themselves."""
-    return batch[:, :CLASSES].contiguous()
+    return batch[:, :CLASSES].clone()
 
 
 def certified(

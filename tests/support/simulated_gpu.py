@@ -9,6 +9,7 @@ and the GPUs on which contexts come into being are counted.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map, tree_map_only
 
 aten = torch.ops.aten
+MEMORY = 2**37
 
 
 class OnGpu(torch.Tensor):
@@ -107,6 +109,8 @@ class SimulatedGpus:
         self.event_waits = 0
         self.pageable_copies = 0
         self.emptied = 0
+        self.warn = False
+        self.fraction = 1.0
         self.contexts: set[int] = set()
         self.pinned: dict[int, torch.Tensor] = {}
         self.made: list[tuple[str, tuple[int, ...]]] = []  # operators and shapes of results
@@ -159,6 +163,8 @@ class SimulatedGpus:
             if value.dtype == torch.float64 and not self.float64:
                 raise TypeError(f"Cannot convert a {here.type} Tensor to float64 dtype")
             self.made.append((str(func), tuple(value.shape)))
+            if value.numel() * value.element_size() > self.fraction * MEMORY:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate more.")
             return OnGpu(value, here)
 
         return tree_map(wrapped, made)
@@ -213,6 +219,8 @@ class SimulatedGpus:
 
     def _wait(self, device: torch.device) -> None:
         self.waits += 1
+        if self.warn:
+            warnings.warn("called a synchronizing CUDA operation", UserWarning, stacklevel=2)
         stream = self._stream_of(device)
         stream.deliver(len(stream.queue))
 
@@ -262,6 +270,11 @@ class SimulatedGpus:
                 stream = gpus.streams[gpus.current] if stream is None else stream
                 self.at = (stream, len(stream.queue))
 
+            @property
+            def device(self) -> torch.device:
+                assert self.at is not None
+                return self.at[0].device
+
             def synchronize(self) -> None:
                 gpus.event_waits += 1
                 if self.at is not None:
@@ -276,7 +289,7 @@ class SimulatedGpus:
             minor=0,
             multi_processor_count=132,
             max_threads_per_multi_processor=2048,
-            total_memory=2**34,
+            total_memory=MEMORY,
         )
         patched = {
             "_lazy_init": lambda: None,
@@ -292,6 +305,10 @@ class SimulatedGpus:
             "synchronize": lambda device=None: gpus._wait(
                 torch.device(gpus.kind, gpus.index(device))
             ),
+            "_sleep": lambda _cycles: None,
+            "set_sync_debug_mode": lambda mode: setattr(gpus, "warn", mode == "warn"),
+            "memory_reserved": lambda _=None: 0,
+            "set_per_process_memory_fraction": lambda share, _: setattr(gpus, "fraction", share),
             "empty_cache": lambda: setattr(gpus, "emptied", gpus.emptied + 1),
             "get_device_properties": lambda _=None: properties,
         }

@@ -242,6 +242,21 @@ def test_a_table_of_a_simulated_gpu_is_that_of_the_cpu(monkeypatch, tmp_path):
             assert first.equals(again)
 
 
+@pytest.mark.parametrize("where", ["cuda:0", "cuda:1"])
+def test_data_on_a_gpu_waits_once_for_each_input(gpus, tmp_path, where):
+    x = INPUTS.to(where)
+    labels = torch.tensor([2, 1, 2]).to(where)
+    here, there = tmp_path / "here.tsv", tmp_path / "there.tsv"
+    gpus.waits = 0
+    wanted = table_of(smoothed(2), here, (INPUTS, labels.cpu()), bound="cohen")
+    before, gpus.waits = gpus.waits, 0
+    found = table_of(smoothed(2), there, (x, labels), bound="cohen")
+    # The first input is loaded twice, as an example too; and the labels come once.
+    assert gpus.waits - before <= len(INPUTS) + 2
+    assert found.equals(wanted)
+    assert here.read_bytes() == there.read_bytes()
+
+
 # Where to compute.
 
 
