@@ -1,8 +1,10 @@
-"""Optional packages."""
+"""Optional packages and devices."""
 
 from __future__ import annotations
 
 import importlib.util
+
+from rsverify._core.errors import UnavailableError
 
 # Module -> the extra of this package that brings it.
 _REMEDIES = {
@@ -13,6 +15,10 @@ _REMEDIES = {
     "jinja2": "rsverify[latex]",
     "dask": "rsverify[dask]",
 }
+
+
+class DeviceNotFoundError(UnavailableError):
+    """A device is asked for that this machine does not have."""
 
 
 def need(*modules: str, extra: str | None = None) -> None:

@@ -85,19 +85,6 @@ def check_autocast(dtype: object) -> torch.dtype | None:
     raise kind(f"autocast={shown(dtype)} must be torch.bfloat16, torch.float16 or None")
 
 
-def check_device_name(device: object) -> torch.device | None:
-    """Return a device, or raise where that names none."""
-    if device is None or isinstance(device, torch.device):
-        return device
-    try:
-        if isinstance(device, str):
-            return torch.device(device)
-    except RuntimeError:
-        pass
-    kind = ValueError if isinstance(device, str) else TypeError
-    raise kind(f"device={shown(device)} must be a device, such as cpu, cuda or cuda:1")
-
-
 def check_origin(origin: object) -> None:
     """Raise where `origin` is nothing that a table's JSON can hold."""
     if origin is None:

@@ -17,8 +17,9 @@ from typing import Any
 
 import torch
 
-from rsverify._core.errors import DataError, UnavailableError, cause_of
+from rsverify._core.errors import DataError, cause_of
 from rsverify._core.load_function import load_function
+from rsverify.smoothing.device import choose_device
 from rsverify.smoothing.models.adapters import LimitedBatch, Model, SelectedOutput, SklearnModel
 from rsverify.smoothing.models.archive import kind_of, unsafe_globals
 from rsverify.smoothing.models.checkpoint import load_weights
@@ -132,7 +133,7 @@ def as_model(
             )
         load_weights(made, checkpoint, allow_pickle=allow_pickle)
     if isinstance(made, torch.nn.Module):
-        loaded: Model = made.to(device)
+        loaded: Model = made.to(choose_device(device))
     elif hasattr(made, "predict_proba"):
         loaded = SklearnModel(made)
     elif callable(made):
@@ -178,9 +179,9 @@ def load_module(
     kind = kind_of(path)
     if not allow_pickle:
         raise DataError(_refusal(path, kind))
-    check_device(device)
+    place = choose_device(device)
     try:
-        loaded = _loaded(path, kind, device)
+        loaded = _loaded(path, kind, place)
     except (AttributeError, ModuleNotFoundError) as error:
         raise DataError(
             f"{path} needs the code that defines its module to be importable: {error}"
@@ -194,23 +195,6 @@ def load_module(
             "that a function returns: FILE.py:FUNCTION with checkpoint"
         )
     return loaded
-
-
-def check_device(device: str) -> torch.device:
-    """Return the device of that name, or raise where the name is unknown or no such is there."""
-    try:
-        place = torch.device(device)
-    except (RuntimeError, TypeError):
-        raise ValueError(
-            f"device={device!r} must be a device, such as cpu, cuda or cuda:1"
-        ) from None
-    try:
-        torch.empty(0, device=place)
-    except Exception as error:  # each backend has its own
-        raise UnavailableError(
-            f"device={device!r} is not there, or torch is not built for it: {cause_of(error)}"
-        ) from error
-    return place
 
 
 def _refusal(path: Path, kind: str) -> str:
@@ -239,7 +223,7 @@ def _refusal(path: Path, kind: str) -> str:
     )
 
 
-def _loaded(path: Path, kind: str, device: str) -> Any:
+def _loaded(path: Path, kind: str, device: torch.device) -> Any:
     with warnings.catch_warnings():
         # torch discourages new TorchScript, but files of it remain.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
@@ -250,9 +234,9 @@ def _loaded(path: Path, kind: str, device: str) -> Any:
         return torch.load(path, map_location=device, weights_only=False)
 
 
-def _exported(program: torch.export.ExportedProgram, device: str) -> torch.nn.Module:
+def _exported(program: torch.export.ExportedProgram, device: torch.device) -> torch.nn.Module:
     """Return the module of a program, made to take batches of any size."""
-    module = program.module().to(device)
+    module = _moved(program, device).module().to(device)
     inputs = program.graph_signature.user_inputs
     shapes = [node.meta["val"].shape for node in program.graph.nodes if node.name in inputs]
     if len(shapes) != 1 or not shapes[0]:
@@ -269,3 +253,31 @@ def _exported(program: torch.export.ExportedProgram, device: str) -> torch.nn.Mo
     smallest = max(int(limits.lower), 1)
     largest = int(limits.upper) if limits.upper.is_Integer else 2**62
     return module if (smallest, largest) == (1, 2**62) else LimitedBatch(module, smallest, largest)
+
+
+def _moved(
+    program: torch.export.ExportedProgram, device: torch.device
+) -> torch.export.ExportedProgram:
+    """Return a program whose new tensors are made on `device` too.
+
+    A program keeps the devices it was exported on in its graph, where moving its weights does
+    not change them.
+    """
+    nodes = [
+        node
+        for part in program.graph_module.modules()
+        if isinstance(part, torch.fx.GraphModule)
+        for node in part.graph.nodes
+    ]
+    named = {str(node.kwargs["device"]) for node in nodes if node.kwargs.get("device")}
+    baked = {name for name in named if torch.device(name) != device}
+    if not baked:
+        return program
+    try:
+        from torch.export.passes import move_to_device_pass
+    except ImportError:
+        raise ValueError(
+            f"the program was exported on {', '.join(sorted(baked))} and makes tensors there: use "
+            f"that device, export it on {device}, or use torch 2.6 or later, which moves it"
+        ) from None
+    return move_to_device_pass(program, str(device))

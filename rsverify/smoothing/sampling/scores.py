@@ -25,6 +25,7 @@ from rsverify._core.check import (
 )
 from rsverify.bounds.score_margin import SIMPLEX_TOLERANCE, RivalPlan
 from rsverify.certificates.scores import ScoreColumns
+from rsverify.smoothing.device import Arriving, DeviceContext, has_float64
 from rsverify.smoothing.sampling.batches import Scores, check_model_output, votes_of_scores
 
 
@@ -96,38 +97,44 @@ _TWICE = (
 
 
 class _Normaliser:
-    """Divides rows of scores by their sums and counts, on the device, those off the simplex."""
+    """Divides rows of scores by their sums and counts those off the simplex, in float64.
+
+    It does so on the device of the model, or on the CPU where that has no float64.
+    """
 
     def __init__(self, num_classes: int, device: torch.device, mapped: ScoreMap) -> None:
         self.num_classes = num_classes
         self.device = device
+        self.place = device if has_float64(device) else torch.device("cpu")
         self.mapped = mapped
-        self.invalid = torch.zeros((), dtype=torch.int64, device=device)
-        self.probabilities = torch.zeros((), dtype=torch.int64, device=device)
+        # How many rows are off the simplex, and how many were on it before any map.
+        self.tally = torch.zeros(2, dtype=torch.int64, device=self.place)
         self.total = 0
 
     def __call__(self, output: object, rows: int) -> torch.Tensor:
-        raw = check_model_output(output, (rows, self.num_classes), self.device)
+        given = check_model_output(output, (rows, self.num_classes), self.device)
+        raw = given.to(self.place)
         scores = self.mapped(raw)
         _, bad = votes_of_scores(raw)
         off = (scores.sum(dim=1) - 1.0).abs() > SIMPLEX_TOLERANCE
         outside = (scores < -SIMPLEX_TOLERANCE) | (scores > 1.0 + SIMPLEX_TOLERANCE)
-        self.invalid += (off | outside.any(dim=1) | scores.isnan().any(dim=1) | bad).sum()
+        self.tally[0] += (off | outside.any(dim=1) | scores.isnan().any(dim=1) | bad).sum()
         if self.mapped.softens:
-            self.probabilities += _are_probabilities(raw).sum()
+            self.tally[1] += _are_probabilities(raw).sum()
         self.total += rows
         clipped = scores.clamp(0.0, 1.0)
         return (clipped / clipped.sum(dim=1, keepdim=True)).clamp(max=1.0)
 
-    def check(self) -> None:
-        """Raise where a row was not on the simplex; waits for the device."""
-        if found := int(self.invalid.item()):
+    def check(self, tally: Arriving) -> None:
+        """Raise where a row was not on the simplex."""
+        found, probabilities = tally.numpy().tolist()
+        if found:
             raise ValueError(
                 f"scores of {found} of {self.total} noisy inputs are NaN, only −∞, or not on the "
                 f"simplex within {SIMPLEX_TOLERANCE:g} at temperature={self.mapped.temperature:g}; "
                 "with scores='identity' the model itself must return rows in [0, 1] that sum to 1"
             )
-        if self.total and int(self.probabilities.item()) == self.total:
+        if self.total and probabilities == self.total:
             warnings.warn(_TWICE, ProbabilitiesWarning, stacklevel=4)
 
 
@@ -139,34 +146,43 @@ def _are_probabilities(output: torch.Tensor) -> torch.Tensor:
     return inside & ((wide.sum(dim=1) - 1).abs() <= near)
 
 
-def collect_scores(
+def queue_scores(
     outputs_of: Scores,
     batches: Iterable[torch.Tensor],
     num_classes: int,
     device: torch.device,
     mapped: ScoreMap,
     progress: Callable[[int], None] | None = None,
-) -> FloatArray:
-    """Return all scores, shape (n0, num_classes), of a selection sample.
+) -> Callable[[], FloatArray]:
+    """Run the model on a selection sample; return what waits for all its scores, (n0, m).
+
+    Nothing here waits for the device.
 
     Raises
     ------
     ValueError
-        If a row of scores is not on the simplex, or has the wrong shape or device.
+        If a row of scores has the wrong shape or device; from the function that is returned,
+        if one is not on the simplex.
     TypeError
         If the model returns anything but a tensor.
     """
     normalise = _Normaliser(num_classes, device, mapped)
+    context = DeviceContext(device)
     parts = []
     for batch in batches:
         parts.append(normalise(outputs_of(batch), len(batch)))
         if progress is not None:
             progress(len(batch))
-    normalise.check()
-    return np.asarray(torch.cat(parts).cpu().numpy())
+    tally, scores = context.fetch(normalise.tally), context.fetch(torch.cat(parts))
+
+    def arrived() -> FloatArray:
+        normalise.check(tally)
+        return scores.numpy()
+
+    return arrived
 
 
-def collect_columns(
+def queue_columns(
     outputs_of: Scores,
     batches: Iterable[torch.Tensor],
     num_classes: int,
@@ -177,25 +193,27 @@ def collect_columns(
     y: int,
     plan: RivalPlan,
     progress: Callable[[int], None] | None = None,
-) -> ScoreColumns:
-    """Return the columns of n rows of scores that the bound of class y needs.
+) -> Callable[[], ScoreColumns]:
+    """Run the model on n noisy inputs; return what waits for the columns that class y needs.
 
-    The loop does not wait for the device.
+    Nothing here waits for the device.
 
     Raises
     ------
     ValueError, TypeError
-        As `collect_scores`.
+        As `queue_scores`.
     """
     normalise = _Normaliser(num_classes, device, mapped)
-    kept = torch.tensor([y, *plan.rivals.tolist()], device=device)
+    context, place = DeviceContext(device), DeviceContext(normalise.place)
+    which = torch.tensor([y, *plan.rivals.tolist()])
     left_out = torch.ones(num_classes, dtype=torch.bool)
-    left_out[kept.cpu()] = False
-    rest = left_out.nonzero()[:, 0].to(device)
-    classes = torch.arange(num_classes, device=device)
-    columns = torch.empty((len(kept) + (len(rest) > 0), n), dtype=torch.float64, device=device)
-    sums = torch.zeros(num_classes, dtype=torch.float64, device=device)
-    votes = torch.zeros(num_classes, dtype=torch.int64, device=device)
+    left_out[which] = False
+    kept, rest = place.send(which), place.send(left_out.nonzero()[:, 0])
+    classes = torch.arange(num_classes, device=place.device)
+    shape = (len(kept) + (len(rest) > 0), n)
+    columns = torch.empty(shape, dtype=torch.float64, device=place.device)
+    sums = torch.zeros(num_classes, dtype=torch.float64, device=place.device)
+    votes = torch.zeros(num_classes, dtype=torch.int64, device=place.device)
     start = 0
     for batch in batches:
         scores = normalise(outputs_of(batch), len(batch))
@@ -208,8 +226,12 @@ def collect_columns(
         start = end
         if progress is not None:
             progress(len(batch))
-    normalise.check()
-    table = columns.cpu().numpy()
-    return ScoreColumns(
-        table[0], table[1:], (sums / n).cpu().numpy(), votes.cpu().numpy().astype(np.int64)
-    )
+    tally = context.fetch(normalise.tally)
+    table, means, counts = map(context.fetch, (columns, sums / n, votes))
+
+    def arrived() -> ScoreColumns:
+        normalise.check(tally)
+        found = table.numpy()
+        return ScoreColumns(found[0], found[1:], means.numpy(), counts.numpy().astype(np.int64))
+
+    return arrived
