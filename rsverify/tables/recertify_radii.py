@@ -17,6 +17,7 @@ import pandas as pd
 from rsverify._core.check import (
     FloatArray,
     IntArray,
+    check_flag,
     check_level,
     check_scale,
     check_size,
@@ -140,16 +141,20 @@ def recertify_radii(
     [[83786.0, 0.4873], [0.0, 0.0]]
     """
     stated = check_level(stated_alpha, "stated_alpha")
+    if stated < 1e-300:
+        raise ValueError(f"stated_alpha={stated} must be at least 1e-300")
     level = stated if alpha is None else check_level(alpha)
     trials = check_size("n", n, largest=LARGEST_TRIALS)
     deviation = check_scale("sigma", sigma)
+    places = None if digits is None else check_size("digits", digits)
+    check_flag("force", force)
     check_unique_indices(table)
     printed, shown = printed_radii(table)
     certified = table["predict"].to_numpy() != ABSTAIN
     _check_radii(table, printed, certified)
     finite = certified & (printed > 0) & np.isfinite(printed)
     radii = printed[finite]
-    low, high = printed_intervals(radii, shown, deviation, digits)
+    low, high = printed_intervals(radii, shown, deviation, places)
 
     fit = fit_lattice(low, high, trials, deviation, stated)
     misfit = find_misfit(radii, low, high, fit, n=trials, sigma=deviation, stated=stated)

@@ -41,7 +41,6 @@ from rsverify.probit import taylor_coefficients, taylor_probit, taylor_remainder
 from rsverify.tables.limits import (
     mean_interval,
     mean_lower,
-    proportion_interval,
     robust_lower,
     wrong_certificates_upper,
 )
@@ -77,6 +76,7 @@ COUNT: dict[str, Any] = {"k": 7, "n": 10, "alpha": 0.05}
 CALLS: dict[Callable[..., Any], dict[str, Any]] = {
     rsverify.clopper_pearson_lower: COUNT,
     rsverify.clopper_pearson_upper: COUNT,
+    rsverify.clopper_pearson_interval: COUNT,
     randomized_clopper_pearson_lower: COUNT | {"u": 0.5},
     randomized_clopper_pearson_upper: COUNT | {"u": 0.5},
     rsverify.cohen_margin_lower: {"k1": 60, "n": 100, "alpha": 0.05, "estimand": "probit"},
@@ -172,7 +172,6 @@ CALLS: dict[Callable[..., Any], dict[str, Any]] = {
     taylor_probit: {"p": 0.3, "order": 3},
     taylor_remainder: {"p": 0.3, "order": 3},
     taylor_coefficients: {"order": 3},
-    proportion_interval: {"k": 7, "n": 10, "alpha": 0.05},
     mean_lower: MEAN | {"low": 0.0, "high": 1.0},
     mean_interval: MEAN | {"low": 0.0, "high": 1.0},
     robust_lower: {"limit": 0.7, "certificate_alpha": 0.001},
@@ -184,6 +183,7 @@ CALLS: dict[Callable[..., Any], dict[str, Any]] = {
         "n": 100,
         "sigma": 0.5,
         "stated_alpha": 0.001,
+        "force": True,
     },
     certified_accuracy: {"table": TABLE, "radii": [0.1]},
     average_certified_radius: {"table": TABLE},
