@@ -194,8 +194,8 @@ def clopper_pearson_interval(
         raise ValueError(f"split of shape {share.shape} must be a single number in (0, 1)")
     level = check_alpha(alpha)
     return Interval(
-        clopper_pearson_lower(k, n, share_of_alpha(level, share)),
-        clopper_pearson_upper(k, n, share_of_alpha(level, 1.0 - share)),
+        clopper_pearson_lower(k, n, share_of_alpha(level, share, "split")),
+        clopper_pearson_upper(k, n, share_of_alpha(level, 1.0 - share, "split")),
         level[()],
     )
 
