@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsverify import __version__
+from rsverify._core.files import Interrupted
 from rsverify._core.check import (
     check_alpha,
     check_choice,
@@ -307,8 +308,14 @@ def _stored(
     if path is None:
         return run()
     with closing(Store(path, described, resume=resume)) as store:
-        check_store(store, caller, estimand, suite, design)
-        return run(store=store)
+        try:
+            check_store(store, caller, estimand, suite, design)
+            return run(store=store)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"interrupted: {len(store.blocks)} finished blocks are in {path}; go on with "
+                "--resume (resume=True)"
+            ) from None
 
 
 def _name_of(bound: Any) -> str:
