@@ -8,6 +8,7 @@ the rest. The margin is p1 - p2 (``estimand="difference"``) or probit(p1) - prob
 from __future__ import annotations
 
 import re
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -17,26 +18,22 @@ from rsverify._core.check import (
     IntArray,
     check_alpha,
     check_broadcast,
-    check_choice,
     check_count,
     check_fraction,
     check_trials,
     share_of_alpha,
 )
+from rsverify._core.margin import Margin
 from rsverify._core.rows import map_rows
+from rsverify._core.types import FloatLike, IntLike, MarginName
 from rsverify.bounds.proportion import LARGEST_TRIALS
 from rsverify.kernels.margin.buehler import additive_rows, default_rows
 from rsverify.kernels.margin.formulas import (
-    DIFFERENCE,
-    PROBIT,
     bonferroni_rows,
     cohen_rows,
     limit_tables,
 )
 from rsverify.probit import MAX_ORDER, taylor_probit
-
-ESTIMANDS = {"difference": DIFFERENCE, "probit": PROBIT}
-"""The margins, and the kernels' codes for them."""
 
 ORDERINGS = ("likelihood-ratio", "difference", "bonferroni", "taylor:M")
 """The orderings of `exact_margin_lower`; M is a number."""
@@ -71,9 +68,17 @@ def check_exact_alpha(alpha: npt.ArrayLike) -> FloatArray:
     return level
 
 
+@overload
 def cohen_margin_lower(
-    k1: npt.ArrayLike, n: npt.ArrayLike, alpha: npt.ArrayLike, *, estimand: str
-) -> FloatArray | np.float64:
+    k1: IntLike, n: IntLike, alpha: FloatLike, *, estimand: MarginName
+) -> float: ...
+@overload
+def cohen_margin_lower(
+    k1: npt.ArrayLike, n: npt.ArrayLike, alpha: npt.ArrayLike, *, estimand: MarginName
+) -> FloatArray: ...
+def cohen_margin_lower(
+    k1: npt.ArrayLike, n: npt.ArrayLike, alpha: npt.ArrayLike, *, estimand: MarginName
+) -> FloatArray | float:
     """Return Cohen's lower bound of the margin, which spends all of alpha on p1.
 
     With p the Clopper-Pearson lower limit of p1 at `alpha`, the runner-up is taken to have
@@ -119,21 +124,41 @@ def cohen_margin_lower(
     >>> print(f"{cohen_margin_lower(990, 1000, 0.001, estimand='probit'):.5f}")
     3.95602
     """
-    code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
+    code = int(Margin.named(estimand))
     votes = check_trials(n, LARGEST_TRIALS)
     first = check_count("k1", k1, votes)
     return map_rows(cohen_rows, constants=(code,), k1=first, n=votes, alpha=check_alpha(alpha))
 
 
+@overload
+def bonferroni_margin_lower(
+    k1: IntLike,
+    k2: IntLike,
+    n: IntLike,
+    alpha: FloatLike,
+    *,
+    estimand: MarginName,
+    split: FloatLike = ...,
+) -> float: ...
+@overload
 def bonferroni_margin_lower(
     k1: npt.ArrayLike,
     k2: npt.ArrayLike,
     n: npt.ArrayLike,
     alpha: npt.ArrayLike,
     *,
-    estimand: str,
+    estimand: MarginName,
+    split: npt.ArrayLike = ...,
+) -> FloatArray: ...
+def bonferroni_margin_lower(
+    k1: npt.ArrayLike,
+    k2: npt.ArrayLike,
+    n: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    *,
+    estimand: MarginName,
     split: npt.ArrayLike = 0.5,
-) -> FloatArray | np.float64:
+) -> FloatArray | float:
     """Return the margin of a lower limit of p1 and an upper limit of p2, sharing alpha.
 
     Clopper-Pearson limits, the lower one at ``split * alpha`` and the upper one at
@@ -184,7 +209,7 @@ def bonferroni_margin_lower(
     >>> print(f"{bonferroni_margin_lower(600, 50, 1000, 0.001, estimand='difference'):.5f}")
     0.47118
     """
-    code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
+    code = int(Margin.named(estimand))
     first, second, votes = check_votes(k1, k2, n, LARGEST_TRIALS)
     level, share = check_alpha(alpha), check_fraction("split", split)
     check_broadcast(k1=first, k2=second, n=votes, alpha=level, split=share)
@@ -200,15 +225,35 @@ def bonferroni_margin_lower(
     )
 
 
+@overload
+def exact_margin_lower(
+    k1: IntLike,
+    k2: IntLike,
+    n: IntLike,
+    alpha: FloatLike,
+    *,
+    estimand: MarginName,
+    ordering: str = ...,
+) -> float: ...
+@overload
 def exact_margin_lower(
     k1: npt.ArrayLike,
     k2: npt.ArrayLike,
     n: npt.ArrayLike,
     alpha: npt.ArrayLike,
     *,
-    estimand: str,
+    estimand: MarginName,
+    ordering: str = ...,
+) -> FloatArray: ...
+def exact_margin_lower(
+    k1: npt.ArrayLike,
+    k2: npt.ArrayLike,
+    n: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    *,
+    estimand: MarginName,
     ordering: str = "likelihood-ratio",
-) -> FloatArray | np.float64:
+) -> FloatArray | float:
     """Return the exact (Buehler) lower bound of the margin for an ordering of the outcomes.
 
     With t the ordering's value of the observed outcome, the bound is the largest L for which
@@ -275,7 +320,7 @@ def exact_margin_lower(
     >>> exact_margin_lower([600, 900], 50, 1000, 0.001, estimand="probit").round(4)
     array([1.6296, 2.5814])
     """
-    code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
+    code = int(Margin.named(estimand))
     order = _check_ordering(ordering)
     first, second, votes = check_votes(k1, k2, n, LARGEST_EXACT_TRIALS)
     level = check_exact_alpha(alpha)
@@ -303,7 +348,7 @@ def exact_margin_lower(
             k1=first[rows],
             k2=second[rows],
         )
-    result: FloatArray | np.float64 = out.reshape(shape)[()]
+    result: FloatArray | float = out.reshape(shape)[()]
     return result
 
 
