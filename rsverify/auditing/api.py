@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from rsverify import __version__
-from rsverify._core.files import Interrupted
 from rsverify._core.check import (
     check_alpha,
     check_choice,
@@ -23,6 +22,7 @@ from rsverify._core.check import (
     check_takes,
     check_trials,
 )
+from rsverify._core.files import Interrupted
 from rsverify.auditing.caller import PROBE_ROWS, SIDES, Caller, Limits, merge_failures, prepare
 from rsverify.auditing.capital import audit_bets, audit_capital
 from rsverify.auditing.estimand import ESTIMANDS, Estimand, find_estimand

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import track
 
+from rsverify._core.files import Interrupted
 from rsverify._core.optional import need
 from rsverify.cli import analyze as cli_analyze
 from rsverify.cli import audit as cli_audit
@@ -138,6 +139,9 @@ def recertify(
     stated_alpha: Annotated[
         float | None, typer.Option(help="Radii alone: level that they were computed at.")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace OUT and its JSON where they are there.")
+    ] = False,
     digits: Annotated[
         int | None, typer.Option(help="Radii alone: significant digits [default: seen].")
     ] = None,
@@ -147,10 +151,13 @@ def recertify(
     A table of radii alone (idx, label, predict, radius, correct, time) needs --n, --sigma and
     --stated-alpha, from which the votes behind each radius are recovered.
     """
+    from rsverify.tables.metadata import check_table_free, metadata_path
     from rsverify.tables.reader import count_columns, read_metadata, read_table, write_table
     from rsverify.tables.recertify import recertify as from_counts
     from rsverify.tables.recertify import recertify_radii
 
+    if out is not None:
+        check_table_free(out, force=force)
     published = {"n": n, "sigma": sigma, "stated_alpha": stated_alpha}
     with working("certifying again"), warnings_as_lines():
         old = read_table(table)
@@ -180,8 +187,8 @@ def recertify(
             **published,
             "before": read_metadata(table).get("configuration"),
         }
-        write_table(new, out, configuration=configuration)
-        out_console.print(f"Written: {out} and {out.with_suffix('.json').name}", highlight=False)
+        write_table(new, out, configuration=configuration, force=force)
+        out_console.print(f"Written: {out} and {metadata_path(out).name}", highlight=False)
 
 
 @app.command()
@@ -190,13 +197,16 @@ def demo(
     images: Annotated[int, typer.Option(help="Held-out images to certify.")] = 120,
     n: Annotated[int, typer.Option(help="Votes per image.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Fixes training and noise.")] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the files of an earlier demo.")
+    ] = False,
 ) -> None:
     """Train a small network on real digits and certify held-out images in every way."""
     need("torch", "sklearn")
     from rsverify.demo.rows import PLANNED
     from rsverify.demo.run import early_summary, explanation, run_demo, summary
 
-    result = run_demo(out, images=images, n=n, seed=seed, track=_progress)
+    result = run_demo(out, images=images, n=n, seed=seed, force=force, track=_progress)
     found = summary({**result.tables, **result.soft_tables})
     table = plain_table(f"Fraction of {images} held-out images certified correct within a radius")
     table.add_column("bound", no_wrap=True)
@@ -234,8 +244,10 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     try:
         status = app(given, standalone_mode=False)
-    except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted", EXIT_INTERRUPTED)
+    except (KeyboardInterrupt, typer.Abort) as error:
+        # The command line parser wraps what its command raises.
+        cause = error if isinstance(error, KeyboardInterrupt) else error.__cause__
+        _fail(str(cause) if isinstance(cause, Interrupted) else "interrupted", EXIT_INTERRUPTED)
     except Exception as error:
         if "--traceback" in given:
             traceback.print_exc()

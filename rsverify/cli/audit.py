@@ -19,6 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from rsverify._core.files import Interrupted, check_free, write_file
 from rsverify._core.load_function import portable_function
 
 EXIT_CODES = {"supported": 0, "refuted": 1, "inconclusive": 2}
@@ -45,13 +46,16 @@ def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def _hint(store: Path | None) -> Iterator[None]:
-    """Say how an interrupted audit goes on."""
+    """Say what an interrupted audit leaves; one that has a store open says it itself."""
     try:
         yield
-    except KeyboardInterrupt:
-        if store is not None and store.exists():
-            typer.echo(f"finished blocks are in {store}; go on with --resume", err=True)
+    except Interrupted:
         raise
+    except KeyboardInterrupt:
+        how = "--store FILE keeps the finished blocks of a simulation"
+        if store is not None:
+            how = f"no block was finished for {store}; run the same again"
+        raise Interrupted(f"interrupted: {how}") from None
 
 
 def audit(
@@ -93,6 +97,7 @@ def audit(
         list[Path] | None,
         typer.Option(help="Write the report here; .json, .parquet, .csv or a picture. Repeatable."),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace reports that are there.")] = False,
 ) -> None:
     """Find out whether a BOUND covers: exit 0 supported, 1 refuted, 2 inconclusive."""
     from rsverify.auditing.api import audit as run_audit
@@ -100,6 +105,7 @@ def audit(
 
     for path in out or []:
         check_ending(path)
+        check_free(path, force=force)
     function = portable_function(bound) if ":" in bound else bound
     with _bar("auditing") as progress, _hint(store):
         report = run_audit(
@@ -121,7 +127,7 @@ def audit(
         )
     typer.echo(str(report))
     for path in out or []:
-        report.write(path)
+        report.write(path, force=force)
     raise typer.Exit(EXIT_CODES[report.verdict])
 
 
@@ -129,6 +135,7 @@ def audit_paper(
     seed: Annotated[int, typer.Option(help="Seed of the simulations.")] = 0,
     jobs: Annotated[int, typer.Option(help="Processes; the verdicts do not depend on it.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Write all reports here as JSON.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Audit the formulas of the paper as it prints them, and show where they fail."""
     from rsverify import __version__
@@ -144,5 +151,4 @@ def audit_paper(
     typer.echo(f"{refuted} of {len(FORMULAS)} formulas are refuted.")
     if out is not None:
         record = {"version": __version__, "seed": seed, "audits": reports}
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_file(out, json.dumps(record, indent=1) + "\n", force=force)

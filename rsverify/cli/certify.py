@@ -85,6 +85,9 @@ def certify(
     ] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes that load inputs.")] = 0,
     resume: Annotated[bool, typer.Option(help="Continue a table that is there.")] = True,
+    force: Annotated[
+        bool, typer.Option("--force", help="Begin anew, and replace what is there.")
+    ] = False,
     record_time: Annotated[
         bool, typer.Option("--time/--no-time", help="Fill the time column.")
     ] = True,
@@ -107,7 +110,13 @@ def certify(
     import torch
 
     from rsverify.smoothing.dataset import certify_dataset
-    from rsverify.smoothing.distributed import is_first_process
+    from rsverify.smoothing.distributed import check_not_a_shard, is_first_process
+    from rsverify.tables.metadata import check_table_free, check_table_name, metadata_path
+
+    # Before a model is loaded, which may take long.
+    check_not_a_shard(check_table_name(out))
+    if not resume:
+        check_table_free(out, force=force)
 
     precision = None
     if autocast is not None:
@@ -125,6 +134,7 @@ def certify(
             dataset,
             out,
             resume=resume,
+            force=force,
             n0=n0,
             n=n,
             alpha=alpha,
@@ -148,7 +158,7 @@ def certify(
         )
     if is_first_process():
         print_summary({bound if target_radius is None else "anytime": table})
-        beside = out.with_suffix(".json").name
+        beside = metadata_path(out).name
         out_console.print(f"Written: {out} and {beside}", highlight=False)
 
 

@@ -56,8 +56,10 @@ def check_stored(
     prediction and the options are checked, against the margin.
     """
     try:
-        wanted = _of_scores(row, request, noise) if request.of_scores else _of_votes(
-            row, request, noise, certify_label, entropy
+        wanted = (
+            _of_scores(row, request, noise)
+            if request.of_scores
+            else _of_votes(row, request, noise, certify_label, entropy)
         )
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise ValueError(f"row idx={row.get('idx')} of {path} is damaged: {error}") from error

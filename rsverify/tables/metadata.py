@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rsverify import __version__
 from rsverify._core.checksum import checksum
 from rsverify._core.files import check_free, replace_file
 
@@ -20,7 +21,7 @@ FORMAT = 2
 LARGEST_BATCH = 2**31 - 1
 _OLDER = 1
 _KEYS = ("configuration", "versions", "execution")
-_VERSIONED = ("rsverify", "numpy", "scipy", "numba", "torch")
+_VERSIONED = ("numpy", "scipy", "numba", "torch")
 
 
 def metadata_path(path: str | os.PathLike[str]) -> Path:
@@ -89,7 +90,8 @@ def _dumped(content: Mapping[str, Any]) -> bytes:
 
 @functools.cache
 def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
+    # Its own is known where it runs from a folder too, without being installed.
+    versions = {"python": platform.python_version(), "rsverify": __version__}
     for name in _VERSIONED:
         try:
             versions[name] = importlib.metadata.version(name)
@@ -144,11 +146,9 @@ def _checked(beside: Path) -> dict[str, Any]:
     if "configuration" not in content:
         raise ValueError(f"{beside} has no configuration; it must have one")
     if number == FORMAT:
-        stated = content.pop("checksum", None)
-        if beside.read_bytes() != _data(content):
-            raise ValueError(
-                f"{beside} is damaged, or was edited: it does not match its checksum {stated!r}"
-            )
+        signed = {key: value for key, value in content.items() if key != "checksum"}
+        if beside.read_bytes() != _data(signed):
+            raise ValueError(f"{beside} is damaged, or was edited: it does not match its checksum")
     size = content.get("execution", {}).get("batch_size")
     if size is not None and (type(size) is not int or not 1 <= size <= LARGEST_BATCH):
         raise ValueError(
