@@ -73,7 +73,7 @@ def replace_file(path: AnyPath, data: bytes) -> None:
     is left of an earlier try, a hidden file, is written over.
     """
     place = Path(os.path.realpath(path))
-    partial = place.with_name(f".{place.name}.rsverify-partial")
+    partial = partial_path(place)
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _BINARY, 0o666)
         try:
@@ -91,10 +91,16 @@ def replace_file(path: AnyPath, data: bytes) -> None:
         raise
 
 
+def partial_path(path: Path) -> Path:
+    """Return where the bytes of a file are before it is moved into place."""
+    return path.with_name(f".{path.name}.rsverify-partial")
+
+
 def remove_file(path: AnyPath) -> None:
-    """Remove a file where it is there."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+    """Remove a file where it is there, and what is left of an earlier try to write it."""
+    for each in (Path(path), partial_path(Path(path))):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(each)
 
 
 def sync_folder(folder: Path) -> None:

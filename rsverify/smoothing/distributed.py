@@ -102,11 +102,15 @@ def shard_path(out: Path, group: Group) -> Path:
 
 
 def shards_of(out: Path) -> list[Path]:
-    """Return the shards beside the table `out`, and those of which only the JSON is left."""
-    # A JSON alone is left where a process was killed before its first row, or in `merge_shards`.
-    endings = (out.suffix, metadata_path(Path("x" + out.suffix)).name[1:])
+    """Return the shards beside the table `out`, in the order of their names.
+
+    Those too of which only the JSON is left, or a hidden file: a process was killed before its
+    first row, or in `merge_shards`. No name is taken for a pattern.
+    """
+    endings = {out.suffix, metadata_path(Path("x" + out.suffix)).name[1:]}
     ending = "|".join(map(re.escape, endings))
-    name = re.compile(f"{re.escape(out.stem)}({_SHARD})({ending})")
+    left = r"(\.rsverify-(lock|partial))?"
+    name = re.compile(f"\\.?{re.escape(out.stem)}({_SHARD})({ending}){left}")
     try:
         found = [name.fullmatch(path.name) for path in out.parent.iterdir()]
     except FileNotFoundError:
@@ -132,7 +136,8 @@ def merge_shards(out: Path, configuration: Mapping[str, Any]) -> None:
     with ExitStack() as locks:
         for shard in shards:
             locks.enter_context(locked(shard))
-            check_same_configuration(shard, configuration)
+            if shard.exists() or metadata_path(shard).exists():
+                check_same_configuration(shard, configuration)
         merge_tables([shard for shard in shards if shard.exists()], out, held=True)
         for shard in shards:
             remove_file(shard)
