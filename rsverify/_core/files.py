@@ -41,6 +41,8 @@ def check_free(path: AnyPath, *, force: bool = False) -> None:
 
 
 def _is_stream(path: Path) -> bool:
+    if str(path).startswith("/dev/"):  # also where the standard output is a file
+        return True
     return path.exists() and not stat.S_ISREG(path.stat().st_mode)
 
 

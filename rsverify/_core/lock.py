@@ -24,7 +24,7 @@ def locked(path: str | os.PathLike[str]) -> Iterator[None]:
     BlockingIOError
         If another process, or another writer of this one, holds it.
     OSError
-        If the folder is missing or cannot be written.
+        If the folder cannot be written.
     """
     from filelock import FileLock, Timeout
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from rsverify._core.checksum import checksum
 
 COLUMN = "checksum"
+_MOST_DIGITS = 18  # of an idx, that it fits into 64 bits
 
 
 class Lines(NamedTuple):
@@ -100,8 +101,8 @@ def complete_lines(path: str | os.PathLike[str]) -> Lines:
     rows: dict[int, str] = {}
     for line in lines[1:]:
         text = line.partition("\t")[0]
-        idx = int(text) if text.isascii() and text.isdigit() else -1
-        if str(idx) != text:
+        number = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+        if not number or str(idx := int(text)) != text:
             raise ValueError(f"idx={text!r} of {path} must be a nonnegative integer")
         if idx in rows:
             raise ValueError(f"{path} has two rows with idx={idx}; it must have one")

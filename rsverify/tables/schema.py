@@ -70,8 +70,8 @@ def check_cells(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
             continue
         bad = ~(valid | table[name].isna())
         if bad.any():
-            row = table[bad].iloc[0]
-            raise ValueError(f"{name}={row[name]} of idx={row['idx']} in {path} must be {wanted}")
+            value, idx = table.loc[bad, name].iloc[0], table.loc[bad, "idx"].iloc[0]
+            raise ValueError(f"{name}={value} of idx={idx} in {path} must be {wanted}")
 
 
 def count_columns(table: pd.DataFrame, prefix: str = "count_") -> list[str]:
