@@ -66,7 +66,9 @@ def test_two_tables_have_two_jsons(tmp_path, first, second):
     assert len(list(tmp_path.iterdir())) == 4
 
 
-@given(st.lists(st.text("ab.tsvmejon", min_size=1, max_size=9), min_size=2, max_size=2, unique=True))
+@given(
+    st.lists(st.text("ab.tsvmejon", min_size=1, max_size=9), min_size=2, max_size=2, unique=True)
+)
 @settings(max_examples=300)
 def test_no_two_names_share_a_json_and_no_json_is_a_table(names):
     from pathlib import Path
@@ -261,7 +263,10 @@ def test_the_json_of_an_older_version_is_found_where_it_was(tmp_path):
         ('{"format": "2", "configuration": {}}', "format='2' of .* must be 2"),
         ('{"format": 2.0, "configuration": {}}', "format=2.0 of .* must be 2"),
         ('{"format": 2}', "has no configuration"),
-        ('{"format": 2, "configuration": []}', r"configuration of .* must be an object, and is \[\]"),
+        (
+            '{"format": 2, "configuration": []}',
+            r"configuration of .* must be an object, and is \[\]",
+        ),
         ('{"format": 1, "configuration": {}, "execution": 3}', "execution of .* must be an object"),
         ('{"format": 1, "configuration": {}, "versions": "x"}', "versions of .* must be an object"),
         ('{"format": 2, "configuration": {}}', "is damaged, or was edited"),
