@@ -7,6 +7,7 @@ Nothing that exists is replaced unless the caller says so. Everything goes throu
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import time
@@ -33,7 +34,7 @@ def check_free(path: AnyPath, *, force: bool = False) -> None:
     """
     place = Path(path)
     if place.is_dir():
-        raise FileExistsError(f"{place} is a folder; it must be the name of a file")
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(place))
     if not force and os.path.lexists(place) and not _is_stream(place):
         raise FileExistsError(
             f"{place} exists already: name another file, or give --force (force=True)"

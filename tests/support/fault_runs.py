@@ -20,8 +20,8 @@ from rsverify.tables.reader import write_table
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-from support.eight_points import run  # noqa: E402
-from support.faults import try_every_call  # noqa: E402
+from support.eight_points import run
+from support.faults import try_every_call
 
 TABLE = "sigma_[0.25]*.tsv"  # a name that patterns of files would take apart
 
@@ -38,7 +38,7 @@ def certify_here(folder: Path) -> None:
     run(folder / TABLE)
 
 
-def whole_table(folder: Path) -> tuple[Path, str, dict[int, str]]:
+def whole_table() -> tuple[Path, str, dict[int, str]]:
     """Return a table that is complete, made once, its header and its rows."""
     made = Path(sys.argv[1]) / "made" / TABLE
     if not made.exists():
@@ -49,7 +49,7 @@ def whole_table(folder: Path) -> tuple[Path, str, dict[int, str]]:
 
 def half_and_unsorted(folder: Path) -> None:
     """Leave five rows out of order and a part of one more, as a run of two processes could."""
-    made, header, rows = whole_table(folder)
+    made, header, rows = whole_table()
     (folder / TABLE).write_bytes(
         text_of(header, [rows[i] for i in (1, 0, 4, 7, 2)]) + rows[3][:30].encode()
     )
@@ -58,14 +58,14 @@ def half_and_unsorted(folder: Path) -> None:
 
 def complete_but_unsorted(folder: Path) -> None:
     """Leave what a kill between the last row and the sorting leaves."""
-    made, header, rows = whole_table(folder)
+    made, header, rows = whole_table()
     (folder / TABLE).write_bytes(text_of(header, [rows[i] for i in (7, 5, 3, 1, 0, 2, 4, 6)]))
     shutil.copy(made.with_suffix(".json"), (folder / TABLE).with_suffix(".json"))
 
 
 def shards(folder: Path) -> None:
     """Leave all rows in two shards, one with a row of the other, and the rests of a third."""
-    made, header, rows = whole_table(folder)
+    made, header, rows = whole_table()
     for rank, own in ((0, (0, 2, 4, 6)), (1, (1, 3, 5, 7, 6))):
         shard = folder / TABLE.replace(".tsv", f".shard-{rank}-of-2.tsv")
         shard.write_bytes(text_of(header, [rows[i] for i in own]))

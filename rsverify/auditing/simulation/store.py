@@ -57,6 +57,8 @@ def _tally(record: Mapping[str, Any]) -> Tally:
         raise TypeError(f"{', '.join(_COUNTS)} must be nonnegative integers")
     if not all(type(record[k]) in (int, float) for k in _SUMS):
         raise TypeError(f"{', '.join(_SUMS)} must be numbers")
+    if max(record["misses"], record["finite"]) > record["runs"]:
+        raise ValueError("misses and finite must not be more than runs")
     failures = [Failure(**f) for f in record["failures"]]
     return Tally(**{k: record[k] for k in _NUMBERS}, failures=failures)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 
@@ -106,7 +107,7 @@ def test_a_file_of_the_users_is_not_touched(tmp_path, mine):
         write(out)
     with pytest.raises(FileExistsError, match="exists already"):
         write_table(frame(), out, configuration={})
-    with pytest.raises(ValueError, match="is not the JSON of a table|has no model.json beside it"):
+    with pytest.raises(ValueError, match=r"is not the JSON of a table|has no model.json beside it"):
         write(out, resume=True)
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [(mine, '{"mine": 1}')]
 
@@ -168,14 +169,12 @@ def test_every_flipped_bit_of_a_table_is_found(table):
         flipped = bytearray(content)
         flipped[bit // 8] ^= 1 << bit % 8
         table.write_bytes(flipped)
-        try:
-            lines = complete_lines(table)
-        except ValueError as error:
-            assert str(table) in str(error)
-            assert "\n" not in str(error)
-        else:  # the last line break: its row is written again
-            assert bit // 8 == len(content) - 1
-            assert list(lines.rows) == [0]
+        if bit // 8 == len(content) - 1:  # the last line break: its row is written again
+            assert list(complete_lines(table).rows) == [0]
+            continue
+        with pytest.raises(ValueError, match=re.escape(str(table))) as caught:
+            complete_lines(table)
+        assert "\n" not in str(caught.value)
 
 
 def test_every_flipped_bit_of_a_json_is_found(table):
@@ -185,7 +184,7 @@ def test_every_flipped_bit_of_a_json_is_found(table):
         flipped = bytearray(content)
         flipped[bit // 8] ^= 1 << bit % 8
         beside.write_bytes(flipped)
-        with pytest.raises(ValueError, match="table.json") as caught:
+        with pytest.raises(ValueError, match=r"table\.json") as caught:
             check_same_configuration(table, {"a": 1})
         assert "\n" not in str(caught.value)
 
@@ -365,12 +364,12 @@ def test_a_damaged_table_is_not_resumed(table, change, message):
     assert table.read_bytes() == damaged
 
 
-@pytest.mark.parametrize("idx", ["-1", "+1", "1_0", " 1", "01", "x", "١", ""])  # noqa: RUF001
+@pytest.mark.parametrize("idx", ["-1", "+1", "1_0", " 1", "01", "x", "١", ""])
 def test_an_index_is_a_number_as_it_is_written(table, idx):
     header, row = table.read_text().splitlines()[:2]
     body = idx + "\t" + row.rpartition("\t")[0].partition("\t")[2]
     table.write_bytes(text_of(header, [signed(body, header)]))
-    with pytest.raises(ValueError, match="idx=.* of .*table.tsv must be a nonnegative integer"):
+    with pytest.raises(ValueError, match=r"idx=.* of .*table.tsv must be a nonnegative integer"):
         complete_lines(table)
 
 
@@ -398,6 +397,6 @@ def test_merging_what_does_not_belong_together_changes_nothing(tmp_path):
             merge_tables([part], out)
     damaged = write(tmp_path / "damaged.tsv", (8,))
     damaged.write_bytes(damaged.read_bytes().replace(b"900", b"800"))
-    with pytest.raises(ValueError, match="damaged.tsv does not match its checksum"):
+    with pytest.raises(ValueError, match=r"damaged.tsv does not match its checksum"):
         merge_tables([damaged], out)
     assert all(p.read_bytes() == content for p, content in before.items())
