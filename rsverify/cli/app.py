@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.progress import track
+from typer.core import TyperGroup
 
 from rsverify._core.files import Interrupted
 from rsverify._core.optional import need
@@ -26,8 +28,26 @@ EXIT_MISSING_PACKAGE = 69
 EXIT_CANNOT_CREATE = 73
 EXIT_INTERRUPTED = 130
 
+
+class _StoppedError(Exception):
+    """A command was interrupted; the message says what is kept."""
+
+
+class _Commands(TyperGroup):
+    """The commands, whose interruption keeps its message: typer makes it an exit code alone."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            said = str(error) if isinstance(error, Interrupted) else "interrupted"
+            raise _StoppedError(said) from error
+
+
 app = typer.Typer(
     name="rsverify",
+    cls=_Commands,
     help="Exact confidence bounds and certified radii for randomized smoothing.",
     no_args_is_help=True,
     add_completion=False,
@@ -125,6 +145,16 @@ def _down(value: float) -> str:
     return f"{Decimal(value).quantize(Decimal('0.00001'), rounding=ROUND_FLOOR):f}"
 
 
+@contextmanager
+def _whole_or_not(out: Path | None) -> Iterator[None]:
+    """Say that an interrupted command has written nothing: its table is moved into place."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        target = "" if out is None else f" to {out}"
+        raise Interrupted(f"interrupted: nothing is written{target}; run the same again") from None
+
+
 @app.command()
 def recertify(
     table: Annotated[Path, typer.Argument(help="Table with vote counts, or with radii alone.")],
@@ -159,7 +189,7 @@ def recertify(
     if out is not None:
         check_table_free(out, force=force)
     published = {"n": n, "sigma": sigma, "stated_alpha": stated_alpha}
-    with working("certifying again"), warnings_as_lines():
+    with _whole_or_not(out), working("certifying again"), warnings_as_lines():
         old = read_table(table)
         if count_columns(old):
             given = [k for k, v in {**published, "digits": digits}.items() if v is not None]
@@ -187,7 +217,8 @@ def recertify(
             **published,
             "before": read_metadata(table).get("configuration"),
         }
-        write_table(new, out, configuration=configuration, force=force)
+        with _whole_or_not(out):
+            write_table(new, out, configuration=configuration, force=force)
         out_console.print(f"Written: {out} and {metadata_path(out).name}", highlight=False)
 
 
@@ -244,10 +275,8 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     try:
         status = app(given, standalone_mode=False)
-    except (KeyboardInterrupt, typer.Abort) as error:
-        # The command line parser wraps what its command raises.
-        cause = error if isinstance(error, KeyboardInterrupt) else error.__cause__
-        _fail(str(cause) if isinstance(cause, Interrupted) else "interrupted", EXIT_INTERRUPTED)
+    except (_StoppedError, KeyboardInterrupt, typer.Abort) as error:
+        _fail(str(error) or "interrupted", EXIT_INTERRUPTED)
     except Exception as error:
         if "--traceback" in given:
             traceback.print_exc()

@@ -52,9 +52,10 @@ def _hint(store: Path | None) -> Iterator[None]:
     except Interrupted:
         raise
     except KeyboardInterrupt:
-        how = "--store FILE keeps the finished blocks of a simulation"
+        how = "nothing is kept; --store FILE keeps the finished blocks of a simulation"
         if store is not None:
-            how = f"no block was finished for {store}; run the same again"
+            there = "what was finished before is" if store.exists() else "no block is"
+            how = f"{there} in {store}; go on with --resume"
         raise Interrupted(f"interrupted: {how}") from None
 
 

@@ -35,6 +35,7 @@ from rsverify.smoothing.sampling.session import Engine, Execution
 from rsverify.smoothing.stored_rows import check_stored
 from rsverify.tables.lines import complete_lines
 from rsverify.tables.metadata import (
+    as_json,
     check_same_configuration,
     check_table_free,
     check_table_name,
@@ -310,14 +311,28 @@ class _Run:
         if not resume:
             for path in (self.out, metadata_path(self.out), *shards_of(self.out)):
                 check_free(path)
-        if self.out.exists() or metadata_path(self.out).exists():
-            before = resumable_metadata(self.out)["configuration"]
-            entropy = check_seed(before.get("seed") if seed is None else seed)
+        before = self._begun_with()
+        entropy = check_seed(before.get("seed") if seed is None else seed)
+        if self.out.exists():
             check_same_configuration(self.out, self.configuration(entropy))
-        else:
+        elif before != as_json(self.configuration(entropy)):
             entropy = check_seed(seed)
         merge_shards(self.out, self.configuration(entropy))
         return entropy
+
+    def _begun_with(self) -> dict[str, Any]:
+        """Return the configuration of a run before this one, empty where there was none."""
+        if self.out.exists():
+            content = resumable_metadata(self.out)
+        else:
+            try:
+                content = read_metadata(self.out)
+            except ValueError as error:
+                raise FileExistsError(
+                    f"{error}; name another table, or give --force (force=True)"
+                ) from None
+        before: dict[str, Any] = content.get("configuration", {})
+        return before
 
     def unchanged(self, entropy: Entropy, group: Group) -> set[int]:
         """Return the indices of the rows that are there, their inputs being as they were."""
@@ -384,8 +399,10 @@ class _Run:
                 remove_file(metadata_path(shard))
             remove_file(self.out)
             remove_file(beside)
-        if not beside.exists():
-            write_metadata(self.out, self.configuration(entropy), how)
+        # A JSON alone is what a run left that was killed before its first row.
+        configuration = self.configuration(entropy)
+        if not self.out.exists() and self._begun_with() != as_json(configuration):
+            write_metadata(self.out, configuration, how)
 
     def certify(
         self,

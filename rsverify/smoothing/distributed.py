@@ -20,7 +20,7 @@ import torch.distributed as dist
 from rsverify._core.files import remove_file
 from rsverify._core.lock import locked
 from rsverify.tables.merge import merge_tables
-from rsverify.tables.metadata import check_same_configuration, metadata_path
+from rsverify.tables.metadata import check_same_configuration, metadata_path, read_metadata
 
 T = TypeVar("T")
 
@@ -136,8 +136,10 @@ def merge_shards(out: Path, configuration: Mapping[str, Any]) -> None:
     with ExitStack() as locks:
         for shard in shards:
             locks.enter_context(locked(shard))
-            if shard.exists() or metadata_path(shard).exists():
+            if shard.exists():
                 check_same_configuration(shard, configuration)
+            else:
+                read_metadata(shard)  # of a run without a row, or nobody's, which is left alone
         merge_tables([shard for shard in shards if shard.exists()], out, held=True)
         for shard in shards:
             remove_file(shard)

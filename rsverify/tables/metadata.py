@@ -157,6 +157,12 @@ def _checked(beside: Path) -> dict[str, Any]:
     return content
 
 
+def as_json(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration as it is read back, so that a tuple equals the list it becomes."""
+    content: dict[str, Any] = json.loads(_dumped(configuration))
+    return content
+
+
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 40 else text[:40] + "…"
@@ -187,8 +193,7 @@ def check_same_configuration(
     """
     content = resumable_metadata(path)
     before = content["configuration"]
-    # By way of JSON, so that a tuple equals the list that it was stored as.
-    now = json.loads(_dumped(configuration))
+    now = as_json(configuration)
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):
             raise ValueError(

@@ -103,8 +103,8 @@ def test_a_bound_that_claims_nothing_is_drawn_too(estimand, tmp_path):
 def test_same_report_same_picture(sequence, proportion, tmp_path):
     for report in (sequence, proportion):
         for ending in ("png", "pdf"):
-            report.plot(tmp_path / f"a.{ending}")
-            report.plot(tmp_path / f"b.{ending}")
+            report.plot(tmp_path / f"a.{ending}", force=True)
+            report.plot(tmp_path / f"b.{ending}", force=True)
             first, second = (tmp_path / f"{x}.{ending}" for x in "ab")
             assert first.read_bytes() == second.read_bytes()
 
@@ -137,7 +137,7 @@ def test_capital_is_drawn_by_law(tmp_path):
 
     for capital in (half, peeking):
         report = audit(capital, kind="betting", n=6, alpha=0.05)
-        axes = report.plot(tmp_path / "capital.png").axes[0]
+        axes = report.plot(tmp_path / "capital.png", force=True).axes[0]
         drawn = np.concatenate(
             [line.get_xdata() for line in axes.lines if line.get_marker() != "None"]
         )

@@ -250,6 +250,21 @@ def test_who_stops_a_run_is_told_how_far_it_came(
     assert out.read_bytes() == undisturbed.read_bytes()
 
 
+def test_a_json_that_a_killed_run_left_is_kept_or_replaced(copied: Path) -> None:
+    """Its seed too is used again, where nothing else has changed."""
+    beside = metadata_path(copied)
+    run(copied, seed=None, force=True)
+    content, seed = beside.read_bytes(), read_metadata(copied)["configuration"]["seed"]
+    copied.unlink()
+    run(copied, seed=None)
+    assert beside.read_bytes() == content
+    copied.unlink()
+    run(copied, seed=None, alpha=0.02)
+    assert set(read_table(copied)["alpha"]) == {0.02}
+    assert read_metadata(copied)["configuration"]["alpha"] == 0.02
+    assert read_metadata(copied)["configuration"]["seed"] != seed
+
+
 def test_who_stops_the_comparison_is_told_how_many_rows_there_are(copied: Path) -> None:
     class Data:
         def __len__(self) -> int:
