@@ -144,7 +144,7 @@ def decide_counts(
     look = np.array([base.counts])
     verdict = int(_decide(look, target, base, horizon, futility).verdict)
     spent = share_of_alpha(base.alpha, 1.0 - DECISION_SHARE)
-    limits = margin_sequence(look, base.y, spent, **_options(base))
+    limits = margin_sequence(look, base.y, spent, split=1.0, **_options(base))
     margin = float(np.max(limits.lower))
     if verdict == AT_LEAST:
         margin = max(margin, target_margins(target, base)[0])

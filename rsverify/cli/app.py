@@ -147,12 +147,12 @@ def _down(value: float) -> str:
 
 @contextmanager
 def _whole_or_not(out: Path | None) -> Iterator[None]:
-    """Say that an interrupted command has written nothing: its table is moved into place."""
+    """Say how an interrupted command goes on: its table is moved into place as a whole."""
     try:
         yield
     except KeyboardInterrupt:
-        target = "" if out is None else f" to {out}"
-        raise Interrupted(f"interrupted: nothing is written{target}; run the same again") from None
+        target = "" if out is None else f" before {out} was complete"
+        raise Interrupted(f"interrupted{target}; run the same again") from None
 
 
 @app.command()
@@ -181,6 +181,7 @@ def recertify(
     A table of radii alone (idx, label, predict, radius, correct, time) needs --n, --sigma and
     --stated-alpha, from which the votes behind each radius are recovered.
     """
+    from rsverify.bounds.margin import find_ordering
     from rsverify.tables.metadata import check_table_free, metadata_path
     from rsverify.tables.reader import count_columns, read_metadata, read_table, write_table
     from rsverify.tables.recertify import recertify as from_counts
@@ -195,7 +196,12 @@ def recertify(
             given = [k for k, v in {**published, "digits": digits}.items() if v is not None]
             if given:
                 raise ValueError(f"{given[0]} is for tables of radii alone; {table} has counts")
-            new = from_counts(old, alpha=alpha, bound=bound, ordering=ordering)
+            new = from_counts(
+                old,
+                alpha=alpha,
+                bound=bound,
+                ordering=None if ordering is None else find_ordering(ordering),
+            )
         else:
             absent = [k.replace("_", "-") for k, v in published.items() if v is None]
             if absent:

@@ -15,6 +15,8 @@ import torch
 from rsverify._core.files import Interrupted, check_free, remove_file
 from rsverify._core.lock import locked
 from rsverify._core.progress import InputProgress
+from rsverify._core.types import OrderingName
+from rsverify.bounds.margin import Taylor
 from rsverify.smoothing.classifier import SmoothedClassifier
 from rsverify.smoothing.data.fingerprint import model_hash
 from rsverify.smoothing.data.inputs import Seed, check_seed, check_size
@@ -61,7 +63,7 @@ def certify_dataset(
     bound: str = "exact",
     radius: str = "R2",
     lipschitz: float | str | None = None,
-    ordering: str | None = None,
+    ordering: OrderingName | Taylor | None = None,
     scores: str = "softmax",
     temperature: float = 1.0,
     target_radius: float | None = None,
