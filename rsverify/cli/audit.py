@@ -142,6 +142,8 @@ def audit_paper(
     from rsverify import __version__
     from rsverify.paper.audit import PRINTED, audit_paper, summary
 
+    if out is not None:
+        check_free(out, force=force)
     reports = {}
     with _bar("auditing the paper") as progress:
         for done, (formula, report) in enumerate(audit_paper(seed=seed, n_jobs=jobs), 1):
