@@ -30,12 +30,20 @@ class Interrupted(KeyboardInterrupt):
 def check_free(path: AnyPath, *, force: bool = False) -> None:
     """Raise where something is at `path` that a new file would replace, unless `force`.
 
-    A terminal, a pipe and /dev/null are written to, not replaced.
+    And where there is no folder that it could be in. A terminal, a pipe and /dev/null are
+    written to, not replaced.
     """
     place = Path(path)
     if place.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(place))
-    if not force and os.path.lexists(place) and not _is_stream(place):
+    if _is_stream(place):
+        return
+    above = next(folder for folder in place.absolute().parents if os.path.lexists(folder))
+    if not above.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(above))
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+    if not force and os.path.lexists(place):
         raise FileExistsError(
             f"{place} exists already: name another file, or give --force (force=True)"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +21,7 @@ from rich.progress import (
 
 from rsverify._core.files import Interrupted, check_free, write_file
 from rsverify._core.load_function import portable_function
+from rsverify._core.optional import need
 
 EXIT_CODES = {"supported": 0, "refuted": 1, "inconclusive": 2}
 
@@ -57,6 +58,24 @@ def _hint(store: Path | None) -> Iterator[None]:
             there = "what was finished before is" if store.exists() else "no block is"
             how = f"{there} in {store}; go on with --resume"
         raise Interrupted(f"interrupted: {how}") from None
+
+
+def _check_outputs(paths: Sequence[Path], store: Path | None, force: bool) -> None:
+    """Raise before any work where a report could not be written, or not be kept."""
+    from rsverify._core.figure import check_figure
+    from rsverify.auditing.report import PICTURES, check_ending
+
+    taken = set() if store is None else {store.resolve()}
+    for path in paths:
+        ending = check_ending(path)
+        if ending == ".parquet":
+            need("pyarrow")
+        if ending in PICTURES:
+            check_figure(path, force=force)
+        check_free(path, force=force)
+        if path.resolve() in taken:
+            raise ValueError(f"--out {path} is given twice, or is the store; name another file")
+        taken.add(path.resolve())
 
 
 def audit(
@@ -102,11 +121,8 @@ def audit(
 ) -> None:
     """Find out whether a BOUND covers: exit 0 supported, 1 refuted, 2 inconclusive."""
     from rsverify.auditing.api import audit as run_audit
-    from rsverify.auditing.report import check_ending
 
-    for path in out or []:
-        check_ending(path)
-        check_free(path, force=force)
+    _check_outputs(out or [], store, force)
     function = portable_function(bound) if ":" in bound else bound
     with _bar("auditing") as progress, _hint(store):
         report = run_audit(

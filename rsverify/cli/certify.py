@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -115,6 +116,7 @@ def certify(
 
     # Before a model is loaded, which may take long.
     check_not_a_shard(check_table_name(out))
+    _check_apart(out, [model, data, *([] if checkpoint is None else [checkpoint])])
     if not resume:
         check_table_free(out, force=force)
 
@@ -160,6 +162,20 @@ def certify(
         print_summary({bound if target_radius is None else "anytime": table})
         beside = metadata_path(out).name
         out_console.print(f"Written: {out} and {beside}", highlight=False)
+
+
+def _check_apart(out: Path, inputs: Sequence[str | Path]) -> None:
+    """Raise where the table or its JSON would replace what it is made from, force or not."""
+    from rsverify.tables.metadata import metadata_path
+
+    for name in inputs:
+        # Of FILE.py:FACTORY the file.
+        for path in (Path(name), Path(str(name).rpartition(":")[0])):
+            if path.is_file() and path.resolve() in {
+                out.resolve(),
+                metadata_path(out).resolve(),
+            }:
+                raise ValueError(f"out={str(out)!r} would replace {path}; name another table")
 
 
 def _constant(given: str | None) -> float | str | None:

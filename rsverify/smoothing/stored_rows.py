@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from rsverify._core.errors import DataError
 from rsverify.certificates.certificate import ABSTAIN
 from rsverify.certificates.radius import certified_radius_r1, certified_radius_r2
 from rsverify.smoothing.noise.gaussian import Noise
@@ -62,10 +63,10 @@ def check_stored(
             else _of_votes(row, request, noise, certify_label, entropy)
         )
     except (ValueError, TypeError, KeyError, OverflowError) as error:
-        raise ValueError(f"row idx={row.get('idx')} of {path} is damaged: {error}") from error
+        raise DataError(f"row idx={row.get('idx')} of {path} is damaged: {error}") from error
     for column, text in wanted.items():
         if not _same(column, row.get(column, ""), text):
-            raise ValueError(
+            raise DataError(
                 f"{column}={row.get(column)!r} of idx={row['idx']} in {path} must be {text!r}, "
                 "which its votes give: it was edited, or written by another version"
             )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rsverify._core.checksum import checksum
+from rsverify._core.errors import DataError
 
 COLUMN = "checksum"
 _MOST_DIGITS = 18  # of an idx, that it fits into 64 bits
@@ -66,7 +67,7 @@ def check_signed(lines: list[str], path: str | os.PathLike[str]) -> None:
         return
     for number, line in enumerate(lines[1:], start=2):
         if not is_signed(line, lines[0]):
-            raise ValueError(
+            raise DataError(
                 f"line {number} of {path} does not match its checksum: it or line 1 is damaged, "
                 f"or was edited (then leave out the column {COLUMN!r})"
             )
@@ -89,11 +90,11 @@ def complete_lines(path: str | os.PathLike[str]) -> Lines:
     try:
         lines = content[:size].decode("utf-8").split("\n")[:-1]
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is damaged: it is not UTF-8 at byte {error.start}") from None
+        raise DataError(f"{path} is damaged: it is not UTF-8 at byte {error.start}") from None
     if not lines:
         return Lines("", {}, 0)
     if lines[0].split("\t")[-1] != COLUMN:
-        raise ValueError(
+        raise DataError(
             f"{path} has no column {COLUMN!r} at the end of line 1: it is not a table that can "
             "be resumed, or it is damaged"
         )
@@ -103,8 +104,8 @@ def complete_lines(path: str | os.PathLike[str]) -> Lines:
         text = line.partition("\t")[0]
         number = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
         if not number or str(idx := int(text)) != text:
-            raise ValueError(f"idx={text!r} of {path} must be a nonnegative integer")
+            raise DataError(f"idx={text!r} of {path} must be a nonnegative integer")
         if idx in rows:
-            raise ValueError(f"{path} has two rows with idx={idx}; it must have one")
+            raise DataError(f"{path} has two rows with idx={idx}; it must have one")
         rows[idx] = line
     return Lines(lines[0], rows, size)

@@ -13,6 +13,7 @@ from typing import Any
 
 from rsverify import __version__
 from rsverify._core.checksum import checksum
+from rsverify._core.errors import DataError
 from rsverify._core.files import check_free, replace_file
 
 FORMAT = 2
@@ -127,31 +128,31 @@ def _loaded(beside: Path) -> Any:
     try:
         return json.loads(beside.read_bytes())
     except RecursionError:
-        raise ValueError(f"{beside} is nested too deeply to be the JSON of a table") from None
+        raise DataError(f"{beside} is nested too deeply to be the JSON of a table") from None
     except ValueError as error:
-        raise ValueError(f"{beside} is not the JSON of a table: {error}") from error
+        raise DataError(f"{beside} is not the JSON of a table: {error}") from error
 
 
 def _checked(beside: Path) -> dict[str, Any]:
     """Return the content of a JSON file, every part of its type, or raise naming the file."""
     content = _loaded(beside)
     if not isinstance(content, dict) or "format" not in content:
-        raise ValueError(f"{beside} is not the JSON of a table: it has no format")
+        raise DataError(f"{beside} is not the JSON of a table: it has no format")
     number = content["format"]
     if type(number) is not int or number not in (_OLDER, FORMAT):
-        raise ValueError(f"format={number!r} of {beside} must be {FORMAT}: of another version")
+        raise DataError(f"format={number!r} of {beside} must be {FORMAT}: of another version")
     for key in _KEYS:
         if not isinstance(content.get(key, {}), dict):
-            raise ValueError(f"{key} of {beside} must be an object, and is {_short(content[key])}")
+            raise DataError(f"{key} of {beside} must be an object, and is {_short(content[key])}")
     if "configuration" not in content:
-        raise ValueError(f"{beside} has no configuration; it must have one")
+        raise DataError(f"{beside} has no configuration; it must have one")
     if number == FORMAT:
         signed = {key: value for key, value in content.items() if key != "checksum"}
         if beside.read_bytes() != _data(signed):
-            raise ValueError(f"{beside} is damaged, or was edited: it does not match its checksum")
+            raise DataError(f"{beside} is damaged, or was edited: it does not match its checksum")
     size = content.get("execution", {}).get("batch_size")
     if size is not None and (type(size) is not int or not 1 <= size <= LARGEST_BATCH):
-        raise ValueError(
+        raise DataError(
             f"batch_size={_short(size)} of {beside} must be between 1 and {LARGEST_BATCH}"
         )
     return content
@@ -172,12 +173,12 @@ def resumable_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the JSON of the table `path`, or raise where rows cannot be added to it."""
     content = read_metadata(path)
     if not content:
-        raise ValueError(
+        raise DataError(
             f"{path} has no {metadata_path(path).name} beside it, which says what its rows are: "
             "it cannot be resumed"
         )
     if content["format"] != FORMAT:
-        raise ValueError(
+        raise DataError(
             f"{path} was begun by an older version, whose lines have no checksums: it can be "
             "read, but not resumed; begin another table"
         )

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rsverify._core.errors import DataError
 from rsverify.certificates.certificate import ABSTAIN, Certificate
 from rsverify.certificates.early import EarlyCertificate
 from rsverify.certificates.radius import round_down_digits
@@ -71,7 +72,7 @@ def check_cells(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         bad = ~(valid | table[name].isna())
         if bad.any():
             value, idx = table.loc[bad, name].iloc[0], table.loc[bad, "idx"].iloc[0]
-            raise ValueError(f"{name}={value} of idx={idx} in {path} must be {wanted}")
+            raise DataError(f"{name}={value} of idx={idx} in {path} must be {wanted}")
 
 
 def count_columns(table: pd.DataFrame, prefix: str = "count_") -> list[str]:

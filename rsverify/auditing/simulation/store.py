@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rsverify._core.checksum import checksum
+from rsverify._core.errors import DataError
 from rsverify._core.files import GrowingFile, check_free
 from rsverify._core.lock import locked
 from rsverify.auditing.caller import Failure
@@ -124,7 +125,7 @@ class Store:
         complete = content.rfind(b"\n") + 1
         begun = _signed(self._first, self._first).encode()[: len(content)]
         if complete == 0 and content != begun:  # not even the design: some other file
-            raise ValueError(f"store={str(self.path)!r} line 1 is not of an audit")
+            raise DataError(f"store={str(self.path)!r} line 1 is not of an audit")
         first = ""
         for number, line in enumerate(content[:complete].split(b"\n")[:-1], start=1):
             try:
@@ -132,7 +133,7 @@ class Store:
                 if number > 1:
                     self.blocks[record["scenario"], record["block"]] = _tally(record)
             except (ValueError, KeyError, TypeError, RecursionError) as error:
-                raise ValueError(
+                raise DataError(
                     f"store={str(self.path)!r} line {number} is not of an audit: {error}"
                 ) from error
             if number == 1:

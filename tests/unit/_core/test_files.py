@@ -166,3 +166,15 @@ def test_half_a_line_is_taken_back(tmp_path, monkeypatch):
     file.append(b"two\n")
     file.close()
     assert path.read_bytes() == b"one\ntwo\n"
+
+
+def test_a_file_that_no_folder_can_hold_is_refused_before_the_work(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    check_free(tmp_path / "new" / "newer" / "report.json")
+    with pytest.raises(NotADirectoryError) as caught:
+        check_free(tmp_path / "file" / "new" / "report.json")
+    assert caught.value.filename == str(tmp_path / "file")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(PermissionError) as denied:
+        check_free(tmp_path / "new" / "report.json", force=True)
+    assert denied.value.filename == str(tmp_path / "new" / "report.json")

@@ -188,3 +188,27 @@ def test_counts_beyond_64_bits_are_a_line(capsys, tmp_path):
     assert code >= 64
     assert f"column 'count_0' of {path} must hold numbers" in err
     assert np.iinfo(np.int64).max < 10**30
+
+
+@pytest.mark.parametrize("outputs", [("a.json", "a.json"), ("a.json", "./a.json"), ("s.json",)])
+def test_two_outputs_of_one_name_are_refused_before_the_work(capsys, tmp_path, outputs):
+    options = [word for name in outputs for word in ("--out", f"{tmp_path}/{name}")]
+    store = ("--store", tmp_path / "s.json")
+    code, out, err = run(capsys, "audit", "hoeffding_lower", "--n", 5, *store, *options, "--force")
+    assert (code, out) == (64, "")
+    assert "is given twice, or is the store" in err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("out", ["data.npz", "model.pt", "weights.tsv", "factory.py"])
+def test_certify_does_not_replace_what_it_reads_force_or_not(capsys, tmp_path, out):
+    pytest.importorskip("torch")
+    for name in ("data.npz", "model.pt", "weights.tsv", "factory.py"):
+        (tmp_path / name).write_text("mine")
+    before = files(tmp_path)
+    model = tmp_path / ("factory.py:net" if out == "factory.py" else "model.pt")
+    given = ("certify", model, tmp_path / "data.npz", tmp_path / out)
+    code, _, err = run(capsys, *given, "--checkpoint", tmp_path / "weights.tsv", "--force")
+    assert code == 64
+    assert "would replace" in err
+    assert files(tmp_path) == before
