@@ -21,6 +21,7 @@ from rsverify.smoothing.classifier import SmoothedClassifier
 from rsverify.smoothing.data.fingerprint import model_hash
 from rsverify.smoothing.data.inputs import Seed, check_seed, check_size
 from rsverify.smoothing.data.items import Item, Items
+from rsverify.smoothing.device import DeviceContext, check_placement, device_facts
 from rsverify.smoothing.distributed import (
     Group,
     check_not_a_shard,
@@ -32,7 +33,6 @@ from rsverify.smoothing.distributed import (
 )
 from rsverify.smoothing.noise.gaussian import SEEDING
 from rsverify.smoothing.request import Request
-from rsverify.smoothing.sampling.forward import check_placement
 from rsverify.smoothing.sampling.session import Engine, Execution
 from rsverify.smoothing.stored_rows import check_stored
 from rsverify.tables.lines import complete_lines
@@ -99,8 +99,8 @@ def certify_dataset(
         The tab-separated table. Its JSON is beside it: ``table.json`` of ``table.tsv``, of any
         other name all of it and ``.meta.json``.
     resume : bool
-        Continue a table that is there. Its configuration, weights of the model and inputs
-        must be the ones of now, and each row what its own votes give.
+        Continue a table that is there. Its configuration, weights of the model, inputs,
+        device and versions must be the ones of now, and each row what its own votes give.
     force : bool
         Begin anew: replace a table, its JSON and its shards, whosever they are.
     n0, n, alpha, bound, radius, lipschitz, ordering, scores, temperature, target_radius, futility
@@ -118,7 +118,8 @@ def certify_dataset(
         Refuse inputs with a value outside: (0, 1) finds images given in 0 to 255.
     batch_size : int, optional
         Noisy inputs per forward pass; halved where they do not fit into memory. By default
-        64 on a CPU, elsewhere the most of 4096, 2048, … that fit, and on a resume as before.
+        64 on a CPU, elsewhere the most of 4096, 2048, … that fit and can be indexed, and on
+        a resume as before.
     autocast : torch.dtype, optional
         Run the model in this precision where ``torch.autocast`` finds it safe. What is
         certified is then the model as computed so.
@@ -155,8 +156,8 @@ def certify_dataset(
     TypeError
         If an argument or an item of the data set has the wrong type.
     OSError
-        If the table cannot be written, or another process is writing it, or changes it.
-        Rows that are there stay.
+        If the table cannot be written, or another process is writing it, or changes it. If
+        another process of the run has ended or is silent. Rows that are there stay.
     KeyboardInterrupt
         When the user stops it: the message says how many rows there are and how to go on.
 
@@ -164,7 +165,7 @@ def certify_dataset(
     -----
     *Guarantee*: each row is the certificate that ``certify(x, seed=(seed, idx), …)`` states,
     with its guarantee; of N rows at most N·alpha are wrong on average. The noise of a row
-    depends on seed, index, n, the shape and the kind of device alone. So the table is the
+    depends on seed, index, n, the shape and the model of the device alone. So the table is the
     same, its times aside, whatever shares a batch, in whichever order and by however many
     processes inputs are done, and however often it was stopped, as long as the model
     computes a row of a batch in the same way wherever it stands in a batch of one shape:
@@ -259,7 +260,14 @@ class _Run:
     def complete(self, seed: Seed, resume: bool) -> None:
         """Make the table, or what is missing of it; one run at a time."""
         self.out.parent.mkdir(parents=True, exist_ok=True)
-        with joined_processes() as group, ExitStack() as held, self._told_how_far():
+        device = self.classifier.placement(self.example.dtype)[0]
+        with (
+            joined_processes() as group,
+            DeviceContext(device).active(),
+            ExitStack() as held,
+            self._told_how_far(),
+        ):
+            group.check_same("device", device_facts(device))
             group.first_does(lambda: self.hold(held))
             entropy = group.first_does(lambda: self.begin(seed, resume))
             done = self.unchanged(entropy, group)
@@ -287,7 +295,7 @@ class _Run:
             "sigma": model.sigma,
             "noise": type(model.noise).__name__,
             "lattice": str(getattr(model.noise, "lattice", "")),
-            "device": device.type,
+            **device_facts(device),
             "dtype": str(dtype),
             "autocast": None if self.execution.autocast is None else str(self.execution.autocast),
             "compile": self.execution.compiled,
@@ -433,7 +441,7 @@ class _Run:
                     extra = {"base_predict": base, "input": item.hash}
                     writer.write(item.idx, item.label, stated, **extra)
                 bar.advance(inputs, samples)
-        group.gather(None)
+        group.meet()
 
     def finish(self, entropy: Entropy) -> None:
         """Merge what the processes have written, in the order of the inputs; miss no row."""

@@ -7,7 +7,7 @@ columns, and a header that was changed passes with no line.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,7 +53,9 @@ def text_of(header: str, rows: Iterable[str]) -> bytes:
     return ("\n".join([header, *rows]) + "\n").encode()
 
 
-def check_signed(lines: list[str], path: str | os.PathLike[str]) -> None:
+def check_signed(
+    lines: list[str], path: str | os.PathLike[str], numbers: Sequence[int] | None = None
+) -> None:
     """Raise where a row does not match its checksum, if there is that column.
 
     Parameters
@@ -62,10 +64,13 @@ def check_signed(lines: list[str], path: str | os.PathLike[str]) -> None:
         Header and rows, without line breaks.
     path : path-like
         For the message.
+    numbers : sequence of int, optional
+        Of each line, its number in the file, where there are others between them.
     """
     if not lines or lines[0].split("\t")[-1] != COLUMN:
         return
-    for number, line in enumerate(lines[1:], start=2):
+    places = range(1, len(lines) + 1) if numbers is None else numbers
+    for number, line in zip(places[1:], lines[1:], strict=True):
         if not is_signed(line, lines[0]):
             raise DataError(
                 f"line {number} of {path} does not match its checksum: it or line 1 is damaged, "

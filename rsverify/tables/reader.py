@@ -2,41 +2,42 @@
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from rsverify._core.check import FloatArray, check_integer, check_real
+from rsverify.tables.cells import (
+    REAL_COLUMNS,
+    Places,
+    check_widths,
+    is_integer_column,
+    is_last_line_whole,
+    parse_integers,
+    parse_radii,
+    parse_reals,
+    parse_times,
+    read_cells,
+)
 from rsverify.tables.lines import COLUMN as CHECKSUM
-from rsverify.tables.lines import check_signed
+from rsverify.tables.lines import check_signed, is_signed
 from rsverify.tables.metadata import read_metadata as read_metadata
 from rsverify.tables.metadata import write_metadata as write_metadata
+from rsverify.tables.printed import RadiusFormat
 from rsverify.tables.schema import COMMON_COLUMNS as COMMON_COLUMNS
 from rsverify.tables.schema import ORIGIN_COLUMNS as ORIGIN_COLUMNS
-from rsverify.tables.schema import check_cells, check_columns
+from rsverify.tables.schema import check_cells
 from rsverify.tables.schema import count_columns as count_columns
 from rsverify.tables.schema import table_row as table_row
+from rsverify.tables.text import TableText, is_quoted, read_text, separator_of, split_line
 from rsverify.tables.writer import write_table as write_table
-
-_REAL = {"radius", "alpha", "sigma", "margin", "lipschitz", "target_radius", "noise_excess"}
 
 
 class TruncatedTableWarning(UserWarning):
     """The last line of a table was cut off, and dropped."""
-
-
-def _seconds(text: str) -> float:
-    """Return a time of the form 13.7 or 0:00:13.7 or 1 day, 0:00:13 in seconds."""
-    if not text:
-        return math.nan
-    if ":" not in text:
-        return float(text)
-    return float(pd.to_timedelta(text.replace(",", "")).total_seconds())
 
 
 def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -45,61 +46,76 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     Parameters
     ----------
     path : path-like
-        A file written here, or one that has the six common columns alone.
+        A file written here, or one that has the six common columns: UTF-8 text, perhaps with a
+        byte-order mark, blank lines and any line breaks. The fields are separated by tabs; by
+        commas or semicolons if its first line says so, and may then be quoted.
 
     Returns
     -------
     DataFrame
         Integer `idx`, `label`, `predict` (−1 where abstained), `correct` (0 or 1) and counts,
-        `radius` in input units, `time` in seconds.
+        `radius` in input units, `time` in seconds. Other columns are text. How the radii were
+        printed is kept in its attributes, for `recertify_radii`.
 
     Raises
     ------
     ValueError
-        If a common column is missing, or if a row before the last has the wrong number of
-        fields, a field that is not a number or one out of its range, or if the last column is
-        `checksum`, as in tables written here, and a line does not match it.
+        If the file is not UTF-8, if a common column is missing, or if a line has the wrong
+        number of fields or a field that is not a number or out of its range, of which it names
+        line and column. If the last column is `checksum`, as in tables written here, and a line
+        does not match it.
 
     Warns
     -----
     TruncatedTableWarning
-        If the last line does not end in a line break: its writer was stopped, and what it
-        holds may be a part of a number. The line is dropped.
+        If the last line does not end in a line break, and may not be whole: its writer was
+        stopped, and what it holds may be a part of a number. The line is dropped.
     """
-    text = Path(path).read_text(encoding="utf-8")
-    if text and not text.endswith("\n"):
-        text = text[: text.rfind("\n") + 1]
+    text = read_text(path)
+    header = text.lines[0] if text.lines else ""
+    separator = separator_of(header, COMMON_COLUMNS, str(path))
+    quoted = is_quoted(header, separator)
+    columns = split_line(header, separator, quoted=quoted, place=f"line 1 of {path}")
+    if not text.is_ended and not _is_last_line_whole(text, columns, separator):
+        text = text.without_last()
         warnings.warn(
             f"the last line of {path} was cut off and is dropped",
             TruncatedTableWarning,
             stacklevel=2,
         )
-    lines = text.splitlines()
-    columns = lines[0].split("\t") if lines else []
-    check_columns(columns, path)
-    rows = [line.split("\t") for line in lines[1:]]
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(columns):
-            raise ValueError(
-                f"line {number} of {path} has {len(row)} fields; it must have {len(columns)}"
-            )
-    check_signed(lines, path)
-    table = pd.DataFrame(rows, columns=columns, dtype=object)
-    integer = {"idx", "label", "predict", "correct", "base_predict", "y", "n", "n0"}
-    for name in columns:
-        try:
-            if name in integer or name.startswith(("count_", "selected_")):
-                table[name] = table[name].astype(np.int64)
-            elif name in _REAL:
-                # An empty field is an unknown value; a radius is never unknown.
-                known = table[name] if name == "radius" else table[name].replace("", "nan")
-                table[name] = known.astype(np.float64)
-            elif name == "time":
-                table[name] = table[name].map(_seconds).astype(np.float64)
-        except (ValueError, OverflowError) as error:
-            raise ValueError(f"column {name!r} of {path} must hold numbers: {error}") from None
+    check_widths(text, columns, separator)
+    check_signed(text.lines, path, text.numbers)
+    cells = read_cells(text, columns, separator)
+    places = Places(str(path), text.numbers[1:])
+    radii = cells["radius"].tolist()
+    named = [name for name in columns if name != CHECKSUM]
+    table = pd.DataFrame({name: _parsed(name, cells[name], places) for name in named})
     check_cells(table, path)
-    return table.drop(columns=CHECKSUM, errors="ignore")
+    positive = np.isfinite(table["radius"]) & (table["radius"] > 0)
+    shown = RadiusFormat.of_texts(t for t, p in zip(radii, positive, strict=True) if p)
+    table.attrs.update(shown.to_attributes())
+    return table
+
+
+def _is_last_line_whole(text: TableText, columns: list[str], separator: str) -> bool:
+    if columns[-1] == CHECKSUM and len(text.lines) > 1:
+        return is_signed(text.lines[-1], text.lines[0])
+    return is_last_line_whole(text, columns, separator)
+
+
+def _parsed(name: str, cells: pd.Series, places: Places) -> pd.Series:
+    """Return a column as the type that its name stands for."""
+    if is_integer_column(name):
+        if pd.api.types.is_integer_dtype(cells):
+            return cells
+        return pd.Series(parse_integers(cells.tolist(), name, places))
+    if name == "radius":
+        return pd.Series(parse_radii(cells.tolist(), name, places))
+    if name in REAL_COLUMNS:
+        return pd.Series(parse_reals(cells.tolist(), name, places, unknown=True))
+    if name == "time":
+        return pd.Series(parse_times(cells.tolist(), name, places))
+    return cells
 
 
 def certified_accuracy(table: pd.DataFrame, radii: npt.ArrayLike) -> FloatArray:
