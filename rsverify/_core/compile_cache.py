@@ -76,15 +76,15 @@ def cache_folder() -> Path | None:
     for parent in _lasting_places():
         if _usable(parent / name):
             return parent / name
-    parent = _private_temporary_folder()
-    if parent is not None and _usable(parent / name):
+    temporary = _private_temporary_folder()
+    if temporary is not None and _usable(temporary / name):
         warnings.warn(
-            f"compiled functions are kept in {parent}, which may not outlast a restart, because "
+            f"compiled functions are kept in {temporary}, which may not outlast a restart, because "
             f"neither the package nor the user's cache can be written to; {REMEDY}",
             RuntimeWarning,
             stacklevel=2,
         )
-        return parent / name
+        return temporary / name
     warnings.warn(
         f"no directory for compiled functions can be written to, so every process compiles them "
         f"anew (about a minute); {REMEDY}",

@@ -22,7 +22,7 @@ from rsverify.kernels.margin.trinomial import (
 from rsverify.reference.margin import trinomial_tail
 from rsverify.reference.special import binomial_lower_tail, binomial_upper_tail
 
-NEGLECT = 1e-300
+NEGLECT = 1e-280
 RELATIVE = 1e-11
 
 
@@ -99,6 +99,7 @@ def points(draw: st.DrawFn) -> tuple[float, float, float]:
 @example(make_steps([2, 3, 4, 5, 6, 7], 5), (0.0, 0.5, 0.5))
 @example(make_steps([2, 3, 4, 5, 6, 7], 5), (0.5, 0.0, 0.5))
 @example(make_steps([6] * 6, 5), (0.5, 0.25, 0.25))
+@example(make_steps([25] * 16 + [41] * 25, 40), (5e-13, 0.5, 0.4999999999995))  # 1e-297
 def test_tail_equals_its_definition(steps: np.ndarray, q: tuple[float, float, float]) -> None:
     check(steps, q)
 
