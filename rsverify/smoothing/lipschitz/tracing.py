@@ -1,68 +1,510 @@
-"""Graphs of modules by torch.fx, with what changes tensors in place kept visible."""
+"""What a module does to a tensor: recorded while it runs, on real tensors.
+
+The module's code is not given stand-ins. It runs as it does when sampled, and torch itself tells
+of each operation, at two levels: functions and methods as the code calls them (a
+`TorchFunctionMode`), whose constants are known, and the kernels that anything runs in the end
+(a `TorchDispatchMode`), which compiled, scripted and foreign code cannot avoid. What the first
+level has not announced may not touch what depends on the input.
+
+Whatever takes numbers out of such a tensor (a branch on values, ``.item()``, NumPy) is refused, so
+the code cannot know which input it has been given, and calls the same operations for all of them.
+"""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable
+import math
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import FrameType, MethodDescriptorType, WrapperDescriptorType
 from typing import Any
 
 import torch
-from torch import fx
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from rsverify.smoothing.lipschitz.operations import REASONS, name_of
 
 TensorMap = Callable[[torch.Tensor], torch.Tensor]
 
+# What tells a shape or kind of tensor, not its values.
+_FORM_METHODS = frozenset(
+    {
+        *("size", "dim", "ndimension", "numel", "nelement", "stride", "storage_offset", "__len__"),
+        *("element_size", "is_floating_point", "is_complex", "is_contiguous", "is_signed"),
+        *("get_device", "is_inference", "is_shared", "is_pinned", "is_conj", "is_neg"),
+        *("has_names", "__hash__"),
+    }
+)
+_FORM_ATTRIBUTES = frozenset(
+    {
+        *("shape", "ndim", "device", "dtype", "layout", "requires_grad", "grad", "grad_fn"),
+        *("is_leaf", "is_cuda", "is_cpu", "is_mps", "is_sparse", "is_quantized", "is_meta", "names"),
+        *("itemsize", "nbytes", "_version", "is_nested", "is_mkldnn", "is_xpu", "retains_grad"),
+    }
+)
+# Attributes that are operations.
+_ATTRIBUTES = {"T": "transpose", "mT": "transpose", "data": "detach"}
+# Methods of the second operand, and what they are for the first.
+_REVERSED = {
+    f"__r{name}__": f"__{name}__" for name in ("add", "sub", "mul", "div", "truediv", "matmul")
+}
+_READS = frozenset(
+    {
+        *("item", "tolist", "numpy", "data_ptr", "storage", "untyped_storage", "equal", "allclose"),
+        *("is_nonzero", "nonzero", "__bool__", "__int__", "__float__", "__complex__", "__index__"),
+        *("__array__", "__contains__", "__repr__", "__format__", "__dlpack__", "__reduce_ex__"),
+        *("__array_wrap__", "__deepcopy__", "_storage", "cpu_numpy"),
+    }
+)
+# Writes the statistics of the module back unchanged where it does not take them from the input.
+_WRITES_BACK = "instance_norm"
+_ORDINARY = (torch.Tensor, torch.nn.Parameter)
 
-class Stages(torch.nn.Module):
-    """Functions applied one after the other, so that one trace goes through all of them."""
 
-    def __init__(self, stages: dict[str, TensorMap]) -> None:
+class Refusal(Exception):  # noqa: N818  (it ends a run, it is not an error of the module)
+    """Ends a run at what is refused; kept by the recorder, as the code may catch it."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What rules may know of a tensor that depends on the input: no values."""
+
+    shape: torch.Size
+    dtype: torch.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+    def numel(self) -> int:
+        """Return the number of entries."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A tensor that depends on the input: its number and its form."""
+
+    index: int
+    form: Form
+
+
+@dataclass
+class Step:
+    """One operation on what depends on the input."""
+
+    name: str
+    """In the tables of `operations`."""
+    path: str
+    """Of the innermost module that it is called in."""
+    layer: str
+    """Class of that module where it is one of torch.nn, else empty."""
+    args: tuple[Any, ...]
+    """As called, with nodes for what depends on the input."""
+    kwargs: dict[str, Any]
+    out: Any
+    """Form of the result: one tensor, or several."""
+    results: list[int]
+    """Numbers of the resulting nodes."""
+
+    @property
+    def label(self) -> tuple[str, str]:
+        """Path and operation, as the report has them."""
+        return self.path, self.layer or self.name
+
+
+@dataclass
+class Recording:
+    """All steps of one run."""
+
+    steps: list[Step] = field(default_factory=list)
+    output: int = -1
+    constants: list[torch.Tensor] = field(default_factory=list)
+    """Tensors that were there before, in the order of their first use."""
+
+
+class Refused(ValueError):  # noqa: N818
+    """A run that was ended, with what was refused and why."""
+
+    def __init__(self, path: str, operation: str, reason: str) -> None:
+        super().__init__(path, operation, reason)
+        self.path, self.operation, self.reason = path, operation, reason
+
+
+def record(function: TensorMap, x: torch.Tensor, paths: dict[int, str]) -> tuple[Recording, Any]:
+    """Run a function and return what it did to `x`, and what it returned.
+
+    Parameters
+    ----------
+    function : callable
+        Run once.
+    x : Tensor
+        Its argument.
+    paths : dict of int to str
+        Names of modules by their identity.
+
+    Raises
+    ------
+    Refused
+        At the first thing whose effect on the input is not known.
+    """
+    recorder = _Recorder(x, paths, sys._getframe())
+    try:
+        with recorder.kernels, recorder:
+            result = function(x)
+    except Refusal:
+        pass
+    if recorder.refused is not None:
+        raise recorder.refused
+    recorder.finish(result)
+    return recorder.recording, result
+
+
+class _Recorder(TorchFunctionMode):
+    """Sees functions and methods of torch, as code calls them."""
+
+    def __init__(self, x: torch.Tensor, paths: dict[int, str], bottom: FrameType) -> None:
         super().__init__()
-        # What torch.compile returns holds the module that it runs.
-        self.stages = [getattr(stage, "_orig_mod", stage) for stage in stages.values()]
-        for name, stage in zip(stages, self.stages, strict=True):
-            if isinstance(stage, torch.nn.Module):
-                self.add_module(name or "model", stage)
+        self.paths, self._bottom = paths, bottom
+        self.recording = Recording()
+        self.refused: Refused | None = None
+        self.kernels = _Kernels(self)
+        self.running: str | None = None  # the operation under way, "" for one of constants
+        self.written: list[torch.Tensor] = []
+        self._count = 0
+        self._nodes: dict[int, Node] = {}
+        self._stale: set[int] = set()
+        self._kept: list[torch.Tensor] = []  # so that no identity is used twice
+        self._made: set[int] = set()
+        self.memory: dict[int, bool] = {}  # of what was made here: does it hold the input?
+        self._add_node(x)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Run the stages one after the other."""
-        for stage in self.stages:
-            x = stage(x)
-        return x
+    # -- what is known of tensors ------------------------------------------------------------
 
+    def _add_node(self, tensor: torch.Tensor) -> int:
+        self._kept.append(tensor)
+        self._nodes[id(tensor)] = Node(self._count, Form(tensor.shape, tensor.dtype))
+        self._stale.discard(id(tensor))
+        self._count += 1
+        self.memory[memory_of(tensor)] = True
+        return self._count - 1
 
-class Proxy(fx.Proxy):
-    """Records ``x += y`` as an operation in place, where torch.fx would record ``x = x + y``."""
+    def add_constant(self, tensor: torch.Tensor) -> None:
+        """Remember what an operation on constants has made."""
+        self._kept.append(tensor)
+        self._made.add(id(tensor))
 
-    def _in_place(self, function: Callable[..., Any], other: object) -> fx.Proxy:
-        return self.tracer.create_proxy("call_function", function, (self, other), {})
+    def own(self, results: list[torch.Tensor], given: list[torch.Tensor]) -> None:
+        """Remember memory that an operation has allocated."""
+        before = {memory_of(t) for t in given}
+        for tensor in results:
+            if memory_of(tensor) not in before:
+                self.memory.setdefault(memory_of(tensor), False)
 
-    def __iadd__(self, other: object) -> fx.Proxy:
-        return self._in_place(operator.iadd, other)
+    def touches_input(self, tensors: list[torch.Tensor]) -> bool:
+        """Return whether one of the tensors reads memory that depends on the input."""
+        return any(self.memory.get(memory_of(t), False) for t in tensors)
 
-    def __isub__(self, other: object) -> fx.Proxy:
-        return self._in_place(operator.isub, other)
+    def _dependent(self, tensors: list[torch.Tensor]) -> bool:
+        return any(id(t) in self._nodes for t in tensors)
 
-    def __imul__(self, other: object) -> fx.Proxy:
-        return self._in_place(operator.imul, other)
+    # -- refusing ----------------------------------------------------------------------------
 
-    def __itruediv__(self, other: object) -> fx.Proxy:
-        return self._in_place(operator.itruediv, other)
+    def refuse(self, operation: str, reason: str) -> Refusal:
+        """Keep why the run cannot go on, and return what ends it."""
+        path, layer, module = self._where()
+        if isinstance(module, torch.nn.modules.batchnorm._NormBase) and module.training:
+            reason = "it uses statistics of the batch: put it in evaluation mode"
+        if self.refused is None:
+            self.refused = Refused(path, layer or operation, reason)
+        return Refusal(reason)
 
+    def _where(self) -> tuple[str, str, torch.nn.Module | None]:
+        """Return path, class and object of the innermost module, from the stack of calls."""
+        module = module_of_frame(sys._getframe(1), self._bottom)
+        return ("", "", None) if module is None else self._name(module)
 
-class Tracer(fx.Tracer):
-    """Traces into everything but torch's own layers, also modules that functions close over."""
+    def _name(self, module: torch.nn.Module) -> tuple[str, str, torch.nn.Module]:
+        cls = type(module)
+        ours = cls.__module__.startswith("torch.nn.") and not isinstance(
+            module, torch.nn.Sequential
+        )
+        return self.paths.get(id(module), ""), cls.__name__ if ours else "", module
 
-    def proxy(self, node: fx.Node) -> fx.Proxy:
-        """Return the stand-in of a node."""
-        return Proxy(node, self)
+    # -- recording ---------------------------------------------------------------------------
 
-    def path_of_module(self, mod: torch.nn.Module) -> str:
-        """Return the name of a module, also of one that a function closes over."""
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        given = tensors_in((args, kwargs))
+        if not self._dependent(given):
+            return self._on_constants(func, args, kwargs, given)
+        spelled, attribute = _spelling(func)
+        if spelled in (_FORM_ATTRIBUTES if attribute else _FORM_METHODS):
+            return func(*args, **kwargs)
+        if spelled == "__iter__":
+            return iter(self.__torch_function__(torch.Tensor.unbind, types, (args[0], 0)))
+        name = _ATTRIBUTES.get(spelled) if attribute else _table_name(func, spelled, args)
+        if name is None:
+            raise self.refuse(spelled, self._reason(spelled))
+        self._check_arguments(name, given)
+        # A getter is given its owner's class beside the tensor, which is no argument.
+        arguments = args[:1] if attribute else (args[::-1] if spelled in _REVERSED else args)
+        recorded = _mapped((arguments, kwargs), self._kept_argument)
+        out = self._run(name, func, args, kwargs)
+        self._step(name, recorded, out)
+        return out
+
+    def _kept_argument(self, tensor: torch.Tensor) -> Node | torch.Tensor:
+        """Return the node of an argument; constants made here might be changed later."""
+        if (node := self._nodes.get(id(tensor))) is not None:
+            return node
+        return tensor if memory_of(tensor) not in self.memory else tensor.clone()
+
+    def _reason(self, spelled: str) -> str:
+        if spelled in _READS:
+            return (
+                "it takes numbers out of a tensor that depends on the input, and what the code "
+                "does with them is not seen"
+            )
+        _, layer, _ = self._where()
+        return REASONS.get(layer, "no Lipschitz constant of it is known here")
+
+    def _on_constants(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        given: list[torch.Tensor],
+    ) -> Any:
+        spelled, _ = _spelling(func)
+        before = self.running
+        self.running = ""
         try:
-            return super().path_of_module(mod)
-        except NameError:
-            name = f"function_{len(list(self.root.children()))}"
-            self.root.add_module(name, mod)
-            if self.submodule_paths is not None:
-                self.submodule_paths[mod] = name
-            return name
+            out = func(*args, **kwargs)
+        finally:
+            self.running = before
+        made = tensors_in(out)
+        for tensor in made:
+            if any(tensor is t for t in given):
+                continue
+            if type(tensor) in _ORDINARY and self.touches_input([tensor]):
+                raise self.refuse(spelled, "it reads a tensor under a name that is not known")
+            self.add_constant(tensor)
+        self._note_free(given)
+        return out
+
+    def _note_free(self, given: list[torch.Tensor]) -> None:
+        """Keep the constants that no operation here has made."""
+        for tensor in given:
+            if id(tensor) not in self._made and id(tensor) not in self._nodes:
+                self._made.add(id(tensor))
+                self._kept.append(tensor)
+                self.recording.constants.append(tensor)
+
+    def _check_arguments(self, name: str, given: list[torch.Tensor]) -> None:
+        for tensor in given:
+            if type(tensor) not in _ORDINARY or tensor.layout is not torch.strided:
+                raise self.refuse(
+                    name, f"one of its arguments is a {type(tensor).__name__}, {tensor.layout}, "
+                    "which may have operations of its own"
+                )
+        if any(id(t) in self._nodes and not t.is_floating_point() for t in given):
+            raise self.refuse(name, "one of its arguments holds indices, which jump")
+        if any(id(t) in self._stale for t in given):
+            raise self.refuse(
+                name, "it reads a tensor that was changed in place since: use the result of the "
+                "operation in place, or an operation that is not"
+            )
+        self._note_free(given)
+
+    def _run(
+        self, name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        before, self.running, self.written = self.running, name, []
+        try:
+            return func(*args, **kwargs)
+        finally:
+            self.running = before
+
+    def _step(self, name: str, recorded: Any, out: Any) -> None:
+        """Add an operation that was run."""
+        results = tensors_in(out)
+        if not results:
+            raise self.refuse(name, "its result is not a tensor of a floating type")
+        for tensor in results:
+            if type(tensor) not in _ORDINARY:
+                raise self.refuse(name, f"its result is a {type(tensor).__name__}")
+        self._mark_overwritten(name, results)
+        indices = name in ("max", "min") and len(results) == 2
+        floating = results[:1] if indices else results
+        if not all(t.is_floating_point() for t in floating):
+            raise self.refuse(name, "its result is not a tensor of a floating type")
+        numbers = [self._add_node(t) for t in results]
+        path, layer, _ = self._where()
+        forms = _mapped(out, lambda t: self._nodes[id(t)].form)
+        self.recording.steps.append(Step(name, path, layer, *recorded, forms, numbers))
+
+    def _mark_overwritten(self, name: str, results: list[torch.Tensor]) -> None:
+        """Remember which tensors hold what an operation in place has changed."""
+        changed = {memory_of(t) for t in self.written}
+        if not changed:
+            return
+        for tensor in self._kept:
+            if memory_of(tensor) in changed and not any(tensor is t for t in results):
+                if id(tensor) not in self._nodes:
+                    raise self.refuse(name, "it changes a constant of the module in place")
+                self._stale.add(id(tensor))
+
+    def finish(self, result: object) -> None:
+        """Keep which node the result is."""
+        if not isinstance(result, torch.Tensor):
+            reason = f"it returns a {type(result).__name__}; wrap it to return one tensor"
+            raise Refused("", "output", reason)
+        node = self._nodes.get(id(result))
+        if node is None or id(result) in self._stale or not node.form.dtype.is_floating_point:
+            reason = "what is returned does not come from the input by operations that were seen"
+            raise Refused("", "output", reason)
+        self.recording.output = node.index
+
+
+class _Kernels(TorchDispatchMode):
+    """Sees the kernels that are run, whoever calls them."""
+
+    def __init__(self, recorder: _Recorder) -> None:
+        super().__init__()
+        self._recorder = recorder
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: nothing here is compiled, and the compiler takes seconds to import."""
+        return False
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        with torch._C.DisableTorchFunction():
+            return self._watched(func, args, kwargs or {})
+
+    def _watched(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        recorder = self._recorder
+        operation = recorder.running or func.__name__.partition(".")[0]
+        given = tensors_in((args, kwargs))
+        if not recorder.running and recorder.touches_input(given):
+            raise recorder.refuse(
+                operation, "it is called below Python, by compiled, scripted or exported code: "
+                "give the original torch.nn.Module"
+            )
+        # The noise of rrelu is used in training mode alone, of which its rule asks.
+        if torch.Tag.nondeterministic_seeded in func.tags and recorder.running != "rrelu":
+            raise recorder.refuse(
+                operation, "it is random: put it in evaluation mode, or take it out"
+            )
+        self._check_written(func, args, kwargs, operation)
+        out = func(*args, **kwargs)
+        made = [t for t in tensors_in(out) if not any(t is g for g in given)]
+        recorder.own(made, given)
+        if recorder.running is None:
+            for tensor in made:
+                recorder.add_constant(tensor)
+        return out
+
+    def _check_written(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], operation: str
+    ) -> None:
+        recorder = self._recorder
+        for i, argument in enumerate(func._schema.arguments):
+            if argument.alias_info is None or not argument.alias_info.is_write:
+                continue
+            value = kwargs.get(argument.name, args[i] if i < len(args) else None)
+            for tensor in tensors_in(value):
+                if memory_of(tensor) not in recorder.memory and recorder.running != _WRITES_BACK:
+                    raise recorder.refuse(
+                        operation,
+                        "it changes a tensor of the module in place, and so what the module "
+                        "computes",
+                    )
+                recorder.written.append(tensor)
+
+
+def _spelling(func: Callable[..., Any]) -> tuple[str, bool]:
+    """Return the name of a function of torch, and whether it is an attribute."""
+    name = getattr(func, "__name__", str(func))
+    if name == "__get__":
+        return str(getattr(func.__self__, "__name__", "attribute")), True  # type: ignore[attr-defined]
+    return str(name), False
+
+
+def _table_name(func: Callable[..., Any], spelled: str, args: tuple[Any, ...]) -> str | None:
+    """Return the name in the tables, None where it is in none."""
+    method = isinstance(func, MethodDescriptorType | WrapperDescriptorType) or (
+        getattr(func, "__module__", None) == "torch._tensor"
+    )
+    name = name_of(_REVERSED.get(spelled, spelled) if method else func)
+    if name in ("max", "min") and len(args) > 1 and isinstance(args[1], torch.Tensor):
+        return f"{name}imum"
+    return name
+
+
+def module_of_frame(frame: FrameType | None, bottom: FrameType | None) -> torch.nn.Module | None:
+    """Return the innermost module whose method a stack of calls is in, above `bottom`."""
+    while frame is not None and frame is not bottom:
+        if frame.f_code.co_varnames[:1] == ("self",):
+            module = frame.f_locals.get("self")
+            if isinstance(module, torch.nn.Module):
+                return module
+        frame = frame.f_back
+    return None
+
+
+def memory_of(tensor: torch.Tensor) -> int:
+    """Return where the memory of a tensor begins, -1 where it has none to be asked for."""
+    try:
+        return int(tensor.untyped_storage().data_ptr()) or -1
+    except (RuntimeError, NotImplementedError):  # a tensor of torch.func, a sparse one
+        return -1
+
+
+def tensors_in(value: object) -> list[torch.Tensor]:
+    """Return all tensors in nested tuples, lists, dictionaries and slices."""
+    return [leaf for leaf in leaves(value) if isinstance(leaf, torch.Tensor)]
+
+
+def leaves(value: object) -> Iterator[object]:
+    """Yield what is in nested tuples, lists, dictionaries and slices."""
+    if isinstance(value, tuple | list):
+        for part in value:
+            yield from leaves(part)
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from leaves(part)
+    elif isinstance(value, slice):
+        yield from (value.start, value.stop, value.step)
+    else:
+        yield value
+
+
+def _mapped(value: Any, change: Callable[[torch.Tensor], Any]) -> Any:
+    """Return nested tuples, lists, dictionaries and slices with every tensor changed."""
+    if isinstance(value, torch.Tensor):
+        return change(value)
+    if isinstance(value, tuple):
+        return tuple(_mapped(part, change) for part in value)
+    if isinstance(value, list):
+        return [_mapped(part, change) for part in value]
+    if isinstance(value, dict):
+        return {key: _mapped(part, change) for key, part in value.items()}
+    if isinstance(value, slice):
+        return slice(*(_mapped(p, change) for p in (value.start, value.stop, value.step)))
+    return value

@@ -79,7 +79,7 @@ MODULES = {
     "difference": lambda: Function(lambda m, x: m.a(x) - m.b(x)),
     "dense": lambda: Function(
         lambda m, x: torch.cat(
-            [x, m.a(x), m.shift.expand_as(m.shift)[:, :, [0] * 6][..., [0] * 6]], dim=1
+            [x, m.a(x), m.shift[:, :, [0] * 6][..., [0] * 6].expand_as(x)], dim=1
         )
     ),
     "stack": lambda: Function(lambda m, x: torch.stack((m.a(x), m.b(x)), dim=2)),
