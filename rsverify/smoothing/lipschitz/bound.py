@@ -31,6 +31,7 @@ from rsverify.smoothing.lipschitz.operations import COMBINATIONS, FUNCTIONS
 from rsverify.smoothing.lipschitz.tracing import (
     Form,
     Node,
+    Place,
     Recording,
     Refused,
     Step,
@@ -219,7 +220,7 @@ def _report(
                 walk.run(lambda: bar.advance(1))
             subject.compare(recording, sample, _bound_of, walk.rows[-1].bound)
         except Refused as error:
-            raise _refusal(error.path, error.operation, error.reason) from error.__cause__
+            raise _refusal(error.place, error.reason) from error.__cause__
     return walk.rows
 
 
@@ -241,7 +242,7 @@ class _Walk:
     def run(self, progress: Callable[[], None]) -> None:
         """Add a row for each step, or raise ValueError with the operation's name."""
         for step in self._recording.steps:
-            with _named(*step.label):
+            with _named(step.place):
                 self._add(step)
             progress()
         self.rows.append(LayerBound("", "output", 1.0, self._bounds[self._recording.output]))
@@ -253,7 +254,7 @@ class _Walk:
         gain, bound = _constants(step, args, kwargs, *bounds)
         first = step.args[0] if step.args and isinstance(step.args[0], Node) else None
         padded = None if first is None else self._padded.get(first.index)
-        if padded is not None and step.layer == step.name.capitalize():
+        if padded is not None and step.place.operation == step.name.capitalize():
             # A layer that pads by itself is one operation.
             self.rows.pop()
             gain = padded.convolution_gain(args, kwargs, step.out)
@@ -265,7 +266,7 @@ class _Walk:
                     self._bounds[first.index], first.form, options["pad"], options["mode"]
                 )
         self._bounds.update(dict.fromkeys(step.results, bound))
-        self.rows.append(LayerBound(*step.label, gain, bound))
+        self.rows.append(LayerBound(step.place.path, step.place.operation, gain, bound))
 
     def _bound_of(self, leaf: object) -> float | None:
         return self._bounds[leaf.index] if isinstance(leaf, Node) else None
@@ -293,24 +294,23 @@ class _Padded(NamedTuple):
 
 
 @contextmanager
-def _named(path: str, operation: str) -> Iterator[None]:
+def _named(place: Place) -> Iterator[None]:
     """Turn what goes wrong in finding a constant into an error that names the operation."""
     try:
         yield
     except UnsupportedError as error:
-        raise _refusal(path, operation, str(error)) from None
+        raise _refusal(place, str(error)) from None
     except (
         *(ArithmeticError, AttributeError, LookupError, NotImplementedError, RuntimeError),
         *(TypeError, AssertionError),
     ) as error:
         reason = f"it is not known with these arguments ({type(error).__name__}: {error})"
-        raise _refusal(path, operation, reason) from error
+        raise _refusal(place, reason) from error
 
 
-def _refusal(path: str, operation: str, reason: str) -> ValueError:
-    where = f"{path} ({operation})" if path else operation
+def _refusal(place: Place, reason: str) -> ValueError:
     return ValueError(
-        f"no Lipschitz constant for {where}: {reason}. Replace it, or give a number for "
+        f"no Lipschitz constant for {place}: {reason}. Replace it, or give a number for "
         "lipschitz, or leave lipschitz out: smoothing has a constant of its own"
     )
 

@@ -8,8 +8,10 @@ on other inputs, in batches of other sizes, recorded or not, agree.
 from __future__ import annotations
 
 import math
+import sys
 import types
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -17,10 +19,12 @@ import torch
 from rsverify.smoothing.lipschitz.state import state_of, watched
 from rsverify.smoothing.lipschitz.tracing import (
     Node,
+    Place,
     Recording,
     Refused,
     Step,
     TensorMap,
+    identical,
     leaves,
     module_of_frame,
     record,
@@ -71,7 +75,7 @@ class Subject:
     def __init__(self, stages: dict[str, TensorMap]) -> None:
         self._stages = stages
         # What torch.compile returns holds the module that it runs.
-        self._originals = {k: getattr(s, "_orig_mod", s) for k, s in stages.items()}
+        self._originals = {k: _uncompiled(s) for k, s in stages.items()}
         self._paths: dict[int, str] = {}
         for name, stage in reversed(self._originals.items()):
             if isinstance(stage, torch.nn.Module):
@@ -102,24 +106,24 @@ class Subject:
         """
         x = x.clone()
         try:
-            with watched() as asked:
+            with _eager(), watched() as asked:
                 recording, out = record(self._run_originals, x, self._paths)
         except Refused:
             raise
         except Exception as error:
             raise self._failure(error, x) from error
         if asked.what is not None:
-            path, cls = self._place(asked.frame)
             reason = f"its code asks for {asked.what}, and what follows from that is not seen"
-            raise Refused(path, cls, reason)
+            raise Refused(self._place(asked.frame), reason)
         return recording, out
 
-    def _place(self, frame: types.FrameType | None) -> tuple[str, str]:
+    def _place(self, frame: types.FrameType | None) -> Place:
+        """Return the innermost module of a stack of calls, else the model."""
         module = module_of_frame(frame, None)
         stages = list(self._originals.values())
         thing = stages[-1] if module is None else module
         name = type(thing).__name__ if isinstance(thing, torch.nn.Module) else "function"
-        return self._paths.get(id(thing), ""), name
+        return Place(self._paths.get(id(thing), ""), name, name)
 
     def _failure(self, error: Exception, x: torch.Tensor) -> ValueError:
         trace, frame = error.__traceback__, None
@@ -127,11 +131,9 @@ class Subject:
             if module_of_frame(trace.tb_frame, trace.tb_frame.f_back) is not None:
                 frame = trace.tb_frame
             trace = trace.tb_next
-        path, cls = self._place(frame)
-        where = f"{path} ({cls})" if path else cls
         text = " ".join(str(error).split()) or type(error).__name__
         return ValueError(
-            f"{where}: the module does not take an input of shape {tuple(x.shape[1:])} and "
+            f"{self._place(frame)}: the module does not take an input of shape {tuple(x.shape[1:])} and "
             f"{x.dtype}, in a batch of {len(x)}: {text}"
         )
 
@@ -155,7 +157,11 @@ class Subject:
         """
         seven = sample.rows(7, seed=1)
         outputs = self._plain(seven)
-        before = state_of(self._stages)  # after a call, which may have set up what it needs
+        self._check_batches(seven, outputs, sample)
+        self._check_slopes(seven, outputs, bound)
+        for size in (2, 3):
+            self._plain(seven[:size])
+        before = state_of(self._stages)  # now that what is set up when first used is there
         for size in (1, 2, 3):
             rows = sample.rows(7, seed=size + 1)[7 - size :]
             recording, out = self.record(rows)
@@ -163,8 +169,6 @@ class Subject:
             if size > 1 and bound_of(recording) != bound:
                 raise self._difference("its bound depends on the size of the batch")
             self._check_values(out, self._plain(rows), "its result is another when recorded")
-        self._check_batches(seven, outputs, sample)
-        self._check_slopes(seven, outputs, bound)
         self._check_values(
             self._plain(seven), outputs, "the same batch has another result when it comes again"
         )
@@ -179,16 +183,14 @@ class Subject:
             raise self._difference(f"it returns a {type(out).__name__} when not recorded")
         return out
 
-    def _difference(self, reason: str, path: str = "", operation: str = "") -> Refused:
-        if not operation:
-            path, operation = self._place(None)
-        return Refused(path, operation, reason)
+    def _difference(self, reason: str, place: Place | None = None) -> Refused:
+        return Refused(place or self._place(None), reason)
 
     def _check_steps(self, first: Recording, other: Recording, alone: bool) -> None:
         for one, two in zip(first.steps, other.steps, strict=False):
             if not _same_step(one, two, alone):
                 reason = "other inputs, or batches of another size, meet another operation here"
-                raise self._difference(reason, *two.label)
+                raise self._difference(reason, two.place)
         if len(first.steps) != len(other.steps) or first.output != other.output:
             raise self._difference("other inputs meet a different number of operations")
         if len(first.constants) != len(other.constants) or any(
@@ -229,8 +231,24 @@ class Subject:
             )
 
 
+def _uncompiled(stage: TensorMap) -> TensorMap:
+    original: TensorMap = getattr(
+        stage, "_orig_mod", getattr(stage, "_torchdynamo_orig_callable", stage)
+    )
+    return original
+
+
+def _eager() -> AbstractContextManager[object]:
+    """Run what torch.compile has returned as it was before, where anything was compiled."""
+    set_stance = getattr(torch.compiler, "set_stance", None)  # torch 2.6
+    if set_stance is None or "torch._dynamo" not in sys.modules:
+        return nullcontext()
+    stance: AbstractContextManager[object] = set_stance("force_eager")
+    return stance
+
+
 def _same_step(one: Step, two: Step, alone: bool) -> bool:
-    if (one.label, one.name, one.results) != (two.label, two.name, two.results):
+    if (one.place, one.name, one.results) != (two.place, two.name, two.results):
         return False
     a, b = list(leaves((one.args, one.kwargs))), list(leaves((two.args, two.kwargs)))
     return len(a) == len(b) and all(_same_leaf(p, q, alone) for p, q in zip(a, b, strict=True))
@@ -241,16 +259,8 @@ def _same_leaf(one: object, two: object, alone: bool) -> bool:
     if isinstance(one, Node) or isinstance(two, Node):
         return isinstance(one, Node) and isinstance(two, Node) and one.index == two.index
     if isinstance(one, torch.Tensor) and isinstance(two, torch.Tensor):
-        return one is two or not alone or _identical(one, two)
+        return one is two or not alone or identical(one, two)
     return type(one) is type(two) and (not alone or isinstance(one, torch.Tensor) or one == two)
-
-
-def _identical(one: torch.Tensor, two: torch.Tensor) -> bool:
-    return (
-        one.shape == two.shape
-        and one.dtype == two.dtype
-        and bool(torch.allclose(one, two, rtol=0.0, atol=0.0, equal_nan=True))
-    )
 
 
 def _tolerance(dtype: torch.dtype) -> float:
@@ -261,6 +271,8 @@ def _tolerance(dtype: torch.dtype) -> float:
 def _agree(one: torch.Tensor, two: torch.Tensor) -> bool:
     if one.shape != two.shape or one.dtype != two.dtype:
         return False
+    if not one.numel():
+        return True
     a, b = one.double().flatten(1), two.double().flatten(1)
     finite = a.isfinite() & b.isfinite()
     largest = torch.where(finite, a.abs().maximum(b.abs()), 0.0).amax(dim=1, keepdim=True)

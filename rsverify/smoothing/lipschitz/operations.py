@@ -31,11 +31,11 @@ _DROPOUTS = (
 )
 _ISOMETRIES = (
     *("flatten", "reshape", "view", "permute", "transpose", "swapaxes", "movedim", "contiguous"),
-    *("squeeze", "unsqueeze", "unflatten", "flip", "roll", "clone", "detach", "pos"),
+    *("squeeze", "unsqueeze", "view_as", "reshape_as", "unflatten", "flip", "roll", "clone", "detach", "pos"),
     *("chunk", "split", "unbind", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle"),
 )
 _CASTS = ("to", "float", "double", "half", "bfloat16", "cpu", "cuda", "type_as")
-_WIDENING = ("clamp", "clip", "clamp_min", "clamp_max", "expand", "repeat")
+_WIDENING = ("clamp", "clip", "clamp_min", "clamp_max", "expand", "expand_as", "repeat")
 
 FUNCTIONS: dict[str, gains.Gain] = {
     **dict.fromkeys(_SLOPE_ONE, gains.slope(1.0)),

@@ -6,6 +6,7 @@ Tensors are left out: the recorder sees which of them are read and changed.
 from __future__ import annotations
 
 import functools
+import gc
 import hashlib
 import random
 import sys
@@ -201,11 +202,15 @@ def watched() -> Iterator[Asked]:
             if what is not None and not _set_aside(frame):
                 asked.what, asked.frame = what, frame
 
+    collects = gc.isenabled()
+    gc.disable()  # which calls code that is not the module's, as it happens
     sys.setprofile(see)
     try:
         yield asked
     finally:
         sys.setprofile(None)
+        if collects:
+            gc.enable()
 
 
 def _set_aside(frame: types.FrameType | None) -> bool:

@@ -17,7 +17,8 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType, MethodDescriptorType, WrapperDescriptorType
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -45,6 +46,22 @@ _FORM_ATTRIBUTES = frozenset(
 )
 # Attributes that are operations.
 _ATTRIBUTES = {"T": "transpose", "mT": "transpose", "data": "detach"}
+_JUMPS = frozenset(
+    {
+        *("gt", "lt", "ge", "le", "eq", "ne", "__eq__", "__ne__", "greater", "less", "isnan"),
+        *("argmax", "argmin", "argsort", "sign", "round", "floor", "ceil", "isfinite", "isinf"),
+        *("bool", "int", "long", "any", "all", "count_nonzero", "logical_not", "isclose"),
+    }
+)
+# Make a tensor of a given form, whatever the values are.
+_FACTORIES = frozenset(
+    {
+        *("zeros_like", "ones_like", "full_like", "empty_like"),
+        *("new_zeros", "new_ones", "new_full", "new_empty", "new_tensor"),
+    }
+)
+# Take the form of the first argument from the second.
+_LIKE = frozenset({"expand_as", "view_as", "reshape_as", "type_as"})
 # Methods of the second operand, and what they are for the first.
 _REVERSED = {
     f"__r{name}__": f"__{name}__" for name in ("add", "sub", "mul", "div", "truediv", "matmul")
@@ -91,16 +108,31 @@ class Node:
     form: Form
 
 
+class Place(NamedTuple):
+    """Where an operation is called."""
+
+    path: str
+    """Of the innermost module, empty for the outermost and for functions."""
+    module: str
+    """Its class, empty for functions."""
+    operation: str
+    """Class of the module where it is one of torch.nn, else the name of the function."""
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"{self.path} ({self.operation})"
+        outer = "" if self.module in ("", self.operation) else f"{self.module}: "
+        return f"{outer}{self.operation}"
+
+
 @dataclass
 class Step:
     """One operation on what depends on the input."""
 
     name: str
     """In the tables of `operations`."""
-    path: str
-    """Of the innermost module that it is called in."""
-    layer: str
-    """Class of that module where it is one of torch.nn, else empty."""
+    place: Place
+    """Where it is called."""
     args: tuple[Any, ...]
     """As called, with nodes for what depends on the input."""
     kwargs: dict[str, Any]
@@ -108,11 +140,6 @@ class Step:
     """Form of the result: one tensor, or several."""
     results: list[int]
     """Numbers of the resulting nodes."""
-
-    @property
-    def label(self) -> tuple[str, str]:
-        """Path and operation, as the report has them."""
-        return self.path, self.layer or self.name
 
 
 @dataclass
@@ -128,9 +155,9 @@ class Recording:
 class Refused(ValueError):  # noqa: N818
     """A run that was ended, with what was refused and why."""
 
-    def __init__(self, path: str, operation: str, reason: str) -> None:
-        super().__init__(path, operation, reason)
-        self.path, self.operation, self.reason = path, operation, reason
+    def __init__(self, place: Place, reason: str) -> None:
+        super().__init__(place, reason)
+        self.place, self.reason = place, reason
 
 
 def record(function: TensorMap, x: torch.Tensor, paths: dict[int, str]) -> tuple[Recording, Any]:
@@ -154,8 +181,9 @@ def record(function: TensorMap, x: torch.Tensor, paths: dict[int, str]) -> tuple
     try:
         with recorder.kernels, recorder:
             result = function(x)
-    except Refusal:
-        pass
+    except Exception:
+        if recorder.refused is None:  # an error of the module's own
+            raise
     if recorder.refused is not None:
         raise recorder.refused
     recorder.finish(result)
@@ -176,6 +204,7 @@ class _Recorder(TorchFunctionMode):
         self._count = 0
         self._nodes: dict[int, Node] = {}
         self._stale: set[int] = set()
+        self._values: dict[int, torch.Tensor] = {}
         self._kept: list[torch.Tensor] = []  # so that no identity is used twice
         self._made: set[int] = set()
         self.memory: dict[int, bool] = {}  # of what was made here: does it hold the input?
@@ -187,6 +216,8 @@ class _Recorder(TorchFunctionMode):
         self._kept.append(tensor)
         self._nodes[id(tensor)] = Node(self._count, Form(tensor.shape, tensor.dtype))
         self._stale.discard(id(tensor))
+        with self.kernels.off():
+            self._values[id(tensor)] = tensor.detach().clone()
         self._count += 1
         self.memory[memory_of(tensor)] = True
         return self._count - 1
@@ -214,24 +245,23 @@ class _Recorder(TorchFunctionMode):
 
     def refuse(self, operation: str, reason: str) -> Refusal:
         """Keep why the run cannot go on, and return what ends it."""
-        path, layer, module = self._where()
+        place, module = self._place(operation)
         if isinstance(module, torch.nn.modules.batchnorm._NormBase) and module.training:
             reason = "it uses statistics of the batch: put it in evaluation mode"
         if self.refused is None:
-            self.refused = Refused(path, layer or operation, reason)
+            self.refused = Refused(place, reason)
         return Refusal(reason)
 
-    def _where(self) -> tuple[str, str, torch.nn.Module | None]:
-        """Return path, class and object of the innermost module, from the stack of calls."""
+    def _place(self, operation: str) -> tuple[Place, torch.nn.Module | None]:
+        """Return where an operation is called, and the innermost module."""
         module = module_of_frame(sys._getframe(1), self._bottom)
-        return ("", "", None) if module is None else self._name(module)
-
-    def _name(self, module: torch.nn.Module) -> tuple[str, str, torch.nn.Module]:
+        if module is None:
+            return Place("", "", operation), None
         cls = type(module)
-        ours = cls.__module__.startswith("torch.nn.") and not isinstance(
-            module, torch.nn.Sequential
-        )
-        return self.paths.get(id(module), ""), cls.__name__ if ours else "", module
+        path = self.paths.get(id(module), "")
+        if is_layer(module):
+            return Place(path, cls.__name__, cls.__name__), module
+        return Place(path, cls.__name__, operation), module
 
     # -- recording ---------------------------------------------------------------------------
 
@@ -244,9 +274,14 @@ class _Recorder(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         given = tensors_in((args, kwargs))
-        if not self._dependent(given):
-            return self._on_constants(func, args, kwargs, given)
         spelled, attribute = _spelling(func)
+        like = spelled in _LIKE and not kwargs
+        if (
+            not self._dependent(given)
+            or spelled in _FACTORIES
+            or (like and not self._dependent(tensors_in(args[0])))
+        ):
+            return self._on_constants(func, args, kwargs, given)
         if spelled in (_FORM_ATTRIBUTES if attribute else _FORM_METHODS):
             return func(*args, **kwargs)
         if spelled == "__iter__":
@@ -257,7 +292,7 @@ class _Recorder(TorchFunctionMode):
         self._check_arguments(name, given)
         # A getter is given its owner's class beside the tensor, which is no argument.
         arguments = args[:1] if attribute else (args[::-1] if spelled in _REVERSED else args)
-        recorded = _mapped((arguments, kwargs), self._kept_argument)
+        recorded = _mapped((arguments[:1] if like else arguments, kwargs), self._kept_argument)
         out = self._run(name, func, args, kwargs)
         self._step(name, recorded, out)
         return out
@@ -274,8 +309,10 @@ class _Recorder(TorchFunctionMode):
                 "it takes numbers out of a tensor that depends on the input, and what the code "
                 "does with them is not seen"
             )
-        _, layer, _ = self._where()
-        return REASONS.get(layer, "no Lipschitz constant of it is known here")
+        if spelled in _JUMPS:
+            return "its result is not a tensor of a floating type: it jumps, or tells of values"
+        place, _ = self._place(spelled)
+        return REASONS.get(place.operation, "no Lipschitz constant of it is known here")
 
     def _on_constants(
         self,
@@ -286,7 +323,8 @@ class _Recorder(TorchFunctionMode):
     ) -> Any:
         spelled, _ = _spelling(func)
         before = self.running
-        self.running = ""
+        # What takes the form of a tensor that depends on the input may be given that tensor.
+        self.running = spelled if self._dependent(given) else ""
         try:
             out = func(*args, **kwargs)
         finally:
@@ -298,7 +336,7 @@ class _Recorder(TorchFunctionMode):
             if type(tensor) in _ORDINARY and self.touches_input([tensor]):
                 raise self.refuse(spelled, "it reads a tensor under a name that is not known")
             self.add_constant(tensor)
-        self._note_free(given)
+        self._note_free([t for t in given if id(t) not in self._nodes])
         return out
 
     def _note_free(self, given: list[torch.Tensor]) -> None:
@@ -323,7 +361,17 @@ class _Recorder(TorchFunctionMode):
                 name, "it reads a tensor that was changed in place since: use the result of the "
                 "operation in place, or an operation that is not"
             )
+        for tensor in given:
+            self._check_unchanged(name, tensor)
         self._note_free(given)
+
+    def _check_unchanged(self, name: str, tensor: torch.Tensor) -> None:
+        """Refuse what was changed by something that was not seen: another thread, NumPy."""
+        known = self._values.get(id(tensor))
+        with self.kernels.off():
+            changed = known is not None and not identical(known, tensor)
+        if changed:
+            raise self.refuse(name, "it reads a tensor that was changed by what is not seen")
 
     def _run(
         self, name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -348,9 +396,9 @@ class _Recorder(TorchFunctionMode):
         if not all(t.is_floating_point() for t in floating):
             raise self.refuse(name, "its result is not a tensor of a floating type")
         numbers = [self._add_node(t) for t in results]
-        path, layer, _ = self._where()
+        place, _ = self._place(name)
         forms = _mapped(out, lambda t: self._nodes[id(t)].form)
-        self.recording.steps.append(Step(name, path, layer, *recorded, forms, numbers))
+        self.recording.steps.append(Step(name, place, *recorded, forms, numbers))
 
     def _mark_overwritten(self, name: str, results: list[torch.Tensor]) -> None:
         """Remember which tensors hold what an operation in place has changed."""
@@ -367,11 +415,14 @@ class _Recorder(TorchFunctionMode):
         """Keep which node the result is."""
         if not isinstance(result, torch.Tensor):
             reason = f"it returns a {type(result).__name__}; wrap it to return one tensor"
-            raise Refused("", "output", reason)
+            raise Refused(Place("", "", "output"), reason)
         node = self._nodes.get(id(result))
         if node is None or id(result) in self._stale or not node.form.dtype.is_floating_point:
             reason = "what is returned does not come from the input by operations that were seen"
-            raise Refused("", "output", reason)
+            raise Refused(Place("", "", "output"), reason)
+        if not identical(self._values[id(result)], result):
+            reason = "what is returned was changed by what is not seen"
+            raise Refused(Place("", "", "output"), reason)
         self.recording.output = node.index
 
 
@@ -381,6 +432,16 @@ class _Kernels(TorchDispatchMode):
     def __init__(self, recorder: _Recorder) -> None:
         super().__init__()
         self._recorder = recorder
+        self._off = False
+
+    @contextmanager
+    def off(self) -> Iterator[None]:
+        """Let the recorder's own operations pass."""
+        before, self._off = self._off, True
+        try:
+            yield
+        finally:
+            self._off = before
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -395,6 +456,8 @@ class _Kernels(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         with torch._C.DisableTorchFunction():
+            if self._off:
+                return func(*args, **(kwargs or {}))
             return self._watched(func, args, kwargs or {})
 
     def _watched(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -413,8 +476,12 @@ class _Kernels(TorchDispatchMode):
             )
         self._check_written(func, args, kwargs, operation)
         out = func(*args, **kwargs)
-        made = [t for t in tensors_in(out) if not any(t is g for g in given)]
-        recorder.own(made, given)
+        if func is torch.ops.aten.lift_fresh.default:  # made of numbers in Python
+            made = given
+            recorder.own(made, [])
+        else:
+            made = [t for t in tensors_in(out) if not any(t is g for g in given)]
+            recorder.own(made, given)
         if recorder.running is None:
             for tensor in made:
                 recorder.add_constant(tensor)
@@ -457,6 +524,12 @@ def _table_name(func: Callable[..., Any], spelled: str, args: tuple[Any, ...]) -
     return name
 
 
+def is_layer(module: torch.nn.Module) -> bool:
+    """Return whether a module is one of torch's own that does something itself."""
+    ours = type(module).__module__.startswith("torch.nn.")
+    return ours and not isinstance(module, torch.nn.Sequential)
+
+
 def module_of_frame(frame: FrameType | None, bottom: FrameType | None) -> torch.nn.Module | None:
     """Return the innermost module whose method a stack of calls is in, above `bottom`."""
     while frame is not None and frame is not bottom:
@@ -474,6 +547,13 @@ def memory_of(tensor: torch.Tensor) -> int:
         return int(tensor.untyped_storage().data_ptr()) or -1
     except (RuntimeError, NotImplementedError):  # a tensor of torch.func, a sparse one
         return -1
+
+
+def identical(one: torch.Tensor, two: torch.Tensor) -> bool:
+    """Return whether two tensors hold the same numbers, NaN included."""
+    if one.shape != two.shape or one.dtype != two.dtype:
+        return False
+    return bool(torch.allclose(one, two, rtol=0.0, atol=0.0, equal_nan=one.is_floating_point()))
 
 
 def tensors_in(value: object) -> list[torch.Tensor]:
