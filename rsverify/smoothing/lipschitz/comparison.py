@@ -108,8 +108,11 @@ class Subject:
         try:
             with _eager(), watched() as asked:
                 recording, out = record(self._run_originals, x, self._paths)
-        except Refused:
-            raise
+        except Refused as refused:
+            if refused.place.operation != "output":
+                raise
+            name = self._place(None).module
+            raise Refused(refused.place._replace(module=name), refused.reason) from None
         except Exception as error:
             raise self._failure(error, x) from error
         if asked.what is not None:

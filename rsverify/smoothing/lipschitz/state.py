@@ -33,7 +33,7 @@ def state_of(roots: dict[str, object]) -> dict[str, str]:
     found = {
         "the generator of random": _digest(repr(random.getstate())),
         "the generator of numpy.random": _digest(repr(np.random.get_state())),  # noqa: NPY002
-        "the generator of torch": _digest(repr(torch.get_rng_state().tolist())),
+        "the generator of torch": _digest(torch.get_rng_state().numpy().tobytes()),
     }
     seen: dict[int, object] = {}
     queue: deque[tuple[str, object]] = deque(roots.items())
@@ -62,7 +62,7 @@ def _own_state(value: object) -> str | None:
         state = value.get_state() if isinstance(value, np.random.RandomState) else value.getstate()
         return _digest(repr(state))
     if isinstance(value, torch.Generator):
-        return _digest(repr(value.get_state().tolist()))
+        return _digest(value.get_state().cpu().numpy().tobytes())
     if isinstance(value, types.GeneratorType):
         return repr(None if value.gi_frame is None else value.gi_frame.f_lasti)
     if isinstance(value, dict):

@@ -411,18 +411,24 @@ class _Recorder(TorchFunctionMode):
                     raise self.refuse(name, "it changes a constant of the module in place")
                 self._stale.add(id(tensor))
 
+    def _output(self) -> Place:
+        return Place("", "", "output")
+
     def finish(self, result: object) -> None:
         """Keep which node the result is."""
         if not isinstance(result, torch.Tensor):
             reason = f"it returns a {type(result).__name__}; wrap it to return one tensor"
-            raise Refused(Place("", "", "output"), reason)
+            raise Refused(self._output(), reason)
         node = self._nodes.get(id(result))
-        if node is None or id(result) in self._stale or not node.form.dtype.is_floating_point:
+        if node is None or not node.form.dtype.is_floating_point:
             reason = "what is returned does not come from the input by operations that were seen"
-            raise Refused(Place("", "", "output"), reason)
+            raise Refused(self._output(), reason)
+        if id(result) in self._stale:
+            reason = "what is returned was changed in place under another name"
+            raise Refused(self._output(), reason)
         if not identical(self._values[id(result)], result):
             reason = "what is returned was changed by what is not seen"
-            raise Refused(Place("", "", "output"), reason)
+            raise Refused(self._output(), reason)
         self.recording.output = node.index
 
 
