@@ -438,7 +438,9 @@ class SmoothedClassifier:
         score_map(request.scores, request.temperature)  # raises where they are out of range
         source = check_input(x)
         device, dtype = self.placement(source.dtype)
-        sample = Sample(source.to(device=device, dtype=dtype), self.sigma, request.batch_sizes(batch_size))
+        sample = Sample(
+            source.to(device=device, dtype=dtype), self.sigma, request.batch_sizes(batch_size)
+        )
         found = scores_lipschitz_bound(
             self.model, self.preprocess, sample, request.scores, request.temperature, progress
         )

@@ -1,5 +1,5 @@
 """Code that treats a tensor by what it is, that remembers, or that asks the world."""
-# ruff: noqa: ARG001, ARG005, B006, S311, NPY002, DTZ005
+# ruff: noqa: ARG001, ARG004, ARG005, B006, NPY002
 
 import datetime
 import functools
@@ -91,7 +91,6 @@ SEEN = {
     "table of types": lambda x, c: {torch.Tensor: lambda y: y * c}.get(type(x), lambda y: y)(x),
     "in place": in_place,
     "reflected": lambda x, c: 1 - c * x,
-    "iterated": lambda x, c: [row for row in x.T][0][:, None] * c,
     "new_full": lambda x, c: x * x.new_full((4,), c),
     "ones_like": lambda x, c: x * (torch.ones_like(x) * c),
     "NumPy constant": lambda x, c: x * torch.from_numpy(np.full(4, c)),
@@ -201,8 +200,8 @@ def branch_in_a_pool(m, x, c):
 
 def refusal_caught(m, x, c):
     try:
-        return x if bool((x.exp() > -1).all()) else x
-    except Exception:  # noqa: BLE001
+        return x if bool((x.exp() > -1).all()) else -x
+    except Exception:
         return x
 
 

@@ -1,9 +1,11 @@
 """Guaranteed upper bounds of the ℓ2 Lipschitz constants of torch modules.
 
-A module is traced by `torch.fx`, and a bound is carried from the input through each operation of
-its graph: multiplied by the operation's own constant, added where branches are added, and so on.
-What an operation is not known for is refused and named, never guessed. The constants, and what is
-proved about them, are on the page *Theory of Lipschitz constants*.
+A module is run on an input and its operations are recorded. A bound is carried from the input
+through each of them: multiplied by the operation's own constant, added where branches are added, and
+so on. What an operation is not known for is refused and named, never guessed. So is whatever could
+make the module do something else on other inputs or later: code that sees numbers, that remembers,
+that asks a clock or draws. The constants, and what is proved, checked and assumed about them, are on
+the page *Theory of Lipschitz constants*.
 
 A bound of a deep network is usually much larger than its constant, as the layers' worst
 directions do not meet. It pays for networks that were built or trained to have small norms.
@@ -28,16 +30,16 @@ from rsverify.smoothing.lipschitz.comparison import Sample, Subject
 from rsverify.smoothing.lipschitz.convolution import times
 from rsverify.smoothing.lipschitz.gains import UnsupportedError, each
 from rsverify.smoothing.lipschitz.operations import COMBINATIONS, FUNCTIONS
-from rsverify.smoothing.lipschitz.tracing import (
+from rsverify.smoothing.lipschitz.recording import (
     Form,
     Node,
     Place,
     Recording,
     Refused,
     Step,
-    TensorMap,
     leaves,
 )
+from rsverify.smoothing.lipschitz.tracing import TensorMap
 from rsverify.smoothing.sampling.batches import evaluating
 
 # Norms that were found before take no time, and need no bar.
@@ -71,16 +73,16 @@ def lipschitz_bound(
     ----------
     module : torch.nn.Module or callable
         Maps a batch (b, \*input_shape) to a tensor, each row by itself. Taken in evaluation
-        mode and left as found. `torch.fx` must be able to trace it: no control flow on values
-        or shapes.
+        mode and left as found, but for what it sets up itself when first called. It may ask what
+        a tensor is (its type, shape, device), but not for its numbers: no control flow on values.
     input_shape : sequence of int
         Shape of one input, without the batch dimension. Constants of poolings, paddings,
         means and of what is widened depend on it.
     device : torch.device or str, optional
-        Where to run the module, once, on zeros, for the shapes. By default where its
-        parameters or buffers are.
+        Where to run the module, on random inputs, in batches of up to 64 where inputs are
+        small. By default where its parameters or buffers are.
     dtype : torch.dtype, optional
-        Floating type of that input; by default that of the parameters or buffers.
+        Floating type of these inputs; by default that of the parameters or buffers.
     progress : bool
         Show progress on standard error, if that is a terminal and it takes over a second:
         a convolution of 64 channels takes about one, the first time.
@@ -93,8 +95,9 @@ def lipschitz_bound(
     Raises
     ------
     ValueError
-        If `torch.fx` cannot trace the module, if no constant is known of one of its
-        operations (which is named, with the reason), or if a weight is not finite.
+        If no constant is known of one of the module's operations (which is named, with the
+        reason), if it does anything that is not seen, differs between runs or batches, or fails,
+        or if a weight is not finite.
     TypeError
         If an argument has the wrong type.
 
@@ -102,7 +105,11 @@ def lipschitz_bound(
     -----
     *Guarantee*: ‖f(x) − f(z)‖₂ ≤ bound · ‖x − z‖₂ for all inputs x and z of that shape, f the
     function of real numbers that the module's weights define; rounding in the module's own
-    arithmetic is not part of it. The bound's own arithmetic is rounded up.
+    arithmetic is not part of it. The bound's own arithmetic is rounded up. Shown: the code meets
+    no number of a tensor, so it calls the same operations for every input in a batch of one; its
+    Python objects and tensors are the same after its calls. Compared on random inputs, near and
+    far: recorded and not, again, in batches of other sizes. Assumed: that nothing else steers
+    it, such as files, other threads' objects, or batch sizes that were not tried.
 
     Not exact in general: constants of layers are multiplied [1]_. See `lipschitz_report`.
 
@@ -203,9 +210,7 @@ def scores_lipschitz_bound(
     return max(logits, sys.float_info.min) if math.isfinite(logits) else None
 
 
-def _report(
-    stages: dict[str, TensorMap], sample: Sample, progress: bool
-) -> list[LayerBound]:
+def _report(stages: dict[str, TensorMap], sample: Sample, progress: bool) -> list[LayerBound]:
     with evaluating(*stages.values()):
         subject = Subject(stages)
         try:
@@ -287,8 +292,12 @@ class _Padded(NamedTuple):
         given = _bound_arguments(gains.convolution, args, kwargs, out)
         dims = out.ndim - 2
         options = {name: each(given[name], dims) for name in ("stride", "dilation")}
-        return window_gains.padded_convolution(
-            self.form, out, given["weight"], self.pad, self.mode,
+        return window_gains.padded_convolution(  # which asks for the shape alone
+            self.form,
+            out,
+            given["weight"],
+            self.pad,
+            self.mode,
             {**options, "groups": given["groups"]},
         )
 

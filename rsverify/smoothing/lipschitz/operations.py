@@ -31,7 +31,18 @@ _DROPOUTS = (
 )
 _ISOMETRIES = (
     *("flatten", "reshape", "view", "permute", "transpose", "swapaxes", "movedim", "contiguous"),
-    *("squeeze", "unsqueeze", "view_as", "reshape_as", "unflatten", "flip", "roll", "clone", "detach", "pos"),
+    *(
+        "squeeze",
+        "unsqueeze",
+        "view_as",
+        "reshape_as",
+        "unflatten",
+        "flip",
+        "roll",
+        "clone",
+        "detach",
+        "pos",
+    ),
     *("chunk", "split", "unbind", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle"),
 )
 _CASTS = ("to", "float", "double", "half", "bfloat16", "cpu", "cuda", "type_as")

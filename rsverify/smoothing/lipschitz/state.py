@@ -12,7 +12,7 @@ import random
 import sys
 import types
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,15 +24,15 @@ _LIBRARIES = frozenset({"torch", "numpy", "torchvision", *sys.stdlib_module_name
 _MOST_OBJECTS = 200_000
 
 
-def state_of(roots: dict[str, object]) -> dict[str, str]:
+def state_of(roots: Mapping[str, object]) -> dict[str, str]:
     """Return what Python objects hold that functions can reach, by where it is.
 
     Attributes, containers, closures, defaults, the globals that code names, class attributes,
     NumPy arrays, iterators and random generators, the global ones too; up to 200,000 objects.
     """
     found = {
-        "the generator of random": _digest(repr(random.getstate())),
-        "the generator of numpy.random": _digest(repr(np.random.get_state())),  # noqa: NPY002
+        "the generator of random": _of_generator(random),
+        "the generator of numpy.random": _of_generator(np.random),
         "the generator of torch": _digest(torch.get_rng_state().numpy().tobytes()),
     }
     seen: dict[int, object] = {}
@@ -59,8 +59,7 @@ def _own_state(value: object) -> str | None:
     if isinstance(value, np.random.Generator):
         return repr(value.bit_generator.state)
     if isinstance(value, np.random.RandomState | random.Random):
-        state = value.get_state() if isinstance(value, np.random.RandomState) else value.getstate()
-        return _digest(repr(state))
+        return _of_generator(value)
     if isinstance(value, torch.Generator):
         return _digest(value.get_state().cpu().numpy().tobytes())
     if isinstance(value, types.GeneratorType):
@@ -73,6 +72,14 @@ def _own_state(value: object) -> str | None:
         hint = getattr(value, "__length_hint__", None)
         return repr(value) if hint is None else repr(hint())
     return None
+
+
+def _of_generator(generator: Any) -> str:
+    """Return the state of a generator of random or of numpy.random, as their modules have one."""
+    if hasattr(generator, "getstate"):
+        return str(hash(generator.getstate()))
+    _, words, *rest = generator.get_state()
+    return f"{_digest(words.tobytes())} {rest}"
 
 
 def _parts(value: object) -> Iterable[tuple[str, object]]:

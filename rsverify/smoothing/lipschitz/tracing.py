@@ -12,68 +12,46 @@ the code cannot know which input it has been given, and calls the same operation
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from types import FrameType, MethodDescriptorType, WrapperDescriptorType
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from types import FrameType
+from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rsverify.smoothing.lipschitz.operations import REASONS, name_of
+from rsverify.smoothing.lipschitz.names import (
+    ATTRIBUTES,
+    FACTORIES,
+    FORM_ATTRIBUTES,
+    FORM_METHODS,
+    JUMPS,
+    LIKE,
+    READS,
+    REVERSED,
+    spelling,
+    table_name,
+)
+from rsverify.smoothing.lipschitz.operations import REASONS
+from rsverify.smoothing.lipschitz.recording import (
+    Form,
+    Node,
+    Place,
+    Recording,
+    Refused,
+    Step,
+    identical,
+    is_layer,
+    mapped,
+    memory_of,
+    module_of_frame,
+    tensors_in,
+)
 
 TensorMap = Callable[[torch.Tensor], torch.Tensor]
 
-# What tells a shape or kind of tensor, not its values.
-_FORM_METHODS = frozenset(
-    {
-        *("size", "dim", "ndimension", "numel", "nelement", "stride", "storage_offset", "__len__"),
-        *("element_size", "is_floating_point", "is_complex", "is_contiguous", "is_signed"),
-        *("get_device", "is_inference", "is_shared", "is_pinned", "is_conj", "is_neg"),
-        *("has_names", "__hash__"),
-    }
-)
-_FORM_ATTRIBUTES = frozenset(
-    {
-        *("shape", "ndim", "device", "dtype", "layout", "requires_grad", "grad", "grad_fn"),
-        *("is_leaf", "is_cuda", "is_cpu", "is_mps", "is_sparse", "is_quantized", "is_meta", "names"),
-        *("itemsize", "nbytes", "_version", "is_nested", "is_mkldnn", "is_xpu", "retains_grad"),
-    }
-)
-# Attributes that are operations.
-_ATTRIBUTES = {"T": "transpose", "mT": "transpose", "data": "detach"}
-_JUMPS = frozenset(
-    {
-        *("gt", "lt", "ge", "le", "eq", "ne", "__eq__", "__ne__", "greater", "less", "isnan"),
-        *("argmax", "argmin", "argsort", "sign", "round", "floor", "ceil", "isfinite", "isinf"),
-        *("bool", "int", "long", "any", "all", "count_nonzero", "logical_not", "isclose"),
-    }
-)
-# Make a tensor of a given form, whatever the values are.
-_FACTORIES = frozenset(
-    {
-        *("zeros_like", "ones_like", "full_like", "empty_like"),
-        *("new_zeros", "new_ones", "new_full", "new_empty", "new_tensor"),
-    }
-)
-# Take the form of the first argument from the second.
-_LIKE = frozenset({"expand_as", "view_as", "reshape_as", "type_as"})
-# Methods of the second operand, and what they are for the first.
-_REVERSED = {
-    f"__r{name}__": f"__{name}__" for name in ("add", "sub", "mul", "div", "truediv", "matmul")
-}
-_READS = frozenset(
-    {
-        *("item", "tolist", "numpy", "data_ptr", "storage", "untyped_storage", "equal", "allclose"),
-        *("is_nonzero", "nonzero", "__bool__", "__int__", "__float__", "__complex__", "__index__"),
-        *("__array__", "__contains__", "__repr__", "__format__", "__dlpack__", "__reduce_ex__"),
-        *("__array_wrap__", "__deepcopy__", "_storage", "cpu_numpy"),
-    }
-)
 # Writes the statistics of the module back unchanged where it does not take them from the input.
 _WRITES_BACK = "instance_norm"
 _ORDINARY = (torch.Tensor, torch.nn.Parameter)
@@ -81,83 +59,6 @@ _ORDINARY = (torch.Tensor, torch.nn.Parameter)
 
 class Refusal(Exception):  # noqa: N818  (it ends a run, it is not an error of the module)
     """Ends a run at what is refused; kept by the recorder, as the code may catch it."""
-
-
-@dataclass(frozen=True)
-class Form:
-    """What rules may know of a tensor that depends on the input: no values."""
-
-    shape: torch.Size
-    dtype: torch.dtype
-
-    @property
-    def ndim(self) -> int:
-        """Number of dimensions."""
-        return len(self.shape)
-
-    def numel(self) -> int:
-        """Return the number of entries."""
-        return math.prod(self.shape)
-
-
-@dataclass(frozen=True)
-class Node:
-    """A tensor that depends on the input: its number and its form."""
-
-    index: int
-    form: Form
-
-
-class Place(NamedTuple):
-    """Where an operation is called."""
-
-    path: str
-    """Of the innermost module, empty for the outermost and for functions."""
-    module: str
-    """Its class, empty for functions."""
-    operation: str
-    """Class of the module where it is one of torch.nn, else the name of the function."""
-
-    def __str__(self) -> str:
-        if self.path:
-            return f"{self.path} ({self.operation})"
-        outer = "" if self.module in ("", self.operation) else f"{self.module}: "
-        return f"{outer}{self.operation}"
-
-
-@dataclass
-class Step:
-    """One operation on what depends on the input."""
-
-    name: str
-    """In the tables of `operations`."""
-    place: Place
-    """Where it is called."""
-    args: tuple[Any, ...]
-    """As called, with nodes for what depends on the input."""
-    kwargs: dict[str, Any]
-    out: Any
-    """Form of the result: one tensor, or several."""
-    results: list[int]
-    """Numbers of the resulting nodes."""
-
-
-@dataclass
-class Recording:
-    """All steps of one run."""
-
-    steps: list[Step] = field(default_factory=list)
-    output: int = -1
-    constants: list[torch.Tensor] = field(default_factory=list)
-    """Tensors that were there before, in the order of their first use."""
-
-
-class Refused(ValueError):  # noqa: N818
-    """A run that was ended, with what was refused and why."""
-
-    def __init__(self, place: Place, reason: str) -> None:
-        super().__init__(place, reason)
-        self.place, self.reason = place, reason
 
 
 def record(function: TensorMap, x: torch.Tensor, paths: dict[int, str]) -> tuple[Recording, Any]:
@@ -274,25 +175,25 @@ class _Recorder(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         given = tensors_in((args, kwargs))
-        spelled, attribute = _spelling(func)
-        like = spelled in _LIKE and not kwargs
+        spelled, attribute = spelling(func)
+        like = spelled in LIKE and not kwargs
         if (
             not self._dependent(given)
-            or spelled in _FACTORIES
+            or spelled in FACTORIES
             or (like and not self._dependent(tensors_in(args[0])))
         ):
             return self._on_constants(func, args, kwargs, given)
-        if spelled in (_FORM_ATTRIBUTES if attribute else _FORM_METHODS):
+        if spelled in (FORM_ATTRIBUTES if attribute else FORM_METHODS):
             return func(*args, **kwargs)
         if spelled == "__iter__":
             return iter(self.__torch_function__(torch.Tensor.unbind, types, (args[0], 0)))
-        name = _ATTRIBUTES.get(spelled) if attribute else _table_name(func, spelled, args)
+        name = ATTRIBUTES.get(spelled) if attribute else table_name(func, spelled, args)
         if name is None:
             raise self.refuse(spelled, self._reason(spelled))
         self._check_arguments(name, given)
         # A getter is given its owner's class beside the tensor, which is no argument.
-        arguments = args[:1] if attribute else (args[::-1] if spelled in _REVERSED else args)
-        recorded = _mapped((arguments[:1] if like else arguments, kwargs), self._kept_argument)
+        arguments = args[:1] if attribute else (args[::-1] if spelled in REVERSED else args)
+        recorded = mapped((arguments[:1] if like else arguments, kwargs), self._kept_argument)
         out = self._run(name, func, args, kwargs)
         self._step(name, recorded, out)
         return out
@@ -304,12 +205,12 @@ class _Recorder(TorchFunctionMode):
         return tensor if memory_of(tensor) not in self.memory else tensor.clone()
 
     def _reason(self, spelled: str) -> str:
-        if spelled in _READS:
+        if spelled in READS:
             return (
                 "it takes numbers out of a tensor that depends on the input, and what the code "
                 "does with them is not seen"
             )
-        if spelled in _JUMPS:
+        if spelled in JUMPS:
             return "its result is not a tensor of a floating type: it jumps, or tells of values"
         place, _ = self._place(spelled)
         return REASONS.get(place.operation, "no Lipschitz constant of it is known here")
@@ -321,7 +222,7 @@ class _Recorder(TorchFunctionMode):
         kwargs: dict[str, Any],
         given: list[torch.Tensor],
     ) -> Any:
-        spelled, _ = _spelling(func)
+        spelled, _ = spelling(func)
         before = self.running
         # What takes the form of a tensor that depends on the input may be given that tensor.
         self.running = spelled if self._dependent(given) else ""
@@ -351,15 +252,17 @@ class _Recorder(TorchFunctionMode):
         for tensor in given:
             if type(tensor) not in _ORDINARY or tensor.layout is not torch.strided:
                 raise self.refuse(
-                    name, f"one of its arguments is a {type(tensor).__name__}, {tensor.layout}, "
-                    "which may have operations of its own"
+                    name,
+                    f"one of its arguments is a {type(tensor).__name__}, {tensor.layout}, "
+                    "which may have operations of its own",
                 )
         if any(id(t) in self._nodes and not t.is_floating_point() for t in given):
             raise self.refuse(name, "one of its arguments holds indices, which jump")
         if any(id(t) in self._stale for t in given):
             raise self.refuse(
-                name, "it reads a tensor that was changed in place since: use the result of the "
-                "operation in place, or an operation that is not"
+                name,
+                "it reads a tensor that was changed in place since: use the result of the "
+                "operation in place, or an operation that is not",
             )
         for tensor in given:
             self._check_unchanged(name, tensor)
@@ -397,8 +300,8 @@ class _Recorder(TorchFunctionMode):
             raise self.refuse(name, "its result is not a tensor of a floating type")
         numbers = [self._add_node(t) for t in results]
         place, _ = self._place(name)
-        forms = _mapped(out, lambda t: self._nodes[id(t)].form)
-        self.recording.steps.append(Step(name, place, *recorded, forms, numbers))
+        forms = mapped(out, lambda t: self._nodes[id(t)].form)
+        self.recording.steps.append(Step(name, place, recorded[0], recorded[1], forms, numbers))
 
     def _mark_overwritten(self, name: str, results: list[torch.Tensor]) -> None:
         """Remember which tensors hold what an operation in place has changed."""
@@ -472,8 +375,9 @@ class _Kernels(TorchDispatchMode):
         given = tensors_in((args, kwargs))
         if not recorder.running and recorder.touches_input(given):
             raise recorder.refuse(
-                operation, "it is called below Python, by compiled, scripted or exported code: "
-                "give the original torch.nn.Module"
+                operation,
+                "it is called below Python, by compiled, scripted or exported code: "
+                "give the original torch.nn.Module",
             )
         # The noise of rrelu is used in training mode alone, of which its rule asks.
         if torch.Tag.nondeterministic_seeded in func.tags and recorder.running != "rrelu":
@@ -509,88 +413,3 @@ class _Kernels(TorchDispatchMode):
                         "computes",
                     )
                 recorder.written.append(tensor)
-
-
-def _spelling(func: Callable[..., Any]) -> tuple[str, bool]:
-    """Return the name of a function of torch, and whether it is an attribute."""
-    name = getattr(func, "__name__", str(func))
-    if name == "__get__":
-        return str(getattr(func.__self__, "__name__", "attribute")), True  # type: ignore[attr-defined]
-    return str(name), False
-
-
-def _table_name(func: Callable[..., Any], spelled: str, args: tuple[Any, ...]) -> str | None:
-    """Return the name in the tables, None where it is in none."""
-    method = isinstance(func, MethodDescriptorType | WrapperDescriptorType) or (
-        getattr(func, "__module__", None) == "torch._tensor"
-    )
-    name = name_of(_REVERSED.get(spelled, spelled) if method else func)
-    if name in ("max", "min") and len(args) > 1 and isinstance(args[1], torch.Tensor):
-        return f"{name}imum"
-    return name
-
-
-def is_layer(module: torch.nn.Module) -> bool:
-    """Return whether a module is one of torch's own that does something itself."""
-    ours = type(module).__module__.startswith("torch.nn.")
-    return ours and not isinstance(module, torch.nn.Sequential)
-
-
-def module_of_frame(frame: FrameType | None, bottom: FrameType | None) -> torch.nn.Module | None:
-    """Return the innermost module whose method a stack of calls is in, above `bottom`."""
-    while frame is not None and frame is not bottom:
-        if frame.f_code.co_varnames[:1] == ("self",):
-            module = frame.f_locals.get("self")
-            if isinstance(module, torch.nn.Module):
-                return module
-        frame = frame.f_back
-    return None
-
-
-def memory_of(tensor: torch.Tensor) -> int:
-    """Return where the memory of a tensor begins, -1 where it has none to be asked for."""
-    try:
-        return int(tensor.untyped_storage().data_ptr()) or -1
-    except (RuntimeError, NotImplementedError):  # a tensor of torch.func, a sparse one
-        return -1
-
-
-def identical(one: torch.Tensor, two: torch.Tensor) -> bool:
-    """Return whether two tensors hold the same numbers, NaN included."""
-    if one.shape != two.shape or one.dtype != two.dtype:
-        return False
-    return bool(torch.allclose(one, two, rtol=0.0, atol=0.0, equal_nan=one.is_floating_point()))
-
-
-def tensors_in(value: object) -> list[torch.Tensor]:
-    """Return all tensors in nested tuples, lists, dictionaries and slices."""
-    return [leaf for leaf in leaves(value) if isinstance(leaf, torch.Tensor)]
-
-
-def leaves(value: object) -> Iterator[object]:
-    """Yield what is in nested tuples, lists, dictionaries and slices."""
-    if isinstance(value, tuple | list):
-        for part in value:
-            yield from leaves(part)
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from leaves(part)
-    elif isinstance(value, slice):
-        yield from (value.start, value.stop, value.step)
-    else:
-        yield value
-
-
-def _mapped(value: Any, change: Callable[[torch.Tensor], Any]) -> Any:
-    """Return nested tuples, lists, dictionaries and slices with every tensor changed."""
-    if isinstance(value, torch.Tensor):
-        return change(value)
-    if isinstance(value, tuple):
-        return tuple(_mapped(part, change) for part in value)
-    if isinstance(value, list):
-        return [_mapped(part, change) for part in value]
-    if isinstance(value, dict):
-        return {key: _mapped(part, change) for key, part in value.items()}
-    if isinstance(value, slice):
-        return slice(*(_mapped(p, change) for p in (value.start, value.stop, value.step)))
-    return value

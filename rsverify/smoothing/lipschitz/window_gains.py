@@ -27,7 +27,7 @@ from rsverify.smoothing.lipschitz.windows import (
 
 
 def padded_convolution(
-    x: torch.Tensor,
+    x: Any,
     out: torch.Tensor,
     weight: torch.Tensor,
     pad: Sequence[int],

@@ -33,17 +33,16 @@ class Residual(nn.Module):
             return torch.cat([x[:, :2], y[:, 2:]], dim=1)
         if self.kind == "chunks":
             first, second = x.chunk(2, dim=1)
-            return torch.cat((second, first) + y.chunk(2, dim=1), dim=1)[:, 1:5]
+            return torch.cat((second, first, *y.chunk(2, dim=1)), dim=1)[:, 1:5]
         return 0.5 * (x - y)
 
 
 def image_layers(rng):
-    """An image of 2 × 6 × 6 to four numbers."""
+    """An image of 2 × 2 pixels and back."""
     mode = rng.choice(["zeros", "circular", "reflect", "replicate"])
     return [
         nn.Unflatten(1, (1, 2, 2)),
-        nn.Upsample(scale_factor=1) if rng.random() < 0.0 else nn.Identity(),
-        nn.Conv2d(1, 2, 3, padding=1, padding_mode=mode if mode != "reflect" else "zeros"),
+        nn.Conv2d(1, 2, 3, padding=1, padding_mode=mode),
         nn.BatchNorm2d(2),
         rng.choice(ACTIVATIONS)(),
         rng.choice([nn.MaxPool2d(2, 1), nn.AvgPool2d(2, 1), nn.AdaptiveAvgPool2d(1)]),
@@ -71,8 +70,9 @@ def network(rng):
     layers = [layer for _ in range(rng.randint(1, 3)) for layer in vector_layers(rng)]
     layers.append(nn.Linear(4, rng.randint(1, 4)))
     what = rng.random()
+    name = rng.choice(sorted(SEEN))
     if what < 0.35:
-        idiom = Idiom(SEEN[rng.choice(sorted(SEEN))], rng.choice([0.01, 30.0, 500.0]), 0)
+        idiom = Idiom(SEEN[name], rng.choice([0.01, 30.0, 500.0]), 0)
     elif what < 0.75:
         late = rng.choice([0, 1, 5, 20, 60, 10**9])
         idiom = Idiom(UNSEEN[rng.choice(sorted(UNSEEN))], rng.choice([0.01, 30.0, 500.0]), late)
@@ -80,7 +80,8 @@ def network(rng):
         return layers, True
     # Not within what makes two dimensions more of its four.
     layers.insert(rng.choice([0, len(layers) - 1]), idiom)
-    return layers, what < 0.35
+    # A batch of one can be contiguous where larger ones are not.
+    return layers, what < 0.35 and name not in ("contiguous", "stride")
 
 
 def steepest(module, points, step=1e-5):
@@ -107,9 +108,9 @@ def steepest(module, points, step=1e-5):
 @pytest.mark.slow
 @pytest.mark.parametrize("shard", range(5))
 def test_no_bound_is_below_the_slopes_of_random_networks(shard):
-    bounded = refused = 0
+    bounded, refusals = 0, []
     for case in range(1050):
-        rng = random.Random(1_000_000 * shard + case)  # noqa: S311
+        rng = random.Random(1_000_000 * shard + case)
         generator = torch.Generator().manual_seed(rng.getrandbits(40))
         with torch.random.fork_rng():
             torch.manual_seed(rng.getrandbits(40))
@@ -121,9 +122,7 @@ def test_no_bound_is_below_the_slopes_of_random_networks(shard):
         try:
             bound = lipschitz_bound(module, (4,), progress=False)
         except ValueError as error:
-            assert str(error).startswith("no Lipschitz constant for "), error
-            assert not all_seen, (shard, case, module, error)
-            refused += 1
+            refusals.append((all_seen, str(error), shard, case, module))
             continue
         bounded += 1
         scales = (0.0, 0.3, 1.0, 4.0)
@@ -132,4 +131,6 @@ def test_no_bound_is_below_the_slopes_of_random_networks(shard):
         assert found <= bound * (1 + 1e-6) + 1e-6, (shard, case, module)
 
     assert bounded > 550
-    assert refused > 300
+    assert len(refusals) > 300
+    # Named, and never where all of it could be seen.
+    assert [r for r in refusals if r[0] or not r[1].startswith("no Lipschitz constant for ")] == []
