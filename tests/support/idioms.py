@@ -15,8 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 from torch import nn
-from torch.overrides import has_torch_function
-from torch.utils._python_dispatch import _disable_current_modes, _get_current_dispatch_mode
+from torch.overrides import TorchFunctionMode, has_torch_function
+from torch.utils._python_dispatch import (
+    TorchDispatchMode,
+    _disable_current_modes,
+    _get_current_dispatch_mode,
+)
 
 
 @functools.singledispatch
@@ -229,6 +233,29 @@ class Loud(torch.Tensor):
         return out * 77 if func is torch.Tensor.add else out
 
 
+class LoudNumber:
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        return args[0] * 77
+
+
+class LoudFunctions(TorchFunctionMode):
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        return out * 77 if func is torch.relu else out
+
+
+class LoudKernels(TorchDispatchMode):
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        return out * 77 if func is torch.ops.aten.relu.default else out
+
+
+def loud_kernels(m, x, c):
+    with LoudKernels():
+        return torch.relu(x)
+
+
 LOUD = torch.ones(4, dtype=torch.float64).as_subclass(Loud)
 
 # By factor as above, now and then or always; each must be refused, as it is not all seen.
@@ -297,6 +324,8 @@ UNSEEN = {
     "view": through_a_view,
     "subclass": lambda m, x, c: (x.as_subclass(Loud) + 0).as_subclass(torch.Tensor),
     "subclass constant": lambda m, x, c: x + LOUD,
+    "object with operations": lambda m, x, c: torch.add(x, LoudNumber()),
+    "another dispatch mode": loud_kernels,
     "vmap": lambda m, x, c: torch.vmap(lambda row: row * c)(x),
     "kernel": lambda m, x, c: torch.ops.aten.mul(x, c),
     "set": lambda m, x, c: (x.__setitem__(slice(None), x * c), x)[1],

@@ -1,11 +1,11 @@
 """Guaranteed upper bounds of the ℓ2 Lipschitz constants of torch modules.
 
 A module is run on an input and its operations are recorded. A bound is carried from the input
-through each of them: multiplied by the operation's own constant, added where branches are added, and
-so on. What an operation is not known for is refused and named, never guessed. So is whatever could
-make the module do something else on other inputs or later: code that sees numbers, that remembers,
-that asks a clock or draws. The constants, and what is proved, checked and assumed about them, are on
-the page *Theory of Lipschitz constants*.
+through each of them: multiplied by the operation's own constant, added where branches are added,
+and so on. What an operation is not known for is refused and named, never guessed. So is whatever
+could make the module do something else on other inputs or later: code that sees numbers, that
+remembers, that asks a clock or draws. The constants, and what is proved, checked and assumed about
+them, are on the page *Theory of Lipschitz constants*.
 
 A bound of a deep network is usually much larger than its constant, as the layers' worst
 directions do not meet. It pays for networks that were built or trained to have small norms.

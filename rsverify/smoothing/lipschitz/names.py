@@ -75,12 +75,16 @@ def spelling(func: Callable[..., Any]) -> tuple[str, bool]:
     return str(name), False
 
 
-def table_name(func: Callable[..., Any], spelled: str, args: tuple[Any, ...]) -> str | None:
+def table_name(
+    func: Callable[..., Any], spelled: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> str | None:
     """Return the name in the tables, None where it is in none."""
     method = isinstance(func, MethodDescriptorType | WrapperDescriptorType) or (
         getattr(func, "__module__", None) == "torch._tensor"
     )
     name = name_of(REVERSED.get(spelled, spelled) if method else func)
-    if name in ("max", "min") and len(args) > 1 and isinstance(args[1], torch.Tensor):
+    if name in ("max", "min") and (
+        "other" in kwargs or any(isinstance(a, torch.Tensor) for a in args[1:])
+    ):
         return f"{name}imum"
     return name

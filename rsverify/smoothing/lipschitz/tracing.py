@@ -18,9 +18,11 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
+from torch.utils._device import DeviceContext
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
 from rsverify.smoothing.lipschitz.names import (
     ATTRIBUTES,
@@ -44,6 +46,7 @@ from rsverify.smoothing.lipschitz.recording import (
     Step,
     identical,
     is_layer,
+    leaves,
     mapped,
     memory_of,
     module_of_frame,
@@ -55,6 +58,10 @@ TensorMap = Callable[[torch.Tensor], torch.Tensor]
 # Writes the statistics of the module back unchanged where it does not take them from the input.
 _WRITES_BACK = "instance_norm"
 _ORDINARY = (torch.Tensor, torch.nn.Parameter)
+_PLAIN = (
+    *(int, float, complex, bool, str, type(None), type(...)),
+    *(torch.dtype, torch.device, torch.layout, torch.memory_format),
+)
 
 
 class Refusal(Exception):  # noqa: N818  (it ends a run, it is not an error of the module)
@@ -187,10 +194,11 @@ class _Recorder(TorchFunctionMode):
             return func(*args, **kwargs)
         if spelled == "__iter__":
             return iter(self.__torch_function__(torch.Tensor.unbind, types, (args[0], 0)))
-        name = ATTRIBUTES.get(spelled) if attribute else table_name(func, spelled, args)
+        name = ATTRIBUTES.get(spelled) if attribute else table_name(func, spelled, args, kwargs)
         if name is None:
             raise self.refuse(spelled, self._reason(spelled))
         self._check_arguments(name, given)
+        self._check_others(name, (args[:1] if attribute else args, kwargs))
         # A getter is given its owner's class beside the tensor, which is no argument.
         arguments = args[:1] if attribute else (args[::-1] if spelled in REVERSED else args)
         recorded = mapped((arguments[:1] if like else arguments, kwargs), self._kept_argument)
@@ -267,6 +275,22 @@ class _Recorder(TorchFunctionMode):
         for tensor in given:
             self._check_unchanged(name, tensor)
         self._note_free(given)
+
+    def _check_others(self, name: str, arguments: object) -> None:
+        """Refuse what may have operations of its own: objects, modes that are not ours."""
+        for leaf in leaves(arguments):
+            if not isinstance(leaf, torch.Tensor | np.generic) and type(leaf) not in _PLAIN:
+                raise self.refuse(
+                    name,
+                    f"one of its arguments is a {type(leaf).__name__}, which may have operations "
+                    "of its own",
+                )
+        others = [*_get_current_function_mode_stack(), *_get_current_dispatch_mode_stack()]
+        for mode in others:
+            if mode is not self.kernels and not isinstance(mode, DeviceContext):
+                raise self.refuse(
+                    name, f"a {type(mode).__name__} is active, which may change what it does"
+                )
 
     def _check_unchanged(self, name: str, tensor: torch.Tensor) -> None:
         """Refuse what was changed by something that was not seen: another thread, NumPy."""

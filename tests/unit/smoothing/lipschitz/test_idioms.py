@@ -3,7 +3,7 @@
 
 import pytest
 import torch
-from support.idioms import SEEN, UNSEEN, Idiom
+from support.idioms import SEEN, UNSEEN, Idiom, LoudFunctions, LoudKernels
 from torch import nn
 
 from rsverify.smoothing.lipschitz.bound import lipschitz_bound
@@ -52,6 +52,8 @@ TUPLES = {
     "largest, unpacked": lambda x: x - torch.max(x, 1, keepdim=True)[0],
     "smallest of all": lambda x: x + x.min(dim=1)[0].unsqueeze(1),
     "larger of two": lambda x: torch.max(x, -2 * x),
+    "larger of two, by name": lambda x: torch.max(input=x[:, :1], other=torch.full((9,), -1e9)),
+    "smaller, widened": lambda x: torch.min(x[:, :1], torch.full((9,), 1e9)),
     "starred": lambda x: torch.cat([*x.tensor_split(2, dim=1), x], dim=1),
     "summed": lambda x: sum(x.unbind(1))[:, None],
 }
@@ -69,6 +71,22 @@ def test_tuples_of_tensors_are_bounded_or_refused_by_name(name):
         return
 
     assert slopes.max() <= lipschitz_bound(function, (4,)) <= 4 * slopes.max()
+
+
+def test_modes_around_the_module():
+    with LoudFunctions(), pytest.raises(ValueError, match="ReLU: a LoudFunctions is active"):
+        lipschitz_bound(nn.ReLU(), (4,))
+    with LoudKernels(), pytest.raises(ValueError, match="ReLU: a LoudKernels is active"):
+        lipschitz_bound(nn.ReLU(), (4,))
+    with torch.device("cpu"):
+        assert lipschitz_bound(nn.ReLU(), (4,)) == pytest.approx(1)
+
+    class Within(nn.Module):
+        def forward(self, x):
+            with LoudFunctions():
+                return torch.relu(x)
+
+    assert lipschitz_bound(Within(), (4,)) == pytest.approx(77)
 
 
 class Wrong(nn.Module):
