@@ -161,6 +161,31 @@ def counted_in_an_array(m, x, c):
     return x * c if m.array[0] > m.late else x
 
 
+def counted_in_a_keyword(m, x, c, *, calls=[0]):
+    calls[0] += 1
+    return x * c if calls[0] > m.late else x
+
+
+def counted_in_a_closure():
+    calls = 0
+
+    def count(m, x, c):
+        nonlocal calls
+        calls += 1
+        return x * c if calls > m.late else x
+
+    return count
+
+
+def counted_in_slots(m, x, c):
+    m.slots.calls += 1
+    return x * c if m.slots.calls > m.late else x
+
+
+class Slots:
+    __slots__ = ("calls",)
+
+
 def remembered(m, x, c):
     y = x + c * m.last[:1] if m.last is not None else x
     m.last = x.clone()
@@ -289,6 +314,10 @@ UNSEEN = {
     "attribute counter": counted_in_an_attribute,
     "list": counted_in_a_list,
     "default": counted_in_a_default,
+    "keyword": counted_in_a_keyword,
+    "closure": counted_in_a_closure(),
+    "slots": counted_in_slots,
+    "list iterator": lambda m, x, c: x * c if next(m.numbers) > m.late else x,
     "buffer": counted_in_a_buffer,
     "growing buffer": growing_buffer,
     "function attribute": counted_on_a_function,
@@ -342,6 +371,8 @@ class Idiom(nn.Module):
         self.function, self.factor, self.late = function, factor, late
         self.calls, self.seen, self.last, self.table = 0, [], None, {}
         self.array, self.random = np.zeros(1), random.Random(0)
+        self.slots = Slots()
+        self.slots.calls, self.numbers = 0, iter(list(range(10**4)))
         self.register_buffer("number", torch.zeros((), dtype=torch.float64))
         self.scale = nn.Parameter(torch.ones(4, dtype=torch.float64))
 

@@ -39,6 +39,8 @@ def state_of(roots: Mapping[str, object]) -> dict[str, str]:
     queue: deque[tuple[str, object]] = deque(roots.items())
     while queue and len(seen) < _MOST_OBJECTS:
         path, value = queue.popleft()
+        while path in found:  # the order is the same every time
+            path += "'"
         if value is None or isinstance(value, _PLAIN):
             found[path] = repr(value)
             continue
@@ -68,9 +70,11 @@ def _own_state(value: object) -> str | None:
         return repr([key if isinstance(key, _PLAIN) else id(key) for key in value])
     if isinstance(value, list | tuple | set | frozenset | deque):
         return repr(len(value))
-    if isinstance(value, Iterator):
-        hint = getattr(value, "__length_hint__", None)
-        return repr(value) if hint is None else repr(hint())
+    if type(value).__module__ == "itertools":
+        return repr(value)
+    builtin = type(value).__module__ == "builtins" and not isinstance(value, type)
+    if builtin and hasattr(value, "__length_hint__"):
+        return repr(value.__length_hint__())
     return None
 
 
@@ -95,7 +99,7 @@ def _parts(value: object) -> Iterable[tuple[str, object]]:
     if isinstance(value, types.MethodType):
         return [(".__self__", value.__self__), ("", value.__func__)]
     if isinstance(value, functools.partial):
-        return [("", value.func), ("", value.args), ("", value.keywords)]
+        return [(".func", value.func), (".args", value.args), (".keywords", value.keywords)]
     if isinstance(value, staticmethod | classmethod):
         return [("", value.__func__)]
     if isinstance(value, property):
@@ -117,7 +121,8 @@ def _parts_of_function(function: types.FunctionType) -> list[tuple[str, object]]
             parts.append((f".{name}", cell.cell_contents))
         except ValueError:  # not set yet
             continue
-    parts += [("", function.__defaults__), ("", function.__kwdefaults__)]
+    parts += [(".__defaults__", function.__defaults__)]
+    parts += [(".__kwdefaults__", function.__kwdefaults__)]
     names = set(_names_in(function.__code__))
     for name in sorted(names & function.__globals__.keys()):
         held = function.__globals__[name]
