@@ -18,11 +18,30 @@ from rsverify._core.check import FloatArray, check_alpha, share_of_alpha
 from rsverify.bounds._samples import check_sample, check_unit
 
 
-class Interval(NamedTuple):
-    """A lower and an upper confidence bound; ``lower > upper`` means that the set is empty."""
+class _Limits(NamedTuple):
+    lower: FloatArray | float
+    upper: FloatArray | float
 
-    lower: FloatArray | np.float64
-    upper: FloatArray | np.float64
+
+class Interval(_Limits):
+    """A lower and an upper confidence limit; ``lower > upper`` means that the set is empty.
+
+    Unpacks as ``lower, upper``; `alpha` is the failure probability of both together.
+    """
+
+    alpha: FloatArray | float
+
+    def __new__(
+        cls, lower: FloatArray | float, upper: FloatArray | float, alpha: FloatArray | float
+    ) -> Interval:
+        """Return the interval of two limits at level `alpha`."""
+        interval = super().__new__(cls, lower, upper)
+        interval.alpha = alpha
+        return interval
+
+    def __getnewargs__(self) -> tuple[FloatArray | float, ...]:
+        """Return what a pickle holds."""
+        return (self.lower, self.upper, self.alpha)
 
     @property
     def empty(self) -> npt.NDArray[np.bool_] | np.bool_:
@@ -30,7 +49,7 @@ class Interval(NamedTuple):
         return np.greater(self.lower, self.upper)
 
 
-def mirror(lower: FloatArray | np.float64) -> FloatArray | np.float64:
+def mirror(lower: FloatArray | float) -> FloatArray | float:
     """Return 1 - `lower`, rounded up: the upper bound that a mirrored sample's lower one is."""
     # The subtraction rounds to nearest; one step outward covers it.
     upper = np.minimum(np.nextafter(1.0 - lower, 2.0), 1.0)
@@ -39,7 +58,7 @@ def mirror(lower: FloatArray | np.float64) -> FloatArray | np.float64:
 
 def upper_of(
     bound: Callable[..., Any], x: npt.ArrayLike, alpha: npt.ArrayLike, **options: Any
-) -> FloatArray | np.float64:
+) -> FloatArray | float:
     """Return the upper bound that mirrors a lower one.
 
     Parameters
@@ -144,4 +163,5 @@ def interval_of(
     return Interval(
         bound(x, share_of_alpha(levels, share), **options),
         upper_of(bound, x, share_of_alpha(levels, 1.0 - share), **options),
+        levels[()],
     )

@@ -14,14 +14,16 @@ to have most votes, taken alone, is covered by neither argument.)
 
 from __future__ import annotations
 
+from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._core.check import FloatArray, IntArray, check_alpha, check_choice, check_real
-from rsverify.bounds.margin import ESTIMANDS
+from rsverify._core.check import FloatArray, IntArray, check_alpha, check_real
+from rsverify._core.margin import Margin
+from rsverify._core.types import MarginName
 from rsverify.bounds.margin_sequence import LARGEST_VOTES, check_paths
 from rsverify.kernels.margin import line_bets as kernels
 from rsverify.kernels.margin.formulas import DIFFERENCE
@@ -29,7 +31,32 @@ from rsverify.kernels.margin.sequence import LARGEST_PROBIT_MARGIN
 from rsverify.kernels.mean.closed_form import log_inverse
 from rsverify.kernels.special import norm_isf
 
-AT_LEAST, BELOW, UNDECIDED, HOPELESS = 1, -1, 0, 2
+
+class Answer(IntEnum):
+    """What is known about a threshold; each answer says what it means and what to do."""
+
+    BELOW = -1
+    """The margin is below the threshold."""
+    UNDECIDED = 0
+    """The votes so far do not say."""
+    AT_LEAST = 1
+    """The margin is at least the threshold."""
+    FUTILE = 2
+    """Undecided, and unlikely to be decided by the votes planned."""
+
+    @property
+    def message(self) -> str:
+        """Cause and remedy, in a sentence."""
+        return _MESSAGES[self]
+
+
+_MESSAGES = {
+    Answer.BELOW: "below the threshold",
+    Answer.UNDECIDED: "undecided: draw more votes",
+    Answer.AT_LEAST: "at least the threshold",
+    Answer.FUTILE: "stopped for futility: a decision by the votes planned is unlikely; plan more "
+    "votes, or ask for a threshold farther from the margin",
+}
 _NEAR_ZERO = 1e-9  # probit margins closer to 0 than this are taken for it, on the safe side
 
 
@@ -37,7 +64,7 @@ class Decision(NamedTuple):
     """What was concluded about a margin, and after how many votes."""
 
     verdict: IntArray | np.int64
-    """1: the margin is at least the threshold; -1: it is below; 0: undecided; 2: undecided,
+    """The values of `Answer`: 1, at least the threshold; -1, below it; 0, undecided; 2, undecided
     and unlikely to be decided by the votes planned."""
     votes: IntArray | np.int64
     """Votes at the look that decided, or at the last look where none did."""
@@ -60,7 +87,7 @@ def decide_margin(
     threshold: npt.ArrayLike,
     alpha: npt.ArrayLike,
     *,
-    estimand: str,
+    estimand: MarginName,
     below: npt.ArrayLike | None = None,
     weights: npt.ArrayLike | None = None,
     prior: npt.ArrayLike | None = None,
@@ -134,7 +161,7 @@ def decide_margin(
     >>> decide_margin(counts, 0, [0.6, 0.7, 0.8], 0.001, estimand="difference")
     Decision(verdict=array([ 1,  0, -1]), votes=array([ 1000, 10000,  1000]))
     """
-    code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
+    code = int(Margin.named(estimand))
     upper = _check_threshold("threshold", threshold, estimand)
     lower = upper if below is None else _check_threshold("below", below, estimand)
     planned, z = _check_plan(horizon, futility)
@@ -152,8 +179,8 @@ def decide_margin(
             paths.votes[r],
             paths.weights[r],
             np.array(past, dtype=np.float64),
-            (*line_bets(code, AT_LEAST, float(upper[r]), past, planned),),
-            (*line_bets(code, BELOW, float(lower[r]), past, planned),),
+            (*line_bets(code, int(Answer.AT_LEAST), float(upper[r]), past, planned),),
+            (*line_bets(code, int(Answer.BELOW), float(lower[r]), past, planned),),
             log_inverse(float(level[r])),
             planned,
             z,
@@ -196,7 +223,7 @@ def _votes_of_pair(prior: IntArray) -> tuple[int, int, int]:
     return first, second, int(prior.sum()) - first - second
 
 
-def _check_threshold(name: str, threshold: npt.ArrayLike, estimand: str) -> FloatArray:
+def _check_threshold(name: str, threshold: npt.ArrayLike, estimand: MarginName) -> FloatArray:
     limit = check_real(name, threshold)
     bad = ~np.isfinite(limit) if estimand == "probit" else ~(np.abs(limit) < 1.0)
     if bad.any():

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
+from rsverify.smoothing.device import is_out_of_memory
 from rsverify.smoothing.lipschitz.recording import (
     Node,
     Place,
@@ -28,7 +29,6 @@ from rsverify.smoothing.lipschitz.recording import (
 )
 from rsverify.smoothing.lipschitz.state import state_of, watched
 from rsverify.smoothing.lipschitz.tracing import TensorMap, record
-from rsverify.smoothing.sampling.forward import is_out_of_memory
 
 # Noise in units of the sampler's: near the data, and far from it.
 _DISTANCES = (1.0, 0.1, 10.0, 1.0, 100.0, 1e-3, 3.0)
@@ -55,7 +55,7 @@ class Sample:
         scales = torch.tensor([_DISTANCES[i % len(_DISTANCES)] for i in range(count)])
         noise *= self.sigma * scales.reshape(-1, *[1] * self.center.ndim)
         center = self.center
-        return (center.double().cpu() + noise).to(device=center.device, dtype=center.dtype)
+        return (center.cpu().double() + noise).to(center.dtype).to(center.device)
 
     def sizes(self) -> list[int]:
         """Return sizes of larger batches to try."""
@@ -225,7 +225,7 @@ class Subject:
 
     def _check_slopes(self, rows: torch.Tensor, outputs: torch.Tensor, bound: float) -> None:
         """Hold the bound against these very inputs, up to rounding."""
-        x, y = rows.flatten(1).double(), outputs.flatten(1).double()
+        x, y = rows.flatten(1).cpu().double(), outputs.flatten(1).cpu().double()
         distances, changes = torch.cdist(x, x), torch.cdist(y, y)
         sizes = y.norm(dim=1)
         slack = _tolerance(outputs.dtype) * (sizes[:, None] + sizes)
@@ -284,7 +284,7 @@ def _agree(one: torch.Tensor, two: torch.Tensor) -> bool:
         return False
     if not one.numel():
         return True
-    a, b = one.double().flatten(1), two.double().flatten(1)
+    a, b = one.cpu().double().flatten(1), two.cpu().double().flatten(1)
     finite = a.isfinite() & b.isfinite()
     largest = torch.where(finite, a.abs().maximum(b.abs()), 0.0).amax(dim=1, keepdim=True)
     close = (a - b).abs() <= _tolerance(one.dtype) * largest
