@@ -214,7 +214,9 @@ def certify_dataset(
     if max_inputs is not None:
         wanted = wanted[: check_size("max_inputs", max_inputs)]
     example = next(items.load(wanted[:1])).x
-    request = classifier.resolve(request, example, progress=progress and is_first_process())
+    request = classifier.resolve(
+        request, example, batch_size=batch_size, progress=progress and is_first_process()
+    )
     request.check(classifier.num_classes, classifier.noise, 0 if certify_label else None)
     check_placement(classifier.model, classifier.placement(example.dtype)[0])
     run = _Run(
