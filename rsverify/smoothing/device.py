@@ -160,7 +160,9 @@ def has_float64(device: torch.device) -> bool:
         return True
     try:
         torch.ones(1, device=device, dtype=torch.float64).add_(1.0)
-    except (TypeError, RuntimeError):
+    except (TypeError, RuntimeError) as error:
+        if exhausted(error) is not None:
+            raise
         return False
     return True
 

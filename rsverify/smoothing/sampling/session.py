@@ -143,9 +143,9 @@ class Engine:
         waits = 4 if self._context.asynchronous else 0
         if self.request.target_radius is not None:
             waits = min(waits, 1)  # what is in flight is wasted where the votes have answered
-        scheduler = Scheduler(
-            map(self._job, items), self.forward, self._new_batch(batch_size), in_flight=waits
-        )
+        with self._context.active():
+            batch = self._new_batch(batch_size)
+        scheduler = Scheduler(map(self._job, items), self.forward, batch, in_flight=waits)
         size = 1 + self.request.n + (0 if self.certify_label else self.request.n0)
         with evaluating(self.classifier.model, self.classifier.preprocess):
             for finished, samples in scheduler.run():
@@ -206,6 +206,7 @@ class Engine:
                 exhausted, failure = True, error
                 under_way = deque(r for r in under_way if r.begun < run.begun)
                 continue
+            batch_size = min(batch_size, run.batch_size)  # where memory has set a limit
             if done is None:
                 under_way.append(run)
                 continue
