@@ -24,7 +24,8 @@ _GUARD = 15  # digits lost to log-gamma at 1e7 (8) and to sums of 1e5 terms (5),
 
 def precise(digits: int = DIGITS) -> AbstractContextManager[None]:
     """Return a context in which mpmath computes with `digits` and the guard digits."""
-    return mp.workdps(digits + _GUARD)
+    context: AbstractContextManager[None] = mp.workdps(digits + _GUARD)
+    return context
 
 
 def complete_pair(x: Number, y: Number) -> tuple[mpf, mpf]:

@@ -68,9 +68,9 @@ def test_hopeless_questions_say_so():
     certificate = decide_counts([1160, 550, 290], **question)
 
     assert certificate.decision == "undecided"
-    assert certificate.hopeless
+    assert certificate.futile
     assert "unlikely to decide" in str(certificate)
-    assert not decide_counts([1160, 550, 290], **question | {"futility": 0.0}).hopeless
+    assert not decide_counts([1160, 550, 290], **question | {"futility": 0.0}).futile
 
 
 def test_first_decision_is_the_first_look_that_decides():
