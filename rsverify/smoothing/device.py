@@ -167,6 +167,14 @@ def has_float64(device: torch.device) -> bool:
     return True
 
 
+def scores_on(device: torch.device, numbers: npt.NDArray[Any]) -> torch.Tensor:
+    """Return what a model outside of torch has computed, on `device`, in float32 if it must be."""
+    scores = torch.tensor(numbers)
+    if scores.dtype == torch.float64 and not has_float64(device):
+        scores = scores.float()
+    return scores.to(device)
+
+
 class Arriving:
     """Numbers on their way to the host. What is queued on the device after them goes on."""
 

@@ -138,6 +138,26 @@ def test_a_bound_of_scores_stays_with_the_batch_size_that_fitted(gpus, tmp_path,
     assert gpus.emptied == len(failed)
 
 
+@pytest.mark.parametrize("kind", [ValueError, TypeError])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_runtime_that_wraps_its_errors_is_understood(tmp_path, kind, way):
+    """As models of ONNX do, whose runtime has errors of its own."""
+    sizes: list[int] = []
+    model = always(1, sizes)
+
+    def wrapping(batch):
+        if len(batch) > 10:
+            try:
+                raise Exception("Failed to allocate memory for requested buffer of size 9")
+            except Exception as error:
+                raise kind(f"the runtime refuses a batch of {len(batch)}") from error
+        return model(batch)
+
+    table = table_of(SmoothedClassifier(wrapping, CLASSES, 0.5), tmp_path / "t.tsv", **WAYS[way])
+    assert (table["predict"] == 1).all()
+    assert max(sizes) == 8
+
+
 def test_what_never_fits_says_what_the_library_said(tmp_path):
     def broken(_batch):
         raise RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This may be something else.")

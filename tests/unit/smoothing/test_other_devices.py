@@ -7,9 +7,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from support.one_class import INPUTS, WAYS, smoothed, table_of  # noqa: E402
+from support.one_class import CLASSES, INPUTS, WAYS, smoothed, table_of  # noqa: E402
 from support.simulated_gpu import SimulatedGpus  # noqa: E402
 
+from rsverify import SmoothedClassifier  # noqa: E402
 from rsverify.smoothing.device import has_float64  # noqa: E402
 
 
@@ -42,6 +43,30 @@ def test_what_needs_float64_there_is_refused_or_done_on_the_host(kind):
         classifier = smoothed(3, "meta", noise="discrete", lattice=1 / 16)
         x = torch.round(INPUTS[0] * 16) / 16
         assert classifier.certify(x, n=100, seed=0).prediction == 3
+
+
+@pytest.mark.usefixtures("mps")
+@pytest.mark.parametrize("kind", ["numpy", "estimator", "integers"])
+def test_scores_of_other_libraries_are_put_there_in_float32(kind):
+    from rsverify.smoothing.models.adapters import NumpyModel, SklearnModel
+
+    class Estimator:
+        classes_ = np.arange(CLASSES)
+
+        def predict_proba(self, batch):
+            return np.tile(np.eye(CLASSES)[2], (len(batch), 1))
+
+    def integers(batch):
+        return np.tile(np.arange(CLASSES), (len(batch), 1))
+
+    model = {
+        "numpy": NumpyModel(Estimator().predict_proba),
+        "estimator": SklearnModel(Estimator()),
+        "integers": NumpyModel(integers),
+    }[kind]
+    classifier = SmoothedClassifier(model, CLASSES, 0.5, device="meta")
+    expected = 3 if kind == "integers" else 2
+    assert classifier.certify(INPUTS[0], n=100, seed=0).prediction == expected
 
 
 def bits_of(words: torch.Tensor) -> np.ndarray:
