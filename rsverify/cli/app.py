@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import track
 
-from rsverify._core.optional import need
+from rsverify._core.optional import DeviceNotFoundError, need
 from rsverify.cli import analyze as cli_analyze
 from rsverify.cli import audit as cli_audit
 from rsverify.cli import certify as cli_certify
@@ -313,7 +313,8 @@ def _exit_code(error: Exception) -> int:
         return EXIT_NO_INPUT
     if isinstance(error, OSError):
         return EXIT_CANNOT_CREATE
-    return EXIT_MISSING_PACKAGE if isinstance(error, ModuleNotFoundError) else EXIT_USAGE
+    missing = isinstance(error, ModuleNotFoundError | DeviceNotFoundError)
+    return EXIT_MISSING_PACKAGE if missing else EXIT_USAGE
 
 
 def _fail(message: str, code: int) -> None:
