@@ -146,7 +146,7 @@ def recertify(
     ] = None,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Radii alone: go on where they do not fit --stated-alpha."),
+        typer.Option("--force", help="Go on where radii alone do not fit --stated-alpha."),
     ] = False,
 ) -> None:
     """Certify TABLE again at another level or bound, without sampling.
