@@ -1,18 +1,26 @@
 """Settings that all tests share."""
 
-import os
 import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 # Studies take mutants and slow loops from tests.support. Last, so that the installed package wins.
 sys.path.append(str(Path(__file__).parents[1]))
 
 # The first example of a property compiles kernels, which no deadline allows for.
-# Continuous integration draws the same examples each time; everybody else draws fresh ones.
-settings.register_profile("rsverify", deadline=None, derandomize="CI" in os.environ)
+# The test command draws the same examples each time, for everybody: what it says of a commit does
+# not depend on luck. Fresh examples are drawn by `.ci/explore`, which keeps what fails.
+settings.register_profile("rsverify", deadline=None, derandomize=True, database=None)
+settings.register_profile(
+    "explore",
+    deadline=None,
+    derandomize=False,
+    print_blob=True,
+    database=DirectoryBasedExampleDatabase(Path(__file__).parents[1] / ".hypothesis" / "examples"),
+)
 settings.load_profile("rsverify")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsverify._core.check import FloatArray, check_alpha, check_choice, share_of_alpha
+from rsverify._core.types import SequenceStrategyName
 from rsverify.bounds._samples import check_sample, check_unit, map_samples
 from rsverify.bounds.interval import Interval, interval_of, mirror
 from rsverify.bounds.mean import LARGEST_CAP
@@ -145,7 +146,7 @@ def plugin_bernstein_sequence(
 
 
 def betting_sequence(
-    x: npt.ArrayLike, alpha: npt.ArrayLike, *, strategy: str = "portfolio"
+    x: npt.ArrayLike, alpha: npt.ArrayLike, *, strategy: SequenceStrategyName = "portfolio"
 ) -> FloatArray:
     """Return the running betting lower bounds.
 
@@ -210,7 +211,11 @@ def betting_sequence(
 
 
 def betting_interval_sequence(
-    x: npt.ArrayLike, alpha: npt.ArrayLike, *, strategy: str = "portfolio", split: float = 0.5
+    x: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    *,
+    strategy: SequenceStrategyName = "portfolio",
+    split: float = 0.5,
 ) -> Interval:
     """Return the running hedged betting confidence intervals.
 

@@ -8,10 +8,13 @@ bounds that hold at all sample sizes at once are in `rsverify.bounds.confidence_
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+from typing import overload
+
 import numpy.typing as npt
 
 from rsverify._core.check import FloatArray, check_alpha, check_real
+from rsverify._core.types import FloatLike
 from rsverify.bounds._samples import check_sample, check_unit, map_samples
 from rsverify.bounds.interval import upper_of
 from rsverify.kernels.mean import closed_form as kernels
@@ -20,7 +23,11 @@ LARGEST_CAP = 0.99
 """The largest share of the capital that one bet may risk; kernels' errors are stated for it."""
 
 
-def hoeffding_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | np.float64:
+@overload
+def hoeffding_lower(x: Sequence[float], alpha: FloatLike) -> float: ...
+@overload
+def hoeffding_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | float: ...
+def hoeffding_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | float:
     """Return Hoeffding's lower confidence bound for a mean.
 
     Parameters
@@ -62,7 +69,11 @@ def hoeffding_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | np.f
     return map_samples(kernels.hoeffding_rows, check_sample(x), alpha=check_alpha(alpha))
 
 
-def hoeffding_upper(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | np.float64:
+@overload
+def hoeffding_upper(x: Sequence[float], alpha: FloatLike) -> float: ...
+@overload
+def hoeffding_upper(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | float: ...
+def hoeffding_upper(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | float:
     """Return Hoeffding's upper confidence bound for a mean: the mirror of `hoeffding_lower`.
 
     Parameters
@@ -95,9 +106,15 @@ def hoeffding_upper(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | np.f
     return upper_of(hoeffding_lower, x, alpha)
 
 
+@overload
+def bernstein_lower(x: Sequence[float], alpha: FloatLike, *, variance: FloatLike) -> float: ...
+@overload
 def bernstein_lower(
     x: npt.ArrayLike, alpha: npt.ArrayLike, *, variance: npt.ArrayLike
-) -> FloatArray | np.float64:
+) -> FloatArray | float: ...
+def bernstein_lower(
+    x: npt.ArrayLike, alpha: npt.ArrayLike, *, variance: npt.ArrayLike
+) -> FloatArray | float:
     """Return Bernstein's lower confidence bound for a mean whose variance is known.
 
     The yardstick for bounds that have to learn the variance.
@@ -149,7 +166,11 @@ def bernstein_lower(
     )
 
 
-def empirical_bernstein_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | np.float64:
+@overload
+def empirical_bernstein_lower(x: Sequence[float], alpha: FloatLike) -> float: ...
+@overload
+def empirical_bernstein_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | float: ...
+def empirical_bernstein_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | float:
     """Return Maurer and Pontil's empirical Bernstein lower bound for a mean.
 
     Parameters
@@ -191,7 +212,11 @@ def empirical_bernstein_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatAr
     return map_samples(kernels.empirical_bernstein_rows, check_sample(x), alpha=check_alpha(alpha))
 
 
-def empirical_bernstein_upper(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | np.float64:
+@overload
+def empirical_bernstein_upper(x: Sequence[float], alpha: FloatLike) -> float: ...
+@overload
+def empirical_bernstein_upper(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | float: ...
+def empirical_bernstein_upper(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | float:
     """Return the upper bound that mirrors `empirical_bernstein_lower`.
 
     Parameters
@@ -225,9 +250,17 @@ def empirical_bernstein_upper(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatAr
     return upper_of(empirical_bernstein_lower, x, alpha)
 
 
+@overload
+def plugin_bernstein_lower(
+    x: Sequence[float], alpha: FloatLike, *, cap: FloatLike = ...
+) -> float: ...
+@overload
+def plugin_bernstein_lower(
+    x: npt.ArrayLike, alpha: npt.ArrayLike, *, cap: npt.ArrayLike = ...
+) -> FloatArray | float: ...
 def plugin_bernstein_lower(
     x: npt.ArrayLike, alpha: npt.ArrayLike, *, cap: npt.ArrayLike = 0.5
-) -> FloatArray | np.float64:
+) -> FloatArray | float:
     """Return the predictable plug-in empirical Bernstein lower bound, aimed at n.
 
     Parameters
@@ -279,9 +312,17 @@ def plugin_bernstein_lower(
     )
 
 
+@overload
+def plugin_bernstein_upper(
+    x: Sequence[float], alpha: FloatLike, *, cap: FloatLike = ...
+) -> float: ...
+@overload
+def plugin_bernstein_upper(
+    x: npt.ArrayLike, alpha: npt.ArrayLike, *, cap: npt.ArrayLike = ...
+) -> FloatArray | float: ...
 def plugin_bernstein_upper(
     x: npt.ArrayLike, alpha: npt.ArrayLike, *, cap: npt.ArrayLike = 0.5
-) -> FloatArray | np.float64:
+) -> FloatArray | float:
     """Return the upper bound that mirrors `plugin_bernstein_lower`.
 
     Parameters
@@ -316,7 +357,11 @@ def plugin_bernstein_upper(
     return upper_of(plugin_bernstein_lower, x, alpha, cap=cap)
 
 
-def plugin_hoeffding_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | np.float64:
+@overload
+def plugin_hoeffding_lower(x: Sequence[float], alpha: FloatLike) -> float: ...
+@overload
+def plugin_hoeffding_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | float: ...
+def plugin_hoeffding_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | float:
     """Return the predictable plug-in Hoeffding lower bound, aimed at n.
 
     Hoeffding's bound, or better where the mean of the first t < n observations was high: the

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,10 @@ from rsverify._core.check import (
     check_positive,
     check_real,
 )
+from rsverify._core.margin import Margin
+from rsverify._core.types import MarginName, OrderingName, RadiusName, VoteBoundName
 from rsverify.bounds.margin import (
+    Taylor,
     bonferroni_margin_lower,
     cohen_margin_lower,
     exact_margin_lower,
@@ -42,8 +45,8 @@ from rsverify.certificates.radius import (
 ABSTAIN = -1
 """The prediction of a certificate that certifies nothing."""
 
-BOUNDS = ("exact", "bonferroni", "cohen")
-DEFAULT_ORDERING = "likelihood-ratio"
+BOUNDS: tuple[VoteBoundName, ...] = get_args(VoteBoundName)
+DEFAULT_ORDERING: OrderingName = "likelihood-ratio"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +83,7 @@ class Certificate:
     """Total failure probability."""
     bound: str
     """``"exact"``, ``"bonferroni"`` or ``"cohen"``."""
-    ordering: str | None
+    ordering: OrderingName | Taylor | None
     """Ordering of the exact bound; None for the others."""
     radius_kind: str
     """``"R1"`` or ``"R2"``."""
@@ -153,10 +156,10 @@ def margin_lower_bounds(
     y: npt.ArrayLike,
     alpha: npt.ArrayLike,
     *,
-    estimand: str,
-    bound: str = "exact",
-    ordering: str | None = None,
-) -> FloatArray | np.float64:
+    estimand: MarginName,
+    bound: VoteBoundName = "exact",
+    ordering: OrderingName | Taylor | None = None,
+) -> FloatArray | float:
     r"""Return lower confidence limits for the margin of class y, one a row of counts.
 
     The runner-up is the most voted other class of the same row.
@@ -211,7 +214,7 @@ def margin_lower_bounds(
             f"y={classes[bad].flat[0]} must be a class between 0 and {votes.shape[-1] - 1}"
         )
     level = check_alpha(alpha)
-    check_choice("estimand", estimand, ESTIMANDS.values())
+    Margin.named(estimand)
     check_choice("bound", bound, BOUNDS)
     if bound != "exact" and ordering is not None:
         raise ValueError(f"ordering={ordering!r} must be None for bound={bound!r}: it has none")
@@ -243,10 +246,10 @@ def certify_counts(
     alpha: float,
     y: int | None = None,
     selection: npt.ArrayLike | None = None,
-    bound: str = "exact",
-    radius: str = "R2",
+    bound: VoteBoundName = "exact",
+    radius: RadiusName = "R2",
     lipschitz: float | None = None,
-    ordering: str | None = None,
+    ordering: OrderingName | Taylor | None = None,
 ) -> Certificate:
     r"""Return the certificate that vote counts of a classifier under Gaussian noise support.
 

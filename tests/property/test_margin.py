@@ -160,14 +160,28 @@ def test_bound_of_a_fixed_ordering_rises_with_alpha(
             assert low <= high + 1e-9
 
 
-@settings(max_examples=100)
-@given(outcome=outcomes(300), alpha=st.sampled_from((0.1, 0.05, 0.01, 0.001)))
-def test_default_bound_rises_with_alpha(outcome: tuple[int, int, int], alpha: float) -> None:
-    """Not a theorem, as its ordering depends on alpha; seen to hold over a factor of 2."""
-    k1, k2, n = outcome
-    for estimand in ESTIMANDS:
-        low, high = exact_margin_lower(k1, k2, n, np.array([alpha, 2 * alpha]), estimand=estimand)
-        assert low <= high + 1e-9
+@pytest.mark.parametrize(("estimand", "largest"), [("difference", 0.06), ("probit", 0.17)])
+@pytest.mark.parametrize("n", [10, 15])
+def test_default_bound_falls_with_alpha_seldom_and_by_little(
+    estimand: str, largest: float, n: int
+) -> None:
+    """The default's ordering depends on alpha, so that a larger alpha may give a smaller limit.
+
+    Measured over every outcome: how many, and by how much at most. The case that was first
+    found is among them, so that a construction that rises throughout makes this test fail.
+    """
+    outcomes_of_n = [(k1, k2) for k1 in range(n + 1) for k2 in range(n + 1 - k1)]
+    k1, k2 = np.array(outcomes_of_n).T
+    falls = []
+    for alpha in (0.001, 0.01, 0.05):
+        for factor in (1.02, 1.1, 1.2, 2.0):
+            levels = np.array([[alpha], [alpha * factor]])
+            low, high = exact_margin_lower(k1, k2, n, levels, estimand=estimand)
+            possible = np.isfinite(low)
+            falls.append(np.where(possible, low, 0.0) - np.where(possible, high, 0.0))
+    fall = np.array(falls)
+    assert 0.001 < fall.max() < largest
+    assert (fall > 1e-9).mean(axis=1).max() < 0.03
 
 
 @settings(max_examples=60)
