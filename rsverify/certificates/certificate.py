@@ -102,6 +102,9 @@ class Certificate:
     """What the noise was drawn from; None where the counts were given."""
     seconds: float | None = field(default=None, compare=False)
     """Time taken by sampling and bounding; None where the counts were given."""
+    probed: str = field(default="", compare=False)
+    """What was checked of the model before its votes counted; empty where the counts were given,
+    as nothing is then known of the model."""
 
     def __iter__(self) -> Iterator[int | float]:
         return iter((self.prediction, self.radius))

@@ -41,6 +41,7 @@ from rsverify.smoothing.noise.gaussian import (
     Noise,
     seeded_generator,
 )
+from rsverify.smoothing.probe import Probes, Subject
 from rsverify.smoothing.request import Question, Request, level_of
 from rsverify.smoothing.sampling.batches import Scores, count_votes, evaluating, noisy_batches
 from rsverify.smoothing.sampling.forward import Forward
@@ -155,6 +156,7 @@ class SmoothedClassifier:
         self.device = None if device is None else torch.device(device)
         self.dtype = dtype
         self.noise = _noise(noise, self.sigma, lattice)
+        self._probes = Probes()
 
     def __repr__(self) -> str:
         name = getattr(self.model, "__name__", type(self.model).__name__)
@@ -183,7 +185,8 @@ class SmoothedClassifier:
             Number of noisy copies, at least 1.
         batch_size : int
             How many go through the model at once. At most one batch of noisy inputs, and a
-            block of noise of 4 MB or one input, are held at a time.
+            block of noise of 4 MB or one input, are held at a time, and 8 noisy inputs
+            more while the model is probed (see Notes of the class).
         seed : int or sequence of int, optional
             The same seed, input, n and device give the same noise, whatever the batch size;
             fresh entropy where None. Counts that choose a class and counts that certify it
@@ -404,6 +407,7 @@ class SmoothedClassifier:
                 noise_excess=self.noise.excess,
                 seed=entropy,
                 seconds=time.perf_counter() - started,
+                probed=self._probes.text,
             )
         question = request.question(self.noise, y)
         selected = None
@@ -414,7 +418,8 @@ class SmoothedClassifier:
         else:
             votes = self._sample(x, n, batch_size, entropy, ESTIMATION, progress)
             found = question.finish(votes, selected)
-        return replace(found, seed=entropy, seconds=time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        return replace(found, seed=entropy, seconds=seconds, probed=self._probes.text)
 
     def resolve(self, request: Request, x: Input, *, progress: bool = True) -> Request:
         """Return `request` with a number, or None, for ``lipschitz="auto"``.
@@ -506,8 +511,18 @@ class SmoothedClassifier:
         centre, scores_of = self.centre(x)
         generator = seeded_generator(entropy, stream, centre.device)
         with evaluating(self.model, self.preprocess):
+            self._probes.probe(self.subject(scores_of), self.noise, centre, min(batch_size, n))
             batches = noisy_batches(self.noise, centre, n, batch_size, generator=generator)
             yield scores_of, batches, centre.device
+
+    def subject(self, scores_of: Scores) -> Subject:
+        """Return what is probed of the model."""
+        return Subject(
+            model=self.model,
+            preprocess=self.preprocess,
+            scores_of=scores_of,
+            num_classes=self.num_classes,
+        )
 
     def centre(self, x: Input) -> tuple[torch.Tensor, Scores]:
         """Return `x` checked, where and as noise is added to it, and the model on such batches."""

@@ -89,10 +89,10 @@ def drawing_layer(
     watched = sources(parts, device)
     started: list[Watch] = []
 
-    def enter(layer: Layer, arguments: tuple[Any, ...]) -> None:
+    def enter(_arguments: object) -> None:
         started.append(Watch(watched))
 
-    def leave(layer: Layer, arguments: tuple[Any, ...], output: object) -> None:
+    def leave(layer: Layer, _output: object) -> None:
         if started.pop().moved():
             found.append(layer)
 
@@ -108,10 +108,10 @@ def _calls(run: _Run, parts: _Parts, batch: torch.Tensor) -> list[_Call]:
     calls: list[_Call] = []
     inputs: list[torch.Tensor | None] = []
 
-    def enter(layer: Layer, arguments: tuple[Any, ...]) -> None:
+    def enter(arguments: object) -> None:
         inputs.append(_copied(arguments))  # before the layer can overwrite it
 
-    def leave(layer: Layer, arguments: tuple[Any, ...], output: object) -> None:
+    def leave(layer: Layer, output: object) -> None:
         calls.append(_Call(layer, inputs.pop(), _copied(output)))
 
     with _hooked(parts, enter, leave):
@@ -122,8 +122,8 @@ def _calls(run: _Run, parts: _Parts, batch: torch.Tensor) -> list[_Call]:
 @contextmanager
 def _hooked(
     parts: _Parts,
-    enter: Callable[[Layer, tuple[Any, ...]], None],
-    leave: Callable[[Layer, tuple[Any, ...], object], None],
+    enter: Callable[[object], None],
+    leave: Callable[[Layer, object], None],
 ) -> Iterator[None]:
     """Have `enter` and `leave` called around each layer's forward."""
     handles = []
@@ -132,11 +132,11 @@ def _hooked(
             continue
         layer = Layer(name, type(part).__name__)
 
-        def before(module: object, arguments: Any, layer: Layer = layer) -> None:
-            enter(layer, arguments)
+        def before(_module: object, arguments: Any) -> None:
+            enter(arguments)
 
-        def after(module: object, arguments: Any, output: Any, layer: Layer = layer) -> None:
-            leave(layer, arguments, output)
+        def after(_module: object, _in: Any, output: Any, layer: Layer = layer) -> None:
+            leave(layer, output)
 
         handles.append(part.register_forward_pre_hook(before))
         handles.append(part.register_forward_hook(after))

@@ -302,6 +302,7 @@ class _Run:
         size = min(group.gather(engine.try_batch_size(self.batch_size or before)))
         how = {
             "batch_size": size,
+            "probed": engine.probe(size),
             "processes": group.world,
             "threads": torch.get_num_threads(),
             "origin": self.origin,

@@ -8,24 +8,30 @@ company, as copies of one input, alone and in batches of other sizes.
 
 *What is a difference.* Kernels of other batch shapes round differently. Scores differ if they
 do so by more than `_ROUNDINGS` units of the coarsest floating type that the model computes in,
-relative to the scores, and if besides that they differ by more than what the scores move when
-the inputs move by a few such units. The second is what rounding can do to this model: it is
-large where two experts, or two labels, are within rounding of each other.
+relative to the scores, and if besides that they differ by more than `_EXPLAINED` times what
+the scores move when inputs and the outputs of layers move by a few such units. The second is
+what rounding can do to this model: it is large where two experts, or two labels, are within
+rounding of each other.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from rsverify.smoothing.culprit import Layer, drawing_layer, first_layer
 from rsverify.smoothing.noise.gaussian import Noise, seeded_generator
 from rsverify.smoothing.randomness import Watch, force, reachable, sources
+from rsverify.smoothing.rounding import (
+    difference,
+    relative_difference,
+    rounding_unit,
+    spread,
+)
 from rsverify.smoothing.sampling.batches import CleanInput, NoisyInputs, Scores, check_model_output
 from rsverify.smoothing.state import State
 
@@ -33,12 +39,11 @@ PROBE = 4
 """The stream of the noise that models are probed with: of none of the samples."""
 
 _ROUNDINGS = 16.0
-_MOVED_BY = 4.0  # units of rounding that an input is moved by to see what rounding does …
-_MOVES = 8  # … so many times …
-_EXPLAINED = 4.0  # … and differences up to so many times what that does are rounding.
-_INT8 = 2.0**-8
+_EXPLAINED = 4.0
+_REPEATS = 4
 _STATES = 8  # of the generators, where a model draws: two of them forced
 _FEW = 8
+_NOISY = 32  # inputs that a model which draws is asked about
 
 
 class ModelProbeError(ValueError):
@@ -58,7 +63,6 @@ class Subject:
     scores_of: Scores
     """From a noisy batch to scores, as votes are computed: compiled, say."""
     num_classes: int
-    device: torch.device
     autocast: torch.dtype | None = None
     eager: Scores | None = None
     """The same not compiled, where `scores_of` is: it is then asked in one shape only."""
@@ -75,31 +79,52 @@ class Subject:
         precision = (
             nullcontext()
             if self.autocast is None
-            else torch.autocast(self.device.type, dtype=self.autocast)
+            else torch.autocast(batch.device.type, dtype=self.autocast)
         )
         with precision:
             output = (scores_of or self.scores_of)(batch)
-        scores = check_model_output(output, (len(batch), self.num_classes), self.device)
+        scores = check_model_output(output, (len(batch), self.num_classes), batch.device)
         return scores.double().cpu()
 
 
-def noisy_rows(noise: Noise, centre: torch.Tensor, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return noisy inputs around `centre` that no sample uses, and one input without noise."""
-    generator = seeded_generator(0, PROBE, centre.device)
-    noisy = torch.empty((rows, *centre.shape), device=centre.device, dtype=centre.dtype)
-    NoisyInputs(noise, centre, rows, generator=generator).take(noisy)
-    clean = torch.empty_like(noisy[:1])
-    CleanInput(noise, centre).take(clean)
-    return noisy, clean
+class Inputs:
+    """Noisy inputs around one that no sample uses: the same ones whenever they are asked for."""
+
+    def __init__(
+        self,
+        noise: Noise,
+        centre: torch.Tensor,
+        batch_size: int,
+        memory_format: torch.memory_format = torch.contiguous_format,
+    ) -> None:
+        self._noise, self._centre, self._format = noise, centre, memory_format
+        self._size = max(batch_size, _NOISY)
+        self.device = centre.device
+
+    def noisy(self, rows: int) -> torch.Tensor:
+        """Return the first so many of them."""
+        generator = seeded_generator(0, PROBE, self.device)
+        source = NoisyInputs(self._noise, self._centre, self._size, generator=generator)
+        return self._filled(source, rows)
+
+    def clean(self) -> torch.Tensor:
+        """Return the input without noise, as a batch of one."""
+        return self._filled(CleanInput(self._noise, self._centre), 1)
+
+    def _filled(self, source: NoisyInputs | CleanInput, rows: int) -> torch.Tensor:
+        centre = self._centre
+        batch = torch.empty((rows, *centre.shape), device=centre.device, dtype=centre.dtype)
+        batch = batch.to(memory_format=self._format)
+        source.take(batch)
+        return batch
 
 
 def probe(
     subject: Subject,
-    noisy: torch.Tensor,
-    clean: torch.Tensor,
+    inputs: Inputs,
     *,
     batch_size: int,
-    all_rows: bool = False,
+    rows: int = _FEW,
 ) -> str:
     r"""Return what was probed of a model, or raise where its votes would not be independent.
 
@@ -107,15 +132,13 @@ def probe(
     ----------
     subject : Subject
         The model, in evaluation mode and without gradients.
-    noisy : Tensor, shape (b, \*input shape)
-        Noisy inputs, `batch_size` of them at least.
-    clean : Tensor, shape (1, \*input shape)
-        Company for them.
+    inputs : Inputs
+        What it is asked about.
     batch_size : int
         How many rows go through the model at once when it is sampled.
-    all_rows : bool
-        Probe batches of this size throughout, and not a few rows that are then compared with
-        one batch of it.
+    rows : int
+        In batches of how many inputs it is probed, at most `batch_size`. One batch of that size
+        is then compared, unless the model is compiled for the one of `rows`.
 
     Returns
     -------
@@ -132,13 +155,13 @@ def probe(
     The states of all generators found are put back, and so are buffers that change.
     """
     parts = subject.parts()
-    watch = Watch(sources(parts, subject.device))
+    watch = Watch(sources(parts, inputs.device))
     few = min(batch_size, _FEW)
     try:
         if subject.autocast is not None:
-            _probe_in_full(subject, parts, noisy, clean, few)
-        rows = batch_size if all_rows else few
-        return _Session(subject, parts, noisy, clean, batch_size, rows).run()
+            _probe_in_full(subject, parts, inputs, few)
+        rows = min(batch_size, rows)
+        return _Session(subject, parts, inputs, batch_size, rows).run()
     finally:
         watch.restore()
 
@@ -146,8 +169,7 @@ def probe(
 def _probe_in_full(
     subject: Subject,
     parts: list[tuple[str, object]],
-    noisy: torch.Tensor,
-    clean: torch.Tensor,
+    inputs: Inputs,
     rows: int,
 ) -> None:
     """Probe the model without autocast, where far smaller dependences show than in half precision.
@@ -157,18 +179,45 @@ def _probe_in_full(
     scores_of = subject.eager or subject.scores_of
     full = replace(subject, autocast=None, scores_of=scores_of, eager=None)
     try:
-        full(noisy[:rows].clone())
+        full(inputs.noisy(rows))
     except Exception:
         return
-    _Session(full, parts, noisy, clean, rows, rows).run()
+    _Session(full, parts, inputs, rows, rows).run()
+
+
+class Probes:
+    """What was probed of one model, so that it is done once for all inputs of a shape."""
+
+    def __init__(self) -> None:
+        self._said: dict[Hashable, tuple[int, str]] = {}
+        self._owners: list[object] = []  # kept, so that what is known by its id stays that
+        self.text = ""
+        """What was said of the batches that were sampled last."""
+
+    def probe(self, subject: Subject, noise: Noise, centre: torch.Tensor, batch_size: int) -> str:
+        """Probe the model around `centre`, unless it was in batches as large as this.
+
+        Modules that have been exchanged are another model. Raises as `probe`.
+        """
+        owners = [part for part in (subject.model, subject.preprocess) if part is not None]
+        modules = [
+            m for part in owners if isinstance(part, torch.nn.Module) for m in part.modules()
+        ]
+        key = (*map(id, owners), *map(id, modules), centre.shape, centre.dtype, centre.device)
+        largest, self.text = self._said.get(key, (0, ""))
+        if batch_size > largest:
+            inputs = Inputs(noise, centre, batch_size)
+            self.text = probe(subject, inputs, batch_size=batch_size)
+            self._said[key] = batch_size, self.text
+            self._owners.append(owners)
+        return self.text
 
 
 @dataclass
 class _Session:
     subject: Subject
     parts: list[tuple[str, object]]
-    noisy: torch.Tensor
-    clean: torch.Tensor
+    inputs: Inputs
     batch_size: int
     rows: int
     unit: float = field(init=False)
@@ -176,17 +225,18 @@ class _Session:
 
     def run(self) -> str:
         """Ask the model, what tells most first: so that a cause is named, not its consequence."""
-        subject, base = self.subject, self.noisy[: self.rows].clone()
+        subject, base = self.subject, self.inputs.noisy(self.rows)
         state = State(self.parts)
-        self.unit, earlier = _rounding_unit(subject, self.parts, base)
-        watch = Watch(sources(self.parts, subject.device))
+        self.unit, earlier = rounding_unit(self._instrumented, self.parts, base, subject.autocast)
+        watch = Watch(sources(self.parts, base.device))
         self.first = subject(base)
-        self._repeats(base)
+        for _ in range(_REPEATS):
+            self._repeats(base)
         if earlier is not None and self._apart(earlier).max() > _ROUNDINGS * self.unit:
             self._not_repeated(base)
         self._company(base)
         sizes = self._sizes() if subject.eager is None else []
-        skipped = [size for size in sizes if not self._in_batches_of(size)]
+        skipped = [size for size in sizes if not self._in_batches_of(size, base)]
         self._repeats(base)
         if drew := watch.moved():
             self._draws(drew)
@@ -194,7 +244,7 @@ class _Session:
         return self._report([size for size in sizes if size not in skipped], skipped)
 
     def _apart(self, scores: torch.Tensor) -> torch.Tensor:
-        return _relative(self.first, scores)
+        return relative_difference(self.first, scores)
 
     def _repeats(self, base: torch.Tensor) -> None:
         """Ask again about the same batch: on a CPU the same operations round in the same way."""
@@ -203,12 +253,12 @@ class _Session:
 
     def _noise(self) -> float:
         """Return by how much the same scores, computed again, may differ."""
-        if self.subject.device.type == "cpu":
+        if self.inputs.device.type == "cpu":
             return _ROUNDINGS * 2.0**-24
         return max(2.0 * self.unit, _ROUNDINGS * 2.0**-24)  # some sums are taken in any order
 
     def _not_repeated(self, base: torch.Tensor) -> None:
-        drawn = drawing_layer(self._instrumented, self.parts, base, self.subject.device)
+        drawn = drawing_layer(self._instrumented, self.parts, base, base.device)
         if drawn is not None:
             self._refuse_draws(drawn)
         layer = self._layer(base, base, slice(None), slice(None))
@@ -236,7 +286,7 @@ class _Session:
         batch.copy_(base[order.to(base.device)])
         self._compare(batch, slice(None), base, order)
         kept = torch.arange(0, rows, max(rows // 4, 2))
-        batch.copy_(self.clean.expand_as(batch))
+        batch.copy_(self.inputs.clean().expand_as(batch))
         batch[kept] = base[kept]
         self._compare(batch, kept, base, kept)
         for i in (0, rows - 1):
@@ -258,11 +308,11 @@ class _Session:
         same_as: torch.Tensor,
     ) -> None:
         wanted = self.first[same_as]
-        suspect = _relative(wanted, found) > _ROUNDINGS * self.unit
+        suspect = relative_difference(wanted, found) > _ROUNDINGS * self.unit
         if not suspect.any():
             return
-        spread = self._spread(base)[same_as]
-        if not (_difference(wanted, found)[suspect] > _EXPLAINED * spread[suspect]).any():
+        rounding = spread(self._instrumented, self.parts, base, self.first, self.unit)[same_as]
+        if not (difference(wanted, found)[suspect] > _EXPLAINED * rounding[suspect]).any():
             return
         layer = self._layer(base, batch, same_as, rows)
         raise ModelProbeError(
@@ -270,26 +320,16 @@ class _Session:
             f"other scores in other company. Votes count only if they are independent: {layer.cure}"
         )
 
-    def _spread(self, base: torch.Tensor) -> torch.Tensor:
-        """Return by how much the scores of each row move when inputs move within rounding."""
-        generator = torch.Generator(device=base.device).manual_seed(0)
-        spread = torch.zeros(len(base), dtype=torch.float64)
-        for _ in range(_MOVES):
-            signs = torch.randint(0, 2, base.shape, generator=generator, device=base.device) * 2 - 1
-            moved = self.subject(base * (1.0 + _MOVED_BY * self.unit * signs.to(base.dtype)))
-            spread = torch.maximum(spread, _difference(self.first, moved))
-        return spread
-
     def _sizes(self) -> list[int]:
         """Return the batch sizes to ask in, other than that of the base."""
         wanted = {1, 3, self.batch_size} - {self.rows}
         return sorted(size for size in wanted if size <= self.batch_size)
 
-    def _in_batches_of(self, size: int) -> bool:
+    def _in_batches_of(self, size: int, base: torch.Tensor) -> bool:
         """Ask about the first rows in a batch of another size; return whether it takes it."""
         starts = (0, self.rows // 2) if size < self.rows else (0,)
         for start in starts:
-            batch = self.noisy[start : start + size].clone()
+            batch = self.inputs.noisy(start + size)[start:]
             shared = min(len(batch), self.rows - start)
             try:
                 found = self.subject(batch)
@@ -298,19 +338,20 @@ class _Session:
                     raise
                 return False
             same_as = torch.arange(start, start + shared)
-            base = self.noisy[: self.rows]
             self._judge(found[:shared], batch, slice(0, shared), base, same_as)
         return True
 
     def _draws(self, drew: list[str]) -> None:
         """Ask with other states of the generators that have moved, two of them forced."""
-        for batch in self.noisy.split(self.rows):
+        for batch in self.inputs.noisy(_NOISY).split(self.rows):
             scores = []
             for kind in range(_STATES):
                 force(kind)
                 scores.append(self.subject(batch.clone()))
-            if any(_relative(scores[0], other).max() > self._noise() for other in scores[1:]):
-                drawn = drawing_layer(self._instrumented, self.parts, batch, self.subject.device)
+            if any(
+                relative_difference(scores[0], other).max() > self._noise() for other in scores[1:]
+            ):
+                drawn = drawing_layer(self._instrumented, self.parts, batch, batch.device)
                 self._refuse_draws(drawn or Layer.of_parts(self.parts))
         warnings.warn(
             f"the model draws random numbers ({', '.join(drew)}) when it is called; scores were "
@@ -340,9 +381,7 @@ class _Session:
         with _eager():
             return self.subject(batch, self.subject.eager)
 
-    def _layer(
-        self, base: torch.Tensor, batch: torch.Tensor, same_as: _Rows, rows: _Rows
-    ) -> Layer:
+    def _layer(self, base: torch.Tensor, batch: torch.Tensor, same_as: _Rows, rows: _Rows) -> Layer:
         tolerance = _ROUNDINGS * self.unit
         return first_layer(
             self._instrumented, self.parts, (base, same_as), (batch, rows), tolerance
@@ -366,20 +405,6 @@ class _Session:
 _Rows = slice | torch.Tensor
 
 
-def _difference(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """Return by how much each row's scores differ; NaN equals NaN, and infinity itself."""
-    same = (first == second) | (first.isnan() & second.isnan())
-    apart = (first - second).abs().nan_to_num(nan=torch.inf)
-    return apart.masked_fill(same, 0.0).amax(dim=1)
-
-
-def _relative(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """Return the differences of rows relative to the size of their scores."""
-    finite = torch.where(first.isfinite(), first.abs(), 0.0).amax(dim=1)
-    scale = torch.maximum(finite, finite.median()).clamp(min=1e-300)
-    return _difference(first, second) / scale
-
-
 @contextmanager
 def _eager() -> Iterator[None]:
     """Run compiled modules as they were before, where torch can."""
@@ -389,60 +414,3 @@ def _eager() -> Iterator[None]:
         return
     with stance("force_eager"):  # type: ignore[attr-defined]
         yield
-
-
-class _Precision(TorchDispatchMode):
-    """Finds the coarsest floating type that operations compute in."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.unit = 0.0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-        output = func(*args, **(kwargs or {}))
-        if func.namespace == "quantized":
-            self.unit = max(self.unit, _INT8)
-        for part in output if isinstance(output, tuple | list) else (output,):
-            if isinstance(part, torch.Tensor):
-                self.unit = max(self.unit, _unit(part.dtype))
-        return output
-
-
-def _unit(dtype: torch.dtype) -> float:
-    return torch.finfo(dtype).eps / 2 if dtype.is_floating_point else 0.0
-
-
-def _rounding_unit(
-    subject: Subject, parts: list[tuple[str, object]], batch: torch.Tensor
-) -> tuple[float, torch.Tensor | None]:
-    """Return the unit roundoff of the coarsest type that a model computes in, and its scores.
-
-    Quantized layers round to eight bits, and the tensor cores of a GPU to the 11 of TF32 where
-    that is allowed. Of what is not torch's own only the type of its scores is known, unless it
-    says so by an attribute ``rounding``.
-    """
-    known = [getattr(part, "rounding", None) for _, part in parts]
-    units = [2.0**-53, *(value for value in known if isinstance(value, float))]
-    units += [_unit(t.dtype) for _, part in parts for t in _tensors(part)]
-    if subject.autocast is not None:
-        units.append(_unit(subject.autocast))
-    if subject.device.type == "cuda" and (
-        torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32
-    ):
-        units.append(_unit(torch.float16))
-    if torch.get_float32_matmul_precision() == "medium":
-        units.append(_unit(torch.bfloat16))
-    seen, scores = _Precision(), None
-    try:
-        with _eager(), seen:
-            scores = subject(batch, subject.eager)
-    except Exception:  # some fused operations cannot be watched: what is known must do
-        units.append(_unit(torch.get_default_dtype()))
-    return max(*units, seen.unit), scores
-
-
-def _tensors(part: object) -> list[torch.Tensor]:
-    """Return the tensors of a module itself."""
-    if not isinstance(part, torch.nn.Module):
-        return []
-    return [*part.parameters(recurse=False), *part.buffers(recurse=False)]

@@ -158,7 +158,7 @@ def force(kind: int) -> None:
     """
     words = _twisting_words(kind)
     torch.set_rng_state(mersenne_state(words))
-    np.random.set_state(("MT19937", words, _WORDS, 0, 0.0))
+    np.random.set_state(("MT19937", words, _WORDS, 0, 0.0))  # noqa: NPY002, users' code draws from it
     random.setstate((3, (*(int(word) for word in words), _WORDS), None))
 
 

@@ -104,7 +104,7 @@ def _slot(name: str, value: object, put: Callable[[Any], None]) -> Iterator[_Slo
 def _changed(before: _Value, now: _Value) -> bool:
     if isinstance(now, torch.Tensor) and isinstance(before, torch.Tensor):
         return now.shape == before.shape and not torch.equal(now, before)
-    return type(now) is type(before) and now != before
+    return type(now) is type(before) and bool(now != before)
 
 
 def _later(before: _Value, now: _Value) -> Iterator[_Value]:

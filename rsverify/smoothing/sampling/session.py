@@ -12,6 +12,7 @@ from rsverify.certificates.certificate import ABSTAIN, Certificate
 from rsverify.smoothing.classifier import SmoothedClassifier
 from rsverify.smoothing.data.items import Item
 from rsverify.smoothing.noise.gaussian import ESTIMATION, SELECTION, seeded_generator
+from rsverify.smoothing.probe import Inputs, probe
 from rsverify.smoothing.request import Request
 from rsverify.smoothing.sampling.batches import CleanInput, NoisyInputs, evaluating
 from rsverify.smoothing.sampling.forward import (
@@ -23,6 +24,9 @@ from rsverify.smoothing.sampling.forward import (
     try_model,
 )
 from rsverify.smoothing.sampling.job import Job, Scheduler
+
+_PROBED = 16
+"""Noisy inputs that a model is probed with before a run, where it is not compiled."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +87,8 @@ class Engine:
         self.entropy = entropy
         self.certify_label = certify_label
         centre, scores_of = classifier.centre(example)
-        self._centre = centre
+        self._centre, self._scores_of = centre, scores_of
+        self._probed = ""
         self._format = memory_format(centre.shape, execution.channels_last)
         self.forward = Forward(
             scores_of,
@@ -98,6 +103,27 @@ class Engine:
         with evaluating(self.classifier.model, self.classifier.preprocess):
             largest = wanted or first_batch_size(self._centre.device)
             return try_model(self.forward, self._new_batch, largest)
+
+    def probe(self, batch_size: int) -> str:
+        """Return what was probed of the model as it will be sampled, or raise as `probe` does."""
+        forward, compiled = self.forward, self.forward.scores_of is not self._scores_of
+        subject = replace(
+            self.classifier.subject(forward.scores_of),
+            autocast=forward.autocast,
+            eager=self._scores_of if compiled else None,
+        )
+        rows = batch_size if compiled else min(batch_size, _PROBED)
+        inputs = Inputs(self.classifier.noise, self._centre, batch_size, self._format)
+        try:
+            with evaluating(self.classifier.model, self.classifier.preprocess):
+                self._probed = probe(subject, inputs, batch_size=batch_size, rows=rows)
+        except Exception as error:
+            if not is_out_of_memory(error) or batch_size == 1:
+                raise
+        else:
+            return self._probed
+        release_memory(self._centre.device)
+        return self.probe((batch_size + 1) // 2)
 
     def _new_batch(self, rows: int) -> torch.Tensor:
         """Return a batch for the model, of the example."""
@@ -184,7 +210,7 @@ class Engine:
         assert job.certificate is not None, "a finished job has one"
         assert job.base_predict is not None, "it came first"
         seed = (*self.entropy, job.item.idx)
-        stated = replace(job.certificate, seed=seed, seconds=job.seconds)
+        stated = replace(job.certificate, seed=seed, seconds=job.seconds, probed=self._probed)
         return Finished(job.item, stated, job.base_predict)
 
     def _given_class(self, item: Item) -> int | None:
