@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeGuard
 
 import torch
 
@@ -18,6 +18,8 @@ _AXES = (
     "each row's scores must depend on that row alone, so look for statistics of the batch, a "
     "softmax, sum, sort or attention along dim=0, and padding to the batch's maximum"
 )
+PREPROCESS = "preprocess"
+"""The name of preprocessing among the parts of a model, whose own is empty."""
 _NORM = (
     "give it running statistics (track_running_stats=True, and train with them) or use "
     "GroupNorm or LayerNorm in its place"
@@ -39,10 +41,16 @@ class Layer(NamedTuple):
         return _NORM if "BatchNorm" in self.kind else _AXES
 
     @classmethod
-    def of_parts(cls, parts: _Parts) -> Self:
-        """Return the model as a whole."""
-        model = next(part for name, part in parts if name == "")
-        return cls("", str(getattr(model, "__name__", type(model).__name__)))
+    def of(cls, name: str, part: object) -> Self:
+        """Return a layer by its path and itself."""
+        return cls(name, str(getattr(part, "__name__", type(part).__name__)))
+
+    @classmethod
+    def outside(cls, parts: _Parts, *, of_model: bool) -> Self:
+        """Return what runs outside all layers: preprocessing, or the model as a whole."""
+        whole = {name: part for name, part in parts if name in ("", PREPROCESS)}
+        name = "" if of_model or PREPROCESS not in whole else PREPROCESS
+        return cls.of(name, whole[name])
 
 
 class _Call(NamedTuple):
@@ -78,7 +86,9 @@ def first_layer(
 
         if differ(one.output, other.output) and not differ(one.input, other.input):
             return one.layer
-    return Layer.of_parts(parts)
+        if one.layer.name == "" and differ(one.input, other.input):
+            return Layer.outside(parts, of_model=False)
+    return Layer.outside(parts, of_model=True)
 
 
 def drawing_layer(
@@ -101,7 +111,8 @@ def drawing_layer(
         run(batch)
     if found:
         return found[0]
-    return Layer.of_parts(parts) if whole.moved() else None
+    hooked = any(name == "" and _takes_hooks(part) for name, part in parts)
+    return Layer.outside(parts, of_model=not hooked) if whole.moved() else None
 
 
 def _calls(run: _Run, parts: _Parts, batch: torch.Tensor) -> list[_Call]:
@@ -128,9 +139,9 @@ def _hooked(
     """Have `enter` and `leave` called around each layer's forward."""
     handles = []
     for name, part in parts:
-        if not isinstance(part, torch.nn.Module) or isinstance(part, torch.jit.ScriptModule):
+        if not _takes_hooks(part):
             continue
-        layer = Layer(name, type(part).__name__)
+        layer = Layer.of(name, part)
 
         def before(_module: object, arguments: Any) -> None:
             enter(arguments)
@@ -145,6 +156,10 @@ def _hooked(
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _takes_hooks(part: object) -> TypeGuard[torch.nn.Module]:
+    return isinstance(part, torch.nn.Module) and not isinstance(part, torch.jit.ScriptModule)
 
 
 def _copied(value: object) -> torch.Tensor | None:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from rsverify.smoothing.culprit import Layer, drawing_layer, first_layer
+from rsverify.smoothing.culprit import PREPROCESS, Layer, drawing_layer, first_layer
 from rsverify.smoothing.noise.gaussian import Noise, seeded_generator
 from rsverify.smoothing.randomness import Watch, force, reachable, sources
 from rsverify.smoothing.rounding import (
@@ -71,7 +71,7 @@ class Subject:
         """Return what the model and preprocessing are made of, with their names."""
         found = [] if self.preprocess is None else list(reachable(self.preprocess))
         known = {id(part) for _, part in found}
-        named = [(f"preprocess.{name}" if name else "preprocess", part) for name, part in found]
+        named = [(f"{PREPROCESS}.{name}" if name else PREPROCESS, part) for name, part in found]
         return named + [(n, part) for n, part in reachable(self.model) if id(part) not in known]
 
     def __call__(self, batch: torch.Tensor, scores_of: Scores | None = None) -> torch.Tensor:
@@ -156,12 +156,11 @@ def probe(
     """
     parts = subject.parts()
     watch = Watch(sources(parts, inputs.device))
-    few = min(batch_size, _FEW)
+    state, few = State(parts), min(batch_size, _FEW)
     try:
         if subject.autocast is not None:
-            _probe_in_full(subject, parts, inputs, few)
-        rows = min(batch_size, rows)
-        return _Session(subject, parts, inputs, batch_size, rows).run()
+            _probe_in_full(subject, parts, state, inputs, few)
+        return _Session(subject, parts, state, inputs, batch_size, min(batch_size, rows)).run()
     finally:
         watch.restore()
 
@@ -169,6 +168,7 @@ def probe(
 def _probe_in_full(
     subject: Subject,
     parts: list[tuple[str, object]],
+    state: State,
     inputs: Inputs,
     rows: int,
 ) -> None:
@@ -179,10 +179,11 @@ def _probe_in_full(
     scores_of = subject.eager or subject.scores_of
     full = replace(subject, autocast=None, scores_of=scores_of, eager=None)
     try:
-        full(inputs.noisy(rows))
-    except Exception:
+        _Session(full, parts, state, inputs, rows, rows).run()
+    except ModelProbeError:
+        raise
+    except Exception:  # of the model
         return
-    _Session(full, parts, inputs, rows, rows).run()
 
 
 class Probes:
@@ -217,6 +218,7 @@ class Probes:
 class _Session:
     subject: Subject
     parts: list[tuple[str, object]]
+    state: State
     inputs: Inputs
     batch_size: int
     rows: int
@@ -226,7 +228,6 @@ class _Session:
     def run(self) -> str:
         """Ask the model, what tells most first: so that a cause is named, not its consequence."""
         subject, base = self.subject, self.inputs.noisy(self.rows)
-        state = State(self.parts)
         self.unit, earlier = rounding_unit(self._instrumented, self.parts, base, subject.autocast)
         watch = Watch(sources(self.parts, base.device))
         self.first = subject(base)
@@ -240,7 +241,7 @@ class _Session:
         self._repeats(base)
         if drew := watch.moved():
             self._draws(drew)
-        self._state(base, state)
+        self._state(base)
         return self._report([size for size in sizes if size not in skipped], skipped)
 
     def _apart(self, scores: torch.Tensor) -> torch.Tensor:
@@ -261,7 +262,11 @@ class _Session:
         drawn = drawing_layer(self._instrumented, self.parts, base, base.device)
         if drawn is not None:
             self._refuse_draws(drawn)
-        layer = self._layer(base, base, slice(None), slice(None))
+        everything = base, slice(None)
+        exact = 0.0 if base.device.type == "cpu" else self.unit
+        layer = first_layer(self._instrumented, self.parts, everything, everything, exact)
+        if not layer.name:  # it may have changed for good, and repeat itself by now
+            layer = next(self.state.changed(), layer)
         raise ModelProbeError(
             f"{layer} gives other scores for the same batch when it is asked again: votes count "
             "only if the same noisy input always gets the same answer, so let it keep nothing "
@@ -352,7 +357,7 @@ class _Session:
                 relative_difference(scores[0], other).max() > self._noise() for other in scores[1:]
             ):
                 drawn = drawing_layer(self._instrumented, self.parts, batch, batch.device)
-                self._refuse_draws(drawn or Layer.of_parts(self.parts))
+                self._refuse_draws(drawn or Layer.outside(self.parts, of_model=True))
         warnings.warn(
             f"the model draws random numbers ({', '.join(drew)}) when it is called; scores were "
             f"the same in {_STATES} calls with other numbers, but an effect that is rarer "
@@ -361,9 +366,9 @@ class _Session:
             stacklevel=2,
         )
 
-    def _state(self, base: torch.Tensor, state: State) -> None:
+    def _state(self, base: torch.Tensor) -> None:
         """Ask with counters and buffers that have changed as they would be after many calls."""
-        for name, layer in state.extrapolations():
+        for name, layer in self.state.extrapolations():
             try:
                 again = self.subject(base)
                 differs = bool(self._apart(again).max() > self._noise())

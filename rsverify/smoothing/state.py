@@ -37,9 +37,12 @@ class _Kept(NamedTuple):
     name: str
     before: _Value
 
-    def now(self) -> _Slot | None:
-        """Return the same place as it is now; None where it holds no number any more."""
-        return next((slot for slot in _slots(self.part) if slot.name == self.name), None)
+    def changed(self) -> _Slot | None:
+        """Return the same place as it is now; None where it holds what it did, or no number."""
+        for slot in _slots(self.part):
+            if slot.name == self.name and _changed(self.before, slot.value):
+                return slot
+        return None
 
 
 class State:
@@ -48,23 +51,27 @@ class State:
     def __init__(self, parts: list[tuple[str, object]]) -> None:
         self._kept: list[_Kept] = []
         for path, part in parts:
-            layer = Layer(path, type(part).__name__)
+            layer = Layer.of(path, part)
             for slot in _slots(part):
                 value = slot.value
                 copied = value.detach().clone() if isinstance(value, torch.Tensor) else value
                 self._kept.append(_Kept(layer, part, slot.name, copied))
 
+    def changed(self) -> Iterator[Layer]:
+        """Yield the layers that keep something which has changed."""
+        yield from (kept.layer for kept in self._kept if kept.changed() is not None)
+
     def extrapolations(self) -> Iterator[tuple[str, Layer]]:
         """Set each value that has changed to later ones in turn; yield its name and layer."""
-        for kept in self._kept:
-            slot = kept.now()
-            if slot is None or not _changed(kept.before, slot.value):
-                continue
-            try:
+        changed = [(kept, slot) for kept in self._kept if (slot := kept.changed()) is not None]
+        try:
+            for kept, slot in changed:
                 for later in _later(kept.before, slot.value):
                     _assign(slot, later)
                     yield kept.name, kept.layer
-            finally:
+                _assign(slot, kept.before)
+        finally:
+            for kept, slot in changed:
                 _assign(slot, kept.before)
 
 
