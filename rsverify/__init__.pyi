@@ -8,6 +8,7 @@ from .auditing.report import AuditReport as AuditReport
 from .bounds.betting import betting_interval as betting_interval
 from .bounds.betting import betting_lower as betting_lower
 from .bounds.betting import betting_upper as betting_upper
+from .bounds.bound import Bound as Bound
 from .bounds.buehler import buehler_lower as buehler_lower
 from .bounds.confidence_sequences import betting_sequence as betting_sequence
 from .bounds.confidence_sequences import plugin_bernstein_sequence as plugin_bernstein_sequence
@@ -24,6 +25,7 @@ from .bounds.mean import hoeffding_lower as hoeffding_lower
 from .bounds.mean import hoeffding_upper as hoeffding_upper
 from .bounds.mean import plugin_bernstein_lower as plugin_bernstein_lower
 from .bounds.mean import plugin_bernstein_upper as plugin_bernstein_upper
+from .bounds.proportion import clopper_pearson_interval as clopper_pearson_interval
 from .bounds.proportion import clopper_pearson_lower as clopper_pearson_lower
 from .bounds.proportion import clopper_pearson_upper as clopper_pearson_upper
 from .bounds.score_margin import score_margin_lower as score_margin_lower

@@ -17,6 +17,8 @@ FloatLike: TypeAlias = float | np.floating[Any] | np.integer[Any]
 
 MarginName = Literal["difference", "probit"]
 """p_1 − p_2, or Φ⁻¹(p_1) − Φ⁻¹(p_2)."""
+EstimandName = Literal["proportion", "mean", "difference", "probit"]
+"""What a bound is a bound of."""
 VoteBoundName = Literal["exact", "bonferroni", "cohen"]
 """The bounds of a margin, from vote counts."""
 OrderingName = Literal["likelihood-ratio", "difference", "bonferroni"]
@@ -26,7 +28,13 @@ RadiusName = Literal["R1", "R2"]
 ScoreMethodName = Literal["union", "coupled", "tangent", "bonferroni"]
 """How bounds of means become one of a margin of mean scores."""
 MeanBoundName = Literal[
-    "betting", "betting-plugin", "plugin-bernstein", "empirical-bernstein", "hoeffding"
+    "betting",
+    "betting-plugin",
+    "plugin-bernstein",
+    "empirical-bernstein",
+    "bentkus",
+    "hoeffding",
+    "plugin-hoeffding",
 ]
 """The bounds of a mean that margins of scores are made from."""
 StrategyName = Literal["star", "plugin", "agrapa"]

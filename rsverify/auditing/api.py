@@ -30,7 +30,7 @@ from rsverify.auditing.exact import trinomial as exact_margin
 from rsverify.auditing.exact.evidence import MarginClaims, ProportionLimits
 from rsverify.auditing.exact.staircase import LARGEST_STAIRCASE_N
 from rsverify.auditing.exact.staircase_report import staircase_report
-from rsverify.auditing.registry import all_outcomes, named_bound, outcome_table
+from rsverify.auditing.registry import all_outcomes, audited, find_bound, outcome_table
 from rsverify.auditing.report import AuditReport, Row, plain
 from rsverify.auditing.scenario import Scenario, check_scenarios, default_scenarios
 from rsverify.auditing.simulation.blocks import (
@@ -47,6 +47,7 @@ from rsverify.auditing.simulation.search import Family, find_family, worst_laws
 from rsverify.auditing.simulation.store import Store
 from rsverify.auditing.simulation.tally import Tally
 from rsverify.auditing.verdict import FALSE_ALARM, TOLERANCE, Verdict, combine
+from rsverify.bounds.bound import Bound
 
 METHODS = ("auto", "exact", "simulation", "search")
 KINDS = ("coverage", "betting", "bets")
@@ -58,7 +59,7 @@ PROBE_KEY = 1 << 20  # the scenario number of the draw that finds out how a boun
 
 
 def audit(
-    bound: Callable[..., Any] | str,
+    bound: Callable[..., Any] | Bound | str,
     *,
     estimand: str | Estimand = "mean",
     n: int,
@@ -81,7 +82,7 @@ def audit(
 
     Parameters
     ----------
-    bound : callable or str
+    bound : callable, Bound or str
         ``bound(data, alpha)`` returns one bound for each row of `data`, or, for samples, one
         for each observation, which then must hold at all times at once. A function of a single
         row that returns one bound is called row by row. A name is that of a bound of this
@@ -187,17 +188,19 @@ def audit(
         raise ValueError(f"n_jobs={n_jobs!r} must be a number of processes, or -1 for all cores")
     if resume and store is None:
         raise ValueError("resume=True needs store, the file to resume from")
-    name = bound if isinstance(bound, str) else _name_of(bound)
+    if isinstance(bound, str):
+        bound = find_bound(bound)
+    name = bound.name if isinstance(bound, Bound) else _name_of(bound)
     if kind != "coverage":
         if not callable(bound):
             raise TypeError(f"bound={bound!r} must be a callable for kind={kind!r}")
         check_takes(_name_of(bound), bound, ("x", "m", "alpha"))
         auditor = audit_capital if kind == "betting" else audit_bets
         return auditor(bound, n=size, alpha=level, name=name)
-    if isinstance(bound, str):
+    if isinstance(bound, Bound):
         target = estimand if isinstance(estimand, str) else estimand.name
         asked = side
-        bound, estimand, side = named_bound(bound, target)
+        bound, estimand, side = audited(bound, target)
         if asked not in ("lower", side):  # "lower" is what nobody asked for
             raise ValueError(f"side={asked!r} must be {side!r} for {name}")
     if not callable(bound):

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from rsverify._core.check import FloatArray, check_alpha, check_choice
 from rsverify._core.types import FloatLike, StrategyName
 from rsverify.bounds._samples import check_sample, check_unit, map_samples
+from rsverify.bounds.bound import Bound
 from rsverify.bounds.interval import Interval, interval_of, upper_of
 from rsverify.bounds.mean import LARGEST_CAP
 from rsverify.kernels.mean import betting as kernels
@@ -244,3 +245,32 @@ def betting_interval(
     0.478 0.522
     """
     return interval_of(betting_lower, x, alpha, split=split, strategy=strategy, cap=cap)
+
+
+BOUNDS = (
+    Bound(
+        "betting_lower",
+        betting_lower,
+        "mean",
+        "lower",
+        "sample",
+        reference="mean:betting_lower",
+    ),
+    Bound(
+        "betting_upper",
+        betting_upper,
+        "mean",
+        "upper",
+        "sample",
+        reference="mean:betting_lower",
+    ),
+    Bound(
+        "betting_interval",
+        betting_interval,
+        "mean",
+        "two-sided",
+        "sample",
+        reference="mean:betting_lower",
+    ),
+)
+"""The bounds of this file."""

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from rsverify._core.check import FloatArray, check_alpha, check_choice, share_of_alpha
 from rsverify._core.types import SequenceStrategyName
 from rsverify.bounds._samples import check_sample, check_unit, map_samples
+from rsverify.bounds.bound import Bound
 from rsverify.bounds.interval import Interval, interval_of, mirror
 from rsverify.bounds.mean import LARGEST_CAP
 from rsverify.bounds.proportion import clopper_pearson_lower
@@ -308,7 +309,7 @@ def kt_mixture_sequence(x: npt.ArrayLike, alpha: npt.ArrayLike) -> Interval:
     lower, mirrored = (
         map_samples(kt.kt_paths, side, path=True, alpha=levels) for side in (sample, 1.0 - sample)
     )
-    return Interval(lower, mirror(mirrored))
+    return Interval(lower, mirror(mirrored), check_alpha(alpha)[()])
 
 
 def look_times(n: int) -> npt.NDArray[np.int64]:
@@ -373,3 +374,62 @@ def clopper_pearson_sequence(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArr
     limits = np.maximum.accumulate(np.asarray(clopper_pearson_lower(counts, times, level)), axis=-1)
     since = np.searchsorted(times, np.arange(1, n + 1), side="right") - 1
     return cast(FloatArray, limits[..., since])
+
+
+BOUNDS = (
+    Bound(
+        "plugin_hoeffding_sequence",
+        plugin_hoeffding_sequence,
+        "mean",
+        "lower",
+        "sample",
+        time_uniform=True,
+        reference="mean:plugin_hoeffding_sequence",
+    ),
+    Bound(
+        "plugin_bernstein_sequence",
+        plugin_bernstein_sequence,
+        "mean",
+        "lower",
+        "sample",
+        time_uniform=True,
+        reference="mean:plugin_bernstein_sequence",
+    ),
+    Bound(
+        "betting_sequence",
+        betting_sequence,
+        "mean",
+        "lower",
+        "sample",
+        time_uniform=True,
+        reference="mean:betting_sequence",
+    ),
+    Bound(
+        "betting_interval_sequence",
+        betting_interval_sequence,
+        "mean",
+        "two-sided",
+        "sample",
+        time_uniform=True,
+        reference="mean:betting_sequence",
+    ),
+    Bound(
+        "kt_mixture_sequence",
+        kt_mixture_sequence,
+        "mean",
+        "two-sided",
+        "binary sample",
+        time_uniform=True,
+        reference="mean:kt_mixture_sequence",
+    ),
+    Bound(
+        "clopper_pearson_sequence",
+        clopper_pearson_sequence,
+        "mean",
+        "lower",
+        "binary sample",
+        time_uniform=True,
+        reference="mean:clopper_pearson_sequence",
+    ),
+)
+"""The bounds of this file."""

@@ -26,6 +26,7 @@ from rsverify._core.check import (
 from rsverify._core.margin import Margin
 from rsverify._core.rows import map_rows
 from rsverify._core.types import FloatLike, IntLike, MarginName, OrderingName
+from rsverify.bounds.bound import Bound
 from rsverify.bounds.proportion import LARGEST_TRIALS
 from rsverify.kernels.margin.buehler import additive_rows, default_rows
 from rsverify.kernels.margin.formulas import (
@@ -424,3 +425,27 @@ def _ordering_tables(
         low = np.asarray(taylor_probit(np.minimum(x, n - x) / n, order))
         votes = np.where(2 * x <= n, low, -low)
     return votes, votes, np.full(n + 1, -np.inf)
+
+
+BOUNDS = (
+    Bound(
+        "cohen_margin_lower",
+        cohen_margin_lower,
+        ("difference", "probit"),
+        data="counts",
+        reference="margin:cohen_margin_lower",
+    ),
+    Bound(
+        "bonferroni_margin_lower",
+        bonferroni_margin_lower,
+        ("difference", "probit"),
+        reference="margin:bonferroni_margin_lower",
+    ),
+    Bound(
+        "exact_margin_lower",
+        exact_margin_lower,
+        ("difference", "probit"),
+        reference="margin:exact_margin_lower",
+    ),
+)
+"""The bounds of this file."""

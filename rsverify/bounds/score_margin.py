@@ -33,20 +33,20 @@ from rsverify._core.check import (
 from rsverify._core.margin import Margin
 from rsverify._core.rows import map_rows
 from rsverify._core.types import MarginName, ScoreMethodName
+from rsverify.bounds import betting
 from rsverify.bounds import mean as means
-from rsverify.bounds.betting import betting_lower
+from rsverify.bounds.bound import Bound, Limits
 from rsverify.kernels.margin.tangent import best_slope, limit_rows, line_rows, score_line
 
-MeanBound = Callable[[FloatArray, FloatArray], npt.ArrayLike]
+MeanBound = Callable[[FloatArray, FloatArray], Limits]
 """Samples (..., n) in [0, 1] and levels (...) to lower bounds of their means (...)."""
 
+# Every lower bound of the mean of a sample, by its name without the ending, and one variant.
 MEAN_BOUNDS: dict[str, MeanBound] = {
-    "betting": betting_lower,
-    "betting-plugin": partial(betting_lower, strategy="plugin"),
-    "plugin-bernstein": means.plugin_bernstein_lower,
-    "empirical-bernstein": means.empirical_bernstein_lower,
-    "hoeffding": means.hoeffding_lower,
-}
+    bound.name.removesuffix("_lower").replace("_", "-"): bound.function
+    for bound in (*betting.BOUNDS, *means.BOUNDS)
+    if bound.side == "lower" and bound.data == "sample"
+} | {"betting-plugin": partial(betting.betting_lower, strategy="plugin")}
 METHODS = {
     "difference": ("union", "coupled", "bonferroni"),
     "probit": ("tangent", "bonferroni"),
@@ -391,3 +391,15 @@ def check_rivals(rivals: int) -> int:
     if count.ndim or count < 1:
         raise ValueError(f"rivals={rivals} must be one integer, at least 1")
     return int(count)
+
+
+BOUNDS = (
+    Bound(
+        "score_margin_lower",
+        score_margin_lower,
+        ("difference", "probit"),
+        data="scores",
+        reference="score_margin:score_margin_lower",
+    ),
+)
+"""The bounds of this file."""

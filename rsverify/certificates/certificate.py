@@ -28,6 +28,7 @@ from rsverify._core.check import (
 )
 from rsverify._core.margin import Margin
 from rsverify._core.types import MarginName, OrderingName, RadiusName, VoteBoundName
+from rsverify.bounds.bound import Bound
 from rsverify.bounds.margin import (
     Taylor,
     bonferroni_margin_lower,
@@ -82,7 +83,7 @@ class Certificate:
     alpha: float
     """Total failure probability."""
     bound: str
-    """``"exact"``, ``"bonferroni"`` or ``"cohen"``."""
+    """``"exact"``, ``"bonferroni"``, ``"cohen"``, or the name of a caller's bound."""
     ordering: OrderingName | Taylor | None
     """Ordering of the exact bound; None for the others."""
     radius_kind: str
@@ -160,7 +161,7 @@ def margin_lower_bounds(
     alpha: npt.ArrayLike,
     *,
     estimand: MarginName,
-    bound: VoteBoundName = "exact",
+    bound: VoteBoundName | Bound = "exact",
     ordering: OrderingName | Taylor | None = None,
 ) -> FloatArray | float:
     r"""Return lower confidence limits for the margin of class y, one a row of counts.
@@ -218,9 +219,12 @@ def margin_lower_bounds(
         )
     level = check_alpha(alpha)
     Margin.named(estimand)
-    check_choice("bound", bound, BOUNDS)
+    if not isinstance(bound, Bound):
+        check_choice("bound", bound, BOUNDS)
     if bound != "exact" and ordering is not None:
-        raise ValueError(f"ordering={ordering!r} must be None for bound={bound!r}: it has none")
+        raise ValueError(
+            f"ordering={ordering!r} must be None for bound={name_of(bound)!r}: it has none"
+        )
 
     n = votes.sum(axis=-1)
     try:
@@ -233,6 +237,8 @@ def margin_lower_bounds(
     is_y = np.arange(votes.shape[-1]) == classes[..., np.newaxis]
     k1 = np.where(is_y, votes, 0).sum(axis=-1)
     k2 = np.where(is_y, 0, votes).max(axis=-1)
+    if isinstance(bound, Bound):
+        return _own_limits(bound, estimand, k1, k2, n, level)
     if bound == "cohen":
         return cohen_margin_lower(k1, n, level, estimand=estimand)
     if bound == "bonferroni":
@@ -242,6 +248,36 @@ def margin_lower_bounds(
     )
 
 
+def name_of(bound: VoteBoundName | Bound) -> str:
+    """Return what a certificate calls the bound."""
+    return bound.name if isinstance(bound, Bound) else bound
+
+
+def _own_limits(
+    bound: Bound, estimand: MarginName, k1: IntArray, k2: IntArray, n: IntArray, alpha: FloatArray
+) -> FloatArray:
+    """Return the limits of a caller's bound, or raise where it is none of this margin."""
+    if bound.data != "votes" or bound.side != "lower" or bound.time_uniform:
+        raise ValueError(
+            f"bound={bound.name!r} must have data='votes', side='lower' and time_uniform=False, "
+            f"not {bound.data!r}, {bound.side!r} and {bound.time_uniform}"
+        )
+    if estimand not in bound.estimands:
+        radius = next(kind for kind, needed in ESTIMANDS.items() if needed == estimand)
+        raise ValueError(
+            f"bound={bound.name!r} bounds {' and '.join(bound.estimands)}: radius={radius!r} "
+            f"needs {estimand!r}"
+        )
+    shape = np.broadcast_shapes(k1.shape, alpha.shape)
+    limits = np.asarray(bound.limits_of(estimand)(k1, k2, n, alpha), dtype=np.float64)
+    if limits.shape not in ((), shape) or np.isnan(limits).any():
+        raise ValueError(
+            f"bound={bound.name!r} must return limits of shape {shape} without NaN, got shape "
+            f"{limits.shape}"
+        )
+    return np.broadcast_to(limits, shape).copy()
+
+
 def certify_counts(
     counts: npt.ArrayLike,
     *,
@@ -249,7 +285,7 @@ def certify_counts(
     alpha: float,
     y: int | None = None,
     selection: npt.ArrayLike | None = None,
-    bound: VoteBoundName = "exact",
+    bound: VoteBoundName | Bound = "exact",
     radius: RadiusName = "R2",
     lipschitz: float | None = None,
     ordering: OrderingName | Taylor | None = None,
@@ -269,8 +305,9 @@ def certify_counts(
     selection : array_like of int, shape (m,), optional
         Votes of a separate sample, whose winner is the class to certify; of tied classes
         the lowest. Exactly one of `y` and `selection` must be given.
-    bound : {"exact", "bonferroni", "cohen"}
-        The confidence bound on the margin.
+    bound : {"exact", "bonferroni", "cohen"} or Bound
+        The confidence bound on the margin; one of your own as a `Bound` of votes, whose limits
+        must not rise with k2.
     radius : {"R2", "R1"}
         R2 = σ/2 · (Φ⁻¹(p_1) − Φ⁻¹(p_2)), or R1 = (p_1 − p_2)/(√2 · L), never larger than R2
         where L is the smoothing's own constant.
@@ -344,7 +381,7 @@ def certify_counts(
     margin = margin_of(votes, label)
     status, reason = Status.CERTIFIED, ""
     if margin <= 0:
-        status, reason = why_abstain(votes, label, level, bound, margin, margin_of)
+        status, reason = why_abstain(votes, label, level, name_of(bound), margin, margin_of)
     if radius == "R1":
         value = certified_radius_r1(margin, lipschitz=constant, sigma=deviation)
     else:
@@ -360,7 +397,7 @@ def certify_counts(
         n=int(votes.sum()),
         n0=0 if selected is None else int(selected.sum()),
         alpha=level,
-        bound=bound,
+        bound=name_of(bound),
         ordering=(ordering or DEFAULT_ORDERING) if bound == "exact" else None,
         radius_kind=radius,
         estimand=estimand,

@@ -17,20 +17,14 @@ samples = np.full((3, 10), 0.5)
 
 # Scalars in, a float out; arrays in, an array out.
 reveal_type(rsverify.clopper_pearson_lower(5, 10, 0.05))  # float
-reveal_type(
-    rsverify.clopper_pearson_lower([1, 5], 10, 0.05)
-)  # ndarray[tuple[Any, ...], dtype[float64]]
+reveal_type(rsverify.clopper_pearson_lower([1, 5], 10, 0.05))  # array
 reveal_type(rsverify.clopper_pearson_upper(np.int64(5), 10, np.float64(0.05)))  # float
 reveal_type(rsverify.cohen_margin_lower(600, 1000, 0.001, estimand="probit"))  # float
 reveal_type(rsverify.bonferroni_margin_lower(600, 50, 1000, 0.001, estimand="difference"))  # float
 reveal_type(rsverify.exact_margin_lower(600, 50, 1000, 0.001, estimand="difference"))  # float
-reveal_type(
-    rsverify.exact_margin_lower(votes[:, 0], 50, 1000, 0.001, estimand="probit")
-)  # ndarray[tuple[Any, ...], dtype[float64]]
+reveal_type(rsverify.exact_margin_lower(votes[:, 0], 50, 1000, 0.001, estimand="probit"))  # array
 reveal_type(rsverify.hoeffding_lower(sample, 0.05))  # float
-reveal_type(
-    rsverify.hoeffding_lower(samples, 0.05)
-)  # ndarray[tuple[Any, ...], dtype[float64]] | float
+reveal_type(rsverify.hoeffding_lower(samples, 0.05))  # array | float
 reveal_type(rsverify.hoeffding_upper(sample, 0.05))  # float
 reveal_type(rsverify.empirical_bernstein_lower(sample, 0.05))  # float
 reveal_type(rsverify.empirical_bernstein_upper(sample, 0.05))  # float
@@ -38,18 +32,18 @@ reveal_type(rsverify.plugin_bernstein_lower(sample, 0.05))  # float
 reveal_type(rsverify.plugin_bernstein_upper(sample, 0.05))  # float
 reveal_type(rsverify.betting_lower(sample, 0.05, strategy="star"))  # float
 reveal_type(rsverify.betting_upper(sample, 0.05))  # float
-reveal_type(rsverify.betting_interval(samples, 0.05))  # tuple[ndarray[tuple[Any, ...], dtype[float64]] | float, ndarray[tuple[Any, ...], dtype[float64]] | float, fallback=rsverify.bounds.interval.Interval]
-reveal_type(
-    rsverify.plugin_bernstein_sequence(sample, 0.05)
-)  # ndarray[tuple[Any, ...], dtype[float64]]
-reveal_type(rsverify.betting_sequence(sample, 0.05))  # ndarray[tuple[Any, ...], dtype[float64]]
+reveal_type(rsverify.betting_interval(samples, 0.05))  # Interval
+reveal_type(rsverify.plugin_bernstein_sequence(sample, 0.05))  # array
+reveal_type(rsverify.betting_sequence(sample, 0.05))  # array
 
+proportions: rsverify.Interval = rsverify.clopper_pearson_interval(5, 10, 0.05)
 interval: rsverify.Interval = rsverify.margin_sequence(votes, 0, 0.05, estimand="difference")
 margin: rsverify.Margin = rsverify.Margin.PROBIT
 status: rsverify.Status = rsverify.Status.CERTIFIED
 
 # Certificates.
 certificate: rsverify.Certificate = rsverify.certify_counts(counts, sigma=0.25, alpha=0.001, y=0)
+mine = rsverify.Bound("mine", rsverify.clopper_pearson_lower, "proportion", data="counts")
 reveal_type(certificate.radius)  # float
 reveal_type(certificate.prediction)  # int
 abstained: bool = certificate.prediction == rsverify.ABSTAIN
@@ -72,11 +66,6 @@ own = rsverify.buehler_lower(
 )
 
 
-def wald(data: rsverify.Estimand | np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> float:
-    """Some function of one's own."""
-    return 0.0
-
-
 # Models, tables, audits.
 def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str) -> None:
     """From a classifier to a comparison."""
@@ -85,6 +74,8 @@ def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str
     again = rsverify.recertify(table, alpha=0.01, bound="cohen")
     first: rsverify.Analysis = rsverify.analyze(table)
     compared: rsverify.Comparison = rsverify.compare(first, rsverify.analyze(again))
+    custom: rsverify.Estimand | None = None
+    print(custom)
     report: rsverify.AuditReport = rsverify.audit(
         "hoeffding_lower", estimand="mean", n=10, alpha=0.05
     )
