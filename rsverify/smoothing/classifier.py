@@ -17,6 +17,7 @@ from scipy.stats import binomtest
 from rsverify._core.check import FloatArray, IntArray, check_choice, check_positive
 from rsverify._core.types import OrderingName
 from rsverify.bounds.margin import Taylor
+from rsverify.certificates.assumptions import warn_of_level
 from rsverify.certificates.certificate import ABSTAIN, Certificate
 from rsverify.certificates.scores import ScoreCertificate, certify_columns, choose_class
 from rsverify.smoothing.data.inputs import (
@@ -58,7 +59,8 @@ class SmoothedClassifier:
     model : torch.nn.Module or callable
         Maps a batch (b, \*input shape) to scores (b, num_classes), the largest of which is
         the vote; of tied scores the lowest class wins. Each row's scores must depend on that
-        row alone. A module is used in evaluation mode, where it is, and left as found.
+        row alone, and be the same again: it is probed before votes count, see Notes. A module
+        is used in evaluation mode, where it is, and left as found.
     num_classes : int
         Number of classes, at least 2.
     sigma : float
@@ -92,6 +94,12 @@ class SmoothedClassifier:
 
     Notes
     -----
+    The first sample for inputs of a shape, and for larger batches, probes the model: a few noisy
+    inputs are put to it again, in other order and company, alone and in batches of other sizes,
+    and a model whose rows depend on each other, or that does not repeat its answers, is refused
+    by a `ValueError` that names the layer; see `rsverify.smoothing.probe`. A certificate's
+    ``probed`` says what was done.
+
     The guarantees are those of exact Gaussian noise. Where floats are drawn and added, the sum
     of an input and noise is rounded and can tell by its low bits which input it came from. A
     model that looks at them gets certificates that are wrong, however large n is [2]_: a
@@ -292,6 +300,7 @@ class SmoothedClassifier:
            Statistics, 2019.
         """
         level = level_of(alpha, self.noise)
+        warn_of_level(level)
         votes = self._sample(x, n, batch_size, check_seed(seed), PREDICTION, progress)
         return _winner(votes, level)
 

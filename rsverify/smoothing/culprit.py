@@ -166,7 +166,7 @@ def _copied(value: object) -> torch.Tensor | None:
     """Return a copy of the first tensor of numbers in what a layer was given or returned."""
     leaves = torch.utils._pytree.tree_leaves(value)
     tensor = next((t for t in leaves if isinstance(t, torch.Tensor) and not t.is_quantized), None)
-    return None if tensor is None else tensor.detach().double().cpu()
+    return None if tensor is None else tensor.detach().cpu().double()
 
 
 def _rows(tensor: torch.Tensor | None, size: int, rows: _Rows) -> torch.Tensor | None:

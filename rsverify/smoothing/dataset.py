@@ -128,7 +128,8 @@ def certify_dataset(
     FileExistsError
         If the table exists and `resume` is false.
     ValueError
-        If an option is out of range, the model does not return scores of the right shape,
+        If an option is out of range, the model does not return scores of the right shape, lets
+        rows of a batch depend on each other or does not repeat its answers,
         or a table is resumed with anything else than it was begun with; all before any
         work. If an input is not finite or within `input_range`, or the model returns NaN:
         named by its index, when the rows of those before it are written.

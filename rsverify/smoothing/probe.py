@@ -84,7 +84,7 @@ class Subject:
         with precision:
             output = (scores_of or self.scores_of)(batch)
         scores = check_model_output(output, (len(batch), self.num_classes), batch.device)
-        return scores.double().cpu()
+        return scores.cpu().double()
 
 
 class Inputs:
@@ -288,7 +288,7 @@ class _Session:
             return
         batch = base.clone()  # one piece of memory, overwritten, as when sampling
         order = torch.randperm(rows, generator=torch.Generator().manual_seed(0))
-        batch.copy_(base[order.to(base.device)])
+        batch.copy_(base[order])
         self._compare(batch, slice(None), base, order)
         kept = torch.arange(0, rows, max(rows // 4, 2))
         batch.copy_(self.inputs.clean().expand_as(batch))

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rsverify.smoothing.noise.gaussian import _WORDS, mersenne_state
+from rsverify.smoothing.noise.gaussian import _WORDS, _state_with
 
 # Of so many first draws each is the smallest, or the largest, there is.
 _FORCED = 64
@@ -91,7 +91,7 @@ def sources(parts: list[tuple[str, object]], device: torch.device) -> list[Sourc
         Source("numpy.random", np.random.get_state, np.random.set_state),  # type: ignore[arg-type]
         Source("random", random.getstate, random.setstate),  # type: ignore[arg-type]
     ]
-    if device.type == "cuda":
+    if device.type == "cuda" and torch.cuda.is_initialized():
         found.append(
             Source(
                 f"torch.{device}",
@@ -157,7 +157,7 @@ def force(kind: int) -> None:
     others are ordinary and differ from each other. Generators of another kind are left alone.
     """
     words = _twisting_words(kind)
-    torch.set_rng_state(mersenne_state(words))
+    torch.set_rng_state(_state_with(words))
     np.random.set_state(("MT19937", words, _WORDS, 0, 0.0))  # noqa: NPY002, users' code draws from it
     random.setstate((3, (*(int(word) for word in words), _WORDS), None))
 

@@ -41,10 +41,10 @@ def spread(
     shapes round these otherwise, and where they are large and cancel, or are compared, that is
     more than what moves of the input do.
     """
-    generator = torch.Generator(device=batch.device).manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
 
     def moved(tensor: torch.Tensor) -> torch.Tensor:
-        signs = torch.randint(0, 2, tensor.shape, generator=generator, device=tensor.device)
+        signs = torch.randint(0, 2, tensor.shape, generator=generator).to(tensor.device)
         size = torch.maximum(tensor.abs(), tensor.abs().mean()) * (tensor != 0)
         return tensor + (_MOVED_BY * unit * size * (signs * 2 - 1)).to(tensor.dtype)
 

@@ -61,14 +61,14 @@ def seeded_generator(
     words = np.frombuffer(hashlib.shake_256(text.encode()).digest(4 * _WORDS), dtype="<u4")
     generator = torch.Generator(device=device)
     if generator.device.type == "cpu":
-        generator.set_state(mersenne_state(words))
+        generator.set_state(_state_with(words))
     else:
         # The lowest two bits name the stream, so that those of one seed never meet.
         generator.manual_seed((int(words[0]) << 32 | int(words[1])) & ~3 | stream)
     return generator
 
 
-def mersenne_state(words: npt.NDArray[np.uint32]) -> torch.Tensor:
+def _state_with(words: npt.NDArray[np.uint32]) -> torch.Tensor:
     """Return the state of a CPU generator that has drawn nothing, and has these words."""
     state, start = _fresh_state()
     changed = state.clone()
