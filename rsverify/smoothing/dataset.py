@@ -149,7 +149,8 @@ def certify_dataset(
     FileExistsError
         If the table or its JSON exists and both `resume` and `force` are false.
     ValueError
-        If an option is out of range, the model does not return scores of the right shape,
+        If an option is out of range, the model does not return scores of the right shape, lets
+        rows of a batch depend on each other or does not repeat its answers,
         or a table is resumed with anything else than it was begun with; all before any
         work. If an input is not finite or within `input_range`, or the model returns NaN:
         named by its index, when the rows of those before it are written.
@@ -276,7 +277,6 @@ class _Run:
             todo = [idx for idx in self.wanted if idx not in done]
             if todo:
                 engine, how = self.try_model(entropy, group)
-                self.probe(engine)
                 with self._cleared_if_empty(group):
                     group.first_does(lambda: self.start(entropy, how))
                     self.certify(todo, engine, entropy, how, group)
@@ -380,7 +380,7 @@ class _Run:
         )
 
     def try_model(self, entropy: Entropy, group: Group) -> tuple[Engine, dict[str, Any]]:
-        """Return what certifies, and how: the batch size, found by a first batch, and the like."""
+        """Return what certifies, its model tried and probed, and how: the batch size and the like."""
         engine = Engine(
             self.classifier,
             self.request,
@@ -391,16 +391,15 @@ class _Run:
         )
         before = {} if self.force else read_metadata(self.out).get("execution", {})
         wanted = self.batch_size or before.get("batch_size")
+        size = min(group.gather(engine.try_batch_size(wanted)))
         how = {
-            "batch_size": min(group.gather(engine.try_batch_size(wanted))),
+            "batch_size": size,
+            "probed": engine.probe(size),
             "processes": group.world,
             "threads": torch.get_num_threads(),
             "origin": self.origin,
         }
         return engine, how
-
-    def probe(self, engine: Engine) -> None:
-        """Check what a certificate assumes of the model, before the first row is written."""
 
     def start(self, entropy: Entropy, how: dict[str, Any]) -> None:
         """Write the JSON of a new table: the first thing that is written at all."""

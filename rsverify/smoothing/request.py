@@ -12,8 +12,9 @@ from rsverify._core.check import IntArray, check_alpha
 from rsverify._core.types import OrderingName
 from rsverify.bounds.margin import Taylor
 from rsverify.bounds.margin_decision import check_futility
-from rsverify.certificates.certificate import Certificate, certify_counts, level_of_bound
-from rsverify.certificates.early import check_target, decide_counts, first_decision
+from rsverify.certificates.assumptions import warn_of_level
+from rsverify.certificates.certificate import Certificate, certificate_of_counts, level_of_bound
+from rsverify.certificates.early import check_target, decision_of_counts, first_decision
 from rsverify.certificates.scores import SCORE_BOUNDS, ScoreOptions, check_options
 from rsverify.smoothing.data.inputs import check_size
 from rsverify.smoothing.noise.gaussian import Noise
@@ -70,6 +71,7 @@ class Request:
         """Raise where a certificate would, before anything is sampled."""
         check_size("n", self.n)
         check_size("n0", self.n0)
+        warn_of_level(level_of(self.alpha, noise))
         if self.target_radius is not None:
             check_target(self.target_radius)
             check_futility(self.futility)
@@ -103,12 +105,12 @@ class Request:
             "radius": self.radius,
             "lipschitz": self.lipschitz,
         }
-        certify: Callable[..., Certificate] = certify_counts
+        certify: Callable[..., Certificate] = certificate_of_counts
         first = None
         if self.target_radius is None:
             shared |= {"bound": self.bound, "ordering": self.ordering}
         else:
-            certify = decide_counts
+            certify = decision_of_counts
             shared |= {"target_radius": self.target_radius, "horizon": self.n}
             shared["futility"] = self.futility
 
