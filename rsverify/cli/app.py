@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -14,6 +15,7 @@ from rich.progress import track
 from typer.core import TyperGroup
 
 from rsverify._core.errors import DataError, UnavailableError, cause_of
+from rsverify._core.files import Interrupted
 from rsverify._core.optional import need
 from rsverify.cli import analyze as cli_analyze
 from rsverify.cli import audit as cli_audit
@@ -41,17 +43,22 @@ EXIT_CANNOT_CREATE = 73
 EXIT_INTERRUPTED = 130
 
 
-class _EndedError(Exception):
-    """A command ended by an interruption, or by a file that ended too early."""
+class _StoppedError(Exception):
+    """A command was interrupted, and the message says what is kept; or a file ended too early."""
 
 
 class _Commands(TyperGroup):
-    def invoke(self, ctx: Any) -> Any:  # of a class that depends on the version of typer
-        """Run a command; what the parser would take for an interruption gets through as it is."""
+    """The commands; what ends one gets through with its message, which typer would not tell."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
         try:
             return super().invoke(ctx)
-        except (EOFError, KeyboardInterrupt) as error:
-            raise _EndedError from error
+        except KeyboardInterrupt as error:
+            said = str(error) if isinstance(error, Interrupted) else "interrupted"
+            raise _StoppedError(said) from error
+        except EOFError as error:  # of code of the user, or of a damaged file
+            raise _StoppedError("a file ended too early") from error
 
 
 app = typer.Typer(
@@ -154,6 +161,16 @@ def _down(value: float) -> str:
     return f"{Decimal(value).quantize(Decimal('0.00001'), rounding=ROUND_FLOOR):f}"
 
 
+@contextmanager
+def _whole_or_not(out: Path | None) -> Iterator[None]:
+    """Say how an interrupted command goes on: its table is moved into place as a whole."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        target = "" if out is None else f" before {out} was complete"
+        raise Interrupted(f"interrupted{target}; run the same again") from None
+
+
 @app.command()
 def recertify(
     table: Annotated[Path, typer.Argument(help="Table with vote counts, or with radii alone.")],
@@ -173,7 +190,11 @@ def recertify(
     ] = None,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Radii alone: go on where they do not fit --stated-alpha."),
+        typer.Option(
+            "--force",
+            help="Replace OUT and its JSON; radii alone: go on where they do not fit "
+            "--stated-alpha.",
+        ),
     ] = False,
 ) -> None:
     """Certify TABLE again at another level or bound, without sampling.
@@ -183,12 +204,15 @@ def recertify(
     come from --stated-alpha are an error, which names the level that they fit.
     """
     from rsverify.bounds.margin import find_ordering
+    from rsverify.tables.metadata import check_table_free, metadata_path
     from rsverify.tables.reader import count_columns, read_metadata, read_table, write_table
     from rsverify.tables.recertify import recertify as from_counts
     from rsverify.tables.recertify_radii import InconsistentRadiiError, recertify_radii
 
+    if out is not None:
+        check_table_free(out, force=force)
     published = {"n": n, "sigma": sigma, "stated_alpha": stated_alpha}
-    with working("certifying again"), warnings_as_lines():
+    with _whole_or_not(out), working("certifying again"), warnings_as_lines():
         old = read_table(table)
         if count_columns(old):
             given = [k for k, v in {**published, "digits": digits}.items() if v is not None]
@@ -235,8 +259,9 @@ def recertify(
             **published,
             "before": read_metadata(table).get("configuration"),
         }
-        write_table(new, out, configuration=configuration)
-        out_console.print(f"Written: {out} and {out.with_suffix('.json').name}", soft_wrap=True)
+        with _whole_or_not(out):
+            write_table(new, out, configuration=configuration, force=force)
+        out_console.print(f"Written: {out} and {metadata_path(out).name}", soft_wrap=True)
 
 
 def _remedy(
@@ -271,13 +296,16 @@ def demo(
     images: Annotated[int, typer.Option(help="Held-out images to certify.")] = 120,
     n: Annotated[int, typer.Option(help="Votes per image.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Fixes training and noise.")] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the files of an earlier demo.")
+    ] = False,
 ) -> None:
     """Train a small network on real digits and certify held-out images in every way."""
     need("torch", "sklearn", extra="demo")
     from rsverify.demo.rows import PLANNED
     from rsverify.demo.run import early_summary, explanation, run_demo, summary
 
-    result = run_demo(out, images=images, n=n, seed=seed, track=_progress)
+    result = run_demo(out, images=images, n=n, seed=seed, force=force, track=_progress)
     found = summary({**result.tables, **result.soft_tables})
     table = plain_table(f"Fraction of {images} held-out images certified correct within a radius")
     table.add_column("bound", no_wrap=True)
@@ -315,10 +343,10 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     try:
         status = app(given, standalone_mode=False)
-    except _EndedError as ended:
-        if isinstance(ended.__cause__, EOFError):
-            _fail_with(ended.__cause__, given)
-        _fail("interrupted", EXIT_INTERRUPTED)
+    except (_StoppedError, KeyboardInterrupt, typer.Abort) as error:
+        if isinstance(error.__cause__, EOFError):
+            _fail_with(error.__cause__, given)
+        _fail(str(error) or "interrupted", EXIT_INTERRUPTED)
     except (Exception, SystemExit) as error:
         _fail_with(error, given)
     sys.exit(status if isinstance(status, int) else 0)

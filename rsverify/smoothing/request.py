@@ -12,17 +12,18 @@ from rsverify._core.check import IntArray, check_choice, check_level, check_scal
 from rsverify._core.types import OrderingName
 from rsverify.bounds.margin import Taylor, find_ordering
 from rsverify.bounds.margin_decision import check_futility
+from rsverify.certificates.assumptions import warn_of_level
 from rsverify.certificates.certificate import (
     BOUNDS,
     Certificate,
-    certify_counts,
+    certificate_of_counts,
     level_of_bound,
 )
-from rsverify.certificates.early import check_target, decide_counts, first_decision
+from rsverify.certificates.early import check_target, decision_of_counts, first_decision
 from rsverify.certificates.radius import ESTIMANDS
 from rsverify.certificates.scores import SCORE_BOUNDS, ScoreOptions, check_options
 from rsverify.smoothing.noise.gaussian import Noise
-from rsverify.smoothing.sampling.scores import SCORE_MAPS, ScoreMap, score_map
+from rsverify.smoothing.score_maps import SCORE_MAPS, ScoreMap, score_map
 
 
 class Question(NamedTuple):
@@ -83,8 +84,17 @@ class Request:
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
+    def batch_sizes(self, batch_size: int | None) -> tuple[int, ...]:
+        """Return the sizes of batches that both samples are drawn in, where they are sizes."""
+        if not isinstance(batch_size, int) or batch_size < 1:
+            return ()
+        totals = [t for t in (self.n, self.n0) if isinstance(t, int) and t > 0]
+        sizes = {min(batch_size, t) for t in totals} | {t % batch_size for t in totals}
+        return tuple(sorted(sizes - {0}))
+
     def check(self, num_classes: int, noise: Noise, y: int | None) -> None:
         """Raise where a certificate would, before anything is sampled."""
+        warn_of_level(level_of(self.alpha, noise))
         if self.target_radius is not None and (self.bound != "exact" or self.ordering is not None):
             raise ValueError(
                 f"bound={self.bound!r} and ordering={self.ordering!r} must be left out with "
@@ -115,12 +125,12 @@ class Request:
             "radius": self.radius,
             "lipschitz": self.lipschitz,
         }
-        certify: Callable[..., Certificate] = certify_counts
+        certify: Callable[..., Certificate] = certificate_of_counts
         first = None
         if self.target_radius is None:
             shared |= {"bound": self.bound, "ordering": self.ordering}
         else:
-            certify = decide_counts
+            certify = decision_of_counts
             shared |= {"target_radius": self.target_radius, "horizon": self.n}
             shared["futility"] = self.futility
 

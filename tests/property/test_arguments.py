@@ -235,5 +235,5 @@ def test_every_public_function_is_walked() -> None:
 @pytest.mark.parametrize("n_jobs", [10**400, -(10**6), 1025, 0, True, 1.5, None, "all"])
 def test_numbers_of_processes(n_jobs: Any) -> None:
     options: dict[str, Any] = {"estimand": "proportion", "n": 4, "alpha": 0.2}
-    with pytest.raises(ValueError, match="n_jobs=.* must be a number of processes"):
+    with pytest.raises(ValueError, match=r"n_jobs=.* must be a number of processes"):
         rsverify.audit("clopper_pearson_lower", n_jobs=n_jobs, **options)

@@ -12,6 +12,7 @@ import torch
 
 from rsverify._core.errors import DataError, UnavailableError, cause_of
 from rsverify._core.optional import missing
+from rsverify.smoothing.device import scores_on
 from rsverify.smoothing.models.adapters import LimitedBatch, Model
 from rsverify.smoothing.models.archive import check_file
 
@@ -79,7 +80,7 @@ class OnnxModel:
             raise ValueError(
                 f"{self!r} refuses a batch of shape {array.shape}: {cause_of(error)}"
             ) from error
-        return torch.tensor(scores, device=batch.device)
+        return scores_on(batch.device, scores)
 
 
 def load_onnx(
