@@ -22,12 +22,8 @@ from rsverify.smoothing.device import (
     indexable_batch_size,
     is_out_of_memory,
 )
-<<<<<<< HEAD
 from rsverify.smoothing.noise.gaussian import ESTIMATION, SELECTION, Noise, seeded_generator
-=======
-from rsverify.smoothing.noise.gaussian import ESTIMATION, SELECTION, seeded_generator
-from rsverify.smoothing.probe import Inputs, probe
->>>>>>> w-probe
+from rsverify.smoothing.probe import Inputs, Subject, probe
 from rsverify.smoothing.request import Request
 from rsverify.smoothing.sampling.batches import CleanInput, NoisyInputs, Scores, evaluating
 from rsverify.smoothing.sampling.forward import INVALID, Forward, memory_format, try_model
@@ -81,6 +77,9 @@ class Sampled(Protocol):
     preprocess: Callable[[torch.Tensor], torch.Tensor] | None
     num_classes: int
     noise: Noise
+
+    def subject(self, scores_of: Scores) -> Subject:
+        """Return what is probed of the model."""
 
     def centre(self, x: Input) -> tuple[torch.Tensor, Scores]:
         """Return an input as noise is added to it, on the device, and the model on batches."""
