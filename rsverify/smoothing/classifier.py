@@ -44,7 +44,8 @@ from rsverify.smoothing.request import Question, Request, level_of
 from rsverify.smoothing.sampling.batches import Scores, count_votes, evaluating, noisy_batches
 from rsverify.smoothing.sampling.forward import Forward
 from rsverify.smoothing.sampling.job import Job
-from rsverify.smoothing.sampling.scores import queue_columns, queue_scores, score_map
+from rsverify.smoothing.sampling.scores import queue_columns, queue_scores
+from rsverify.smoothing.score_maps import score_map
 
 Progress = Callable[[int], None]
 T = TypeVar("T")

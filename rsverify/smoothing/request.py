@@ -17,7 +17,7 @@ from rsverify.certificates.early import check_target, decide_counts, first_decis
 from rsverify.certificates.scores import SCORE_BOUNDS, ScoreOptions, check_options
 from rsverify.smoothing.data.inputs import check_size
 from rsverify.smoothing.noise.gaussian import Noise
-from rsverify.smoothing.sampling.scores import ScoreMap, score_map
+from rsverify.smoothing.score_maps import ScoreMap, score_map
 
 
 class Question(NamedTuple):
