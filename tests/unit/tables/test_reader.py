@@ -227,7 +227,9 @@ def test_times_of_published_tables(path, text, seconds):
 
 
 def test_answers_of_the_base_model_are_classes(written):
-    write_table(read_table(written).assign(base_predict=[0, 1, 2, 0]), written, configuration={})
+    write_table(
+        read_table(written).assign(base_predict=[0, 1, 2, 0]), written, configuration={}, force=True
+    )
 
     assert read_table(written)["base_predict"].tolist() == [0, 1, 2, 0]
     assert read_table(written)["base_predict"].dtype == np.int64
