@@ -30,6 +30,7 @@ from rsverify.smoothing.data.inputs import (
 )
 from rsverify.smoothing.device import Arriving, DeviceContext, choose_device, has_float64
 from rsverify.smoothing.lipschitz.bound import scores_lipschitz_bound
+from rsverify.smoothing.lipschitz.comparison import Sample
 from rsverify.smoothing.noise.discrete import DiscreteGaussian
 from rsverify.smoothing.noise.gaussian import (
     COUNTS,
@@ -45,7 +46,8 @@ from rsverify.smoothing.request import Question, Request, level_of
 from rsverify.smoothing.sampling.batches import Scores, count_votes, evaluating, noisy_batches
 from rsverify.smoothing.sampling.forward import Forward
 from rsverify.smoothing.sampling.job import Job
-from rsverify.smoothing.sampling.scores import queue_columns, queue_scores, score_map
+from rsverify.smoothing.sampling.scores import queue_columns, queue_scores
+from rsverify.smoothing.score_maps import score_map
 
 Progress = Callable[[int], None]
 T = TypeVar("T")
@@ -406,7 +408,7 @@ class SmoothedClassifier:
             target_radius=target_radius,
             futility=futility,
         )
-        request = self.resolve(request, x)
+        request = self.resolve(request, x, batch_size=batch_size)
         request.check(self.num_classes, self.noise, y)
         if request.of_scores:
             steps = self.score_steps(x, request, y, batch_size, entropy, progress)
@@ -424,9 +426,17 @@ class SmoothedClassifier:
         seconds = time.perf_counter() - started
         return replace(found, seed=entropy, seconds=seconds, probed=self._probes.text)
 
-    def resolve(self, request: Request, x: Input, *, progress: bool = True) -> Request:
+    def resolve(
+        self,
+        request: Request,
+        x: Input,
+        *,
+        batch_size: int | None = None,
+        progress: bool = True,
+    ) -> Request:
         """Return `request` with a number, or None, for ``lipschitz="auto"``.
 
+        The model is tried in the batches that this size makes, beside others.
         Progress is shown on a terminal where it takes over a second.
         """
         if not isinstance(request.lipschitz, str):
@@ -439,7 +449,7 @@ class SmoothedClassifier:
         score_map(request.scores, request.temperature)  # raises where they are out of range
         source = check_input(x)
         device, dtype = self.placement(source.dtype)
-        sample = source.to(dtype).to(device)
+        sample = Sample(source.to(dtype).to(device), self.sigma, request.batch_sizes(batch_size))
         found = scores_lipschitz_bound(
             self.model, self.preprocess, sample, request.scores, request.temperature, progress
         )

@@ -18,7 +18,7 @@ from rsverify.certificates.early import check_target, decision_of_counts, first_
 from rsverify.certificates.scores import SCORE_BOUNDS, ScoreOptions, check_options
 from rsverify.smoothing.data.inputs import check_size
 from rsverify.smoothing.noise.gaussian import Noise
-from rsverify.smoothing.sampling.scores import ScoreMap, score_map
+from rsverify.smoothing.score_maps import ScoreMap, score_map
 
 
 class Question(NamedTuple):
@@ -58,6 +58,14 @@ class Request:
     def of_scores(self) -> bool:
         """Whether the bound is one of scores; else it counts votes."""
         return self.bound in SCORE_BOUNDS
+
+    def batch_sizes(self, batch_size: int | None) -> tuple[int, ...]:
+        """Return the sizes of batches that both samples are drawn in, where they are sizes."""
+        if not isinstance(batch_size, int) or batch_size < 1:
+            return ()
+        totals = [t for t in (self.n, self.n0) if isinstance(t, int) and t > 0]
+        sizes = {min(batch_size, t) for t in totals} | {t % batch_size for t in totals}
+        return tuple(sorted(sizes - {0}))
 
     def check(self, num_classes: int, noise: Noise, y: int | None) -> None:
         """Raise where a certificate would, before anything is sampled."""

@@ -53,7 +53,9 @@ def ordered_rows(table: pd.DataFrame) -> pd.DataFrame:
     check_unique_indices(rows)
     bad = ~(np.isfinite(rows["radius"]) & (rows["radius"] >= 0))
     if bad.any():
-        raise ValueError(f"radius={rows['radius'][bad].iloc[0]} must be finite and not negative")
+        radius, idx = rows["radius"][bad].iloc[0], rows["idx"][bad].iloc[0]
+        remedy = ": `rsverify recertify` finds a finite one" if radius == np.inf else ""
+        raise ValueError(f"radius={radius} must be finite and not negative, at idx={idx}{remedy}")
     return rows
 
 

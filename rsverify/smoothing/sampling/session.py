@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 
 from rsverify.certificates.certificate import ABSTAIN, Certificate
 from rsverify.certificates.scores import ScoreCertificate
-from rsverify.smoothing.classifier import SmoothedClassifier
+from rsverify.smoothing.data.inputs import Input
 from rsverify.smoothing.data.items import Item
 from rsverify.smoothing.device import (
     Arriving,
@@ -22,10 +22,14 @@ from rsverify.smoothing.device import (
     indexable_batch_size,
     is_out_of_memory,
 )
+<<<<<<< HEAD
+from rsverify.smoothing.noise.gaussian import ESTIMATION, SELECTION, Noise, seeded_generator
+=======
 from rsverify.smoothing.noise.gaussian import ESTIMATION, SELECTION, seeded_generator
 from rsverify.smoothing.probe import Inputs, probe
+>>>>>>> w-probe
 from rsverify.smoothing.request import Request
-from rsverify.smoothing.sampling.batches import CleanInput, NoisyInputs, evaluating
+from rsverify.smoothing.sampling.batches import CleanInput, NoisyInputs, Scores, evaluating
 from rsverify.smoothing.sampling.forward import INVALID, Forward, memory_format, try_model
 from rsverify.smoothing.sampling.job import Job, Scheduler
 
@@ -70,12 +74,34 @@ class _ScoreRun:
     """How many were begun before and with it."""
 
 
+class Sampled(Protocol):
+    """What a session needs of a smoothed classifier."""
+
+    model: Scores
+    preprocess: Callable[[torch.Tensor], torch.Tensor] | None
+    num_classes: int
+    noise: Noise
+
+    def centre(self, x: Input) -> tuple[torch.Tensor, Scores]:
+        """Return an input as noise is added to it, on the device, and the model on batches."""
+
+    def score_steps(
+        self,
+        x: Input,
+        request: Request,
+        y: int | None,
+        batch_size: int,
+        entropy: int | tuple[int, ...],
+    ) -> Generator[None, None, ScoreCertificate]:
+        """Return the certificate of a bound of scores, pausing before each wait."""
+
+
 class Engine:
     """Certify inputs with one classifier, several to a batch where one does not fill it.
 
     Parameters
     ----------
-    classifier : SmoothedClassifier
+    classifier : Sampled
         What is certified.
     request : Request
         What is asked.
@@ -91,7 +117,7 @@ class Engine:
 
     def __init__(
         self,
-        classifier: SmoothedClassifier,
+        classifier: Sampled,
         request: Request,
         execution: Execution,
         entropy: tuple[int, ...],
@@ -169,9 +195,9 @@ class Engine:
         waits = 4 if self._context.asynchronous else 0
         if self.request.target_radius is not None:
             waits = min(waits, 1)  # what is in flight is wasted where the votes have answered
-        scheduler = Scheduler(
-            map(self._job, items), self.forward, self._new_batch(batch_size), in_flight=waits
-        )
+        with self._context.active():
+            batch = self._new_batch(batch_size)
+        scheduler = Scheduler(map(self._job, items), self.forward, batch, in_flight=waits)
         size = 1 + self.request.n + (0 if self.certify_label else self.request.n0)
         with evaluating(self.classifier.model, self.classifier.preprocess):
             for finished, samples in scheduler.run():
@@ -232,6 +258,7 @@ class Engine:
                 exhausted, failure = True, error
                 under_way = deque(r for r in under_way if r.begun < run.begun)
                 continue
+            batch_size = min(batch_size, run.batch_size)  # where memory has set a limit
             if done is None:
                 under_way.append(run)
                 continue
