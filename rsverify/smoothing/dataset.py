@@ -380,7 +380,7 @@ class _Run:
         )
 
     def try_model(self, entropy: Entropy, group: Group) -> tuple[Engine, dict[str, Any]]:
-        """Return what certifies, its model tried and probed, and how: the batch size and the like."""
+        """Return what certifies, its model tried and probed, and how: batch size and the like."""
         engine = Engine(
             self.classifier,
             self.request,

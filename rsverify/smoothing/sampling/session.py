@@ -22,12 +22,8 @@ from rsverify.smoothing.device import (
     indexable_batch_size,
     is_out_of_memory,
 )
-<<<<<<< HEAD
 from rsverify.smoothing.noise.gaussian import ESTIMATION, SELECTION, Noise, seeded_generator
-=======
-from rsverify.smoothing.noise.gaussian import ESTIMATION, SELECTION, seeded_generator
 from rsverify.smoothing.probe import Inputs, probe
->>>>>>> w-probe
 from rsverify.smoothing.request import Request
 from rsverify.smoothing.sampling.batches import CleanInput, NoisyInputs, Scores, evaluating
 from rsverify.smoothing.sampling.forward import INVALID, Forward, memory_format, try_model

@@ -23,16 +23,16 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-<<<<<<< HEAD
 def gpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedGpus]:
     """Give the test two simulated GPUs, of which the first is the current one."""
     from support.simulated_gpu import SimulatedGpus
 
     with SimulatedGpus().running(monkeypatch) as simulated:
         yield simulated
-=======
+
+
+@pytest.fixture
 def unprobed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the probing of models, for tests that count or record what a model is given."""
     monkeypatch.setattr("rsverify.smoothing.probe.probe", lambda *_, **__: "")
     monkeypatch.setattr("rsverify.smoothing.sampling.session.probe", lambda *_, **__: "")
->>>>>>> w-probe
