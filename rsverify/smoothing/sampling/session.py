@@ -23,7 +23,7 @@ from rsverify.smoothing.device import (
     is_out_of_memory,
 )
 from rsverify.smoothing.noise.gaussian import ESTIMATION, SELECTION, Noise, seeded_generator
-from rsverify.smoothing.probe import Inputs, probe
+from rsverify.smoothing.probe import Inputs, Subject, probe
 from rsverify.smoothing.request import Request
 from rsverify.smoothing.sampling.batches import CleanInput, NoisyInputs, Scores, evaluating
 from rsverify.smoothing.sampling.forward import INVALID, Forward, memory_format, try_model
@@ -148,8 +148,11 @@ class Engine:
     def probe(self, batch_size: int) -> str:
         """Return what was probed of the model as it will be sampled, or raise as `probe` does."""
         forward, compiled = self.forward, self.forward.scores_of is not self._scores_of
-        subject = replace(
-            self.classifier.subject(forward.scores_of),
+        subject = Subject(
+            model=self.classifier.model,
+            preprocess=self.classifier.preprocess,
+            scores_of=forward.scores_of,
+            num_classes=forward.num_classes,
             autocast=forward.autocast,
             eager=self._scores_of if compiled else None,
         )
