@@ -88,7 +88,7 @@ def test_recertify_at_another_level_and_bound(capsys, counted, tmp_path):
     for counts, radius in zip(
         new[["count_0", "count_1", "count_2"]].to_numpy(), new["radius"], strict=True
     ):
-        exact = certify_counts(counts, sigma=0.25, alpha=0.05, selection=counts).radius
+        exact = certify_counts(counts, sigma=0.25, alpha=0.05, y=int(counts.argmax())).radius
         assert exact - 1e-6 <= radius <= exact
     assert read_metadata(out_path)["configuration"]["before"] == {"from": "a test"}
 
