@@ -274,7 +274,6 @@ class _Run:
             todo = [idx for idx in self.wanted if idx not in done]
             if todo:
                 engine, how = self.try_model(entropy, group)
-                self.probe(engine)
                 with self._cleared_if_empty(group):
                     group.first_does(lambda: self.start(entropy, how))
                     self.certify(todo, engine, entropy, how, group)
@@ -378,7 +377,10 @@ class _Run:
         )
 
     def try_model(self, entropy: Entropy, group: Group) -> tuple[Engine, dict[str, Any]]:
-        """Return what certifies, and how: the batch size, found by a first batch, and the like."""
+        """Return what certifies, and how: the batch size, found by a first batch, and the like.
+
+        Whatever is to be known of the model is found out here, before anything is written.
+        """
         engine = Engine(
             self.classifier,
             self.request,
@@ -396,9 +398,6 @@ class _Run:
             "origin": self.origin,
         }
         return engine, how
-
-    def probe(self, engine: Engine) -> None:
-        """Check what a certificate assumes of the model, before the first row is written."""
 
     def start(self, entropy: Entropy, how: dict[str, Any]) -> None:
         """Write the JSON of a new table: the first thing that is written at all."""
