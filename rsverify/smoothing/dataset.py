@@ -149,7 +149,8 @@ def certify_dataset(
     FileExistsError
         If the table or its JSON exists and both `resume` and `force` are false.
     ValueError
-        If an option is out of range, the model does not return scores of the right shape,
+        If an option is out of range, the model does not return scores of the right shape, lets
+        rows of a batch depend on each other or does not repeat its answers,
         or a table is resumed with anything else than it was begun with; all before any
         work. If an input is not finite or within `input_range`, or the model returns NaN:
         named by its index, when the rows of those before it are written.
@@ -214,7 +215,9 @@ def certify_dataset(
     if max_inputs is not None:
         wanted = wanted[: check_size("max_inputs", max_inputs)]
     example = next(items.load(wanted[:1])).x
-    request = classifier.resolve(request, example, progress=progress and is_first_process())
+    request = classifier.resolve(
+        request, example, batch_size=batch_size, progress=progress and is_first_process()
+    )
     request.check(classifier.num_classes, classifier.noise, 0 if certify_label else None)
     check_placement(classifier.model, classifier.placement(example.dtype)[0])
     run = _Run(
@@ -377,7 +380,7 @@ class _Run:
         )
 
     def try_model(self, entropy: Entropy, group: Group) -> tuple[Engine, dict[str, Any]]:
-        """Return what certifies, and how: the batch size, found by a first batch, and the like.
+        """Return what certifies, its model tried and probed, and how: batch size and the like.
 
         Whatever is to be known of the model is found out here, before anything is written.
         """
@@ -391,8 +394,10 @@ class _Run:
         )
         before = {} if self.force else read_metadata(self.out).get("execution", {})
         wanted = self.batch_size or before.get("batch_size")
+        size = min(group.gather(engine.try_batch_size(wanted)))
         how = {
-            "batch_size": min(group.gather(engine.try_batch_size(wanted))),
+            "batch_size": size,
+            "probed": engine.probe(size),
             "processes": group.world,
             "threads": torch.get_num_threads(),
             "origin": self.origin,

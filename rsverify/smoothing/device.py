@@ -160,9 +160,19 @@ def has_float64(device: torch.device) -> bool:
         return True
     try:
         torch.ones(1, device=device, dtype=torch.float64).add_(1.0)
-    except (TypeError, RuntimeError):
+    except (TypeError, RuntimeError) as error:
+        if exhausted(error) is not None:
+            raise
         return False
     return True
+
+
+def scores_on(device: torch.device, numbers: npt.NDArray[Any]) -> torch.Tensor:
+    """Return what a model outside of torch has computed, on `device`, in float32 if it must be."""
+    scores = torch.tensor(numbers)
+    if scores.dtype == torch.float64 and not has_float64(device):
+        scores = scores.float()
+    return scores.to(device)
 
 
 class Arriving:

@@ -269,3 +269,43 @@ def test_a_full_disk_is_one_line_and_rows_stay(tmp_path):
     rows = len(read_table(out))
     assert 5 < rows < 30
     assert out.stat().st_size <= 4000
+
+
+@pytest.mark.parametrize(
+    ("device", "rank", "gpus", "message"),
+    [
+        ("cuda", None, 0, "device='cuda' must be on this machine"),
+        ("cuda:1", None, 0, "finds no GPU; use 'cpu' or 'auto'"),
+        ("cuda", "4", 4, "LOCAL_RANK=4 must be below 4, the number of GPUs of this machine"),
+        ("auto", "9", 2, "LOCAL_RANK=9 must be below 2"),
+        ("cuda:8", "0", 8, "device='cuda:8' must be one of the 8 GPUs of this machine"),
+    ],
+)
+def test_a_device_that_is_not_there_is_one_line(
+    capsys, tmp_path, monkeypatch, device, rank, gpus, message
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("LOCAL_RANK", rank)
+    out = tmp_path / "table.tsv"
+    more = ("--device", device, *ORDINARY)
+    code, captured = by_factories(capsys, "net", f"{MODELS}:images", out, *more)
+
+    assert code == 69
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_auto_is_the_cpu_where_there_is_no_gpu(capsys, tmp_path):
+    tables = []
+    for device in ("auto", "cpu"):
+        out = tmp_path / f"{device}.tsv"
+        more = ("--device", device, "--max", 2, "--no-time", *ORDINARY)
+        code, captured = by_factories(capsys, "net", f"{MODELS}:images", out, *more)
+        assert code == 0, captured.err
+        tables.append(out.read_bytes())
+    assert tables[0] == tables[1]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from rsverify.smoothing.device import scores_on
 from rsverify.smoothing.models.adapters import LimitedBatch, Model
 
 _TYPES = {"tensor(float16)": np.float16, "tensor(float)": np.float32, "tensor(double)": np.float64}
@@ -72,7 +73,7 @@ class OnnxModel:
             (scores,) = self.session.run([self.output], {self.input: array})
         except Exception as error:  # ONNX Runtime's errors share no class of their own
             raise ValueError(f"{self!r} refuses a batch of shape {array.shape}: {error}") from error
-        return torch.tensor(scores, device=batch.device)
+        return scores_on(batch.device, scores)
 
 
 def load_onnx(

@@ -108,13 +108,13 @@ def try_model(forward: Forward, new_batch: Callable[[int], torch.Tensor], batch_
             with warnings.catch_warnings():
                 warnings.simplefilter("error", OutOfMemoryWarning)
                 forward(new_batch(batch_size))
-        except (ValueError, TypeError):
-            raise
         except OutOfMemoryWarning:
             pass
         except Exception as error:
             cause = str(error).strip().partition("\n")[0]
             if exhausted(error) is None:
+                if isinstance(error, ValueError | TypeError):
+                    raise
                 raise ValueError(
                     f"model failed on a batch of shape {tuple(new_batch(1).shape)}: "
                     f"{type(error).__name__}: {cause}"

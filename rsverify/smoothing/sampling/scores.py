@@ -15,59 +15,12 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import torch
 
-from rsverify._core.check import FloatArray, check_choice, check_real
+from rsverify._core.check import FloatArray
 from rsverify.bounds.score_margin import SIMPLEX_TOLERANCE, RivalPlan
 from rsverify.certificates.scores import ScoreColumns
 from rsverify.smoothing.device import Arriving, DeviceContext, has_float64
 from rsverify.smoothing.sampling.batches import Scores, check_model_output
-
-ScoreMap = Callable[[torch.Tensor], torch.Tensor]
-
-
-def softmax(logits: torch.Tensor) -> torch.Tensor:
-    """Return exp(logits) normalised to sum 1 over the classes."""
-    return torch.softmax(logits, dim=1)
-
-
-def hardmax(logits: torch.Tensor) -> torch.Tensor:
-    """Return 1 at the largest logit, the first of equals, and 0 elsewhere."""
-    classes = torch.arange(logits.shape[1], device=logits.device)
-    return (logits.argmax(dim=1, keepdim=True) == classes).to(logits.dtype)
-
-
-def sparsemax(logits: torch.Tensor) -> torch.Tensor:
-    """Return the Euclidean projection of each row on the simplex."""
-    shifted = logits - logits.max(dim=1, keepdim=True).values
-    ordered = shifted.sort(dim=1, descending=True).values
-    sums = ordered.cumsum(dim=1)
-    ranks = torch.arange(1, logits.shape[1] + 1, device=logits.device, dtype=logits.dtype)
-    support = (1.0 + ranks * ordered > sums).sum(dim=1, keepdim=True)
-    threshold = (sums.gather(1, support - 1) - 1.0) / support
-    return (shifted - threshold).clamp(min=0.0)
-
-
-SCORE_MAPS: dict[str, ScoreMap] = {
-    "softmax": softmax,
-    "sparsemax": sparsemax,
-    "hardmax": hardmax,
-    "identity": lambda scores: scores,
-}
-"""From the model's output to scores; "identity" for a model that ends in its own."""
-
-
-def score_map(name: str, temperature: float) -> ScoreMap:
-    """Return the map from a model's output to scores in float64."""
-    mapped = SCORE_MAPS[check_choice("scores", name, SCORE_MAPS)]
-    scale = check_real("temperature", temperature)
-    if scale.ndim or not (scale > 0 and np.isfinite(scale)):
-        raise ValueError(f"temperature={temperature!r} must be one positive finite number")
-    if name == "identity" and scale != 1.0:
-        raise ValueError(f"temperature={temperature!r} must be 1 for scores='identity'")
-
-    def scores_of(output: torch.Tensor) -> torch.Tensor:
-        return mapped(output.double() / float(scale))
-
-    return scores_of
+from rsverify.smoothing.score_maps import ScoreMap
 
 
 class _Normaliser:
