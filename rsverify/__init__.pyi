@@ -43,7 +43,9 @@ from .tables.analysis import Analysis as Analysis
 from .tables.analysis import analyze as analyze
 from .tables.comparison import Comparison as Comparison
 from .tables.comparison import compare as compare
+from .tables.counts import read_counts as read_counts
 from .tables.reader import read_table as read_table
 from .tables.recertify import recertify as recertify
+from .tables.recertify_radii import recertify_radii as recertify_radii
 
 __version__: str

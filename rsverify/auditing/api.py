@@ -22,6 +22,7 @@ from rsverify._core.check import (
     check_takes,
     check_trials,
 )
+from rsverify._core.files import Interrupted
 from rsverify.auditing.caller import PROBE_ROWS, SIDES, Caller, Limits, merge_failures, prepare
 from rsverify.auditing.capital import audit_bets, audit_capital
 from rsverify.auditing.estimand import ESTIMANDS, Estimand, find_estimand
@@ -310,8 +311,14 @@ def _stored(
     if path is None:
         return run()
     with closing(Store(path, described, resume=resume)) as store:
-        check_store(store, caller, estimand, suite, design)
-        return run(store=store)
+        try:
+            check_store(store, caller, estimand, suite, design)
+            return run(store=store)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"interrupted: {len(store.blocks)} finished blocks are in {path}; go on with "
+                "--resume (resume=True)"
+            ) from None
 
 
 def _name_of(bound: Any) -> str:

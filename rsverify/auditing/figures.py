@@ -10,6 +10,8 @@ import numpy as np
 from scipy.special import gammaln, xlogy
 
 from rsverify._core.check import check_choice
+from rsverify._core.figure import save_figure
+from rsverify._core.files import check_free
 from rsverify.auditing import plot as plotting
 from rsverify.auditing.estimand import margin_value
 from rsverify.auditing.exact.evidence import MarginClaims, ProportionLimits
@@ -32,11 +34,14 @@ REPLAYED, GLANCED = 10_000, 2500  # replications drawn again, of the worst scena
 BAND = 0.05
 
 
-def draw(report: AuditReport, path: str | os.PathLike[str], picture: str) -> Figure:
+def draw(
+    report: AuditReport, path: str | os.PathLike[str], picture: str, *, force: bool = False
+) -> Figure:
     """Draw a picture of a report into a file: see `AuditReport.plot`."""
     check_choice("picture", picture, CHOICES)
     if not str(path).lower().endswith(PICTURES):
         raise ValueError(f"path={str(path)!r} must end in one of {', '.join(PICTURES)}")
+    check_free(path, force=force)
     possible = _possible(report)
     if not possible:
         raise ValueError("this report has no picture; its rows say it all: write a table")
@@ -47,7 +52,7 @@ def draw(report: AuditReport, path: str | os.PathLike[str], picture: str) -> Fig
         )
     ways = {"sawtooth": _sawtooth, "map": _map, "claims": _claims, "zip": _zip, "time": _time}
     figure = (ways | {"capital": _capital})[wanted](report)
-    plotting.save(figure, path)
+    save_figure(figure, path, force=force)
     return figure
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -57,13 +55,6 @@ class Ordered(NamedTuple):
     upper: FloatArray
     missed: Any
     truth: float
-
-
-def save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure to a file, without the date that would change its bytes."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    dated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
-    figure.savefig(path, metadata=dated.get(Path(path).suffix.lower()))
 
 
 def _figure(width: float, height: float, title: str) -> Figure:

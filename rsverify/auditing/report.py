@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -10,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rsverify._core.files import check_free, write_file
 from rsverify.auditing.caller import Failure
 from rsverify.auditing.exact.proportion import Witness
 from rsverify.auditing.verdict import Verdict
@@ -104,22 +106,27 @@ class AuditReport:
         """
         return ademp(self)
 
-    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
-        """Return the whole report as JSON, and write it to `path` if one is given."""
+    def to_json(self, path: str | os.PathLike[str] | None = None, *, force: bool = False) -> str:
+        """Return the whole report as JSON, and write it to `path` if one is given.
+
+        A file that is there is replaced only with ``force=True``; else FileExistsError.
+        """
         record = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "evidence"}
         record["rows"] = [asdict(r) for r in self.rows]
         record["failures"] = [asdict(f) for f in self.failures]
         record["witness"] = None if self.witness is None else asdict(self.witness)
         text = json.dumps(plain({"ademp": self.ademp, **record}), indent=1)
         if path is not None:
-            Path(path).write_text(text + "\n", encoding="utf-8")
+            write_file(path, text + "\n", force=force)
         return text
 
-    def to_parquet(self, path: str | os.PathLike[str]) -> None:
+    def to_parquet(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write the rows as a Parquet table, and the report's JSON into its metadata.
 
-        The metadata's key is ``rsverify``. Needs pyarrow.
+        The metadata's key is ``rsverify``. Needs pyarrow. A file that is there is replaced
+        only with ``force=True``; else FileExistsError.
         """
+        check_free(path, force=force)
         try:
             import pyarrow as pa
             import pyarrow.parquet as pq
@@ -129,9 +136,11 @@ class AuditReport:
             ) from error
         table = pa.Table.from_pandas(self.to_pandas(), preserve_index=False)
         metadata = {**(table.schema.metadata or {}), b"rsverify": self.to_json().encode()}
-        pq.write_table(table.replace_schema_metadata(metadata), path)
+        content = io.BytesIO()
+        pq.write_table(table.replace_schema_metadata(metadata), content)
+        write_file(path, content.getvalue(), force=force)
 
-    def write(self, path: str | os.PathLike[str]) -> None:
+    def write(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write the report to a file whose ending says how.
 
         Parameters
@@ -139,26 +148,31 @@ class AuditReport:
         path : path-like
             ``.json`` (the whole report), ``.parquet`` (the rows, the whole report in the
             metadata), ``.csv`` (the rows), or a picture (``.png``, ``.pdf``, ``.svg``).
+        force : bool
+            Replace a file that is there.
 
         Raises
         ------
+        FileExistsError
+            If the file exists and `force` is false.
         ValueError
             If the ending is another.
         ModuleNotFoundError
             If pyarrow is needed and not installed.
         """
         suffix = check_ending(path)
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
         if suffix == ".json":
-            self.to_json(path)
+            self.to_json(path, force=force)
         elif suffix == ".parquet":
-            self.to_parquet(path)
+            self.to_parquet(path, force=force)
         elif suffix == ".csv":
-            self.to_pandas().to_csv(path, index=False)
+            write_file(path, self.to_pandas().to_csv(index=False), force=force)
         else:
-            self.plot(path)
+            self.plot(path, force=force)
 
-    def plot(self, path: str | os.PathLike[str], *, picture: str = "auto") -> Figure:
+    def plot(
+        self, path: str | os.PathLike[str], *, picture: str = "auto", force: bool = False
+    ) -> Figure:
         """Draw a picture of the report into a file.
 
         Parameters
@@ -172,6 +186,8 @@ class AuditReport:
             its interval, and the limits of the worst scenario in order of how far they are from
             missing. "time": miscoverage by time, of a bound that claims to hold at all times.
             "capital": expected capital by law. "auto": the one that fits.
+        force : bool
+            Replace a file that is there.
 
         Returns
         -------
@@ -182,10 +198,12 @@ class AuditReport:
         ------
         ValueError
             If the report has nothing to draw that picture from.
+        FileExistsError
+            If the file exists and `force` is false.
         """
         from rsverify.auditing.figures import draw
 
-        return draw(self, path, picture)
+        return draw(self, path, picture, force=force)
 
     def __str__(self) -> str:
         return as_text(self)

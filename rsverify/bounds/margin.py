@@ -361,7 +361,13 @@ def exact_margin_lower(
     beforehand or the largest other count of the same votes, whatever the number of classes.
     Among bounds that never decrease when the ordering rises, none is larger [1]_.
 
-    Rows run on all cores. Proofs: ``docs/theory.md``.
+    At a fixed n more votes for the class or fewer for the runner-up never give a smaller bound,
+    up to 2e-11 of rounding. From n votes to n + 1, the new one for the class, the default's
+    ``"difference"`` bound can fall, by at most .027 in all that was tried (n = 30; .0023 beyond
+    n = 100); its ``"probit"`` bound was not seen to.
+
+    Rows run on all cores. Proofs: ``docs/theory.md``. Where the compiled functions are kept
+    between processes: ``docs/certifying-at-scale.md``, "Compiled functions".
 
     References
     ----------
@@ -374,7 +380,7 @@ def exact_margin_lower(
     >>> print(f"{exact_margin_lower(600, 50, 1000, 0.001, estimand='difference'):.5f}")
     0.49023
     >>> exact_margin_lower([600, 900], 50, 1000, 0.001, estimand="probit").round(4)
-    array([1.6296, 2.5814])
+    array([1.629 , 2.5814])
     """
     code = int(Margin.named(estimand))
     kind = find_ordering(ordering)

@@ -36,6 +36,7 @@ from rsverify.bounds.margin import (
     exact_margin_lower,
 )
 from rsverify.certificates.abstention import Status, why_abstain
+from rsverify.certificates.assumptions import warn_of_level, warn_of_selection
 from rsverify.certificates.radius import (
     ESTIMANDS,
     certified_radius_r1,
@@ -103,6 +104,9 @@ class Certificate:
     """What the noise was drawn from; None where the counts were given."""
     seconds: float | None = field(default=None, compare=False)
     """Time taken by sampling and bounding; None where the counts were given."""
+    probed: str = field(default="", compare=False)
+    """What was checked of the model before its votes counted; empty where the counts were given,
+    as nothing is then known of the model."""
 
     def __iter__(self) -> Iterator[int | float]:
         return iter((self.prediction, self.radius))
@@ -333,9 +337,30 @@ def certify_counts(
     -----
     *Guarantee*: with probability at least 1 − alpha over the estimation sample, if the
     certificate does not abstain then the smoothed classifier predicts `prediction` at every
-    point closer than `radius` to the input. Votes must be independent, from noise
-    N(0, σ²I), their number fixed beforehand, and y fixed independently of them. Gaussian noise
-    in floating point meets this only approximately [2]_.
+    point closer than `radius` to the input, in ℓ2 [1]_. It assumes, and of counts alone nothing
+    but the last two can be checked:
+
+    1. The votes are of one base classifier, which answers the same for the same noisy input,
+       whatever else is in its batch. *Not checked here*: `SmoothedClassifier` probes it, see
+       `rsverify.smoothing.probe`.
+    2. The noise of each vote is N(0, σ²I), added to the input in the units of `sigma` and of the
+       radius, before any preprocessing. *Not checkable*: counts do not tell their noise.
+       Noise in floating point meets this only approximately [2]_.
+    3. The noise of all votes is independent, also of that of the selection sample. *Not
+       checkable*; a warning where both samples have the same counts.
+    4. `y` was fixed without looking at `counts`. *Checked* so far that it must be given, or a
+       sample that chooses it: it is never read off `counts`.
+    5. The number of votes was fixed beforehand, and not sampling stopped at a good moment. *Not
+       checkable*: `decide_counts` is for votes that are looked at as they come.
+    6. Bound, ordering, radius, `sigma` and `alpha` were fixed beforehand; of several
+       certificates for one input the best is wrong with up to the sum of their `alpha`. *Not
+       checkable* here; `analyze` warns of tables with several `sigma`.
+    7. `lipschitz`, where given, is a constant of the vote probabilities. *Not checkable*.
+    8. The counts are those of all votes drawn, none left out. *Not checkable*.
+    9. Counts are nonnegative integers of m ≥ 2 classes, at least one in all, below 2⁵³; options
+       are within their ranges. *Checked*: an error.
+    10. `alpha` is the probability of failure. *Checked*: a warning above ½, where it may have
+        been meant as a confidence.
 
     References
     ----------
@@ -354,6 +379,36 @@ def certify_counts(
     >>> print(certify_counts([5, 0], sigma=0.25, alpha=0.001, y=0, bound="cohen").status)
     too few samples for alpha
     """
+    found = certificate_of_counts(
+        counts,
+        sigma=sigma,
+        alpha=alpha,
+        y=y,
+        selection=selection,
+        bound=bound,
+        radius=radius,
+        lipschitz=lipschitz,
+        ordering=ordering,
+    )
+    warn_of_level(found.alpha)
+    if found.selection_counts is not None:
+        warn_of_selection(np.array(found.counts), np.array(found.selection_counts))
+    return found
+
+
+def certificate_of_counts(
+    counts: npt.ArrayLike,
+    *,
+    sigma: float,
+    alpha: float,
+    y: int | None = None,
+    selection: npt.ArrayLike | None = None,
+    bound: VoteBoundName | Bound = "exact",
+    radius: RadiusName = "R2",
+    lipschitz: float | None = None,
+    ordering: OrderingName | Taylor | None = None,
+) -> Certificate:
+    """Return what `certify_counts` does, without its warnings: they are said once for many."""
     votes = _check_counts("counts", counts, ndim=1)
     selected = None if selection is None else _check_counts("selection", selection, ndim=1)
     level = _scalar("alpha", check_alpha(alpha))

@@ -21,7 +21,8 @@ from rsverify._core.types import RadiusName
 from rsverify.bounds.margin_decision import Answer, Decision, decide_margin
 from rsverify.bounds.margin_sequence import margin_sequence
 from rsverify.certificates.abstention import Status
-from rsverify.certificates.certificate import ABSTAIN, Certificate, certify_counts
+from rsverify.certificates.assumptions import warn_of_level, warn_of_selection
+from rsverify.certificates.certificate import ABSTAIN, Certificate, certificate_of_counts
 from rsverify.certificates.radius import certified_radius_r1, certified_radius_r2, round_down_digits
 
 AT_LEAST_TARGET = "radius >= target"
@@ -140,9 +141,41 @@ def decide_counts(
     >>> decide_counts([285, 9, 6], **question).decision
     'radius >= target'
     """
+    found = decision_of_counts(
+        counts,
+        target_radius=target_radius,
+        sigma=sigma,
+        alpha=alpha,
+        y=y,
+        selection=selection,
+        radius=radius,
+        lipschitz=lipschitz,
+        horizon=horizon,
+        futility=futility,
+    )
+    warn_of_level(found.alpha)
+    if found.selection_counts is not None:
+        warn_of_selection(np.array(found.counts), np.array(found.selection_counts))
+    return found
+
+
+def decision_of_counts(
+    counts: npt.ArrayLike,
+    *,
+    target_radius: float,
+    sigma: float,
+    alpha: float,
+    y: int | None = None,
+    selection: npt.ArrayLike | None = None,
+    radius: RadiusName = "R2",
+    lipschitz: float | None = None,
+    horizon: int = PLANNED_VOTES,
+    futility: float = 0.0,
+) -> EarlyCertificate:
+    """Return what `decide_counts` does, without its warnings: they are said once for many."""
     target = check_target(target_radius)
     # Checks all arguments, picks the class and explains an abstention.
-    base = certify_counts(
+    base = certificate_of_counts(
         counts,
         sigma=sigma,
         alpha=alpha,
@@ -222,7 +255,7 @@ def decide_looks(
     table = check_integer("looks", looks)
     if table.ndim != 2 or len(table) == 0:
         raise ValueError(f"looks of shape {table.shape} must have shape (T, m) with T >= 1 looks")
-    base = certify_counts(
+    base = certificate_of_counts(
         table[0],
         sigma=sigma,
         alpha=alpha,

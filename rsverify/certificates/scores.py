@@ -36,6 +36,7 @@ from rsverify.bounds.score_margin import (
     rival_columns,
 )
 from rsverify.certificates.abstention import Status
+from rsverify.certificates.assumptions import warn_of_level, warn_of_selection
 from rsverify.certificates.certificate import ABSTAIN, Certificate
 from rsverify.certificates.radius import (
     ESTIMANDS,
@@ -198,6 +199,9 @@ def certify_scores(
         raise ValueError(
             f"selection of shape {chosen.shape} must have the {table.shape[1]} classes of scores"
         )
+    warn_of_level(options.alpha)
+    if np.ptp(table, axis=0).any():  # else each input is scored alike, and samples agree
+        warn_of_selection(table, chosen)
     label, plan = choose_class(chosen, y, table.shape[1], rivals=rivals)
     first, columns = rival_columns(table, label, plan)
     votes = _winners(table)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from rsverify._core.files import check_free, write_file
 from rsverify.cli.console import (
     err_console,
     out_console,
@@ -78,6 +79,7 @@ def analyze(
     picture: Annotated[
         Path | None, typer.Option(help="Draw certified accuracy and predictions (.png, .pdf).")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
 ) -> None:
     """Print what TABLES say about a data set, with confidence limits; compare several.
 
@@ -86,7 +88,7 @@ def analyze(
     input by input. Warnings name what makes figures mean less than they seem to.
     """
     written = {"markdown": markdown, "latex": latex, "json": json, "picture": picture}
-    _check_outputs(written, tables)
+    _check_outputs(written, tables, force)
     options: dict[str, list[Any]] = {
         "name": _names(tables, name),
         "base": [
@@ -105,14 +107,14 @@ def analyze(
     stdout_taken = _STDOUT in written.values()
     if not stdout_taken:
         _print(analyses, comparisons)
-    _write(analyses, comparisons, written)
+    _write(analyses, comparisons, written, force)
     console = err_console if stdout_taken else out_console
     for path in written.values():
         if path is not None and path != _STDOUT:
             console.print(f"Written: {path}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _check_outputs(written: dict[str, Path | None], tables: Sequence[Path]) -> None:
+def _check_outputs(written: dict[str, Path | None], tables: Sequence[Path], force: bool) -> None:
     """Raise before any work where an output would be lost, or would replace an input."""
     to_stdout = [option for option, path in written.items() if path == _STDOUT]
     if "picture" in to_stdout:
@@ -129,6 +131,12 @@ def _check_outputs(written: dict[str, Path | None], tables: Sequence[Path]) -> N
         if path.resolve() in taken:
             raise ValueError(f"--{option} and --{taken[path.resolve()]} are both {path}")
         taken[path.resolve()] = option
+        if option == "picture":
+            from rsverify._core.figure import check_figure
+
+            check_figure(path, force=force)
+        else:
+            check_free(path, force=force)
 
 
 def _each(option: str, values: Sequence[T] | None, tables: Sequence[Path]) -> list[T | None]:
@@ -223,6 +231,7 @@ def _write(
     analyses: Sequence[Analysis],
     comparisons: Sequence[Comparison],
     written: dict[str, Path | None],
+    force: bool,
 ) -> None:
     from rsverify.tables.formatting import to_frame, to_json, to_latex, to_markdown
 
@@ -230,8 +239,7 @@ def _write(
         if path == _STDOUT:
             typer.echo(text, nl=False)
         else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            write_file(path, text, force=force)
 
     frame = to_frame(analyses, comparisons)
     if written["markdown"] is not None:
@@ -243,7 +251,7 @@ def _write(
     if written["picture"] is not None:
         from rsverify.tables.plot import plot_analyses
 
-        plot_analyses(analyses, written["picture"])
+        plot_analyses(analyses, written["picture"], force=force)
 
 
 def _print(analyses: Sequence[Analysis], comparisons: Sequence[Comparison]) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import track
+from typer.core import TyperGroup
 
+from rsverify._core.files import Interrupted
 from rsverify._core.optional import DeviceNotFoundError, need
 from rsverify.cli import analyze as cli_analyze
 from rsverify.cli import audit as cli_audit
@@ -28,8 +31,26 @@ EXIT_MISSING_PACKAGE = 69
 EXIT_CANNOT_CREATE = 73
 EXIT_INTERRUPTED = 130
 
+
+class _StoppedError(Exception):
+    """A command was interrupted; the message says what is kept."""
+
+
+class _Commands(TyperGroup):
+    """The commands, whose interruption keeps its message: typer makes it an exit code alone."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            said = str(error) if isinstance(error, Interrupted) else "interrupted"
+            raise _StoppedError(said) from error
+
+
 app = typer.Typer(
     name="rsverify",
+    cls=_Commands,
     help="Exact confidence bounds and certified radii for randomized smoothing.",
     no_args_is_help=True,
     add_completion=False,
@@ -127,6 +148,16 @@ def _down(value: float) -> str:
     return f"{Decimal(value).quantize(Decimal('0.00001'), rounding=ROUND_FLOOR):f}"
 
 
+@contextmanager
+def _whole_or_not(out: Path | None) -> Iterator[None]:
+    """Say how an interrupted command goes on: its table is moved into place as a whole."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        target = "" if out is None else f" before {out} was complete"
+        raise Interrupted(f"interrupted{target}; run the same again") from None
+
+
 @app.command()
 def recertify(
     table: Annotated[Path, typer.Argument(help="Table with vote counts, or with radii alone.")],
@@ -146,7 +177,11 @@ def recertify(
     ] = None,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Radii alone: go on where they do not fit --stated-alpha."),
+        typer.Option(
+            "--force",
+            help="Replace OUT and its JSON; radii alone: go on where they do not fit "
+            "--stated-alpha.",
+        ),
     ] = False,
 ) -> None:
     """Certify TABLE again at another level or bound, without sampling.
@@ -156,12 +191,15 @@ def recertify(
     come from --stated-alpha are an error, which names the level that they fit.
     """
     from rsverify.bounds.margin import find_ordering
+    from rsverify.tables.metadata import check_table_free, metadata_path
     from rsverify.tables.reader import count_columns, read_metadata, read_table, write_table
     from rsverify.tables.recertify import recertify as from_counts
     from rsverify.tables.recertify_radii import InconsistentRadiiError, recertify_radii
 
+    if out is not None:
+        check_table_free(out, force=force)
     published = {"n": n, "sigma": sigma, "stated_alpha": stated_alpha}
-    with working("certifying again"), warnings_as_lines():
+    with _whole_or_not(out), working("certifying again"), warnings_as_lines():
         old = read_table(table)
         if count_columns(old):
             given = [k for k, v in {**published, "digits": digits}.items() if v is not None]
@@ -208,8 +246,9 @@ def recertify(
             **published,
             "before": read_metadata(table).get("configuration"),
         }
-        write_table(new, out, configuration=configuration)
-        out_console.print(f"Written: {out} and {out.with_suffix('.json').name}", highlight=False)
+        with _whole_or_not(out):
+            write_table(new, out, configuration=configuration, force=force)
+        out_console.print(f"Written: {out} and {metadata_path(out).name}", highlight=False)
 
 
 def _remedy(
@@ -244,13 +283,16 @@ def demo(
     images: Annotated[int, typer.Option(help="Held-out images to certify.")] = 120,
     n: Annotated[int, typer.Option(help="Votes per image.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Fixes training and noise.")] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the files of an earlier demo.")
+    ] = False,
 ) -> None:
     """Train a small network on real digits and certify held-out images in every way."""
     need("torch", "sklearn")
     from rsverify.demo.rows import PLANNED
     from rsverify.demo.run import early_summary, explanation, run_demo, summary
 
-    result = run_demo(out, images=images, n=n, seed=seed, track=_progress)
+    result = run_demo(out, images=images, n=n, seed=seed, force=force, track=_progress)
     found = summary({**result.tables, **result.soft_tables})
     table = plain_table(f"Fraction of {images} held-out images certified correct within a radius")
     table.add_column("bound", no_wrap=True)
@@ -288,8 +330,8 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     try:
         status = app(given, standalone_mode=False)
-    except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted", EXIT_INTERRUPTED)
+    except (_StoppedError, KeyboardInterrupt, typer.Abort) as error:
+        _fail(str(error) or "interrupted", EXIT_INTERRUPTED)
     except Exception as error:
         if "--traceback" in given:
             traceback.print_exc()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +19,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from rsverify._core.files import Interrupted, check_free, write_file
 from rsverify._core.load_function import portable_function
+from rsverify._core.optional import need
 
 EXIT_CODES = {"supported": 0, "refuted": 1, "inconclusive": 2}
 
@@ -45,13 +47,35 @@ def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def _hint(store: Path | None) -> Iterator[None]:
-    """Say how an interrupted audit goes on."""
+    """Say what an interrupted audit leaves; one that has a store open says it itself."""
     try:
         yield
-    except KeyboardInterrupt:
-        if store is not None and store.exists():
-            typer.echo(f"finished blocks are in {store}; go on with --resume", err=True)
+    except Interrupted:
         raise
+    except KeyboardInterrupt:
+        how = "nothing is kept; --store FILE keeps the finished blocks of a simulation"
+        if store is not None:
+            there = "what was finished before is" if store.exists() else "no block is"
+            how = f"{there} in {store}; go on with --resume"
+        raise Interrupted(f"interrupted: {how}") from None
+
+
+def _check_outputs(paths: Sequence[Path], store: Path | None, force: bool) -> None:
+    """Raise before any work where a report could not be written, or not be kept."""
+    from rsverify._core.figure import check_figure
+    from rsverify.auditing.report import PICTURES, check_ending
+
+    taken = set() if store is None else {store.resolve()}
+    for path in paths:
+        ending = check_ending(path)
+        if ending == ".parquet":
+            need("pyarrow")
+        if ending in PICTURES:
+            check_figure(path, force=force)
+        check_free(path, force=force)
+        if path.resolve() in taken:
+            raise ValueError(f"--out {path} is given twice, or is the store; name another file")
+        taken.add(path.resolve())
 
 
 def audit(
@@ -93,13 +117,12 @@ def audit(
         list[Path] | None,
         typer.Option(help="Write the report here; .json, .parquet, .csv or a picture. Repeatable."),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace reports that are there.")] = False,
 ) -> None:
     """Find out whether a BOUND covers: exit 0 supported, 1 refuted, 2 inconclusive."""
     from rsverify.auditing.api import audit as run_audit
-    from rsverify.auditing.report import check_ending
 
-    for path in out or []:
-        check_ending(path)
+    _check_outputs(out or [], store, force)
     function = portable_function(bound) if ":" in bound else bound
     with _bar("auditing") as progress, _hint(store):
         report = run_audit(
@@ -121,7 +144,7 @@ def audit(
         )
     typer.echo(str(report))
     for path in out or []:
-        report.write(path)
+        report.write(path, force=force)
     raise typer.Exit(EXIT_CODES[report.verdict])
 
 
@@ -129,11 +152,14 @@ def audit_paper(
     seed: Annotated[int, typer.Option(help="Seed of the simulations.")] = 0,
     jobs: Annotated[int, typer.Option(help="Processes; the verdicts do not depend on it.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Write all reports here as JSON.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Audit the formulas of the paper as it prints them, and show where they fail."""
     from rsverify import __version__
     from rsverify.paper.audit import PRINTED, audit_paper, summary
 
+    if out is not None:
+        check_free(out, force=force)
     reports = {}
     with _bar("auditing the paper") as progress:
         for done, (formula, report) in enumerate(audit_paper(seed=seed, n_jobs=jobs), 1):
@@ -144,5 +170,4 @@ def audit_paper(
     typer.echo(f"{refuted} of {len(PRINTED)} formulas are refuted.")
     if out is not None:
         record = {"version": __version__, "seed": seed, "audits": reports}
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_file(out, json.dumps(record, indent=1) + "\n", force=force)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -84,6 +85,9 @@ def certify(
     ] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes that load inputs.")] = 0,
     resume: Annotated[bool, typer.Option(help="Continue a table that is there.")] = True,
+    force: Annotated[
+        bool, typer.Option("--force", help="Begin anew, and replace what is there.")
+    ] = False,
     record_time: Annotated[
         bool, typer.Option("--time/--no-time", help="Fill the time column.")
     ] = True,
@@ -107,7 +111,14 @@ def certify(
 
     from rsverify.smoothing.dataset import certify_dataset
     from rsverify.smoothing.device import DeviceContext, choose_device
-    from rsverify.smoothing.distributed import is_first_process
+    from rsverify.smoothing.distributed import check_not_a_shard, is_first_process
+    from rsverify.tables.metadata import check_table_free, check_table_name, metadata_path
+
+    # Before a model is loaded, which may take long.
+    check_not_a_shard(check_table_name(out))
+    _check_apart(out, [model, data, *([] if checkpoint is None else [checkpoint])])
+    if not resume:
+        check_table_free(out, force=force)
 
     precision = None
     if autocast is not None:
@@ -126,6 +137,7 @@ def certify(
             dataset,
             out,
             resume=resume,
+            force=force,
             n0=n0,
             n=n,
             alpha=alpha,
@@ -149,8 +161,22 @@ def certify(
         )
     if is_first_process():
         print_summary({bound if target_radius is None else "anytime": table})
-        beside = out.with_suffix(".json").name
+        beside = metadata_path(out).name
         out_console.print(f"Written: {out} and {beside}", highlight=False)
+
+
+def _check_apart(out: Path, inputs: Sequence[str | Path]) -> None:
+    """Raise where the table or its JSON would replace what it is made from, force or not."""
+    from rsverify.tables.metadata import metadata_path
+
+    for name in inputs:
+        # Of FILE.py:FACTORY the file.
+        for path in (Path(name), Path(str(name).rpartition(":")[0])):
+            if path.is_file() and path.resolve() in {
+                out.resolve(),
+                metadata_path(out).resolve(),
+            }:
+                raise ValueError(f"out={str(out)!r} would replace {path}; name another table")
 
 
 def _constant(given: str | None) -> float | str | None:

@@ -14,8 +14,10 @@ import numpy as np
 import pandas as pd
 
 from rsverify._core.check import FloatArray, IntArray
+from rsverify._core.files import check_free, write_file
 from rsverify.bounds.margin_decision import Answer
 from rsverify.demo.rows import ALPHA, ANSWERS, PLANNED, SELECTION_SAMPLES, SOFT, image_rows
+from rsverify.tables.metadata import check_table_free, metadata_path
 from rsverify.tables.reader import average_certified_radius, certified_accuracy, write_table
 from rsverify.tables.recertify import recertify
 
@@ -64,6 +66,7 @@ def run_demo(
     images: int = 120,
     n: int = 10_000,
     seed: int = 0,
+    force: bool = False,
     track: Track = _without_progress,
 ) -> DemoResult:
     """Train on scikit-learn's digits with noise, and certify held-out images.
@@ -71,7 +74,7 @@ def run_demo(
     Parameters
     ----------
     out : Path
-        Folder for the table, its JSON and the picture; made if needed, files replaced.
+        Folder for the table, its JSON and the picture; made if needed.
     images : int
         How many held-out images to certify, 1 to 500.
     n : int
@@ -79,6 +82,8 @@ def run_demo(
     seed : int
         Fixes the split, the training and the noise: the same seed gives the same files, the
         times in the table aside, on the same machine and versions.
+    force : bool
+        Replace files that are there.
     track : callable, optional
         Shows progress: ``track(iterable, title)`` yields the items of the iterable.
 
@@ -90,6 +95,8 @@ def run_demo(
     ------
     ValueError
         If `images` or `n` is out of range.
+    FileExistsError
+        If one of the files exists and `force` is false.
     ModuleNotFoundError
         If torch or scikit-learn is not installed.
     """
@@ -97,6 +104,11 @@ def run_demo(
 
     if not 1 <= images <= HELD_OUT:
         raise ValueError(f"images={images} must be between 1 and {HELD_OUT}")
+    table_path, picture_path = out / "table.tsv", out / "certified_accuracy.png"
+    early_path = out / "early_stopping.tsv"
+    check_table_free(table_path, force=force)
+    for path in (picture_path, early_path):
+        check_free(path, force=force)
     with _compiling() as (wait_sooner, wait_later), _one_thread():
         train_x, train_y, held_x, held_y = _digits(seed)
         model = _train(train_x, train_y, seed, track)
@@ -120,14 +132,13 @@ def run_demo(
         "bound": "exact",
         "seed": seed,
     }
-    table_path, picture_path = out / "table.tsv", out / "certified_accuracy.png"
-    early_path = out / "early_stopping.tsv"
-    write_table(tables["exact"], table_path, configuration=configuration)
-    early.to_csv(early_path, sep="\t", index=False)
+    write_table(tables["exact"], table_path, configuration=configuration, force=force)
+    write_file(early_path, early.to_csv(sep="\t", index=False), force=force)
     plot_certified_accuracy(
         {name.capitalize(): table for name, table in (tables | soft).items()},
         picture_path,
         title=f"Digits, {images} held-out images: σ = {SIGMA}, n = {n:,}, α = {ALPHA}",
+        force=force,
     )
     return DemoResult(tables, soft, early, table_path, early_path, picture_path, clean_accuracy)
 
@@ -200,7 +211,7 @@ answer of early stopping.
 
 Written to {path.parent}:
   {path.name}, the exact certificates with all vote counts;
-  {path.with_suffix(".json").name}, how they were made;
+  {metadata_path(path).name}, how they were made;
   {result.early_path.name}, the answers of early stopping, image by image;
   {result.picture_path.name}, the curves.
 For another bound or level: rsverify recertify {path} --bound cohen

@@ -17,6 +17,7 @@ from scipy.stats import binomtest
 from rsverify._core.check import FloatArray, IntArray, check_choice, check_positive
 from rsverify._core.types import OrderingName
 from rsverify.bounds.margin import Taylor
+from rsverify.certificates.assumptions import warn_of_level
 from rsverify.certificates.certificate import ABSTAIN, Certificate
 from rsverify.certificates.scores import ScoreCertificate, certify_columns, choose_class
 from rsverify.smoothing.data.inputs import (
@@ -29,6 +30,7 @@ from rsverify.smoothing.data.inputs import (
 )
 from rsverify.smoothing.device import Arriving, DeviceContext, choose_device, has_float64
 from rsverify.smoothing.lipschitz.bound import scores_lipschitz_bound
+from rsverify.smoothing.lipschitz.comparison import Sample
 from rsverify.smoothing.noise.discrete import DiscreteGaussian
 from rsverify.smoothing.noise.gaussian import (
     COUNTS,
@@ -39,6 +41,7 @@ from rsverify.smoothing.noise.gaussian import (
     Noise,
     seeded_generator,
 )
+from rsverify.smoothing.probe import Probes, Subject
 from rsverify.smoothing.request import Question, Request, level_of
 from rsverify.smoothing.sampling.batches import Scores, count_votes, evaluating, noisy_batches
 from rsverify.smoothing.sampling.forward import Forward
@@ -58,7 +61,8 @@ class SmoothedClassifier:
     model : torch.nn.Module or callable
         Maps a batch (b, \*input shape) to scores (b, num_classes), the largest of which is
         the vote; of tied scores the lowest class wins. Each row's scores must depend on that
-        row alone. A module is used in evaluation mode, where it is, and left as found.
+        row alone, and be the same again: it is probed before votes count, see Notes. A module
+        is used in evaluation mode, where it is, and left as found.
     num_classes : int
         Number of classes, at least 2.
     sigma : float
@@ -92,6 +96,12 @@ class SmoothedClassifier:
 
     Notes
     -----
+    The first sample for inputs of a shape, and for larger batches, probes the model: a few noisy
+    inputs are put to it again, in other order and company, alone and in batches of other sizes,
+    and a model whose rows depend on each other, or that does not repeat its answers, is refused
+    by a `ValueError` that names the layer; see `rsverify.smoothing.probe`. A certificate's
+    ``probed`` says what was done.
+
     The guarantees are those of exact Gaussian noise. Where floats are drawn and added, the sum
     of an input and noise is rounded and can tell by its low bits which input it came from. A
     model that looks at them gets certificates that are wrong, however large n is [2]_: a
@@ -156,6 +166,7 @@ class SmoothedClassifier:
         self.device = None if device is None else choose_device(device)
         self.dtype = dtype
         self.noise = _noise(noise, self.sigma, lattice)
+        self._probes = Probes()
 
     def __repr__(self) -> str:
         name = getattr(self.model, "__name__", type(self.model).__name__)
@@ -184,7 +195,8 @@ class SmoothedClassifier:
             Number of noisy copies, at least 1.
         batch_size : int
             How many go through the model at once. At most one batch of noisy inputs, and a
-            block of noise of 4 MB or one input, are held at a time.
+            block of noise of 4 MB or one input, are held at a time, and 8 noisy inputs
+            more while the model is probed (see Notes of the class).
         seed : int or sequence of int, optional
             The same seed, input, n and model of device give the same noise, whatever the batch;
             fresh entropy where None. Counts that choose a class and counts that certify it
@@ -290,6 +302,7 @@ class SmoothedClassifier:
            Statistics, 2019.
         """
         level = level_of(alpha, self.noise)
+        warn_of_level(level)
         votes = self._sample(x, n, batch_size, check_seed(seed), PREDICTION, progress)
         return _winner(votes, level)
 
@@ -395,11 +408,12 @@ class SmoothedClassifier:
             target_radius=target_radius,
             futility=futility,
         )
-        request = self.resolve(request, x)
+        request = self.resolve(request, x, batch_size=batch_size)
         request.check(self.num_classes, self.noise, y)
         if request.of_scores:
             steps = self.score_steps(x, request, y, batch_size, entropy, progress)
-            return replace(last_step(steps), seconds=time.perf_counter() - started)
+            soft, seconds = last_step(steps), time.perf_counter() - started
+            return replace(soft, seconds=seconds, probed=self._probes.text)
         question = request.question(self.noise, y)
         selected = None
         if y is None:
@@ -409,11 +423,20 @@ class SmoothedClassifier:
         else:
             votes = self._sample(x, n, batch_size, entropy, ESTIMATION, progress)
             found = question.finish(votes, selected)
-        return replace(found, seed=entropy, seconds=time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        return replace(found, seed=entropy, seconds=seconds, probed=self._probes.text)
 
-    def resolve(self, request: Request, x: Input, *, progress: bool = True) -> Request:
+    def resolve(
+        self,
+        request: Request,
+        x: Input,
+        *,
+        batch_size: int | None = None,
+        progress: bool = True,
+    ) -> Request:
         """Return `request` with a number, or None, for ``lipschitz="auto"``.
 
+        The model is tried in the batches that this size makes, beside others.
         Progress is shown on a terminal where it takes over a second.
         """
         if not isinstance(request.lipschitz, str):
@@ -426,7 +449,7 @@ class SmoothedClassifier:
         score_map(request.scores, request.temperature)  # raises where they are out of range
         source = check_input(x)
         device, dtype = self.placement(source.dtype)
-        sample = source.to(dtype).to(device)
+        sample = Sample(source.to(dtype).to(device), self.sigma, request.batch_sizes(batch_size))
         found = scores_lipschitz_bound(
             self.model, self.preprocess, sample, request.scores, request.temperature, progress
         )
@@ -520,8 +543,18 @@ class SmoothedClassifier:
         generator = seeded_generator(entropy, stream, centre.device)
         context = DeviceContext(centre.device)
         with context.active(), evaluating(self.model, self.preprocess):
+            self._probes.probe(self.subject(scores_of), self.noise, centre, min(batch_size, n))
             batches = noisy_batches(self.noise, centre, n, batch_size, generator=generator)
             yield scores_of, batches, centre.device
+
+    def subject(self, scores_of: Scores) -> Subject:
+        """Return what is probed of the model."""
+        return Subject(
+            model=self.model,
+            preprocess=self.preprocess,
+            scores_of=scores_of,
+            num_classes=self.num_classes,
+        )
 
     def centre(self, x: Input) -> tuple[torch.Tensor, Scores]:
         """Return `x` checked, where and as noise is added to it, and the model on such batches."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,26 +12,42 @@ from typing import Any
 import pandas as pd
 import torch
 
+from rsverify._core.files import Interrupted, check_free, remove_file
+from rsverify._core.lock import locked
 from rsverify._core.progress import InputProgress
 from rsverify._core.types import OrderingName
 from rsverify.bounds.margin import Taylor
 from rsverify.smoothing.classifier import SmoothedClassifier
 from rsverify.smoothing.data.fingerprint import model_hash
 from rsverify.smoothing.data.inputs import Seed, check_seed, check_size
-from rsverify.smoothing.data.items import Items
+from rsverify.smoothing.data.items import Item, Items
 from rsverify.smoothing.device import DeviceContext, check_placement, device_facts
 from rsverify.smoothing.distributed import (
     Group,
+    check_not_a_shard,
     is_first_process,
     joined_processes,
     merge_shards,
     shard_path,
+    shards_of,
 )
 from rsverify.smoothing.noise.gaussian import SEEDING
 from rsverify.smoothing.request import Request
 from rsverify.smoothing.sampling.session import Engine, Execution
-from rsverify.tables.reader import read_metadata, read_table, write_metadata
-from rsverify.tables.writer import TableWriter, check_same_configuration, complete_lines
+from rsverify.smoothing.stored_rows import check_stored
+from rsverify.tables.lines import complete_lines
+from rsverify.tables.metadata import (
+    as_json,
+    check_same_configuration,
+    check_table_free,
+    check_table_name,
+    metadata_path,
+    read_metadata,
+    resumable_metadata,
+    write_metadata,
+)
+from rsverify.tables.reader import read_table
+from rsverify.tables.writer import TableWriter, sort_table
 
 
 def certify_dataset(
@@ -39,6 +56,7 @@ def certify_dataset(
     out: str | os.PathLike[str],
     *,
     resume: bool = True,
+    force: bool = False,
     n0: int = 100,
     n: int = 100_000,
     alpha: float = 1e-3,
@@ -78,10 +96,13 @@ def certify_dataset(
         axis of an array, alone or with an array of classes. All inputs have one shape and
         are floating. A class of −1 is not known.
     out : path-like
-        The tab-separated table; its JSON takes the same name with the ending ``.json``.
+        The tab-separated table. Its JSON is beside it: ``table.json`` of ``table.tsv``, of any
+        other name all of it and ``.meta.json``.
     resume : bool
         Continue a table that is there. Its configuration, weights of the model, inputs,
-        device and versions must be the ones of now.
+        device and versions must be the ones of now, and each row what its own votes give.
+    force : bool
+        Begin anew: replace a table, its JSON and its shards, whosever they are.
     n0, n, alpha, bound, radius, lipschitz, ordering, scores, temperature, target_radius, futility
         As for `SmoothedClassifier.certify`.
     certify_label : bool
@@ -126,17 +147,20 @@ def certify_dataset(
     Raises
     ------
     FileExistsError
-        If the table exists and `resume` is false.
+        If the table or its JSON exists and both `resume` and `force` are false.
     ValueError
-        If an option is out of range, the model does not return scores of the right shape,
+        If an option is out of range, the model does not return scores of the right shape, lets
+        rows of a batch depend on each other or does not repeat its answers,
         or a table is resumed with anything else than it was begun with; all before any
         work. If an input is not finite or within `input_range`, or the model returns NaN:
         named by its index, when the rows of those before it are written.
     TypeError
         If an argument or an item of the data set has the wrong type.
     OSError
-        If the table cannot be written, or another process of the run has ended or is silent.
-        Rows that are there stay.
+        If the table cannot be written, or another process is writing it, or changes it. If
+        another process of the run has ended or is silent. Rows that are there stay.
+    KeyboardInterrupt
+        When the user stops it: the message says how many rows there are and how to go on.
 
     Notes
     -----
@@ -164,6 +188,10 @@ def certify_dataset(
     >>> table[["idx", "label", "predict", "correct"]].to_numpy().tolist()
     [[0, 1, 1, 1], [1, 1, 0, 0], [2, 1, 1, 1]]
     """
+    place = check_table_name(out)
+    check_not_a_shard(place)
+    if not resume:
+        check_table_free(place, force=force)
     request = Request(
         n0=check_size("n0", n0),
         n=check_size("n", n),
@@ -187,31 +215,28 @@ def certify_dataset(
     if max_inputs is not None:
         wanted = wanted[: check_size("max_inputs", max_inputs)]
     example = next(items.load(wanted[:1])).x
-    request = classifier.resolve(request, example, progress=progress and is_first_process())
+    request = classifier.resolve(
+        request, example, batch_size=batch_size, progress=progress and is_first_process()
+    )
     request.check(classifier.num_classes, classifier.noise, 0 if certify_label else None)
+    check_placement(classifier.model, classifier.placement(example.dtype)[0])
     run = _Run(
         classifier=classifier,
         request=request,
         execution=Execution(autocast=autocast, compiled=compile, channels_last=channels_last),
         certify_label=certify_label,
         items=items,
-        skip=skip,
-        out=Path(out),
+        wanted=wanted,
+        example=example,
+        out=place,
+        force=force,
         batch_size=None if batch_size is None else check_size("batch_size", batch_size),
         record_time=record_time,
         progress=progress,
         origin=None if origin is None else dict(origin),
     )
-    device = classifier.placement(example.dtype)[0]
-    check_placement(classifier.model, device)
-    with joined_processes() as group, DeviceContext(device).active():
-        group.check_same("device", device_facts(device))
-        entropy = group.first_does(lambda: run.entropy(seed, resume))
-        group.first_does(lambda: run.prepare(entropy, resume))
-        done = run.unchanged(group)
-        run.certify([i for i in wanted if i not in done], entropy, example, group)
-        group.first_does(lambda: merge_shards(run.out, run.configuration(entropy)))
-    return read_table(out)
+    run.complete(seed, resume)
+    return read_table(place)
 
 
 Entropy = int | tuple[int, ...]
@@ -226,12 +251,36 @@ class _Run:
     execution: Execution
     certify_label: bool
     items: Items
-    skip: int
+    wanted: range
+    example: torch.Tensor
     out: Path
+    force: bool
     batch_size: int | None
     record_time: bool
     progress: bool
     origin: dict[str, Any] | None
+
+    def complete(self, seed: Seed, resume: bool) -> None:
+        """Make the table, or what is missing of it; one run at a time."""
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        device = self.classifier.placement(self.example.dtype)[0]
+        with (
+            joined_processes() as group,
+            DeviceContext(device).active(),
+            ExitStack() as held,
+            self._told_how_far(),
+        ):
+            group.check_same("device", device_facts(device))
+            group.first_does(lambda: self.hold(held))
+            entropy = group.first_does(lambda: self.begin(seed, resume))
+            done = self.unchanged(entropy, group)
+            todo = [idx for idx in self.wanted if idx not in done]
+            if todo:
+                engine, how = self.try_model(entropy, group)
+                with self._cleared_if_empty(group):
+                    group.first_does(lambda: self.start(entropy, how))
+                    self.certify(todo, engine, entropy, how, group)
+            group.first_does(lambda: self.finish(entropy))
 
     def configuration(self, entropy: Entropy) -> dict[str, Any]:
         """Return what decides the rows, of JSON types: it must be the same on a resume."""
@@ -254,79 +303,195 @@ class _Run:
             "compile": self.execution.compiled,
             "channels_last": self.execution.channels_last,
             "inputs": len(self.items),
-            "skip": self.skip,
+            "skip": self.wanted.step,
             "seed": entropy,
             "seeding": SEEDING,
         }
 
-    def entropy(self, seed: Seed, resume: bool) -> Entropy:
-        """Return the seed: as given, else the one of the table that is continued, else fresh."""
-        if seed is None and resume and self.out.exists():
-            seed = read_metadata(self.out).get("configuration", {}).get("seed")
-        return check_seed(seed)
+    def hold(self, held: ExitStack) -> None:
+        """Take the lock of the table, to the end of the run."""
+        held.enter_context(locked(self.out))
 
-    def prepare(self, entropy: Entropy, resume: bool) -> None:
-        """Raise where what is there cannot be continued; take in shards of a stopped run."""
+    def begin(self, seed: Seed, resume: bool) -> Entropy:
+        """Return the seed, or raise where what is there cannot be continued.
+
+        The seed is the given one, else that of the table that is continued, else fresh. Takes
+        in the shards of a stopped run.
+        """
+        if self.force:
+            return check_seed(seed)
+        if not resume:
+            for path in (self.out, metadata_path(self.out), *shards_of(self.out)):
+                check_free(path)
+        before = self._begun_with()
+        entropy = check_seed(before.get("seed") if seed is None else seed)
         if self.out.exists():
-            if not resume:
-                raise FileExistsError(f"{self.out} exists already")
             check_same_configuration(self.out, self.configuration(entropy))
-        self.out.parent.mkdir(parents=True, exist_ok=True)
+        elif before != as_json(self.configuration(entropy)):
+            entropy = check_seed(seed)
         merge_shards(self.out, self.configuration(entropy))
+        return entropy
 
-    def unchanged(self, group: Group) -> set[int]:
+    def _begun_with(self) -> dict[str, Any]:
+        """Return the configuration of a run before this one, empty where there was none."""
+        if self.out.exists():
+            content = resumable_metadata(self.out)
+        else:
+            try:
+                content = read_metadata(self.out)
+            except ValueError as error:
+                raise FileExistsError(
+                    f"{error}; name another table, or give --force (force=True)"
+                ) from None
+        before: dict[str, Any] = content.get("configuration", {})
+        return before
+
+    def unchanged(self, entropy: Entropy, group: Group) -> set[int]:
         """Return the indices of the rows that are there, their inputs being as they were."""
-        header, rows = complete_lines(self.out) if self.out.exists() else ("", [])
-        columns = header.split("\t")
-        mine = rows[group.rank :: group.world]
+        if self.force:
+            return set()
+        lines = complete_lines(self.out)
+        possible = range(0, len(self.items), self.wanted.step)
+        for idx in lines.rows:
+            if idx not in possible:
+                raise ValueError(f"idx={idx} of {self.out} must be one of the inputs certified")
+        mine = list(lines.rows)[group.rank :: group.world]
         with InputProgress("comparing inputs", len(mine), shown=self._shown(group)) as bar:
-            items = self.items.load([idx for idx, _ in mine])
-            for item, (_, line) in zip(items, mine, strict=True):
-                row = dict(zip(columns, line.split("\t"), strict=True))
-                for name, now in (("input", item.hash), ("label", str(item.label))):
-                    if row[name] != now:
-                        raise ValueError(
-                            f"{name} {item.idx} of the data set is {now!r} and was {row[name]!r} "
-                            f"when its row of {self.out} was written: resume with the same data"
-                        )
+            for idx, item in zip(mine, self.items.load(mine), strict=True):
+                self._check_unchanged(lines.fields(idx), item, entropy)
                 bar.advance(1)
-        return {idx for idx, _ in rows}
+        return set(lines.rows)
 
-    def certify(
-        self, todo: Sequence[int], entropy: Entropy, example: torch.Tensor, group: Group
-    ) -> None:
-        """Write the rows of this process's share of `todo`."""
-        if not todo:
-            return
-        parts = (entropy,) if isinstance(entropy, int) else entropy
-        engine = Engine(
-            self.classifier, self.request, self.execution, parts, self.certify_label, example
+    def _check_unchanged(self, row: dict[str, str], item: Item, entropy: Entropy) -> None:
+        """Raise where a row is not of this input, or not what its votes give."""
+        for name, now in (("input", item.hash), ("label", str(item.label))):
+            if row.get(name) != now:
+                raise ValueError(
+                    f"{name} {item.idx} of the data set is {now!r} and was {row.get(name)!r} "
+                    f"when its row of {self.out} was written: resume with the same data"
+                )
+        check_stored(
+            row,
+            request=self.request,
+            noise=self.classifier.noise,
+            certify_label=self.certify_label,
+            entropy=_parts(entropy),
+            path=self.out,
         )
-        before = read_metadata(self.out).get("execution", {}).get("batch_size")
-        size = min(group.gather(engine.try_batch_size(self.batch_size or before)))
+
+    def try_model(self, entropy: Entropy, group: Group) -> tuple[Engine, dict[str, Any]]:
+        """Return what certifies, its model tried and probed, and how: batch size and the like."""
+        engine = Engine(
+            self.classifier,
+            self.request,
+            self.execution,
+            _parts(entropy),
+            self.certify_label,
+            self.example,
+        )
+        before = {} if self.force else read_metadata(self.out).get("execution", {})
+        wanted = self.batch_size or before.get("batch_size")
+        size = min(group.gather(engine.try_batch_size(wanted)))
         how = {
             "batch_size": size,
+            "probed": engine.probe(size),
             "processes": group.world,
             "threads": torch.get_num_threads(),
             "origin": self.origin,
         }
+        return engine, how
+
+    def start(self, entropy: Entropy, how: dict[str, Any]) -> None:
+        """Write the JSON of a new table: the first thing that is written at all."""
+        beside = metadata_path(self.out)
+        if self.force:
+            for shard in shards_of(self.out):
+                remove_file(shard)
+                remove_file(metadata_path(shard))
+            remove_file(self.out)
+            remove_file(beside)
+        # A JSON alone is what a run left that was killed before its first row.
         configuration = self.configuration(entropy)
-        if group.rank == 0:
+        if not self.out.exists() and self._begun_with() != as_json(configuration):
             write_metadata(self.out, configuration, how)
+
+    def certify(
+        self,
+        todo: Sequence[int],
+        engine: Engine,
+        entropy: Entropy,
+        how: dict[str, Any],
+        group: Group,
+    ) -> None:
+        """Write the rows of this process's share of `todo`."""
         share = todo[group.rank :: group.world]
-        shard = shard_path(self.out, group)
+        writer = TableWriter(
+            shard_path(self.out, group),
+            configuration=self.configuration(entropy),
+            resume=True,
+            execution=how,
+            held=group.world == 1,
+        )
         with (
-            TableWriter(shard, configuration=configuration, resume=True, execution=how) as writer,
+            writer,
             InputProgress("certifying", len(share), shown=self._shown(group)) as bar,
         ):
-            for done, inputs, samples in engine.run(self.items.load(share), size):
+            for done, inputs, samples in engine.run(self.items.load(share), how["batch_size"]):
                 for item, certificate, base in done:
                     stated = certificate if self.record_time else replace(certificate, seconds=None)
                     extra = {"base_predict": base, "input": item.hash}
                     writer.write(item.idx, item.label, stated, **extra)
                 bar.advance(inputs, samples)
-            writer.sort()
         group.meet()
+
+    def finish(self, entropy: Entropy) -> None:
+        """Merge what the processes have written, in the order of the inputs; miss no row."""
+        merge_shards(self.out, self.configuration(entropy))
+        sort_table(self.out)
+        missing = set(self.wanted) - complete_lines(self.out).rows.keys()
+        if missing:
+            raise OSError(
+                f"{self.out} has lost the row idx={min(missing)}: another program changed it "
+                "while it was written; run the same again"
+            )
+
+    @contextmanager
+    def _told_how_far(self) -> Iterator[None]:
+        """Say what is there when the user stops the run."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise Interrupted(self._how_far()) from None
+
+    def _how_far(self) -> str:
+        try:
+            parts = [complete_lines(path).rows for path in (self.out, *shards_of(self.out))]
+        except (OSError, ValueError) as error:
+            return f"interrupted; {error}"
+        done = set(self.wanted) & set[int]().union(*parts)
+        if not done:
+            return f"interrupted: no row of {self.out} is written yet; run the same again"
+        return (
+            f"interrupted: {len(done)} of {len(self.wanted)} rows are in {self.out}; the same "
+            "call or command goes on from there"
+        )
+
+    @contextmanager
+    def _cleared_if_empty(self, group: Group) -> Iterator[None]:
+        """Leave nothing behind of a run that fails before its first row."""
+        try:
+            yield
+        except BaseException:
+            if group.world == 1:
+                with suppress(OSError, ValueError):  # the error of the run is what counts
+                    if not complete_lines(self.out).rows:
+                        remove_file(self.out)
+                        remove_file(metadata_path(self.out))
+            raise
 
     def _shown(self, group: Group) -> bool:
         return self.progress and group.rank == 0
+
+
+def _parts(entropy: Entropy) -> tuple[int, ...]:
+    return (entropy,) if isinstance(entropy, int) else entropy

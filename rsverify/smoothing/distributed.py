@@ -7,6 +7,7 @@ so they talk over gloo, on the CPU, wherever the models are.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -16,9 +17,10 @@ from typing import Any, TypeVar
 
 import torch.distributed as dist
 
-from rsverify._core.lock import lock
-from rsverify.tables.reader import write_metadata
-from rsverify.tables.writer import check_same_configuration, merge_tables
+from rsverify._core.files import remove_file
+from rsverify._core.lock import locked
+from rsverify.tables.merge import merge_tables
+from rsverify.tables.metadata import check_same_configuration, metadata_path, read_metadata
 
 T = TypeVar("T")
 
@@ -125,6 +127,17 @@ def joined_processes() -> Iterator[Group]:
             dist.destroy_process_group()
 
 
+_SHARD = r"\.shard-\d+-of-\d+"
+
+
+def check_not_a_shard(out: Path) -> None:
+    """Raise where a table of this name would be taken for a part of another one."""
+    if re.search(_SHARD, out.name):
+        raise ValueError(
+            f"out={str(out)!r} must not hold .shard-…-of-…: so the parts of a table are named"
+        )
+
+
 def shard_path(out: Path, group: Group) -> Path:
     """Return where a process writes its rows: the table itself where it is alone."""
     if group.world == 1:
@@ -132,8 +145,25 @@ def shard_path(out: Path, group: Group) -> Path:
     return out.with_name(f"{out.stem}.shard-{group.rank}-of-{group.world}{out.suffix}")
 
 
+def shards_of(out: Path) -> list[Path]:
+    """Return the shards beside the table `out`, in the order of their names.
+
+    Those too of which only the JSON is left, or a hidden file: a process was killed before its
+    first row, or in `merge_shards`. No name is taken for a pattern.
+    """
+    endings = {out.suffix, metadata_path(Path("x" + out.suffix)).name[1:]}
+    ending = "|".join(map(re.escape, endings))
+    left = r"(\.rsverify-(lock|partial))?"
+    name = re.compile(f"\\.?{re.escape(out.stem)}({_SHARD})({ending}){left}")
+    try:
+        found = [name.fullmatch(path.name) for path in out.parent.iterdir()]
+    except FileNotFoundError:
+        return []
+    return sorted({out.with_name(f"{out.stem}{m[1]}{out.suffix}") for m in found if m})
+
+
 def merge_shards(out: Path, configuration: Mapping[str, Any]) -> None:
-    """Move the rows of all shards beside `out` into it.
+    """Move the rows of all shards beside `out`, whose lock the caller holds, into it.
 
     A process killed in here leaves the table as it was or as it shall be, and shards whose
     rows the next merge finds there already.
@@ -141,20 +171,20 @@ def merge_shards(out: Path, configuration: Mapping[str, Any]) -> None:
     Raises
     ------
     ValueError
-        If a shard was written with another configuration.
+        If a shard was written with another configuration, or is damaged, or a file has the
+        name of a shard and is none. Nothing is written or removed then.
     OSError
         If a shard is being written.
     """
-    shards = sorted(out.parent.glob(f"{out.stem}.shard-*-of-*{out.suffix}"))
-    with ExitStack() as locked:
+    shards = shards_of(out)
+    with ExitStack() as locks:
         for shard in shards:
-            check_same_configuration(shard, configuration)
-            lock(locked.enter_context(shard.open("ab")), shard)
-        if shards:
-            if not out.with_suffix(".json").exists():
-                write_metadata(out, configuration)
-            merge_tables(shards, out)
+            locks.enter_context(locked(shard))
+            if shard.exists():
+                check_same_configuration(shard, configuration)
+            else:
+                read_metadata(shard)  # of a run without a row, or nobody's, which is left alone
+        merge_tables([shard for shard in shards if shard.exists()], out, held=True)
         for shard in shards:
-            shard.unlink()
-    for beside in out.parent.glob(f"{out.stem}.shard-*-of-*.json"):
-        beside.unlink()
+            remove_file(shard)
+            remove_file(metadata_path(shard))

@@ -12,8 +12,9 @@ from rsverify._core.check import IntArray, check_alpha
 from rsverify._core.types import OrderingName
 from rsverify.bounds.margin import Taylor
 from rsverify.bounds.margin_decision import check_futility
-from rsverify.certificates.certificate import Certificate, certify_counts, level_of_bound
-from rsverify.certificates.early import check_target, decide_counts, first_decision
+from rsverify.certificates.assumptions import warn_of_level
+from rsverify.certificates.certificate import Certificate, certificate_of_counts, level_of_bound
+from rsverify.certificates.early import check_target, decision_of_counts, first_decision
 from rsverify.certificates.scores import SCORE_BOUNDS, ScoreOptions, check_options
 from rsverify.smoothing.data.inputs import check_size
 from rsverify.smoothing.noise.gaussian import Noise
@@ -58,10 +59,19 @@ class Request:
         """Whether the bound is one of scores; else it counts votes."""
         return self.bound in SCORE_BOUNDS
 
+    def batch_sizes(self, batch_size: int | None) -> tuple[int, ...]:
+        """Return the sizes of batches that both samples are drawn in, where they are sizes."""
+        if not isinstance(batch_size, int) or batch_size < 1:
+            return ()
+        totals = [t for t in (self.n, self.n0) if isinstance(t, int) and t > 0]
+        sizes = {min(batch_size, t) for t in totals} | {t % batch_size for t in totals}
+        return tuple(sorted(sizes - {0}))
+
     def check(self, num_classes: int, noise: Noise, y: int | None) -> None:
         """Raise where a certificate would, before anything is sampled."""
         check_size("n", self.n)
         check_size("n0", self.n0)
+        warn_of_level(level_of(self.alpha, noise))
         if self.target_radius is not None:
             check_target(self.target_radius)
             check_futility(self.futility)
@@ -95,12 +105,12 @@ class Request:
             "radius": self.radius,
             "lipschitz": self.lipschitz,
         }
-        certify: Callable[..., Certificate] = certify_counts
+        certify: Callable[..., Certificate] = certificate_of_counts
         first = None
         if self.target_radius is None:
             shared |= {"bound": self.bound, "ordering": self.ordering}
         else:
-            certify = decide_counts
+            certify = decision_of_counts
             shared |= {"target_radius": self.target_radius, "horizon": self.n}
             shared["futility"] = self.futility
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from rsverify._core.figure import check_figure, save_figure
 from rsverify.bounds.proportion import clopper_pearson_interval
 from rsverify.certificates.certificate import ABSTAIN
 from rsverify.tables.analysis import Analysis
@@ -34,6 +34,7 @@ def plot_certified_accuracy(
     path: str | os.PathLike[str],
     *,
     title: str = "",
+    force: bool = False,
 ) -> Figure:
     """Draw the certified accuracy of one or more tables against the radius, into a file.
 
@@ -45,6 +46,8 @@ def plot_certified_accuracy(
     path : path-like
         The picture; its ending chooses the format (``.png``, ``.pdf``, ``.svg``).
     title : str, optional
+    force : bool
+        Replace a file that is there.
 
     Returns
     -------
@@ -55,6 +58,8 @@ def plot_certified_accuracy(
     ------
     ValueError
         If there is no table, a table is empty, or the ending is not known.
+    FileExistsError
+        If the file exists and `force` is false.
 
     Notes
     -----
@@ -65,6 +70,7 @@ def plot_certified_accuracy(
 
     if not tables:
         raise ValueError("tables={} must hold at least one table")
+    check_figure(path, force=force)
     figure = Figure(figsize=(6.4, 4.2), layout="constrained", dpi=150)
     axes = figure.add_subplot()
     for i, (name, table) in enumerate(tables.items()):
@@ -73,11 +79,16 @@ def plot_certified_accuracy(
     axes.legend(frameon=False, loc="lower left")
     if title:
         axes.set_title(title, fontsize="medium")
-    return _saved(figure, path)
+    save_figure(figure, path, force=force)
+    return figure
 
 
 def plot_analyses(
-    analyses: Sequence[Analysis], path: str | os.PathLike[str], *, title: str = ""
+    analyses: Sequence[Analysis],
+    path: str | os.PathLike[str],
+    *,
+    title: str = "",
+    force: bool = False,
 ) -> Figure:
     """Draw analysed tables into a file: certified accuracy with its limits, and predictions.
 
@@ -88,6 +99,8 @@ def plot_analyses(
     path : path-like
         The picture; its ending chooses the format (``.png``, ``.pdf``, ``.svg``).
     title : str, optional
+    force : bool
+        Replace a file that is there.
 
     Returns
     -------
@@ -98,6 +111,8 @@ def plot_analyses(
     ------
     ValueError
         If there is no analysis or the ending is not known.
+    FileExistsError
+        If the file exists and `force` is false.
 
     Notes
     -----
@@ -109,6 +124,7 @@ def plot_analyses(
 
     if not analyses:
         raise ValueError("analyses=[] must hold at least one analysis")
+    check_figure(path, force=force)
     # The legend stands below, a line each, so that names of any length fit and hide nothing.
     height = 4.2 + 0.2 * len(analyses)
     figure = Figure(figsize=(10.0, height), layout="constrained", dpi=150)
@@ -126,7 +142,8 @@ def plot_analyses(
     figure.legend(handles, labels, frameon=False, loc="outside lower left")
     if title:
         figure.suptitle(title, fontsize="medium")
-    return _saved(figure, path)
+    save_figure(figure, path, force=force)
+    return figure
 
 
 def _average(name: str, table: pd.DataFrame) -> str:
@@ -203,9 +220,3 @@ def _class_shares(times: dict[int, int]) -> dict[int, float]:
     known = {class_: count for class_, count in times.items() if class_ != ABSTAIN}
     total = sum(known.values())
     return {class_: count / total for class_, count in known.items()}
-
-
-def _saved(figure: Figure, path: str | os.PathLike[str]) -> Figure:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    return figure

@@ -50,6 +50,8 @@ CANDIDATE_SIGMAS = (
 # What a radius off the lattice costs, against one on it: such a row is all but impossible,
 # but a table may hold a few that were edited or computed otherwise.
 _MISFIT = 1e-6
+# So many times as wide as an interval, the lattice is likely to have no point in it.
+_WIDE = 2.0
 # The largest radii lie where the lattice is widest: so many of them tell settings apart.
 _TELLING = 400
 # A number of votes or a noise level is named where it explains the radii so much better, as
@@ -121,12 +123,13 @@ def fit_lattice(
     beyond = _smallest_votes(np.nextafter(pairs[1], np.inf), n, sigma, alpha)
     inside = beyond - first
     possible = (first <= n) & (inside > 0)
-    # Of lattice points d apart, an interval of width w holds w/d on average; each one that it
-    # does hold makes this lattice d/w times as likely as a continuum.
+    # Of lattice points d apart, an interval of width w holds w/d on average; one that it does
+    # hold makes this lattice d/w times as likely as a continuum. Where the points are about as
+    # dense as the intervals, each holds one or two, which tells nothing.
     upper = np.clip(first, 1, n)
     spacing = cohen_radius(upper, n, sigma, alpha) - cohen_radius(upper - 1, n, sigma, alpha)
-    density = np.maximum(inside * spacing / (pairs[1] - pairs[0]), _MISFIT)
-    each = np.log(np.where(possible, density, _MISFIT))
+    wide = spacing / (pairs[1] - pairs[0])
+    each = np.where(possible, np.log(np.where(wide > _WIDE, wide, 1.0)), np.log(_MISFIT))
     places = places.reshape(low.shape)
     return LatticeFit(
         votes=np.minimum(first, n)[places],

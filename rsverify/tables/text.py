@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
+SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "vertical bars"}
 """What may separate the fields of a line, and its name."""
 
 _UTF_16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
@@ -50,11 +50,18 @@ def read_text(path: str | os.PathLike[str]) -> TableText:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if error.reason == "unexpected end of data":
+            # The writer was stopped within a character: what is left of its line is cut off.
+            return _lines(str(path), content[: error.start].decode("utf-8-sig"))
         line = content.count(b"\n", 0, error.start) + 1
         raise ValueError(
             f"line {line} of {path} is not UTF-8 (byte 0x{content[error.start]:02x}): save the "
             "file as UTF-8"
         ) from None
+    return _lines(str(path), text)
+
+
+def _lines(path: str, text: str) -> TableText:
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise ValueError(f"line {line} of {path} holds a NUL character: it is not UTF-8 text")
@@ -64,7 +71,7 @@ def read_text(path: str | os.PathLike[str]) -> TableText:
         text = text if "\n" in text else text.replace("\r", "\n")
     numbered = [(i, line) for i, line in enumerate(text.split("\n"), start=1) if not _blank(line)]
     return TableText(
-        path=str(path),
+        path=path,
         lines=[line for _, line in numbered],
         numbers=[i for i, _ in numbered],
         is_ended=not numbered or numbered[-1][0] <= text.count("\n"),
@@ -73,7 +80,7 @@ def read_text(path: str | os.PathLike[str]) -> TableText:
 
 def _blank(line: str) -> bool:
     # A spreadsheet writes the separators of an empty row.
-    return not line.strip(" \t,;\r")
+    return not line.strip(" \t,;|\r")
 
 
 def separator_of(header: str, columns: Sequence[str], path: str) -> str:

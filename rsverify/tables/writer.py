@@ -1,4 +1,4 @@
-"""Writing a table while its rows come in, going on after a stop, and merging parts of it.
+"""Writing tables: row by row while they come in, going on after a stop, or as a whole.
 
 What can be on disk at any moment: nothing, a JSON alone, or a JSON and a table of complete
 rows after which a part of one more may stand. Each of these can be continued.
@@ -6,20 +6,26 @@ rows after which a part of one more may stand. Each of these can be continued.
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
-import time
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
-from rsverify._core.lock import lock
+import pandas as pd
+
+from rsverify._core.files import GrowingFile, remove_file, replace_file
+from rsverify._core.lock import locked
 from rsverify.certificates.certificate import Certificate
-from rsverify.tables.reader import read_metadata, replace_text, row_text, table_row, write_metadata
-
-# What a power cut may take with it: rows are on the disk itself at least this often.
-_SYNC_SECONDS = 1.0
+from rsverify.tables.lines import COLUMN, complete_lines, signed, text_of
+from rsverify.tables.metadata import (
+    check_same_configuration,
+    check_table_free,
+    check_table_name,
+    metadata_path,
+    write_metadata,
+)
+from rsverify.tables.schema import check_columns, field, row_fields, table_row
 
 
 class TableWriter:
@@ -28,21 +34,24 @@ class TableWriter:
     Parameters
     ----------
     path : path-like
-        The tab-separated file; its JSON takes the same name with the ending ``.json``.
+        The tab-separated file; its JSON goes where `metadata_path` says.
     configuration : mapping
         What the run was asked to do, of JSON types; kept in the JSON file.
     resume : bool
         Continue an existing table: a last line that was cut off is removed, and `done` holds
         the indices that are there already. The configuration must be the one of the file.
     execution : mapping, optional
-        How the run does it, of JSON types; kept in the JSON file, and may change on a resume.
+        How the run does it, of JSON types; kept in the JSON file of a new table.
+    held : bool
+        The caller holds the lock of `path`. Else the writer takes it, until it is closed.
 
     Raises
     ------
     FileExistsError
-        If the table exists and `resume` is false.
+        If the table or its JSON exists and `resume` is false.
     ValueError
-        If a table is resumed with another configuration, or `path` ends in ``.json``.
+        If a table is resumed with another configuration, or a line or the JSON of it does not
+        match its checksum; if `path` ends in ``.json`` or is the name of a shard.
     OSError
         If the table cannot be written, or another process is writing it.
 
@@ -75,77 +84,60 @@ class TableWriter:
         configuration: Mapping[str, Any],
         resume: bool = False,
         execution: Mapping[str, Any] | None = None,
+        held: bool = False,
     ) -> None:
-        self.path = Path(path)
-        if self.path.suffix == ".json":
-            raise ValueError(f"path={str(path)!r} must not end in .json: its JSON goes there")
-        if self.path.exists() and not resume:
-            raise FileExistsError(f"{self.path} exists already")
-        if self.path.exists():
-            check_same_configuration(self.path, configuration)
-        write_metadata(self.path, configuration, execution)
-        self._file: BinaryIO = self.path.open("ab", buffering=0)
+        self.path = check_table_name(path)
+        self._lock = contextlib.ExitStack()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not held:
+            self._lock.enter_context(locked(self.path))
         try:
-            lock(self._file, self.path)
-            self._repair()
+            if not resume:
+                check_table_free(self.path)
+            begun = self.path.exists() or metadata_path(self.path).exists()
+            if begun:
+                check_same_configuration(self.path, configuration)
+            there = complete_lines(self.path)
+            if not begun:
+                write_metadata(self.path, configuration, execution)
+            # A header alone is begun again: no row vouches for it.
+            self._file = GrowingFile(self.path, there.size if there.rows else 0)
         except BaseException:
-            self._file.close()
+            self._lock.close()
             raise
-        self._synced = time.monotonic()
-
-    def _repair(self) -> None:
-        """Cut off an incomplete last line, and learn the columns and the indices."""
-        complete = self.path.read_bytes().rfind(b"\n") + 1
-        self._file.truncate(complete)
-        self._size = complete
-        header, rows = complete_lines(self.path)
-        self._columns = header.split("\t") if complete else None
-        self.done: set[int] = set()
-        for idx, _ in rows:
-            if idx in self.done:
-                raise ValueError(f"{self.path} has two rows with idx={idx}; it must have one")
-            self.done.add(idx)
+        self._header = there.header if there.rows else None
+        self.done = set(there.rows)
 
     def write(self, idx: int, label: int, certificate: Certificate, **extra: Any) -> None:
-        """Write the row of input `idx`, whose true class is `label`, with columns `extra`."""
-        row = table_row(idx, label, certificate, **extra)
-        text = row_text(row)
-        if self._columns is None:
-            self._columns = list(row)
-            text = "\t".join(self._columns) + "\n" + text
-        if list(row) != self._columns:
+        """Write the row of input `idx`, whose true class is `label`, with columns `extra`.
+
+        Raises
+        ------
+        ValueError
+            If the row is there already, or its columns are not those of the rows before.
+        OSError
+            If the table cannot be written, or another program has changed or moved it.
+        """
+        if idx in self.done:
+            raise ValueError(f"idx={idx} is in {self.path} already")
+        fields = row_fields(table_row(idx, label, certificate, **extra))
+        header = "\t".join([*fields, COLUMN])
+        if header != (self._header or header):
             raise ValueError(
-                f"columns of row {idx} are {list(row)}; they must be {self._columns} as before"
+                f"columns of row {idx} are {header.split()}; they must be "
+                f"{(self._header or '').split()} as before"
             )
-        self._append(text.encode())
+        line = signed("\t".join(fields.values()), header) + "\n"
+        self._file.append((line if self._header else header + "\n" + line).encode())
+        self._header = header
         self.done.add(idx)
-
-    def _append(self, data: bytes) -> None:
-        """Append all of `data` or nothing: what a kill leaves of it is a prefix, see `_repair`."""
-        try:
-            written = 0
-            while written < len(data):
-                written += self._file.write(data[written:])
-            if time.monotonic() - self._synced > _SYNC_SECONDS:
-                os.fsync(self._file.fileno())
-                self._synced = time.monotonic()
-        except OSError as error:
-            self._file.truncate(self._size)
-            raise OSError(error.errno, error.strerror, str(self.path)) from error
-        self._size += len(data)
-
-    def sort(self) -> None:
-        """Put the rows in the order of their indices, at once or not at all."""
-        header, rows = complete_lines(self.path)
-        indices = [idx for idx, _ in rows]
-        if indices != sorted(indices):
-            replace_text(self.path, "\n".join([header, *(line for _, line in sorted(rows))]) + "\n")
 
     def close(self) -> None:
         """Close the file."""
-        if not self._file.closed:
-            os.fsync(self._file.fileno())
+        try:
             self._file.close()
+        finally:
+            self._lock.close()
 
     def __enter__(self) -> Self:
         return self
@@ -159,67 +151,58 @@ class TableWriter:
         self.close()
 
 
-def check_same_configuration(
-    path: str | os.PathLike[str], configuration: Mapping[str, Any]
+def sort_table(path: str | os.PathLike[str]) -> None:
+    """Put the rows of a table in the order of their indices, at once or not at all.
+
+    The caller holds the lock of `path`.
+    """
+    lines = complete_lines(path)
+    if list(lines.rows) != sorted(lines.rows):
+        replace_file(path, text_of(lines.header, (lines.rows[i] for i in sorted(lines.rows))))
+
+
+def write_table(
+    table: pd.DataFrame,
+    path: str | os.PathLike[str],
+    *,
+    configuration: Mapping[str, Any],
+    force: bool = False,
 ) -> None:
-    """Raise where the table `path` was begun with another configuration, naming what differs."""
-    content = read_metadata(path)
-    if "configuration" not in content:
-        raise ValueError(
-            f"{path} has no {Path(path).with_suffix('.json').name} beside it, which says what "
-            "its rows are: it cannot be resumed"
-        )
-    before = content["configuration"]
-    # By way of JSON, so that a tuple equals the list that it was stored as.
-    now = json.loads(json.dumps(dict(configuration)))
-    for key in sorted(before.keys() | now.keys()):
-        if before.get(key) != now.get(key):
-            raise ValueError(f"{key}={now.get(key)!r} must be {before.get(key)!r} to resume {path}")
+    """Write a whole table and its JSON, each at once or not at all.
 
-
-def complete_lines(path: str | os.PathLike[str]) -> tuple[str, list[tuple[int, str]]]:
-    """Return the header and, with their indices, the complete rows of a table as text."""
-    text = Path(path).read_text(encoding="utf-8")
-    lines = text[: text.rfind("\n") + 1].split("\n")[:-1]
-    if not lines:
-        return "", []
-    header, *rows = lines
-    width = header.count("\t")
-    for number, line in enumerate(rows, start=2):
-        if line.count("\t") != width:
-            raise ValueError(
-                f"line {number} of {path} has {line.count(chr(9)) + 1} fields; it must have "
-                f"{width + 1}"
-            )
-    return header, [(int(line.partition("\t")[0]), line) for line in rows]
-
-
-def merge_tables(parts: Iterable[str | os.PathLike[str]], path: str | os.PathLike[str]) -> None:
-    """Add the rows of `parts` to the table `path`, sorted, at once or not at all.
-
-    Merging what has been merged before changes nothing: a row that is there already is
-    dropped if it says the same, its time aside.
+    Parameters
+    ----------
+    table : DataFrame
+        With at least the six common columns; radii are rounded down to six decimals. A
+        column `checksum` is made anew.
+    path : path-like
+        The tab-separated file.
+    configuration : mapping
+        What produced the table, of JSON types.
+    force : bool
+        Replace a table or JSON that is there.
 
     Raises
     ------
+    FileExistsError
+        If the table or its JSON exists and `force` is false.
     ValueError
-        If the columns differ, or two rows of one index do.
+        If a common column is missing, or `path` is no name of a table.
+    OSError
+        If the table cannot be written, or another process is writing it.
     """
-    header, merged = "", dict[int, str]()
-    for part in (path, *parts):
-        columns, rows = complete_lines(part) if Path(part).exists() else ("", [])
-        if columns and header and columns != header:
-            raise ValueError(f"columns of {part} must be those of {path}: {header.split()}")
-        header = header or columns
-        for idx, line in rows:
-            if _timeless(header, merged.setdefault(idx, line)) != _timeless(header, line):
-                raise ValueError(f"row idx={idx} of {part} differs from the one before it")
-    if header:
-        rows_text = (line for _, line in sorted(merged.items()))
-        replace_text(Path(path), "\n".join([header, *rows_text]) + "\n")
-
-
-def _timeless(header: str, line: str) -> list[str]:
-    fields = line.split("\t")
-    fields[header.split("\t").index("time")] = ""
-    return fields
+    place = check_table_free(path, force=force)
+    table = table.drop(columns=COLUMN, errors="ignore")
+    check_columns(list(table.columns), place)
+    header = "\t".join([*table.columns, COLUMN])
+    rows = [
+        signed("\t".join(map(field, table.columns, row)), header)
+        for row in table.itertuples(index=False, name=None)
+    ]
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with locked(place):
+        check_table_free(place, force=force)
+        # In this order no table stands beside a JSON that says something else about it.
+        remove_file(metadata_path(place))
+        replace_file(place, text_of(header, rows))
+        write_metadata(place, configuration)

@@ -72,6 +72,8 @@ def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str
     rsverify.certify_dataset(model, images, out, n=1000, seed=0)
     table = rsverify.read_table(out)
     again = rsverify.recertify(table, alpha=0.01, bound="cohen")
+    published = rsverify.recertify_radii(table, n=1000, sigma=0.5, stated_alpha=0.001)
+    print(published, rsverify.read_counts("votes.csv"))
     first: rsverify.Analysis = rsverify.analyze(table)
     compared: rsverify.Comparison = rsverify.compare(first, rsverify.analyze(again))
     custom: rsverify.Estimand | None = None

@@ -1,8 +1,8 @@
 """Finished blocks of a simulation on disk, so that an interrupted audit goes on where it was.
 
-One line of JSON a block, after a first line that holds the design. Lines are only ever
-appended; a process killed in the middle of one leaves a line without its end, which is cut off
-when the audit is resumed.
+One line of JSON a block, after a first line that holds the design; each ends in a checksum of
+itself and the first line. Lines are only ever appended; a process killed in the middle of one
+leaves a line without its end, which is cut off when the audit is resumed.
 """
 
 from __future__ import annotations
@@ -10,24 +10,58 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from rsverify._core.lock import lock
+from rsverify._core.checksum import checksum
+from rsverify._core.errors import DataError
+from rsverify._core.files import GrowingFile, check_free
+from rsverify._core.lock import locked
 from rsverify.auditing.caller import Failure
 from rsverify.auditing.simulation.tally import Tally
 
-FORMAT = 1
+FORMAT = 2
 _FREE = ("replications",)  # may grow: more of them append blocks and change none
+_COUNTS, _SUMS = ("misses", "runs", "finite"), ("slack", "squares")
 _NUMBERS = ("misses", "runs", "slack", "squares", "finite")
 
 
 def record_of(scenario: int, block: int, tally: Tally) -> str:
-    """Return the line of a block: every number exactly as it is."""
+    """Return the record of a block: every number exactly as it is."""
     failures = [vars(f) for f in tally.failures]
     numbers = {k: getattr(tally, k) for k in _NUMBERS}
     record = {"scenario": scenario, "block": block, **numbers, "failures": failures}
     return json.dumps(record)
+
+
+def _signed(record: str, first: str) -> str:
+    """Return a record with its checksum as the last entry; `first` is that of the design."""
+    return f'{record[:-1]}, "checksum": "{checksum(record.encode(), first.encode())}"}}'
+
+
+def _read_signed(line: str, first: str) -> tuple[str, dict[str, Any]]:
+    """Return the text and the content of a record, or raise where its checksum does not fit."""
+    record = json.loads(line)
+    if not isinstance(record, dict) or record.get("format", FORMAT) != FORMAT:
+        raise ValueError(f"it must be of format {FORMAT}")
+    text = line.rpartition(', "checksum": ')[0] + "}"
+    if _signed(text, first or text) != line:
+        raise ValueError("it does not match its checksum: it is damaged, or was edited")
+    del record["checksum"]
+    return text, record
+
+
+def _tally(record: Mapping[str, Any]) -> Tally:
+    """Return the tally of a record, or raise where a number is not of its kind."""
+    if not all(type(record[k]) is int and record[k] >= 0 for k in ("scenario", "block", *_COUNTS)):
+        raise TypeError(f"{', '.join(_COUNTS)} must be nonnegative integers")
+    if not all(type(record[k]) in (int, float) for k in _SUMS):
+        raise TypeError(f"{', '.join(_SUMS)} must be numbers")
+    if max(record["misses"], record["finite"]) > record["runs"]:
+        raise ValueError("misses and finite must not be more than runs")
+    failures = [Failure(**f) for f in record["failures"]]
+    return Tally(**{k: record[k] for k in _NUMBERS}, failures=failures)
 
 
 class Store:
@@ -63,46 +97,49 @@ class Store:
     ) -> None:
         self.path = Path(path)
         self.blocks: dict[tuple[int, int], Tally] = {}
-        header = json.loads(json.dumps({"format": FORMAT, **design}))
-        if self.path.exists() and not resume:
+        self._first = json.dumps({"format": FORMAT, **design})
+        if not resume and os.path.lexists(self.path):
             raise FileExistsError(
                 f"store={str(self.path)!r} exists already; resume it, or name another file"
             )
+        check_free(self.path, force=True)
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = ExitStack()
         # Without the lock two audits would cut off each other's last lines.
-        self._file: BinaryIO = self.path.open("ab")
+        self._lock.enter_context(locked(self.path))
         try:
-            lock(self._file, self.path)
-            self._read(header)
+            # Only now that it is known to be a store of this design a part of a line is cut off.
+            self._file = GrowingFile(self.path, self._read())
+            if self._file.size == 0:
+                self._append(self._first)
         except BaseException:
-            self._file.close()
+            self._lock.close()
             raise
-        if self._file.tell() == 0:
-            self._append(json.dumps(header))
 
-    def _read(self, header: dict[str, Any]) -> None:
-        content = self.path.read_bytes()
+    def _read(self) -> int:
+        """Take in the blocks; return how many bytes the complete lines take."""
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return 0
         complete = content.rfind(b"\n") + 1
-        begun = json.dumps(header).encode()[: len(content)]
+        begun = _signed(self._first, self._first).encode()[: len(content)]
         if complete == 0 and content != begun:  # not even the design: some other file
-            raise ValueError(f"store={str(self.path)!r} line 1 is not of an audit")
-        lines = content[:complete].decode("utf-8", errors="replace").splitlines()
-        for number, line in enumerate(lines):
+            raise DataError(f"store={str(self.path)!r} line 1 is not of an audit")
+        first = ""
+        for number, line in enumerate(content[:complete].split(b"\n")[:-1], start=1):
             try:
-                record = json.loads(line)
-                if number == 0:
-                    self._check_same(record, header)
-                else:
-                    key = int(record["scenario"]), int(record["block"])
-                    failures = [Failure(**f) for f in record["failures"]]
-                    self.blocks[key] = Tally(**{k: record[k] for k in _NUMBERS}, failures=failures)
-            except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-                raise ValueError(
-                    f"store={str(self.path)!r} line {number + 1} is not of an audit: {error!r}"
+                text, record = _read_signed(line.decode("utf-8"), first)
+                if number > 1:
+                    self.blocks[record["scenario"], record["block"]] = _tally(record)
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                raise DataError(
+                    f"store={str(self.path)!r} line {number} is not of an audit: {error}"
                 ) from error
-        if complete < len(content):  # only now that it is known to be a store of this design
-            os.truncate(self.path, complete)
-            self._file.seek(0, os.SEEK_END)
+            if number == 1:
+                self._check_same(record, json.loads(self._first))
+                first = self._first = text  # its number of replications may be another one
+        return complete
 
     def _check_same(self, before: dict[str, Any], now: dict[str, Any]) -> None:
         for key in sorted(before.keys() | now.keys()):
@@ -117,10 +154,12 @@ class Store:
         self._append(record_of(scenario, block, tally))
         self.blocks[scenario, block] = tally
 
-    def _append(self, line: str) -> None:
-        self._file.write(line.encode() + b"\n")
-        self._file.flush()
+    def _append(self, record: str) -> None:
+        self._file.append(_signed(record, self._first).encode() + b"\n")
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        try:
+            self._file.close()
+        finally:
+            self._lock.close()

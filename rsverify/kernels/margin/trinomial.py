@@ -19,7 +19,8 @@ Error
 The value has a relative error below ``tail_relative_error(n)`` (at most about
 min(2 n, 44 sqrt(n)) moves of at most 3 roundings each, and starting values good to 1e-12),
 and leaves out rows of a probability of at most ``neglect``, which makes it too small. An
-upper bound is therefore ``value * (1 + tail_relative_error(n)) + neglect``.
+upper bound is therefore ``value * (1 + tail_relative_error(n)) + neglect``. ``neglect`` must be at
+least 1e-280: terms below ``FLUSH`` = 1e-290 are dropped, with all that would grow out of them.
 
 A row j is empty where steps[j] > n - j; `steps` must be nondecreasing, which is what
 makes {x1 >= steps[x2]} an upper set.

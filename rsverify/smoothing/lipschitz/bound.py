@@ -1,9 +1,11 @@
 """Guaranteed upper bounds of the ℓ2 Lipschitz constants of torch modules.
 
-A module is traced by `torch.fx`, and a bound is carried from the input through each operation of
-its graph: multiplied by the operation's own constant, added where branches are added, and so on.
-What an operation is not known for is refused and named, never guessed. The constants, and what is
-proved about them, are on the page *Theory of Lipschitz constants*.
+A module is run on an input and its operations are recorded. A bound is carried from the input
+through each of them: multiplied by the operation's own constant, added where branches are added,
+and so on. What an operation is not known for is refused and named, never guessed. So is whatever
+could make the module do something else on other inputs or later: code that sees numbers, that
+remembers, that asks a clock or draws. The constants, and what is proved, checked and assumed about
+them, are on the page *Theory of Lipschitz constants*.
 
 A bound of a deep network is usually much larger than its constant, as the layers' worst
 directions do not meet. It pays for networks that were built or trained to have small norms.
@@ -14,27 +16,34 @@ from __future__ import annotations
 import inspect
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
-from torch import fx
-from torch.fx.node import map_aggregate
 
 from rsverify._core.check import check_integer
 from rsverify._core.progress import InputProgress
 from rsverify.certificates.simplex import scores_lipschitz
+from rsverify.smoothing.lipschitz import gains, window_gains
+from rsverify.smoothing.lipschitz.comparison import Sample, Subject
 from rsverify.smoothing.lipschitz.convolution import times
-from rsverify.smoothing.lipschitz.gains import UnsupportedError
-from rsverify.smoothing.lipschitz.operations import COMBINATIONS, FUNCTIONS, module_gain, name_of
-from rsverify.smoothing.lipschitz.tracing import Stages, TensorMap, Tracer
+from rsverify.smoothing.lipschitz.gains import UnsupportedError, each
+from rsverify.smoothing.lipschitz.operations import COMBINATIONS, FUNCTIONS
+from rsverify.smoothing.lipschitz.recording import (
+    Form,
+    Node,
+    Place,
+    Recording,
+    Refused,
+    Step,
+    leaves,
+)
+from rsverify.smoothing.lipschitz.tracing import TensorMap
 from rsverify.smoothing.sampling.batches import evaluating
 
 # Norms that were found before take no time, and need no bar.
 _PATIENCE = 1.0
-# What tells a shape or kind of tensor, not its values.
-_SHAPE_METHODS = frozenset({"size", "dim", "numel", "is_floating_point", "stride"})
-_SHAPE_ATTRIBUTES = frozenset({"shape", "ndim", "device", "dtype"})
 
 
 class LayerBound(NamedTuple):
@@ -64,16 +73,16 @@ def lipschitz_bound(
     ----------
     module : torch.nn.Module or callable
         Maps a batch (b, \*input_shape) to a tensor, each row by itself. Taken in evaluation
-        mode and left as found. `torch.fx` must be able to trace it: no control flow on values
-        or shapes.
+        mode and left as found, but for what it sets up itself when first called. It may ask what
+        a tensor is (its type, shape, device), but not for its numbers: no control flow on values.
     input_shape : sequence of int
         Shape of one input, without the batch dimension. Constants of poolings, paddings,
         means and of what is widened depend on it.
     device : torch.device or str, optional
-        Where to run the module, once, on zeros, for the shapes. By default where its
-        parameters or buffers are.
+        Where to run the module, on random inputs, in batches of up to 64 where inputs are
+        small. By default where its parameters or buffers are.
     dtype : torch.dtype, optional
-        Floating type of that input; by default that of the parameters or buffers.
+        Floating type of these inputs; by default that of the parameters or buffers.
     progress : bool
         Show progress on standard error, if that is a terminal and it takes over a second:
         a convolution of 64 channels takes about one, the first time.
@@ -86,8 +95,9 @@ def lipschitz_bound(
     Raises
     ------
     ValueError
-        If `torch.fx` cannot trace the module, if no constant is known of one of its
-        operations (which is named, with the reason), or if a weight is not finite.
+        If no constant is known of one of the module's operations (which is named, with the
+        reason), if it does anything that is not seen, differs between runs or batches, or fails,
+        or if a weight is not finite.
     TypeError
         If an argument has the wrong type.
 
@@ -95,7 +105,11 @@ def lipschitz_bound(
     -----
     *Guarantee*: ‖f(x) − f(z)‖₂ ≤ bound · ‖x − z‖₂ for all inputs x and z of that shape, f the
     function of real numbers that the module's weights define; rounding in the module's own
-    arithmetic is not part of it. The bound's own arithmetic is rounded up.
+    arithmetic is not part of it. The bound's own arithmetic is rounded up. Shown: the code meets
+    no number of a tensor, so it calls the same operations for every input in a batch of one; its
+    Python objects and tensors are the same after its calls. Compared on random inputs, near and
+    far: recorded and not, again, in batches of other sizes. Assumed: that nothing else steers
+    it, such as files, other threads' objects, or batch sizes that were not tried.
 
     Not exact in general: constants of layers are multiplied [1]_. See `lipschitz_report`.
 
@@ -163,14 +177,14 @@ def lipschitz_report(
     place = device or next((t.device for t in tensors), torch.device("cpu"))
     floating = (t.dtype for t in tensors if t.is_floating_point())
     kind = dtype or next(floating, torch.get_default_dtype())
-    sample = torch.zeros(1, *sizes.tolist(), device=place, dtype=kind)
-    return _report({"": module}, sample, progress)
+    center = torch.zeros(*sizes.tolist(), device=place, dtype=kind)
+    return _report({"": module}, Sample(center, 1.0), progress)
 
 
 def scores_lipschitz_bound(
     model: TensorMap,
     preprocess: TensorMap | None,
-    sample: torch.Tensor,
+    sample: Sample,
     scores: str,
     temperature: float,
     progress: bool,
@@ -189,141 +203,133 @@ def scores_lipschitz_bound(
     if scores == "hardmax":
         return None
     stages = {} if preprocess is None else {"preprocess": preprocess}
-    logits = _report({**stages, "": model}, torch.zeros_like(sample)[None], progress)[-1].bound
+    logits = _report({**stages, "": model}, sample, progress)[-1].bound
     if scores != "identity":
         logits = scores_lipschitz(scores, logits, temperature=temperature)
     # A constant network has 0, and any positive number as well.
     return max(logits, sys.float_info.min) if math.isfinite(logits) else None
 
 
-def _report(stages: dict[str, TensorMap], sample: torch.Tensor, progress: bool) -> list[LayerBound]:
+def _report(stages: dict[str, TensorMap], sample: Sample, progress: bool) -> list[LayerBound]:
     with evaluating(*stages.values()):
-        root = Stages(stages)
-        tracer = Tracer()
+        subject = Subject(stages)
         try:
-            graph = tracer.trace(root)
-        except Exception as error:
-            raise ValueError(
-                f"torch.fx cannot trace the module ({type(error).__name__}: {error}): write it "
-                "without control flow on values or shapes, give the original torch.nn.Module "
-                "in place of a compiled or exported one, or give a number for lipschitz"
-            ) from error
-        operations = len(graph.nodes)
-        try:
+            recording, _ = subject.record(sample.rows(1, seed=0))
             with InputProgress(
-                "bounding the operations", operations, shown=progress, patience=_PATIENCE
+                "bounding the operations",
+                len(recording.steps) + 1,
+                shown=progress,
+                patience=_PATIENCE,
             ) as bar:
-                walk = _Walk(tracer.root, graph, bar)
-                walk.run(sample)
-        except (RuntimeError, TypeError, IndexError) as error:
-            raise ValueError(
-                f"the module does not take an input of shape {tuple(sample.shape[1:])} and "
-                f"{sample.dtype}, in a batch of one: {error}"
-            ) from error
+                walk = _Walk(recording)
+                walk.run(lambda: bar.advance(1))
+            subject.compare(recording, sample, _bound_of, walk.rows[-1].bound)
+        except Refused as error:
+            raise _refusal(error.place, error.reason) from error.__cause__
     return walk.rows
 
 
-class _Walk(fx.Interpreter):
-    """Runs the graph on one input, for the shapes, and carries a bound to each node."""
+def _bound_of(recording: Recording) -> float:
+    walk = _Walk(recording)
+    walk.run(lambda: None)
+    return walk.rows[-1].bound
 
-    def __init__(self, root: torch.nn.Module, graph: fx.Graph, bar: InputProgress) -> None:
-        super().__init__(root, graph=graph)
-        self._bar = bar
-        self.extra_traceback = False  # an error's message is for the user, not for torch.fx
+
+class _Walk:
+    """Carries a bound through the steps of a recording."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+        self._bounds: dict[int, float] = {0: 1.0}
+        self._padded: dict[int, _Padded] = {}
         self.rows: list[LayerBound] = []
-        self.bounds: dict[fx.Node, float] = {}
-        self.overwritten: set[fx.Node] = set()
 
-    def run_node(self, n: fx.Node) -> Any:
-        try:
-            value = self._run_node(n)
-        except UnsupportedError as error:
-            name, operation = self._label(n)
-            where = f"{name} ({operation})" if name else operation
-            raise ValueError(
-                f"no Lipschitz constant for {where}: {error}. Replace it, or give a number for "
-                "lipschitz, or leave lipschitz out: smoothing has a constant of its own"
-            ) from None
-        self._bar.advance(1)
-        return value
+    def run(self, progress: Callable[[], None]) -> None:
+        """Add a row for each step, or raise ValueError with the operation's name."""
+        for step in self._recording.steps:
+            with _named(step.place):
+                self._add(step)
+            progress()
+        self.rows.append(LayerBound("", "output", 1.0, self._bounds[self._recording.output]))
+        progress()
 
-    def _run_node(self, n: fx.Node) -> Any:
-        module = self.fetch_module(n)
-        if isinstance(module, torch.nn.modules.batchnorm._NormBase) and module.training:
-            # Running it would change its statistics.
-            raise UnsupportedError("it uses statistics of the batch: put it in evaluation mode")
-        if self.overwritten.intersection(n.all_input_nodes):
-            raise UnsupportedError(
-                "it reads a tensor that was changed in place since: use the result of the "
-                "operation in place, or an operation that is not"
-            )
-        args, kwargs = self.fetch_args_kwargs_from_env(n)
-        given = _tensors((args, kwargs))
-        versions = [t._version for t in given]
-        value = getattr(self, n.op)(n.target, args, kwargs)
-        changed = [t for t, version in zip(given, versions, strict=True) if t._version != version]
-        self._mark_overwritten(changed)
-        self._record(n, args, kwargs, value)
-        return value
-
-    def _mark_overwritten(self, changed: list[torch.Tensor]) -> None:
-        """Remember which nodes hold what an operation in place has changed, views included."""
-        memory = {t.untyped_storage().data_ptr() for t in changed}
-        for node, value in self.env.items():
-            if any(t.untyped_storage().data_ptr() in memory for t in _tensors(value)):
-                self.overwritten.add(node)
-                if node not in self.bounds:
-                    raise UnsupportedError("it changes a constant of the module in place")
-
-    def _record(self, n: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-        """Add the node's bound, if it depends on the input, or raise `UnsupportedError`."""
-        if n.op == "placeholder":
-            self.bounds[n] = 1.0
-            return
-        if not any(node in self.bounds for node in n.all_input_nodes):
-            return  # made of constants alone
-        if n.op == "output":
-            if not isinstance(out, torch.Tensor):
-                raise UnsupportedError(
-                    f"it returns a {type(out).__name__}; wrap it to return one tensor"
+    def _add(self, step: Step) -> None:
+        bounds = _map(step.args, self._bound_of), _map(step.kwargs, self._bound_of)
+        args, kwargs = _map(step.args, _form), _map(step.kwargs, _form)
+        gain, bound = _constants(step, args, kwargs, *bounds)
+        first = step.args[0] if step.args and isinstance(step.args[0], Node) else None
+        padded = None if first is None else self._padded.get(first.index)
+        if padded is not None and step.place.operation == step.name.capitalize():
+            # A layer that pads by itself is one operation.
+            self.rows.pop()
+            gain = padded.convolution_gain(args, kwargs, step.out)
+            bound = times(padded.bound, gain)
+        elif step.name == "pad" and first is not None:
+            options = _bound_arguments(window_gains.padding, args, kwargs, step.out)
+            if options["mode"] != "constant":
+                self._padded[step.results[0]] = _Padded(
+                    self._bounds[first.index], first.form, options["pad"], options["mode"]
                 )
-            self.rows.append(LayerBound("", "output", 1.0, self.bounds[n.all_input_nodes[0]]))
-            return
-        if _asks_for_shape(n):
-            return
-        if not all(t.is_floating_point() for t in _tensors(out)) or not _tensors(out):
-            raise UnsupportedError("its result is not a tensor of a floating type")
-        bounds = map_aggregate((n.args, n.kwargs), self._bound_of)
-        gain, bound = _constants(n, self.fetch_module(n), args, kwargs, *bounds, out)
-        self.bounds[n] = bound
-        self.rows.append(LayerBound(*self._label(n), gain, bound))
+        self._bounds.update(dict.fromkeys(step.results, bound))
+        self.rows.append(LayerBound(step.place.path, step.place.operation, gain, bound))
 
-    def _bound_of(self, argument: object) -> float | None:
-        return self.bounds.get(argument) if isinstance(argument, fx.Node) else None
+    def _bound_of(self, leaf: object) -> float | None:
+        return self._bounds[leaf.index] if isinstance(leaf, Node) else None
 
-    def fetch_module(self, n: fx.Node) -> torch.nn.Module | None:
-        """Return the module that a node calls, if it calls one."""
-        if n.op != "call_module":
-            return None
-        module: torch.nn.Module = self.fetch_attr(str(n.target))
-        return module
 
-    def _label(self, n: fx.Node) -> tuple[str, str]:
-        module = self.fetch_module(n)
-        inside = [path for path, _ in n.meta.get("nn_module_stack", {}).values()]
-        path = str(n.target) if module is not None else (inside[-1] if inside else "")
-        operation = type(module).__name__ if module is not None else _function_name(n)
-        return path.removeprefix("model").removeprefix("."), operation
+class _Padded(NamedTuple):
+    """What was padded otherwise than with zeros, and how."""
+
+    bound: float
+    form: Form
+    pad: Sequence[int]
+    mode: str
+
+    def convolution_gain(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], out: torch.Tensor
+    ) -> float:
+        """Return the gain of the padding and the convolution of its result."""
+        given = _bound_arguments(gains.convolution, args, kwargs, out)
+        dims = out.ndim - 2
+        options = {name: each(given[name], dims) for name in ("stride", "dilation")}
+        return window_gains.padded_convolution(  # which asks for the shape alone
+            self.form,
+            out,
+            given["weight"],
+            self.pad,
+            self.mode,
+            {**options, "groups": given["groups"]},
+        )
+
+
+@contextmanager
+def _named(place: Place) -> Iterator[None]:
+    """Turn what goes wrong in finding a constant into an error that names the operation."""
+    try:
+        yield
+    except UnsupportedError as error:
+        raise _refusal(place, str(error)) from None
+    except (
+        *(ArithmeticError, AttributeError, LookupError, NotImplementedError, RuntimeError),
+        *(TypeError, AssertionError),
+    ) as error:
+        reason = f"it is not known with these arguments ({type(error).__name__}: {error})"
+        raise _refusal(place, reason) from error
+
+
+def _refusal(place: Place, reason: str) -> ValueError:
+    return ValueError(
+        f"no Lipschitz constant for {place}: {reason}. Replace it, or give a number for "
+        "lipschitz, or leave lipschitz out: smoothing has a constant of its own"
+    )
 
 
 def _constants(
-    n: fx.Node,
-    module: torch.nn.Module | None,
+    step: Step,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     arg_bounds: tuple[Any, ...],
     kwarg_bounds: dict[str, Any],
-    out: Any,
 ) -> tuple[float | None, float]:
     """Return the gain of an operation on one function of the input, and the bound after it."""
     # The arguments that torch lets one name come first, as their rules expect them.
@@ -332,14 +338,7 @@ def _constants(
             args, arg_bounds = (*args, kwargs[name]), (*arg_bounds, kwarg_bounds[name])
     rest = {k: v for k, v in kwargs.items() if k not in ("input", "tensors", "other")}
     first = arg_bounds[0]
-    if module is not None:
-        gain = module_gain(module, args[0], out)
-        if rest or len(args) != 1 or not isinstance(first, float):
-            raise UnsupportedError("it is known for one tensor only")
-        return gain, times(first, gain)
-    known = name_of(n.target)
-    if known is None:
-        raise UnsupportedError("no Lipschitz constant of it is known here")
+    known, out = step.name, step.out
     if known in COMBINATIONS:
         joins = known in ("cat", "stack")
         values, bounds = (args[0], arg_bounds[0]) if joins else (args, arg_bounds)
@@ -352,41 +351,39 @@ def _constants(
     if others or not isinstance(first, float):
         raise UnsupportedError("another argument than the first depends on the input")
     rule = FUNCTIONS[known]
-    try:
-        inspect.signature(rule).bind(args[0], out, *args[1:], **rest)
-    except TypeError as error:
-        raise UnsupportedError(f"it is not known with these arguments ({error})") from None
+    _bound_arguments(rule, args, rest, out)
     gain = rule(args[0], out, *args[1:], **rest)
     return gain, times(first, gain)
 
 
-def _asks_for_shape(n: fx.Node) -> bool:
-    if n.op == "call_method":
-        return n.target in _SHAPE_METHODS
-    return n.target is getattr and n.args[1] in _SHAPE_ATTRIBUTES
+def _bound_arguments(
+    rule: gains.Gain, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+) -> dict[str, Any]:
+    """Return all arguments of a rule by name, with its defaults."""
+    rest = {k: v for k, v in kwargs.items() if k != "input"}
+    first = args[0] if args else kwargs.get("input")
+    try:
+        bound = inspect.signature(rule).bind(first, out, *args[1:], **rest)
+    except TypeError as error:
+        raise UnsupportedError(f"it is not known with these arguments ({error})") from None
+    bound.apply_defaults()
+    return dict(bound.arguments)
 
 
-def _function_name(n: fx.Node) -> str:
-    known = name_of(n.target)
-    return known or str(getattr(n.target, "__name__", n.target))
-
-
-def _leaves(value: object) -> Iterator[object]:
+def _map(value: Any, change: Callable[[object], Any]) -> Any:
+    """Return nested tuples, lists, dictionaries and slices with every leaf changed."""
     if isinstance(value, tuple | list):
-        for part in value:
-            yield from _leaves(part)
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from _leaves(part)
-    elif isinstance(value, slice):
-        yield from (value.start, value.stop, value.step)
-    else:
-        yield value
+        return type(value)(_map(part, change) for part in value)
+    if isinstance(value, dict):
+        return {key: _map(part, change) for key, part in value.items()}
+    if isinstance(value, slice):
+        return slice(*(_map(p, change) for p in (value.start, value.stop, value.step)))
+    return change(value)
 
 
-def _tensors(value: object) -> list[torch.Tensor]:
-    return [leaf for leaf in _leaves(value) if isinstance(leaf, torch.Tensor)]
+def _form(leaf: object) -> object:
+    return leaf.form if isinstance(leaf, Node) else leaf
 
 
 def _numbers(value: object) -> list[float]:
-    return [leaf for leaf in _leaves(value) if isinstance(leaf, float)]
+    return [leaf for leaf in leaves(value) if isinstance(leaf, float)]

@@ -73,10 +73,10 @@ def softshrink(_x: object, _out: object, lambd: float = 0.5) -> float:
 
 
 def leaky(
-    _x: torch.Tensor, _out: torch.Tensor, slope: float = 0.01, inplace: bool = False
+    _x: torch.Tensor, _out: torch.Tensor, negative_slope: float = 0.01, inplace: bool = False
 ) -> float:
-    """Slope 1 on one side of 0, `slope` on the other."""
-    return max(1.0, abs(float(slope)))
+    """Slope 1 on one side of 0, `negative_slope` on the other."""
+    return max(1.0, abs(float(negative_slope)))
 
 
 def prelu(_x: torch.Tensor, _out: torch.Tensor, weight: torch.Tensor) -> float:
@@ -259,6 +259,25 @@ def norm_of_slices(weight: torch.Tensor | None, eps: float | None) -> float:
     return round_up_relative(
         (1.0 if weight is None else _largest(weight)) / math.sqrt(eps), 4 * _UNIT
     )
+
+
+def instance_norm(
+    x: torch.Tensor,
+    out: torch.Tensor,
+    running_mean: torch.Tensor | None = None,
+    running_var: torch.Tensor | None = None,
+    weight: torch.Tensor | None = None,
+    bias: object = None,
+    use_input_stats: bool = True,
+    momentum: object = 0.1,
+    eps: float = 1e-5,
+) -> float:
+    """As batch normalisation with the module's statistics, else see `norm_of_slices`."""
+    if not use_input_stats:
+        return batch_norm(x, out, running_mean, running_var, weight, eps=eps)
+    if running_var is not None:
+        raise UnsupportedError("it changes statistics of its own: put it in evaluation mode")
+    return norm_of_slices(weight, eps)
 
 
 def layer_norm(

@@ -1,7 +1,6 @@
-"""Which gain belongs to which module, function and method of torch.
+"""Which gain belongs to which function and method of torch.
 
-A module is looked up by the class that defines its ``forward``, so that a subclass with a
-``forward`` of its own never passes for its base; functions by identity, methods by name.
+Functions are looked up by identity, so that nothing else passes for one; methods by name.
 """
 
 from __future__ import annotations
@@ -32,11 +31,22 @@ _DROPOUTS = (
 )
 _ISOMETRIES = (
     *("flatten", "reshape", "view", "permute", "transpose", "swapaxes", "movedim", "contiguous"),
-    *("squeeze", "unsqueeze", "unflatten", "flip", "roll", "clone", "detach", "pos"),
+    *(
+        "squeeze",
+        "unsqueeze",
+        "view_as",
+        "reshape_as",
+        "unflatten",
+        "flip",
+        "roll",
+        "clone",
+        "detach",
+        "pos",
+    ),
     *("chunk", "split", "unbind", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle"),
 )
 _CASTS = ("to", "float", "double", "half", "bfloat16", "cpu", "cuda", "type_as")
-_WIDENING = ("clamp", "clip", "clamp_min", "clamp_max", "expand", "repeat")
+_WIDENING = ("clamp", "clip", "clamp_min", "clamp_max", "expand", "expand_as", "repeat")
 
 FUNCTIONS: dict[str, gains.Gain] = {
     **dict.fromkeys(_SLOPE_ONE, gains.slope(1.0)),
@@ -67,9 +77,12 @@ FUNCTIONS: dict[str, gains.Gain] = {
     "sum": gains.total,
     "amax": gains.extreme,
     "amin": gains.extreme,
+    "max": gains.extreme,
+    "min": gains.extreme,
     "linear": gains.linear,
     "pad": window_gains.padding,
     "batch_norm": gains.batch_norm,
+    "instance_norm": gains.instance_norm,
     "layer_norm": gains.layer_norm,
     "group_norm": gains.group_norm,
     "rms_norm": gains.rms_norm,
@@ -87,67 +100,7 @@ FUNCTIONS: dict[str, gains.Gain] = {
 }
 """Gains by the name that torch, torch.nn.functional, operator and Tensor have for them."""
 
-_POOL = ("kernel_size", "stride", "padding")
-_PADS = {"ConstantPad": "constant", "ZeroPad": "constant", "ReflectionPad": "reflect"}
-_PADS |= {"ReplicationPad": "replicate", "CircularPad": "circular"}
-
-_PLAIN = (
-    *("ReLU", "ReLU6", "Tanh", "LogSigmoid", "Softsign", "Tanhshrink", "Sigmoid", "Hardsigmoid"),
-    *("Hardswish", "SiLU", "Mish", "SELU", "Hardtanh", "Softshrink", "Softmax", "Softmin"),
-    *("Flatten", "Unflatten"),
-)
-_DROPOUT_LAYERS = (
-    *("Dropout", "Dropout1d", "Dropout2d", "Dropout3d"),
-    *("AlphaDropout", "FeatureAlphaDropout"),
-)
-
-# By class: the function that it stands for, and the attributes that are its arguments.
-_AS_FUNCTION: dict[str, tuple[str, tuple[str, ...]]] = {
-    **{name: (name.lower(), ()) for name in _PLAIN},
-    "Softmax2d": ("softmax", ()),
-    "LogSoftmax": ("log_softmax", ("dim",)),
-    "GELU": ("gelu", ("approximate",)),
-    "LeakyReLU": ("leaky_relu", ("negative_slope",)),
-    "PReLU": ("prelu", ("weight",)),
-    "RReLU": ("rrelu", ("lower", "upper", "training")),
-    "ELU": ("elu", ("alpha",)),
-    "CELU": ("celu", ("alpha",)),
-    "Softplus": ("softplus", ("beta", "threshold")),
-    "Identity": ("clone", ()),
-    "PixelShuffle": ("pixel_shuffle", ()),
-    "PixelUnshuffle": ("pixel_unshuffle", ()),
-    "ChannelShuffle": ("channel_shuffle", ()),
-    **dict.fromkeys(_DROPOUT_LAYERS, ("dropout", ("p", "training"))),
-    "Linear": ("linear", ("weight",)),
-    **{
-        f"MaxPool{d}d": (f"max_pool{d}d", (*_POOL, "dilation", "ceil_mode", "return_indices"))
-        for d in (1, 2, 3)
-    },
-    **{
-        f"AvgPool{d}d": (
-            f"avg_pool{d}d",
-            (*_POOL, "ceil_mode", "count_include_pad", *(["divisor_override"] if d > 1 else [])),
-        )
-        for d in (1, 2, 3)
-    },
-    **{f"AdaptiveAvgPool{d}d": (f"adaptive_avg_pool{d}d", ("output_size",)) for d in (1, 2, 3)},
-    **{
-        f"AdaptiveMaxPool{d}d": (f"adaptive_max_pool{d}d", ("output_size", "return_indices"))
-        for d in (1, 2, 3)
-    },
-    "LayerNorm": ("layer_norm", ("normalized_shape", "weight", "bias", "eps")),
-    "GroupNorm": ("group_norm", ("num_groups", "weight", "bias", "eps")),
-    "RMSNorm": ("rms_norm", ("normalized_shape", "weight", "eps")),
-    **{
-        f"ConvTranspose{d}d": (
-            f"conv_transpose{d}d",
-            ("weight", "bias", "stride", "padding", "output_padding", "groups", "dilation"),
-        )
-        for d in (1, 2, 3)
-    },
-}
-
-_REASONS = {
+REASONS = {
     "Hardshrink": "it jumps",
     "Threshold": "it jumps",
     "GLU": "it multiplies two functions of the input, whose slope has no limit",
@@ -155,75 +108,16 @@ _REASONS = {
     "MultiheadAttention": "dot-product attention has no Lipschitz constant over all inputs",
     "TransformerEncoderLayer": "dot-product attention has no Lipschitz constant over all inputs",
 }
-
-
-def module_gain(module: nn.Module, x: torch.Tensor, out: torch.Tensor) -> float:
-    """Return the gain of a module of torch.nn.
-
-    Raises
-    ------
-    UnsupportedError
-        If it has none that is known; the reason is the text.
-    """
-    if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
-        raise gains.UnsupportedError(
-            "hooks, such as those of torch.nn.utils.weight_norm, may change what it computes: "
-            "remove them, or use torch.nn.utils.parametrizations"
-        )
-    owner = next(c for c in type(module).__mro__ if "forward" in vars(c))
-    known = _modules().get(owner)
-    if known is None:
-        reason = _REASONS.get(owner.__name__, "no Lipschitz constant of it is known here")
-        raise gains.UnsupportedError(reason)
-    return known(module, x, out)
-
-
-@cache
-def _modules() -> dict[type, Callable[[Any, torch.Tensor, torch.Tensor], float]]:
-    table: dict[type, Callable[[Any, torch.Tensor, torch.Tensor], float]] = {}
-    for name, (function, attributes) in _AS_FUNCTION.items():
-        if hasattr(nn, name):  # RMSNorm, CircularPad and others are younger than torch 2.0
-            table[getattr(nn, name)] = partial(_as_function, FUNCTIONS[function], attributes)
-    for prefix, mode in _PADS.items():
-        for d in (1, 2, 3):
-            pad = getattr(nn, f"{prefix}{d}d", None)
-            if pad is not None:
-                table[_definer(pad)] = partial(window_gains.pad_module, mode=mode)
-    for d in (1, 2, 3):
-        table[getattr(nn, f"Conv{d}d")] = window_gains.padded_convolution
-    table[_definer(nn.BatchNorm2d)] = _batch_norm
-    table[_definer(nn.InstanceNorm2d)] = _instance_norm
-    return {_definer(cls): gain for cls, gain in table.items()}
-
-
-def _definer(cls: type) -> type:
-    """Return the class that defines its ``forward``."""
-    return next(c for c in cls.__mro__ if "forward" in vars(c))
-
-
-def _as_function(
-    gain: gains.Gain, attributes: Sequence[str], module: Any, x: torch.Tensor, out: torch.Tensor
-) -> float:
-    return gain(x, out, *(getattr(module, name) for name in attributes))
-
-
-def _batch_norm(module: Any, x: torch.Tensor, out: torch.Tensor) -> float:
-    statistics = module.running_mean, module.running_var
-    options = {"training": module.training, "eps": module.eps}
-    return gains.batch_norm(x, out, *statistics, module.weight, **options)
-
-
-def _instance_norm(module: Any, x: torch.Tensor, out: torch.Tensor) -> float:
-    if module.running_var is not None and not module.training:
-        return _batch_norm(module, x, out)
-    return gains.norm_of_slices(module.weight, module.eps)
-
+"""Reasons against layers of torch.nn, by class."""
 
 _ALIASES = {
     **{f"i{name}": name for name in ("add", "sub", "mul")},
     **dict.fromkeys(("truediv", "itruediv", "divide", "true_divide"), "div"),
     **{"subtract": "sub", "multiply": "mul", "concat": "cat", "concatenate": "cat", "mm": "matmul"},
 }
+
+
+_HOMES = ("torch", "_operator", "_VariableFunctions")
 
 
 def name_of(target: object) -> str | None:
@@ -243,7 +137,9 @@ def _names() -> dict[object, str]:
         for space in spaces:
             for spelling in (name, f"{name}_"):
                 function = getattr(space, spelling, None)
-                if callable(function):
+                # What was put in place of torch's own would not be what its name says.
+                home = getattr(function, "__module__", None)
+                if callable(function) and (home is None or home.split(".")[0] in _HOMES):
                     names[function] = _ALIASES.get(name, name)
     return names
 

@@ -1,68 +1,439 @@
-"""Graphs of modules by torch.fx, with what changes tensors in place kept visible."""
+"""What a module does to a tensor: recorded while it runs, on real tensors.
+
+The module's code is not given stand-ins. It runs as it does when sampled, and torch itself tells
+of each operation, at two levels: functions and methods as the code calls them (a
+`TorchFunctionMode`), whose constants are known, and the kernels that anything runs in the end
+(a `TorchDispatchMode`), which compiled, scripted and foreign code cannot avoid. What the first
+level has not announced may not touch what depends on the input.
+
+Whatever takes numbers out of such a tensor (a branch on values, ``.item()``, NumPy) is refused, so
+the code cannot know which input it has been given, and calls the same operations for all of them.
+"""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
-from torch import fx
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
+from torch.utils._device import DeviceContext
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
+
+from rsverify.smoothing.lipschitz.names import (
+    ATTRIBUTES,
+    FACTORIES,
+    FORM_ATTRIBUTES,
+    FORM_METHODS,
+    JUMPS,
+    LIKE,
+    READS,
+    REVERSED,
+    spelling,
+    table_name,
+)
+from rsverify.smoothing.lipschitz.operations import REASONS
+from rsverify.smoothing.lipschitz.recording import (
+    Form,
+    Node,
+    Place,
+    Recording,
+    Refused,
+    Step,
+    identical,
+    is_layer,
+    leaves,
+    mapped,
+    memory_of,
+    module_of_frame,
+    tensors_in,
+)
 
 TensorMap = Callable[[torch.Tensor], torch.Tensor]
 
+# Writes the statistics of the module back unchanged where it does not take them from the input.
+_WRITES_BACK = "instance_norm"
+_ORDINARY = (torch.Tensor, torch.nn.Parameter)
+_PLAIN = (
+    *(int, float, complex, bool, str, type(None), type(...)),
+    *(torch.dtype, torch.device, torch.layout, torch.memory_format),
+)
 
-class Stages(torch.nn.Module):
-    """Functions applied one after the other, so that one trace goes through all of them."""
 
-    def __init__(self, stages: dict[str, TensorMap]) -> None:
+class Refusal(Exception):  # noqa: N818  (it ends a run, it is not an error of the module)
+    """Ends a run at what is refused; kept by the recorder, as the code may catch it."""
+
+
+def record(function: TensorMap, x: torch.Tensor, paths: dict[int, str]) -> tuple[Recording, Any]:
+    """Run a function and return what it did to `x`, and what it returned.
+
+    Parameters
+    ----------
+    function : callable
+        Run once.
+    x : Tensor
+        Its argument.
+    paths : dict of int to str
+        Names of modules by their identity.
+
+    Raises
+    ------
+    Refused
+        At the first thing whose effect on the input is not known.
+    """
+    recorder = _Recorder(x, paths, sys._getframe())
+    try:
+        with recorder.kernels, recorder:
+            result = function(x)
+    except Exception:
+        if recorder.refused is None:  # an error of the module's own
+            raise
+    if recorder.refused is not None:
+        raise recorder.refused
+    recorder.finish(result)
+    return recorder.recording, result
+
+
+class _Recorder(TorchFunctionMode):
+    """Sees functions and methods of torch, as code calls them."""
+
+    def __init__(self, x: torch.Tensor, paths: dict[int, str], bottom: FrameType) -> None:
         super().__init__()
-        # What torch.compile returns holds the module that it runs.
-        self.stages = [getattr(stage, "_orig_mod", stage) for stage in stages.values()]
-        for name, stage in zip(stages, self.stages, strict=True):
-            if isinstance(stage, torch.nn.Module):
-                self.add_module(name or "model", stage)
+        self.paths, self._bottom = paths, bottom
+        self.recording = Recording()
+        self.refused: Refused | None = None
+        self.kernels = _Kernels(self)
+        self.running: str | None = None  # the operation under way, "" for one of constants
+        self.written: list[torch.Tensor] = []
+        self._count = 0
+        self._nodes: dict[int, Node] = {}
+        self._stale: set[int] = set()
+        self._values: dict[int, torch.Tensor] = {}
+        self._kept: list[torch.Tensor] = []  # so that no identity is used twice
+        self._made: set[int] = set()
+        self.memory: dict[int, bool] = {}  # of what was made here: does it hold the input?
+        self._add_node(x)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Run the stages one after the other."""
-        for stage in self.stages:
-            x = stage(x)
-        return x
+    # -- what is known of tensors ------------------------------------------------------------
 
+    def _add_node(self, tensor: torch.Tensor) -> int:
+        self._kept.append(tensor)
+        self._nodes[id(tensor)] = Node(self._count, Form(tensor.shape, tensor.dtype))
+        self._stale.discard(id(tensor))
+        with self.kernels.off():
+            self._values[id(tensor)] = tensor.detach().clone()
+        self._count += 1
+        self.memory[memory_of(tensor)] = True
+        return self._count - 1
 
-class Proxy(fx.Proxy):
-    """Records ``x += y`` as an operation in place, where torch.fx would record ``x = x + y``."""
+    def add_constant(self, tensor: torch.Tensor) -> None:
+        """Remember what an operation on constants has made."""
+        self._kept.append(tensor)
+        self._made.add(id(tensor))
 
-    def _in_place(self, function: Callable[..., Any], other: object) -> fx.Proxy:
-        return self.tracer.create_proxy("call_function", function, (self, other), {})
+    def own(self, results: list[torch.Tensor], given: list[torch.Tensor]) -> None:
+        """Remember memory that an operation has allocated."""
+        before = {memory_of(t) for t in given}
+        for tensor in results:
+            if memory_of(tensor) not in before:
+                self.memory.setdefault(memory_of(tensor), False)
 
-    def __iadd__(self, other: object) -> fx.Proxy:
-        return self._in_place(operator.iadd, other)
+    def touches_input(self, tensors: list[torch.Tensor]) -> bool:
+        """Return whether one of the tensors reads memory that depends on the input."""
+        return any(self.memory.get(memory_of(t), False) for t in tensors)
 
-    def __isub__(self, other: object) -> fx.Proxy:
-        return self._in_place(operator.isub, other)
+    def _dependent(self, tensors: list[torch.Tensor]) -> bool:
+        return any(id(t) in self._nodes for t in tensors)
 
-    def __imul__(self, other: object) -> fx.Proxy:
-        return self._in_place(operator.imul, other)
+    # -- refusing ----------------------------------------------------------------------------
 
-    def __itruediv__(self, other: object) -> fx.Proxy:
-        return self._in_place(operator.itruediv, other)
+    def refuse(self, operation: str, reason: str) -> Refusal:
+        """Keep why the run cannot go on, and return what ends it."""
+        place, module = self._place(operation)
+        if isinstance(module, torch.nn.modules.batchnorm._NormBase) and module.training:
+            reason = "it uses statistics of the batch: put it in evaluation mode"
+        if self.refused is None:
+            self.refused = Refused(place, reason)
+        return Refusal(reason)
 
+    def _place(self, operation: str) -> tuple[Place, torch.nn.Module | None]:
+        """Return where an operation is called, and the innermost module."""
+        module = module_of_frame(sys._getframe(1), self._bottom)
+        if module is None:
+            return Place("", "", operation), None
+        cls = type(module)
+        path = self.paths.get(id(module), "")
+        if is_layer(module):
+            return Place(path, cls.__name__, cls.__name__), module
+        return Place(path, cls.__name__, operation), module
 
-class Tracer(fx.Tracer):
-    """Traces into everything but torch's own layers, also modules that functions close over."""
+    # -- recording ---------------------------------------------------------------------------
 
-    def proxy(self, node: fx.Node) -> fx.Proxy:
-        """Return the stand-in of a node."""
-        return Proxy(node, self)
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        given = tensors_in((args, kwargs))
+        spelled, attribute = spelling(func)
+        like = spelled in LIKE and not kwargs
+        if (
+            not self._dependent(given)
+            or spelled in FACTORIES
+            or (like and not self._dependent(tensors_in(args[0])))
+        ):
+            return self._on_constants(func, args, kwargs, given)
+        if spelled in (FORM_ATTRIBUTES if attribute else FORM_METHODS):
+            return func(*args, **kwargs)
+        if spelled == "__iter__":
+            return iter(self.__torch_function__(torch.Tensor.unbind, types, (args[0], 0)))
+        name = ATTRIBUTES.get(spelled) if attribute else table_name(func, spelled, args, kwargs)
+        if name is None:
+            raise self.refuse(spelled, self._reason(spelled))
+        self._check_arguments(name, given)
+        self._check_others(name, (args[:1] if attribute else args, kwargs))
+        # A getter is given its owner's class beside the tensor, which is no argument.
+        arguments = args[:1] if attribute else (args[::-1] if spelled in REVERSED else args)
+        recorded = mapped((arguments[:1] if like else arguments, kwargs), self._kept_argument)
+        out = self._run(name, func, args, kwargs)
+        self._step(name, recorded, out)
+        return out
 
-    def path_of_module(self, mod: torch.nn.Module) -> str:
-        """Return the name of a module, also of one that a function closes over."""
+    def _kept_argument(self, tensor: torch.Tensor) -> Node | torch.Tensor:
+        """Return the node of an argument; constants made here might be changed later."""
+        if (node := self._nodes.get(id(tensor))) is not None:
+            return node
+        return tensor if memory_of(tensor) not in self.memory else tensor.clone()
+
+    def _reason(self, spelled: str) -> str:
+        if spelled in READS:
+            return (
+                "it takes numbers out of a tensor that depends on the input, and what the code "
+                "does with them is not seen"
+            )
+        if spelled in JUMPS:
+            return "its result is not a tensor of a floating type: it jumps, or tells of values"
+        place, _ = self._place(spelled)
+        return REASONS.get(place.operation, "no Lipschitz constant of it is known here")
+
+    def _on_constants(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        given: list[torch.Tensor],
+    ) -> Any:
+        spelled, _ = spelling(func)
+        before = self.running
+        # What takes the form of a tensor that depends on the input may be given that tensor.
+        self.running = spelled if self._dependent(given) else ""
         try:
-            return super().path_of_module(mod)
-        except NameError:
-            name = f"function_{len(list(self.root.children()))}"
-            self.root.add_module(name, mod)
-            if self.submodule_paths is not None:
-                self.submodule_paths[mod] = name
-            return name
+            out = func(*args, **kwargs)
+        finally:
+            self.running = before
+        made = tensors_in(out)
+        for tensor in made:
+            if any(tensor is t for t in given):
+                continue
+            if type(tensor) in _ORDINARY and self.touches_input([tensor]):
+                raise self.refuse(spelled, "it reads a tensor under a name that is not known")
+            self.add_constant(tensor)
+        self._note_free([t for t in given if id(t) not in self._nodes])
+        return out
+
+    def _note_free(self, given: list[torch.Tensor]) -> None:
+        """Keep the constants that no operation here has made."""
+        for tensor in given:
+            if id(tensor) not in self._made and id(tensor) not in self._nodes:
+                self._made.add(id(tensor))
+                self._kept.append(tensor)
+                self.recording.constants.append(tensor)
+
+    def _check_arguments(self, name: str, given: list[torch.Tensor]) -> None:
+        for tensor in given:
+            if type(tensor) not in _ORDINARY or tensor.layout is not torch.strided:
+                raise self.refuse(
+                    name,
+                    f"one of its arguments is a {type(tensor).__name__}, {tensor.layout}, "
+                    "which may have operations of its own",
+                )
+        if any(id(t) in self._nodes and not t.is_floating_point() for t in given):
+            raise self.refuse(name, "one of its arguments holds indices, which jump")
+        if any(id(t) in self._stale for t in given):
+            raise self.refuse(
+                name,
+                "it reads a tensor that was changed in place since: use the result of the "
+                "operation in place, or an operation that is not",
+            )
+        for tensor in given:
+            self._check_unchanged(name, tensor)
+        self._note_free(given)
+
+    def _check_others(self, name: str, arguments: object) -> None:
+        """Refuse what may have operations of its own: objects, modes that are not ours."""
+        for leaf in leaves(arguments):
+            if not isinstance(leaf, torch.Tensor | np.generic) and type(leaf) not in _PLAIN:
+                raise self.refuse(
+                    name,
+                    f"one of its arguments is a {type(leaf).__name__}, which may have operations "
+                    "of its own",
+                )
+        others = [*_get_current_function_mode_stack(), *_get_current_dispatch_mode_stack()]
+        for mode in others:
+            if mode is not self.kernels and not isinstance(mode, DeviceContext):
+                raise self.refuse(
+                    name, f"a {type(mode).__name__} is active, which may change what it does"
+                )
+
+    def _check_unchanged(self, name: str, tensor: torch.Tensor) -> None:
+        """Refuse what was changed by something that was not seen: another thread, NumPy."""
+        known = self._values.get(id(tensor))
+        with self.kernels.off():
+            changed = known is not None and not identical(known, tensor)
+        if changed:
+            raise self.refuse(name, "it reads a tensor that was changed by what is not seen")
+
+    def _run(
+        self, name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        before, self.running, self.written = self.running, name, []
+        try:
+            return func(*args, **kwargs)
+        finally:
+            self.running = before
+
+    def _step(self, name: str, recorded: Any, out: Any) -> None:
+        """Add an operation that was run."""
+        results = tensors_in(out)
+        if not results:
+            raise self.refuse(name, "its result is not a tensor of a floating type")
+        for tensor in results:
+            if type(tensor) not in _ORDINARY:
+                raise self.refuse(name, f"its result is a {type(tensor).__name__}")
+        self._mark_overwritten(name, results)
+        indices = name in ("max", "min") and len(results) == 2
+        floating = results[:1] if indices else results
+        if not all(t.is_floating_point() for t in floating):
+            raise self.refuse(name, "its result is not a tensor of a floating type")
+        numbers = [self._add_node(t) for t in results]
+        place, _ = self._place(name)
+        forms = mapped(out, lambda t: self._nodes[id(t)].form)
+        self.recording.steps.append(Step(name, place, recorded[0], recorded[1], forms, numbers))
+
+    def _mark_overwritten(self, name: str, results: list[torch.Tensor]) -> None:
+        """Remember which tensors hold what an operation in place has changed."""
+        changed = {memory_of(t) for t in self.written}
+        if not changed:
+            return
+        for tensor in self._kept:
+            if memory_of(tensor) in changed and not any(tensor is t for t in results):
+                if id(tensor) not in self._nodes:
+                    raise self.refuse(name, "it changes a constant of the module in place")
+                self._stale.add(id(tensor))
+
+    def _output(self) -> Place:
+        return Place("", "", "output")
+
+    def finish(self, result: object) -> None:
+        """Keep which node the result is."""
+        if not isinstance(result, torch.Tensor):
+            reason = f"it returns a {type(result).__name__}; wrap it to return one tensor"
+            raise Refused(self._output(), reason)
+        node = self._nodes.get(id(result))
+        if node is None or not node.form.dtype.is_floating_point:
+            reason = "what is returned does not come from the input by operations that were seen"
+            raise Refused(self._output(), reason)
+        if id(result) in self._stale:
+            reason = "what is returned was changed in place under another name"
+            raise Refused(self._output(), reason)
+        if not identical(self._values[id(result)], result):
+            reason = "what is returned was changed by what is not seen"
+            raise Refused(self._output(), reason)
+        self.recording.output = node.index
+
+
+class _Kernels(TorchDispatchMode):
+    """Sees the kernels that are run, whoever calls them."""
+
+    def __init__(self, recorder: _Recorder) -> None:
+        super().__init__()
+        self._recorder = recorder
+        self._off = False
+
+    @contextmanager
+    def off(self) -> Iterator[None]:
+        """Let the recorder's own operations pass."""
+        before, self._off = self._off, True
+        try:
+            yield
+        finally:
+            self._off = before
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: nothing here is compiled, and the compiler takes seconds to import."""
+        return False
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        with torch._C.DisableTorchFunction():
+            if self._off:
+                return func(*args, **(kwargs or {}))
+            return self._watched(func, args, kwargs or {})
+
+    def _watched(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        recorder = self._recorder
+        operation = recorder.running or func.__name__.partition(".")[0]
+        given = tensors_in((args, kwargs))
+        if not recorder.running and recorder.touches_input(given):
+            raise recorder.refuse(
+                operation,
+                "it is called below Python, by compiled, scripted or exported code: "
+                "give the original torch.nn.Module",
+            )
+        # The noise of rrelu is used in training mode alone, of which its rule asks.
+        if torch.Tag.nondeterministic_seeded in func.tags and recorder.running != "rrelu":
+            raise recorder.refuse(
+                operation, "it is random: put it in evaluation mode, or take it out"
+            )
+        self._check_written(func, args, kwargs, operation)
+        out = func(*args, **kwargs)
+        if func is torch.ops.aten.lift_fresh.default:  # made of numbers in Python
+            made = given
+            recorder.own(made, [])
+        else:
+            made = [t for t in tensors_in(out) if not any(t is g for g in given)]
+            recorder.own(made, given)
+        if recorder.running is None:
+            for tensor in made:
+                recorder.add_constant(tensor)
+        return out
+
+    def _check_written(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], operation: str
+    ) -> None:
+        recorder = self._recorder
+        for i, argument in enumerate(func._schema.arguments):
+            if argument.alias_info is None or not argument.alias_info.is_write:
+                continue
+            value = kwargs.get(argument.name, args[i] if i < len(args) else None)
+            for tensor in tensors_in(value):
+                if memory_of(tensor) not in recorder.memory and recorder.running != _WRITES_BACK:
+                    raise recorder.refuse(
+                        operation,
+                        "it changes a tensor of the module in place, and so what the module "
+                        "computes",
+                    )
+                recorder.written.append(tensor)

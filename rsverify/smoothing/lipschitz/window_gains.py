@@ -26,19 +26,21 @@ from rsverify.smoothing.lipschitz.windows import (
 )
 
 
-def padded_convolution(module: Any, x: torch.Tensor, out: torch.Tensor) -> float:
-    """A convolution module with its padding mode; of valid bounds the smaller."""
-    options = {"stride": module.stride, "dilation": module.dilation, "groups": module.groups}
-    plain = convolution_norm_upper(module.weight, **options)
-    if module.padding_mode == "zeros":
-        return plain
-    # Pairs (before, after), the last dimension first, as torch.nn.functional.pad takes them.
-    pairs = module._reversed_padding_repeated_twice
-    bound = times(padding(x, out, pairs, module.padding_mode), plain)
-    if module.padding_mode != "circular":
+def padded_convolution(
+    x: Any,
+    out: torch.Tensor,
+    weight: torch.Tensor,
+    pad: Sequence[int],
+    mode: str,
+    options: dict[str, Any],
+) -> float:
+    """Padding, then a convolution; of valid bounds the smaller."""
+    bound = times(padding(x, out, pad, mode), convolution_norm_upper(weight, **options))
+    if mode != "circular":
         return bound
-    sizes, outputs = x.shape[-len(module.stride) :], out.shape[-len(module.stride) :]
-    return min(bound, circular_convolution_norm_upper(module.weight, sizes, outputs, **options))
+    dims = weight.ndim - 2
+    sizes, outputs = x.shape[-dims:], out.shape[-dims:]
+    return min(bound, circular_convolution_norm_upper(weight, sizes, outputs, **options))
 
 
 def padding(
@@ -53,11 +55,6 @@ def padding(
         windows = padding_windows(x.shape[-1 - d], before, after, mode)
         gain = times(gain, root_upper(largest_multiplicity(windows)))
     return gain
-
-
-def pad_module(module: Any, x: torch.Tensor, out: torch.Tensor, mode: str) -> float:
-    """A padding module."""
-    return padding(x, out, module.padding, mode)
 
 
 def average_pool(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -115,32 +116,20 @@ def test_nan_scores_name_the_input_and_rows_before_stay(tmp_path: Path, options:
 def test_a_full_disk_leaves_the_rows_before_and_names_the_file(
     tmp_path: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rsverify.tables import writer as table_writer
+    real = os.write
+    left: list[int] = []
 
-    real = table_writer.TableWriter._append
-
-    def full_at_row_5(self: Any, data: bytes) -> None:
-        if data.startswith(b"5\t"):
-            self._file = Full(self._file)
-        real(self, data)
-
-    class Full:
-        """Takes 30 bytes of the first write and nothing after."""
-
-        def __init__(self, file: Any) -> None:
-            self._file, self._left = file, 30
-
-        def write(self, data: bytes) -> int:
-            if not self._left:
-                raise OSError(errno.ENOSPC, "No space left on device")
-            count, self._left = self._left, 0
-            return int(self._file.write(data[:count]))
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._file, name)
+    def full_at_row_5(descriptor: int, data: bytes) -> int:
+        """Take 30 bytes of the row and nothing after."""
+        if bytes(data[:2]) == b"5\t":
+            left.append(1)
+            return real(descriptor, data[:30])
+        if left:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, data)
 
     with monkeypatch.context() as patched:
-        patched.setattr(table_writer.TableWriter, "_append", full_at_row_5)
+        patched.setattr(os, "write", full_at_row_5)
         with pytest.raises(OSError, match="No space left on device") as caught:
             run(tmp_path / "table.tsv")
     assert caught.value.filename == str(tmp_path / "table.tsv")
@@ -163,6 +152,7 @@ def test_out_of_memory_halves_the_batch(tmp_path: Path, options: Any) -> None:
     assert table.equals(large)
 
 
+@pytest.mark.usefixtures("unprobed")
 def test_a_resumed_run_keeps_the_batch_size_that_was_found(tmp_path: Path) -> None:
     sizes: list[int] = []
     classifier = SmoothedClassifier(small_device(9, sizes), 3, SIGMA)
@@ -172,6 +162,7 @@ def test_a_resumed_run_keeps_the_batch_size_that_was_found(tmp_path: Path) -> No
     assert set(sizes) == {8}
 
 
+@pytest.mark.usefixtures("unprobed")
 def test_memory_that_runs_out_later_halves_what_is_computed_at_once(
     tmp_path: Path, undisturbed: Path
 ) -> None:

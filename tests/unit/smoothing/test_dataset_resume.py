@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ torch = pytest.importorskip("torch")
 from support.eight_points import SIGMA, N, X, Y, halves, run  # noqa: E402
 
 from rsverify import SmoothedClassifier  # noqa: E402
-from rsverify.tables.reader import read_metadata  # noqa: E402
+from rsverify.tables.reader import read_metadata, write_metadata  # noqa: E402
 
 
 @given(data=st.data())
@@ -38,6 +37,7 @@ def test_whatever_a_kill_leaves_is_continued_to_the_same_bytes(
     assert out.read_bytes() == content
 
 
+@pytest.mark.usefixtures("unprobed")
 @given(cut=st.integers(0, 10**6), merged=st.integers(0, 8), cuts=st.integers(0, 10**6))
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_shards_of_a_stopped_run_are_taken_in_once(
@@ -74,6 +74,7 @@ def test_shards_of_a_stopped_run_are_taken_in_once(
     assert sorted(p.name for p in out.parent.iterdir()) == ["table.json", "table.tsv"]
 
 
+@pytest.mark.usefixtures("unprobed")
 def test_a_resumed_run_evaluates_the_model_on_the_rest_only(
     undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -101,11 +102,11 @@ def test_noise_that_follows_otherwise_from_the_seed_is_not_mixed_in(
 ) -> None:
     out = tmp_path / "table.tsv"
     out.write_bytes(b"".join(undisturbed.read_bytes().splitlines(keepends=True)[:4]))
-    content = read_metadata(undisturbed)
-    assert content["configuration"].pop("seeding") == 2
+    configuration = read_metadata(undisturbed)["configuration"]
+    assert configuration.pop("seeding") == 2
     if before is not None:
-        content["configuration"]["seeding"] = before
-    out.with_suffix(".json").write_text(json.dumps(content))
+        configuration["seeding"] = before
+    write_metadata(out, configuration)
     kept = out.read_bytes()
     with pytest.raises(ValueError, match=f"seeding=2 must be {before} to resume"):
         run(out)

@@ -13,6 +13,7 @@ from rsverify.certificates.certificate import certify_counts
 from rsverify.tables.analysis import analyze, default_radii
 from rsverify.tables.limits import mean_interval, mean_lower
 from rsverify.tables.reader import read_table, table_row
+from rsverify.tables.recertify_radii import InfiniteRadiusWarning, recertify_radii
 
 # Votes of three classes, label; Cohen's bound at alpha = 0.001 abstains on rows 1 and 4.
 ROWS = [
@@ -294,3 +295,41 @@ def test_published_table_at_the_wrong_level_is_noted(real_data):
 
     assert any("the likeliest alpha is 0.01" in note for note in found.notes)
     assert found.average_radius.lower is None
+
+
+FORMATS = ("bom_blank_last.tsv", "comma.csv", "crlf_mss.tsv", "fixed3.tsv", "fixed4.tsv")
+
+
+@pytest.mark.parametrize("name", [*FORMATS, "repr_float32.tsv", "significant3.tsv"])
+def test_no_way_of_printing_is_accused_of_another_level(real_data, name):
+    table = read_table(real_data / "formats" / name)
+
+    found = analyze(table, n=100_000, sigma=0.5, stated_alpha=0.001)
+    assert found.notes == ()
+    assert found.average_radius.lower is not None
+
+
+@pytest.mark.parametrize(
+    ("how", "sigma"), [("%.2f", 0.12), ("%.1f", 0.25), ("%.2g", 0.12), ("%.3f", 0.5)]
+)
+def test_a_largest_radius_that_was_rounded_up_is_no_larger_one(how, sigma):
+    """0.4574 printed as 0.46 is more than half a percent too large."""
+    largest = certify_counts([100_000, 0], y=0, sigma=sigma, alpha=0.001, bound="cohen").radius
+    radius = float(how % largest)
+    rows = pd.DataFrame({"idx": range(40), "label": [0, 1] * 20, "predict": [0, 1] * 20})
+    rows = rows.assign(radius=radius, correct=1)
+
+    found = analyze(rows, n=100_000, sigma=sigma, stated_alpha=0.001)
+    assert found.notes == ()
+    assert found.largest_radius >= radius > largest
+    above = analyze(rows.assign(radius=radius + 0.2), n=100_000, sigma=sigma, stated_alpha=0.001)
+    assert above.average_radius.lower is None
+
+
+def test_an_infinite_radius_is_refused_with_its_remedy(real_data):
+    table = read_table(real_data / "formats" / "inf_radius.tsv")
+    with pytest.raises(ValueError, match=r"radius=inf must be finite .* at idx=0: .*recertify"):
+        analyze(table)
+    with pytest.warns(InfiniteRadiusWarning):
+        finite = recertify_radii(table, n=100_000, sigma=0.5, stated_alpha=0.001)
+    assert analyze(finite).notes == ()

@@ -75,6 +75,7 @@ def test_band_holds_the_limits_at_each_radius(tmp_path):
 
     band = figure.axes[0].collections[0].get_paths()[0].vertices
     radii = np.sort(one.table.loc[one.table["correct"] == 1, "radius"].to_numpy())
+    assert radii.size > 3
     for r in (radii[:-1] + radii[1:]) / 2:
         drawn = sorted(
             {

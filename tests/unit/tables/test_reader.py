@@ -227,7 +227,9 @@ def test_times_of_published_tables(path, text, seconds):
 
 
 def test_answers_of_the_base_model_are_classes(written):
-    write_table(read_table(written).assign(base_predict=[0, 1, 2, 0]), written, configuration={})
+    write_table(
+        read_table(written).assign(base_predict=[0, 1, 2, 0]), written, configuration={}, force=True
+    )
 
     assert read_table(written)["base_predict"].tolist() == [0, 1, 2, 0]
     assert read_table(written)["base_predict"].dtype == np.int64
@@ -302,6 +304,7 @@ def test_all_bad_cells_are_found_after_many_good_ones(path):
         lambda text: text.replace("\t", ","),
         lambda text: text.replace("\t", ", "),
         lambda text: text.replace("\t", ";"),
+        lambda text: text.replace("\t", "|"),
         lambda text: "\ufeff" + text.replace("\t", ";").replace("\n", "\r\n") + "\r\n",
         lambda text: text.replace("\n20", "\n\n20"),
         lambda text: text.removesuffix("\n"),
@@ -351,6 +354,13 @@ def test_other_encodings_are_refused_with_the_name_of_the_file(path, content, me
 
     with pytest.raises(ValueError, match=message):
         read_table(path)
+
+
+def test_a_line_cut_within_a_character_is_dropped(path):
+    path.write_bytes((common(*ROWS) + "40\t3\t3\t0.1\té").encode()[:-1])
+
+    with pytest.warns(TruncatedTableWarning, match="was cut off"):
+        assert len(read_table(path)) == 2
 
 
 def test_a_line_separator_of_unicode_ends_no_line(path):

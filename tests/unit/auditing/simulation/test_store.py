@@ -1,6 +1,7 @@
 """The store of finished blocks: what resumes, what is refused, and that nothing is lost."""
 
 import json
+import random
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from rsverify import Estimand
 from rsverify.auditing.api import audit
 from rsverify.auditing.simulation.blocks import block_span
+from rsverify.auditing.simulation.store import _signed
 
 UNIFORM = {"uniform": {"law": ("beta", 1.0, 1.0)}}
 SETTINGS = {"n": 1, "alpha": 0.05, "replications": 1200, "tolerance": 0.01, "scenarios": UNIFORM}
@@ -205,3 +207,105 @@ def test_two_audits_do_not_share_a_store(tmp_path):
     report = audit(near_alpha, store=path, progress=meddle, **SETTINGS)
     assert seen
     assert report.to_json() == audit(near_alpha, store=path, resume=True, **SETTINGS).to_json()
+
+
+def flips(path, whole, count, seed):
+    """Flip one bit of a store `count` times; return what was taken for another report."""
+    content, draw, accepted = path.read_bytes(), random.Random(seed), []
+    for _ in range(count):
+        bit = draw.randrange(8 * len(content))
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        try:
+            report = audit(near_alpha, store=path, resume=True, **SETTINGS).to_json()
+        except ValueError as error:
+            if str(path) not in str(error) or "\n" in str(error) or path.read_bytes() != damaged:
+                accepted.append(f"{bit}: {error}")
+        else:
+            if report != whole or path.read_bytes() != content:
+                accepted.append(f"{bit}: taken")
+        path.write_bytes(content)
+    return accepted
+
+
+def test_no_flipped_bit_is_taken(tmp_path):
+    path = tmp_path / "blocks.jsonl"
+    whole = audit(near_alpha, store=path, **SETTINGS).to_json()
+    assert flips(path, whole, 100, 0) == []
+
+
+@pytest.mark.slow
+def test_of_two_thousand_flipped_bits_none_is_taken(tmp_path):
+    path = tmp_path / "blocks.jsonl"
+    whole = audit(near_alpha, store=path, **SETTINGS).to_json()
+    assert flips(path, whole, 2000, 1) == []
+
+
+def _signed_again(line, first):
+    """Return a record under the checksum that fits it."""
+    record = json.dumps({k: v for k, v in json.loads(line).items() if k != "checksum"})
+    return _signed(record, first or record)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: r | {"misses": 10**30}, "more than runs"),
+        (lambda r: r | {"misses": -1}, "must be nonnegative integers"),
+        (lambda r: r | {"misses": 3.0}, "must be nonnegative integers"),
+        (lambda r: r | {"runs": True}, "must be nonnegative integers"),
+        (lambda r: r | {"slack": "1"}, "must be numbers"),
+        (lambda r: r | {"block": [0]}, "must be nonnegative integers"),
+        (lambda r: {k: v for k, v in r.items() if k != "finite"}, "'finite'"),
+        (lambda r: r | {"failures": 3}, "not iterable"),
+        (lambda r: r | {"failures": [{"kind": "x"}]}, "argument"),
+    ],
+)
+def test_a_block_of_other_types_is_a_line_with_its_number(tmp_path, change, message):
+    path = tmp_path / "blocks.jsonl"
+    audit(near_alpha, store=path, **SETTINGS)
+    first, block, *rest = lines(path)
+    design = first.rpartition(', "checksum"')[0] + "}"
+    changed = _signed_again(json.dumps(change(json.loads(block))), design)
+    path.write_text("\n".join([first, changed, *rest]) + "\n")
+    with pytest.raises(ValueError, match=f"blocks.jsonl' line 2 is not of an audit: .*{message}"):
+        audit(near_alpha, store=path, resume=True, **SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[" * 100_000, "line 1 is not of an audit"),
+        ('{"format": 1, "alpha": 0.05}', "must be of format 2"),
+        ('{"format": 3, "alpha": 0.05}', "must be of format 2"),
+        ('{"format": ' + "9" * 5000 + "}", "line 1 is not of an audit"),
+        ("3", "must be of format 2"),
+        (b"\xff\xfe", "line 1 is not of an audit: 'utf-8' codec"),
+    ],
+)
+def test_another_file_is_a_line_and_keeps_every_byte(tmp_path, content, message):
+    path = tmp_path / "blocks.jsonl"
+    data = (content if isinstance(content, bytes) else content.encode()) + b"\n"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=message) as caught:
+        audit(near_alpha, store=path, resume=True, **SETTINGS)
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize("done", [0, 1, 2])
+def test_who_stops_an_audit_is_told_what_is_kept(tmp_path, done):
+    path = tmp_path / "blocks.jsonl"
+    whole = audit(near_alpha, **SETTINGS).to_json()
+    calls = []
+
+    def stop(_done, _total):
+        calls.append(1)
+        if len(calls) == done + 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match=f"{done + 1} finished blocks are in .*--resume"):
+        audit(near_alpha, store=path, progress=stop, **SETTINGS)
+    assert len(lines(path)) == 1 + done + 1
+    assert audit(near_alpha, store=path, resume=True, **SETTINGS).to_json() == whole

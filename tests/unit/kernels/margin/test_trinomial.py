@@ -22,7 +22,7 @@ from rsverify.kernels.margin.trinomial import (
 from rsverify.reference.margin import trinomial_tail
 from rsverify.reference.special import binomial_lower_tail, binomial_upper_tail
 
-NEGLECT = 1e-300
+NEGLECT = 1e-280
 RELATIVE = 1e-11
 
 
@@ -99,6 +99,7 @@ def points(draw: st.DrawFn) -> tuple[float, float, float]:
 @example(make_steps([2, 3, 4, 5, 6, 7], 5), (0.0, 0.5, 0.5))
 @example(make_steps([2, 3, 4, 5, 6, 7], 5), (0.5, 0.0, 0.5))
 @example(make_steps([6] * 6, 5), (0.5, 0.25, 0.25))
+@example(make_steps([25] * 16 + [41] * 25, 40), (5e-13, 0.5, 0.4999999999995))  # 1e-297
 def test_tail_equals_its_definition(steps: np.ndarray, q: tuple[float, float, float]) -> None:
     check(steps, q)
 
@@ -162,17 +163,25 @@ def test_chernoff_exponent_bounds_the_tail(n: int, share: float, p: float) -> No
 
 
 @settings(max_examples=100, deadline=None)
-@given(staircases(60), points(), st.floats(-12, -1).map(lambda e: 10.0**e))
+@given(
+    n=st.integers(300, 3000),
+    share=st.floats(0.2, 0.98),
+    part=st.floats(0, 1),
+    exponent=st.floats(-9, -1),
+    step=st.floats(0, 1),
+)
 def test_rows_below_the_window_hold_at_most_half_of_neglect(
-    steps: np.ndarray, q: tuple[float, float, float], neglect: float
+    n: int, share: float, part: float, exponent: float, step: float
 ) -> None:
-    n = steps.size - 1
-    if q[0] + q[2] <= 0:
-        return
-    low, _ = row_range(steps, n, *q, neglect)
-    if low > 0:
-        q13 = q[0] + q[2]
-        assert binomial_lower_tail(low - 1, n, q[1], q13, 25) <= neglect / 2
+    """With n q2 of 60 and more there always are such rows."""
+    rest = 1.0 - share
+    q = (part * rest, share, (1.0 - part) * rest)
+    steps = make_steps([round(step * n)] * (n + 1), n)
+    low, _ = row_range(steps, n, *q, 10.0**exponent)
+    assert low > 0
+    assert binomial_lower_tail(low - 1, n, q[1], q[0] + q[2], 25) <= 0.5 * 10.0**exponent
+    # A window that starts much later than it must would leave too much out.
+    assert binomial_lower_tail(low + n // 3, n, q[1], q[0] + q[2], 25) > 0.5 * 10.0**exponent
 
 
 def test_tail_rises_with_the_moves_of_probability() -> None:

@@ -1,0 +1,44 @@
+"""Figures to files: at once, never over what is there, the same bytes for the same figure."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rsverify._core.files import check_free, write_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Without the date, which would change the bytes.
+_UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+
+
+def check_figure(path: str | os.PathLike[str], *, force: bool = False) -> str:
+    """Return the format that the ending of `path` names, or raise before anything is drawn.
+
+    Raises
+    ------
+    ValueError
+        If matplotlib writes no such format.
+    FileExistsError
+        If there is a file already and `force` is false.
+    """
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    ending = Path(path).suffix.lower().lstrip(".")
+    known = FigureCanvasBase.get_supported_filetypes()
+    if ending not in known:
+        raise ValueError(f"path={str(path)!r} must end in .png, .pdf, .svg or another picture's")
+    check_free(path, force=force)
+    return ending
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str], *, force: bool = False) -> None:
+    """Write a figure to a file, of the format that its ending names."""
+    ending = check_figure(path, force=force)
+    content = io.BytesIO()
+    figure.savefig(content, format=ending, metadata=_UNDATED.get(ending))
+    write_file(path, content.getvalue(), force=force)

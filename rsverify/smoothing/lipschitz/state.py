@@ -1,0 +1,250 @@
+"""What a module's Python code can remember from one call to the next, and what else it asks.
+
+Tensors are left out: the recorder sees which of them are read and changed.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import hashlib
+import random
+import sys
+import types
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+_PLAIN = (bool, int, float, complex, str, bytes, torch.dtype, torch.device, np.generic)
+_LIBRARIES = frozenset({"torch", "numpy", "torchvision", *sys.stdlib_module_names}) - {"__main__"}
+_MOST_OBJECTS = 200_000
+
+
+def state_of(roots: Mapping[str, object]) -> dict[str, str]:
+    """Return what Python objects hold that functions can reach, by where it is.
+
+    Attributes, containers, closures, defaults, the globals that code names, class attributes,
+    NumPy arrays, iterators and random generators, the global ones too; up to 200,000 objects.
+    """
+    found = {
+        "the generator of random": _of_generator(random),
+        "the generator of numpy.random": _of_generator(np.random),
+        "the generator of torch": _digest(torch.get_rng_state().numpy().tobytes()),
+    }
+    seen: dict[int, object] = {}
+    queue: deque[tuple[str, object]] = deque(roots.items())
+    while queue and len(seen) < _MOST_OBJECTS:
+        path, value = queue.popleft()
+        while path in found:  # the order is the same every time
+            path += "'"
+        if value is None or isinstance(value, _PLAIN):
+            found[path] = repr(value)
+            continue
+        if id(value) in seen or isinstance(value, torch.Tensor):
+            continue
+        seen[id(value)] = value
+        own = _own_state(value)
+        if own is not None:
+            found[path] = own
+        queue.extend((f"{path}{step}", part) for step, part in _parts(value))
+    return found
+
+
+def _own_state(value: object) -> str | None:
+    """Return what an object holds that is in no part of it."""
+    if isinstance(value, np.ndarray):
+        return repr(value) if value.dtype.hasobject else _digest(value.tobytes())
+    if isinstance(value, np.random.Generator):
+        return repr(value.bit_generator.state)
+    if isinstance(value, np.random.RandomState | random.Random):
+        return _of_generator(value)
+    if isinstance(value, torch.Generator):
+        return _digest(value.get_state().cpu().numpy().tobytes())
+    if isinstance(value, types.GeneratorType):
+        return repr(None if value.gi_frame is None else value.gi_frame.f_lasti)
+    if isinstance(value, dict):
+        return repr([key if isinstance(key, _PLAIN) else id(key) for key in value])
+    if isinstance(value, list | tuple | set | frozenset | deque):
+        return repr(len(value))
+    if type(value).__module__ == "itertools":
+        return repr(value)
+    builtin = type(value).__module__ == "builtins" and not isinstance(value, type)
+    if builtin and hasattr(value, "__length_hint__"):
+        return repr(value.__length_hint__())
+    return None
+
+
+def _of_generator(generator: Any) -> str:
+    """Return the state of a generator of random or of numpy.random, as their modules have one."""
+    if hasattr(generator, "getstate"):
+        return str(hash(generator.getstate()))
+    _, words, *rest = generator.get_state()
+    return f"{_digest(words.tobytes())} {rest}"
+
+
+def _parts(value: object) -> Iterable[tuple[str, object]]:
+    """Return what an object refers to, with how."""
+    if isinstance(value, dict):
+        return [(f"[{key!r}]" if isinstance(key, _PLAIN) else "[…]", v) for key, v in value.items()]
+    if isinstance(value, list | tuple | deque):
+        return [(f"[{i}]", part) for i, part in enumerate(value)]
+    if isinstance(value, set | frozenset):
+        return [("{…}", part) for part in sorted(value, key=repr)]
+    if isinstance(value, types.FunctionType):
+        return _parts_of_function(value)
+    if isinstance(value, types.MethodType):
+        return [(".__self__", value.__self__), ("", value.__func__)]
+    if isinstance(value, functools.partial):
+        return [(".func", value.func), (".args", value.args), (".keywords", value.keywords)]
+    if isinstance(value, staticmethod | classmethod):
+        return [("", value.__func__)]
+    if isinstance(value, property):
+        return [("", value.fget)]
+    if isinstance(value, types.GeneratorType):
+        frame = value.gi_frame
+        return [] if frame is None else [(f".{k}", v) for k, v in frame.f_locals.items()]
+    if isinstance(value, type):
+        return [] if _of_library(value) else [(f".{k}", v) for k, v in vars(value).items()]
+    return _parts_of_object(value)
+
+
+def _parts_of_function(function: types.FunctionType) -> list[tuple[str, object]]:
+    if _of_library(function):
+        return []
+    parts: list[tuple[str, object]] = [("", vars(function))]
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            parts.append((f".{name}", cell.cell_contents))
+        except ValueError:  # not set yet
+            continue
+    parts += [(".__defaults__", function.__defaults__)]
+    parts += [(".__kwdefaults__", function.__kwdefaults__)]
+    names = set(_names_in(function.__code__))
+    for name in sorted(names & function.__globals__.keys()):
+        held = function.__globals__[name]
+        if isinstance(held, types.ModuleType):
+            if held.__name__.split(".")[0] not in _LIBRARIES:
+                inside = sorted(names & vars(held).keys())
+                parts += [(f".{name}.{n}", vars(held)[n]) for n in inside]
+        else:
+            parts.append((f".{name}", held))
+    return parts
+
+
+def _parts_of_object(value: object) -> list[tuple[str, object]]:
+    if _of_library(type(value)) and not isinstance(value, torch.nn.Module):
+        if type(value).__module__.split(".")[0] != "builtins":
+            held = getattr(value, "__dict__", None)
+            return [] if held is None or isinstance(value, types.ModuleType) else [("", held)]
+        return []
+    parts: list[tuple[str, object]] = [(f".{k}", v) for k, v in _attributes(value)]
+    return [*parts, (f".{type(value).__name__}", type(value))]
+
+
+def _attributes(value: object) -> Iterator[tuple[str, object]]:
+    held = dict(getattr(value, "__dict__", {}))
+    # Modules are known by the names of their submodules, not by the dictionary of these.
+    yield from held.pop("_modules", {}).items() if isinstance(value, torch.nn.Module) else ()
+    yield from held.items()
+    for cls in type(value).__mro__:
+        slots = vars(cls).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name not in ("__dict__", "__weakref__") and hasattr(value, name):
+                yield name, getattr(value, name)
+
+
+def _names_in(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names_in(constant)
+
+
+def _of_library(thing: Any) -> bool:
+    return str(getattr(thing, "__module__", "builtins")).split(".")[0] in _LIBRARIES
+
+
+def _digest(value: str | bytes) -> str:
+    data = value.encode() if isinstance(value, str) else value
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+class Asked:
+    """What code has asked of the world, first."""
+
+    def __init__(self) -> None:
+        self.what: str | None = None
+        self.frame: types.FrameType | None = None
+
+
+_WORLD = {
+    "time": "a clock",
+    "random": "random numbers",
+    "_random": "random numbers",
+    "_datetime": "a clock",
+    "_thread": "other threads",
+}
+_CALLS = {
+    **{("posix", name): "random numbers" for name in ("urandom", "getrandom")},
+    **{("nt", name): "random numbers" for name in ("urandom",)},
+    **{("posix", name): "a clock" for name in ("times", "getloadavg")},
+}
+_CALLS_OF_DATES = frozenset({"now", "utcnow", "today"})
+_THREADS = frozenset({"start_new_thread", "start_joinable_thread", "start_new"})
+
+
+@contextmanager
+def watched() -> Iterator[Asked]:
+    """Notice calls of clocks, of random generators and of threads in the body.
+
+    Not where a profiler is at work, which takes the only place from which calls are seen.
+    """
+    asked = Asked()
+    if sys.getprofile() is not None:
+        yield asked
+        return
+
+    def see(frame: types.FrameType, event: str, called: Any) -> None:
+        if event == "c_call" and asked.what is None:
+            what = _asks_for(called)
+            if what is not None and not _set_aside(frame):
+                asked.what, asked.frame = what, frame
+
+    collects = gc.isenabled()
+    gc.disable()  # which calls code that is not the module's, as it happens
+    sys.setprofile(see)
+    try:
+        yield asked
+    finally:
+        sys.setprofile(None)
+        if collects:
+            gc.enable()
+
+
+def _set_aside(frame: types.FrameType | None) -> bool:
+    """Return whether a call is from logging, or from importing what is imported when first used."""
+    while frame is not None:
+        home = str(frame.f_globals.get("__name__", "")).split(".")[0]
+        if home in ("logging", "warnings", "importlib", "_frozen_importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _asks_for(called: Any) -> str | None:
+    owner, name = getattr(called, "__self__", None), getattr(called, "__name__", "")
+    home = getattr(called, "__module__", None)
+    if home is None or isinstance(owner, random.Random):
+        cls = owner if isinstance(owner, type) else type(owner)
+        home = cls.__module__
+    if home in ("datetime", "_datetime"):
+        return _WORLD["_datetime"] if name in _CALLS_OF_DATES else None
+    if home == "_thread":
+        return _WORLD[home] if name in _THREADS else None
+    if home == "time":
+        return None if name in ("sleep", "strftime", "struct_time") else _WORLD[home]
+    return _WORLD.get(home) or _CALLS.get((home, name))

@@ -1,0 +1,88 @@
+"""Merging tables: rows of the parts into one, at once or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import ExitStack
+
+from rsverify._core.files import replace_file
+from rsverify._core.lock import locked
+from rsverify.tables.lines import Lines, complete_lines, text_of
+from rsverify.tables.metadata import (
+    check_same_configuration,
+    check_table_name,
+    metadata_path,
+    resumable_metadata,
+    write_metadata,
+)
+
+
+def merge_tables(
+    parts: Iterable[str | os.PathLike[str]],
+    path: str | os.PathLike[str],
+    *,
+    held: bool = False,
+) -> None:
+    """Add the rows of `parts` to the table `path`, sorted, at once or not at all.
+
+    Merging what has been merged before changes nothing: a row that is there already is
+    dropped if it says the same, its time aside. A new table has the JSON of the first part.
+
+    Parameters
+    ----------
+    parts : iterable of path-like
+        Tables of one configuration, written here.
+    path : path-like
+        The table that they go to; made where there is none.
+    held : bool
+        The caller holds the locks of `path` and the parts.
+
+    Raises
+    ------
+    ValueError
+        If configurations or columns differ, two rows of one index do, or a line does not match
+        its checksum. Nothing is written then.
+    OSError
+        If the table cannot be written, or another process is writing it or a part.
+    """
+    target, sources = check_table_name(path), list(parts)
+    if not sources:
+        return
+    with ExitStack() as locks:
+        for each in () if held else (target, *sources):
+            locks.enter_context(locked(each))
+        first = resumable_metadata(sources[0])
+        begun = target.exists() or metadata_path(target).exists()
+        for each in (*sources[1:], *([target] if begun else [])):
+            check_same_configuration(each, first["configuration"])
+        header, merged = _union(target, sources)
+        if not begun:
+            write_metadata(target, first["configuration"], first.get("execution"))
+        if header:
+            replace_file(target, text_of(header, (merged[i] for i in sorted(merged))))
+
+
+def _union(
+    target: str | os.PathLike[str], sources: list[str | os.PathLike[str]]
+) -> tuple[str, dict[int, str]]:
+    """Return header and rows of all of them."""
+    header, merged = "", dict[int, str]()
+    for part in (target, *sources):
+        lines = complete_lines(part)
+        if not lines.rows:
+            continue
+        if header and lines.header != header:
+            raise ValueError(f"columns of {part} must be those of {target}: {header.split()}")
+        header = lines.header
+        known = Lines(header, merged, 0)
+        for idx, line in lines.rows.items():
+            if idx in merged and _timeless(known, idx) != _timeless(lines, idx):
+                raise ValueError(f"row idx={idx} of {part} differs from the one before it")
+            merged.setdefault(idx, line)
+    return header, merged
+
+
+def _timeless(lines: Lines, idx: int) -> dict[str, str]:
+    """Return what a row says; its checksum depends on its time too."""
+    return lines.fields(idx) | {"time": "", "checksum": ""}

@@ -1,0 +1,150 @@
+"""What a table consists of: its columns, and the text of a row.
+
+A table is a tab-separated file, one row an input. Its first six columns are those of the files
+that published certificates come in, so that existing tools read it; the vote counts and
+everything else that produced a row follow. Of a table written here, the last column is a
+checksum of its line.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rsverify._core.errors import DataError
+from rsverify.certificates.certificate import ABSTAIN, Certificate
+from rsverify.certificates.early import EarlyCertificate
+from rsverify.certificates.radius import round_down_digits
+
+COMMON_COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
+"""The columns of published certificates; `time` is in seconds, or h:mm:ss."""
+ORIGIN_COLUMNS = (
+    "status",
+    "y",
+    "n",
+    "n0",
+    "alpha",
+    "bound",
+    "ordering",
+    "radius_kind",
+    "lipschitz",
+    "sigma",
+    "margin",
+    "seed",
+)
+"""What produced a row, before its vote counts `count_0`, …, and `selected_0`, …
+
+Discrete noise adds `noise_excess`, the part of alpha that pays for it; an early certificate
+`target_radius` and `decision`; a data set `base_predict`, what the model says without noise,
+and `input`, a hash.
+"""
+
+# Enough that rounding down costs nothing that matters, short enough to read.
+_RADIUS_DECIMALS = 6
+
+
+def check_columns(columns: list[str], path: str | os.PathLike[str]) -> None:
+    """Raise where a common column is missing, naming the file."""
+    missing = [name for name in COMMON_COLUMNS if name not in columns]
+    if missing:
+        raise ValueError(f"{path} has no column {missing[0]!r}; it must have {COMMON_COLUMNS}")
+
+
+def check_cells(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Raise where a number is out of the range of its column, naming the file and the row.
+
+    An unknown number, NaN, is in the range of a column of reals.
+    """
+    for name in table.columns:
+        if name in ("sigma", "lipschitz", "target_radius"):
+            valid, wanted = (table[name] > 0) & np.isfinite(table[name]), "positive and finite"
+        elif name == "alpha":
+            valid, wanted = (table[name] > 0) & (table[name] < 1), "in (0, 1)"
+        elif name in ("n", "n0") or name.startswith(("count_", "selected_")):
+            valid, wanted = table[name] >= 0, "nonnegative"
+        else:
+            continue
+        bad = ~(valid | table[name].isna())
+        if bad.any():
+            value, idx = table.loc[bad, name].iloc[0], table.loc[bad, "idx"].iloc[0]
+            raise DataError(f"{name}={value} of idx={idx} in {path} must be {wanted}")
+
+
+def count_columns(table: pd.DataFrame, prefix: str = "count_") -> list[str]:
+    """Return the names of the vote count columns of `table`, in the order of the classes."""
+    present = {name for name in table.columns if name.startswith(prefix)}
+    ordered = [f"{prefix}{i}" for i in range(len(present))]
+    if present != set(ordered):
+        raise ValueError(f"columns {sorted(present)} must be {prefix}0, {prefix}1, … without gaps")
+    return ordered
+
+
+def table_row(idx: int, label: int, certificate: Certificate, **extra: Any) -> dict[str, Any]:
+    """Return the row of `certificate`, column name to value.
+
+    `label` is the true class, −1 where it is not known: the row then counts as not correct.
+    Columns named by `extra` go before the vote counts.
+    """
+    c = certificate
+    row: dict[str, Any] = {
+        "idx": idx,
+        "label": label,
+        "predict": c.prediction,
+        "radius": c.radius,
+        "correct": int(c.prediction == label != ABSTAIN),
+        "time": math.nan if c.seconds is None else c.seconds,
+        "status": str(c.status),
+        "y": c.y,
+        "n": c.n,
+        "n0": c.n0,
+        "alpha": c.alpha,
+        "bound": c.bound,
+        "ordering": c.ordering,
+        "radius_kind": c.radius_kind,
+        "lipschitz": c.lipschitz,
+        "sigma": c.sigma,
+        "margin": c.margin,
+        "seed": ",".join(map(str, c.seed)) if isinstance(c.seed, tuple) else c.seed,
+    }
+    if c.noise_excess:
+        row["noise_excess"] = c.noise_excess
+    if isinstance(c, EarlyCertificate):
+        row |= {"target_radius": c.target_radius, "decision": c.decision}
+    row |= extra
+    row |= {f"count_{i}": k for i, k in enumerate(c.counts)}
+    row |= {f"selected_{i}": k for i, k in enumerate(c.selection_counts or ())}
+    return row
+
+
+def row_fields(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return the text of each field of a row, by its column."""
+    return {column: field(column, value) for column, value in row.items()}
+
+
+def field(column: str, value: Any) -> str:
+    """Return the text of one value: a radius is rounded down, an unknown value is empty."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if column == "radius":
+        return _rounded_down(float(value))
+    if column == "time":
+        return f"{float(value):.3f}"
+    text = repr(float(value)) if isinstance(value, float) else str(value)
+    if "\t" in text or text.splitlines() not in ([], [text]):
+        raise ValueError(f"{column}={value!r} must hold neither tabs nor line breaks")
+    return text
+
+
+def _rounded_down(radius: float) -> str:
+    """Return `radius` with six decimals, such that what is read back is not above it.
+
+    A radius that was read from six decimals keeps them: its binary value may be a little
+    below, and rounding that down would take another 1e-6 off with each copy of a table.
+    """
+    text = f"{radius:.{_RADIUS_DECIMALS}f}"
+    return text if float(text) <= radius else round_down_digits(radius, _RADIUS_DECIMALS)

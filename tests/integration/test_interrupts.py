@@ -1,0 +1,68 @@
+"""Ctrl-C ends a command with 130 and one line: what is kept, and how to go on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rsverify.tables.reader import read_table
+
+MODELS = Path(__file__).parents[1] / "support" / "shared_models.py"
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def interrupted(command, ready):
+    """Start a command, send it SIGINT once `ready` is true; return its code and what it said."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rsverify", *map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    deadline = time.monotonic() + 120
+    while not ready():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    return process.returncode, err
+
+
+def has_lines(path, count):
+    return lambda: path.exists() and path.read_bytes().count(b"\n") >= count
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGINT")
+def test_certify_says_how_many_rows_there_are_and_goes_on(tmp_path):
+    pytest.importorskip("torch")
+    out = tmp_path / "table.tsv"
+    command = ["certify", f"{MODELS}:smoothed", f"{MODELS}:images", out]
+    command += ["--n", 5000, "--bound", "cohen", "--no-time"]
+    code, err = interrupted(command, has_lines(out, 3))
+    assert code == 130
+    rows = len(read_table(out))
+    assert 2 <= rows < 30
+    assert err == (
+        f"error: interrupted: {rows} of 30 rows are in {out}; the same call or command goes on "
+        "from there\n"
+    )
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["table.json", "table.tsv"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGINT")
+def test_audit_says_how_many_blocks_there_are(tmp_path):
+    store = tmp_path / "blocks.jsonl"
+    command = ["audit", "betting_lower", "--n", 100, "--alpha", 0.001, "--store", store]
+    code, err = interrupted(command, has_lines(store, 4))
+    assert code == 130
+    kept = store.read_bytes().count(b"\n") - 1
+    assert err == (
+        f"error: interrupted: {kept} finished blocks are in {store}; go on with --resume "
+        "(resume=True)\n"
+    )
