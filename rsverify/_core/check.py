@@ -102,6 +102,13 @@ def check_positive(name: str, value: npt.ArrayLike) -> FloatArray:
     return array
 
 
+def check_seed(seed: int) -> int:
+    """Return `seed`, or raise where it is no nonnegative integer."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed={seed!r} must be a nonnegative integer")
+    return seed
+
+
 def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
     """Return `value`, or raise where it is not one of `choices`."""
     allowed = tuple(choices)

@@ -8,9 +8,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rsverify.auditing.caller import Failure
+from rsverify.auditing.design import Record
 from rsverify.auditing.exact.proportion import Witness
 from rsverify.auditing.verdict import Verdict
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+MISCOVERAGE = "miscoverage"
 TABLES = (".json", ".parquet", ".csv")
 PICTURES = (".png", ".pdf", ".svg")
 
@@ -41,6 +43,10 @@ class Row:
     """Monte Carlo standard error of `miscoverage`; 0 where nothing was drawn."""
     tightness_error: float = math.nan
     """Monte Carlo standard error of `tightness`."""
+    distribution: str = ""
+    """The distribution of which `truth` and `miscoverage` are, where the scenario does not say."""
+    measure: str = MISCOVERAGE
+    """What stands under `miscoverage`: of a capital or of bets it is another quantity."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ class AuditReport:
     rows: list[Row]
     failures: list[Failure]
     witness: Witness | None
-    design: dict[str, Any]
+    design: Record
     notes: list[str] = field(default_factory=list)
     evidence: Any = field(default=None, repr=False, compare=False)
     """What pictures are drawn from; neither compared nor written."""
@@ -211,7 +217,7 @@ def as_text(report: AuditReport) -> str:
         f"{'tightness':>18} verdict",
     ]
     for r in report.rows:
-        interval = f"{r.miscoverage:.4g} [{r.low:.3g}, {r.high:.3g}]"
+        interval = f"{r.miscoverage:.4g} [{_digits(r.low, 'down')}, {_digits(r.high, 'up')}]"
         tight = f"{r.tightness:.4g} ±{r.tightness_error:.1g}" if r.replications else ""
         name = r.scenario if len(r.scenario) <= width else r.scenario[: width - 1] + "…"
         lines.append(f"{name:{width}} {r.truth:9.4g} {interval:>32} {tight:>18} {r.verdict}")
@@ -224,6 +230,19 @@ def as_text(report: AuditReport) -> str:
     if report.witness is not None:
         lines.append(f"witness: {report.witness}")
     return "\n".join([*lines, *report.notes])
+
+
+def _digits(value: float, way: Literal["down", "up"]) -> str:
+    """Return four digits, rounded so that an interval keeps what it holds."""
+    if not math.isfinite(value) or value == 0.0:
+        return f"{value:.4g}"
+    unit = 10.0 ** (math.floor(math.log10(abs(value))) - 3)
+    rounded = f"{value:.4g}"
+    if way == "down" and float(rounded) > value:
+        rounded = f"{float(rounded) - unit:.4g}"
+    if way == "up" and float(rounded) < value:
+        rounded = f"{float(rounded) + unit:.4g}"
+    return rounded
 
 
 def _short(example: Any) -> str:

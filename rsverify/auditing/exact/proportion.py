@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -49,12 +49,23 @@ class Witness:
         )
 
 
+class Place(NamedTuple):
+    """A distribution, in full precision, and the true value there."""
+
+    parameters: dict[str, str]
+    truth: float
+
+
 @dataclass(frozen=True)
 class Worst:
-    """The largest miscoverage: attained at the witness, and an upper limit over all laws."""
+    """The largest miscoverage: attained at `place`, and an upper limit over all distributions.
+
+    The witness is near it, with few decimals, and has its own miscoverage.
+    """
 
     attained: float
     certified: float
+    place: Place
     witness: Witness
     monotone: bool
     points: FloatArray  # laws at which the miscoverage was evaluated, for pictures
@@ -186,8 +197,13 @@ def proportion_worst(lower: FloatArray, upper: FloatArray, level: float) -> Wors
     # The witness shows the excess over `level`, but may lose a little otherwise.
     excess = attained > level * (1.0 + ROUNDING)
     wanted = max(WITNESS_SHARE * attained, level * (1.0 + ROUNDING) if excess else 0.0)
-    witness = _witness(lower, upper, float(points[best]), attained, wanted)
-    return Worst(attained, _certify(low, high, attained), witness, monotone, points, values)
+    p = float(points[best])
+    witness = _witness(lower, upper, p, attained, wanted)
+    if witness.probability > attained:
+        attained, p = witness.probability, witness.truth
+    certified = _certify(low, high, attained)
+    place = Place({"p": repr(p)}, p)
+    return Worst(attained, certified, place, witness, monotone, points, values)
 
 
 def _witness(

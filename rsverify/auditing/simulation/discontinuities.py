@@ -18,11 +18,12 @@ from scipy.special import gammaln, ndtr, xlog1py, xlogy
 
 from rsverify._core.check import FloatArray
 from rsverify.auditing.caller import Caller
+from rsverify.auditing.design import Design
 from rsverify.auditing.estimand import ESTIMANDS, Estimand
 from rsverify.auditing.scenario import Scenario
-from rsverify.auditing.simulation.blocks import Design, generator
+from rsverify.auditing.simulation.blocks import generator
 
-JUMP_KEY = (1 << 20) + 1  # the scenario number of the draw of orders
+STREAM = "beside a discontinuity"  # the random numbers of the draw of orders
 LARGEST_N = 2000  # beyond it teeth are narrow, and the suite stands near enough
 ROWS = 1000  # samples, unless that is less than two orders for each number of ones
 ROWS_ORDERED = 8000  # where the limits depend on the order: what is seen then is noisy
@@ -108,9 +109,9 @@ def beside_a_jump(caller: Caller, estimand: Estimand, design: Design) -> list[Sc
     line = LINES.get(estimand.name)
     if line is None or design.n > LARGEST_N or estimand is not ESTIMANDS.get(estimand.name):
         return []
-    rng = generator(design.seed, JUMP_KEY, 0)
+    rng = generator(design.seed, STREAM, 0)
     lower, upper = _limits(caller, line, (design.n, ROWS), rng)
-    again = _limits(caller, line, (design.n, 0), generator(design.seed, JUMP_KEY, 0))
+    again = _limits(caller, line, (design.n, 0), generator(design.seed, STREAM, 0))
     if not all(map(np.array_equal, (lower[0], upper[0]), (again[0][0], again[1][0]))):
         return []
     if (lower[0] != lower[1]).any() or (upper[0] != upper[1]).any():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import joblib
@@ -17,14 +18,15 @@ import numpy as np
 
 from rsverify._core.check import FloatArray
 from rsverify.auditing.caller import Caller
+from rsverify.auditing.design import Design, Progress
 from rsverify.auditing.estimand import Estimand
 from rsverify.auditing.scenario import Scenario
-from rsverify.auditing.simulation.blocks import Design, Progress, block_span, generator, run_block
+from rsverify.auditing.simulation.blocks import block_span, generator, run_block
 
 Family = tuple[Callable[[FloatArray], Mapping[str, Any]], int]
 """From the unit cube to the parameters of a draw, and the dimension of the cube."""
 
-SEARCH_KEY = 1 << 21  # blocks of the search are keyed from here on, those of audits from 0
+STREAM = "search"  # the random numbers of a search; no scenario has them
 CANDIDATES = 64
 ROUNDS = 4
 FIRST_REPLICATIONS = 200
@@ -116,15 +118,16 @@ def worst_laws(
 ) -> dict[str, Mapping[str, Any]]:
     """Return the laws of a family at which the bound missed most, by name; nothing is claimed."""
     laws, dimensions = family
-    rng = generator(design.seed, SEARCH_KEY, 0)
+    rng = generator(design.seed, STREAM, 0)
     points = grid(dimensions)
     best = points
     with joblib.Parallel(n_jobs=n_jobs) as parallel:
         for turn in range(ROUNDS):
             rows = FIRST_REPLICATIONS * 4**turn
-            key = SEARCH_KEY + 1 + turn * CANDIDATES * 4
             rates = parallel(
-                joblib.delayed(_misses)(caller, estimand, laws(u), design, key + i, rows)
+                joblib.delayed(_misses)(
+                    caller, estimand, laws(u), design, f"{STREAM} {turn}.{i}", rows
+                )
                 for i, u in enumerate(points)
             )
             order = np.argsort(np.array(rates), kind="stable")[::-1]
@@ -142,14 +145,14 @@ def _misses(
     estimand: Estimand,
     parameters: Mapping[str, Any],
     design: Design,
-    key: int,
+    stream: str,
     rows: int,
 ) -> int:
     """Return the misses in `rows` replications of a law."""
-    budget = Design(design.alpha, design.n, design.seed, rows, 1.0, 0.5)
+    budget = replace(design, replications=rows)
     misses, block = 0, 0
     while block_span(budget.n, rows, block)[1] > 0:
-        tally = run_block(caller, estimand, Scenario("", parameters), budget, key, block)
+        tally = run_block(caller, estimand, Scenario(stream, parameters), budget, block)
         misses += tally.misses
         block += 1
     return misses

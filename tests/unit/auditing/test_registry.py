@@ -43,7 +43,7 @@ def test_named_bounds_take_the_data_of_their_estimand(name):
         bound, full, side = named_bound(name, asked)
         thing = ESTIMANDS[full]
         for i, law in enumerate(default_scenarios(thing, 6, 0.05)[::5]):
-            data = thing.draw(generator(0, i, 0), 3, 6, **law.parameters)
+            data = thing.draw(generator(0, str(i), 0), 3, 6, **law.parameters)
             with np.errstate(all="ignore"):
                 value = np.asarray(bound(data, 0.05))
             shape = value.shape[1:] if side == "two-sided" and value.ndim == 3 else value.shape
@@ -58,7 +58,7 @@ def test_suites_are_laws_of_their_estimand(estimand):
         for scenario in default_scenarios(thing, n, 0.001):
             truth = thing.truth(**scenario.parameters)
             assert thing.space[0] <= truth <= thing.space[1]
-            data = thing.draw(generator(1, 0, 0), 4, n, **scenario.parameters)
+            data = thing.draw(generator(1, "", 0), 4, n, **scenario.parameters)
             assert len(data) == 4
             assert (data >= 0).all()
 
@@ -68,7 +68,7 @@ def test_data_have_the_truth_they_claim(estimand):
     """Means of 4000 rows, within 6 standard errors: a false alarm has chance 1e-8 a law."""
     thing = ESTIMANDS[estimand]
     for i, scenario in enumerate(default_scenarios(thing, 5, 0.05)):
-        data = thing.draw(generator(2, i, 0), 4000, 5, **scenario.parameters)
+        data = thing.draw(generator(2, str(i), 0), 4000, 5, **scenario.parameters)
         truth = thing.truth(**scenario.parameters)
         if estimand == "path-difference":
             shares = data[:, -1] / 5
