@@ -24,13 +24,16 @@ import numpy as np
 from rsverify import Estimand, __version__
 from rsverify.auditing.api import audit
 from rsverify.auditing.estimand import ESTIMANDS
-from rsverify.auditing.registry import named_bound
+from rsverify.auditing.registry import audited, find_bound
 from rsverify.bounds import betting
 from rsverify.bounds import confidence_sequences as anytime
-from rsverify.bounds.margin import exact_margin_lower
+from rsverify.bounds.bound import Bound
+from rsverify.bounds.margin import Taylor, exact_margin_lower
 from rsverify.bounds.margin_decision import decide_margin
 from rsverify.bounds.margin_sequence import margin_sequence
+from rsverify.bounds.registry import bounds_of
 from rsverify.bounds.score_margin import METHODS, score_margin_lower
+from rsverify.paper import FORMULAS
 
 RESULTS = Path(__file__).parent / "results" / "valid_bounds.tsv"
 COLUMNS = "bound estimand n method audits supported inconclusive refuted worst seconds version"
@@ -44,7 +47,7 @@ CHANCES = [
     (0.35, 0.3, 0.35),
     (0.97, 0.02, 0.01),
 ]
-Entry = tuple[str, Callable[..., Any] | str, dict[str, Any]]
+Entry = tuple[str, Callable[..., Any] | Bound | str, dict[str, Any]]
 
 
 def orderings() -> list[Entry]:
@@ -61,7 +64,7 @@ def orderings() -> list[Entry]:
             {"estimand": f"{estimand}:first", "n": VOTES},
         )
         for estimand in MARGINS
-        for ordering in ("likelihood-ratio", "difference", "bonferroni", "taylor:3")
+        for ordering in ("likelihood-ratio", "difference", "bonferroni", Taylor(3))
     ]
 
 
@@ -77,9 +80,9 @@ def counts() -> list[Entry]:
         for estimand in MARGINS
         for name, n in (("bonferroni_margin_lower", 100), ("cohen_margin_lower", 100))
     ]
-    two_step = ("two_step_taylor_lower", {"estimand": "probit", "n": 12})
-    named: list[Entry] = [(name, name, o) for name, o in [*proportions, *margins, two_step]]
-    return named + orderings()
+    named: list[Entry] = [(name, name, o) for name, o in [*proportions, *margins]]
+    two_step = FORMULAS["two_step_taylor_lower"]
+    return [*named, (two_step.name, two_step, {"estimand": "probit", "n": 12}), *orderings()]
 
 
 def with_last_step(bound: Callable[..., Any]) -> Callable[..., Any]:
@@ -94,14 +97,9 @@ def with_last_step(bound: Callable[..., Any]) -> Callable[..., Any]:
 
 def samples() -> list[Entry]:
     """Return the bounds of one mean at a fixed n, by every strategy."""
-    kinds = ("hoeffding", "empirical_bernstein", "plugin_bernstein", "plugin_hoeffding")
-    names = [f"{kind}_{side}" for kind in kinds for side in ("lower", "upper")]
     known = {"estimand": "mean", "n": SAMPLE}
-    out: list[Entry] = [
-        (name, name, known)
-        for name in (*names, "bernstein_lower", "betting_upper", "betting_interval")
-        if name != "plugin_hoeffding_upper"
-    ]
+    names = bounds_of("mean", time_uniform=False)
+    out: list[Entry] = [(name, name, known) for name in names if name != "betting_lower"]
     for strategy in betting.STRATEGIES:
         bound = partial(betting.betting_lower, strategy=strategy)
         out.append((f"betting_lower, {strategy}", bound, known))
@@ -128,9 +126,8 @@ def claims_at_least(paths: Any, alpha: float, estimand: str) -> Any:
 def paths() -> list[Entry]:
     """Return the bounds that hold at all times."""
     path = {"estimand": "mean", "n": PATH}
-    names = ["plugin_hoeffding_sequence", "plugin_bernstein_sequence", "kt_mixture_sequence"]
-    names += ["betting_interval_sequence", "clopper_pearson_sequence"]
-    out: list[Entry] = [(name, name, path) for name in names]
+    names = bounds_of("mean", time_uniform=True)
+    out: list[Entry] = [(name, name, path) for name in names if name != "betting_sequence"]
     for strategy in ("portfolio", "kt", "plugin", "agrapa"):
         bound = partial(anytime.betting_sequence, strategy=strategy)
         out.append((f"betting_sequence, {strategy}", bound, path))
@@ -179,7 +176,9 @@ def asked(entry: Entry) -> Any:
     _, bound, options = entry
     estimand = options["estimand"]
     if isinstance(bound, str):
-        return named_bound(bound, estimand)[1]
+        bound = find_bound(bound)
+    if isinstance(bound, Bound):
+        return audited(bound, estimand).estimand
     return estimand if isinstance(estimand, str) else estimand.name
 
 

@@ -21,6 +21,7 @@ References
 from __future__ import annotations
 
 import functools
+from typing import overload
 
 import mpmath
 import numpy as np
@@ -29,6 +30,7 @@ import numpy.typing as npt
 from rsverify._core.check import FloatArray, check_order, check_probability
 from rsverify._core.jit import njit
 from rsverify._core.rows import map_rows
+from rsverify._core.types import FloatLike
 from rsverify.kernels.special import norm_ppf
 
 MAX_ORDER = 500
@@ -96,7 +98,11 @@ def taylor_coefficients(order: int) -> FloatArray:
     return np.ldexp(_scaled_coefficients(m + 1), 2 * np.arange(m + 1) + 1)  # c_k = 2^(2k+1) a_k
 
 
-def taylor_probit(p: npt.ArrayLike, order: int) -> FloatArray | np.float64:
+@overload
+def taylor_probit(p: FloatLike, order: int) -> float: ...
+@overload
+def taylor_probit(p: npt.ArrayLike, order: int) -> FloatArray: ...
+def taylor_probit(p: npt.ArrayLike, order: int) -> FloatArray | float:
     """Evaluate Φ_M⁻¹, the Taylor polynomial of Φ⁻¹ about ½.
 
     Parameters
@@ -137,24 +143,22 @@ def taylor_probit(p: npt.ArrayLike, order: int) -> FloatArray | np.float64:
     """
     m = check_order(order, MAX_ORDER)
     x = 2 * (check_probability("p", p) - 0.5)
-    value: FloatArray | np.float64 = _evaluate(x, m)
+    value: FloatArray | float = _evaluate(x, m)
     return value
 
 
-def _evaluate(x: FloatArray, order: int) -> FloatArray | np.float64:
+def _evaluate(x: FloatArray, order: int) -> FloatArray | float:
     """Return Σ_{k ≤ order} a_k x^(2k+1) by Horner's rule in x²."""
     a = _scaled_coefficients(order + 1)
     square = x * x
     total = np.full_like(x, a[order])
     for k in range(order - 1, -1, -1):
         total = total * square + a[k]
-    value: FloatArray | np.float64 = total * x
+    value: FloatArray | float = total * x
     return value
 
 
-def taylor_remainder(
-    p: npt.ArrayLike, order: int
-) -> tuple[FloatArray | np.float64, FloatArray | np.float64]:
+def taylor_remainder(p: npt.ArrayLike, order: int) -> tuple[FloatArray | float, FloatArray | float]:
     """Enclose the remainder Φ⁻¹(p) − Φ_M⁻¹(p).
 
     Parameters
@@ -223,7 +227,11 @@ def _norm_ppf_rows(p: FloatArray, out: FloatArray) -> None:
         out[i] = norm_ppf(p[i])
 
 
-def probit(p: npt.ArrayLike) -> FloatArray | np.float64:
+@overload
+def probit(p: FloatLike) -> float: ...
+@overload
+def probit(p: npt.ArrayLike) -> FloatArray: ...
+def probit(p: npt.ArrayLike) -> FloatArray | float:
     """Evaluate Φ⁻¹, the quantile function of the standard normal distribution.
 
     Parameters

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from rsverify._core.types import FloatArray as FloatArray
+from rsverify._core.types import IntArray as IntArray
+
 _LEAST_SHARE = float(np.finfo(np.float64).smallest_normal)
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+Choice = TypeVar("Choice", bound=str)
 
 
 def _first(values: npt.NDArray[Any], bad: npt.NDArray[np.bool_]) -> object:
@@ -109,14 +111,15 @@ def check_seed(seed: int) -> int:
     return seed
 
 
-def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
+def check_choice(name: str, value: object, choices: Iterable[Choice]) -> Choice:
     """Return `value`, or raise where it is not one of `choices`."""
     allowed = tuple(choices)
     if not isinstance(value, str):
         raise TypeError(f"{name}={value!r} must be one of {', '.join(map(repr, allowed))}")
-    if value not in allowed:
-        raise ValueError(f"{name}={value!r} must be one of {', '.join(map(repr, allowed))}")
-    return value
+    for choice in allowed:
+        if value == choice:
+            return choice
+    raise ValueError(f"{name}={value!r} must be one of {', '.join(map(repr, allowed))}")
 
 
 def check_broadcast(**arrays: npt.NDArray[Any]) -> tuple[int, ...]:

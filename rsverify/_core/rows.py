@@ -21,7 +21,7 @@ def map_rows(
     parallel: bool = False,
     constants: tuple[Any, ...] = (),
     **arrays: npt.NDArray[Any],
-) -> FloatArray | np.float64:
+) -> FloatArray | float:
     """Broadcast `arrays`, run ``loop(*rows, *constants, out)`` and return the shaped result.
 
     `loop` is a compiled function that fills the one-dimensional `out` from equally long

@@ -20,11 +20,13 @@ from rsverify.auditing.caller import SIDES, name_of
 from rsverify.auditing.capital import audit_bets, audit_capital
 from rsverify.auditing.design import FLOAT_ERRORS, LARGEST_N, Design, Progress
 from rsverify.auditing.estimand import Estimand, find_estimand
-from rsverify.auditing.registry import named_bound
+from rsverify.auditing.registry import audited, find_bound
 from rsverify.auditing.report import AuditReport
 from rsverify.auditing.simulation.search import Family
 from rsverify.auditing.task import Task, answered
 from rsverify.auditing.verdict import FALSE_ALARM, TOLERANCE
+from rsverify.bounds.bound import Bound
+from rsverify.bounds.registry import BOUNDS
 
 METHODS = ("auto", "exact", "simulation", "search")
 KINDS = ("coverage", "betting", "bets")
@@ -32,7 +34,7 @@ KINDS = ("coverage", "betting", "bets")
 
 @FLOAT_ERRORS
 def audit(
-    bound: Callable[..., Any] | str,
+    bound: Callable[..., Any] | Bound | str,
     *,
     estimand: str | Estimand = "mean",
     n: int,
@@ -55,7 +57,7 @@ def audit(
 
     Parameters
     ----------
-    bound : callable or str
+    bound : callable, Bound or str
         ``bound(data, alpha)`` returns one bound for each row of `data`, or, for samples, one
         for each observation, which then must hold at all times at once. A function of a single
         row that returns one bound is called row by row. A name is that of a bound of this
@@ -165,7 +167,7 @@ def audit(
             resume=(resume, False),
             progress=(progress, None),
         )
-        if isinstance(bound, str) or not callable(bound):
+        if isinstance(bound, str | Bound) or not callable(bound):
             raise TypeError(f"bound={bound!r} must be a callable for kind={kind!r}")
         if kind == "betting":
             return audit_capital(bound, n=n, alpha=alpha, seed=seed)
@@ -177,10 +179,11 @@ def audit(
         raise ValueError(f"n_jobs={n_jobs!r} must be a number of processes, or -1 for all cores")
     if resume and store is None:
         raise ValueError("resume=True needs store, the file to resume from")
-    function, thing, claimed = _asked(bound, estimand, side)
+    known = find_bound(bound) if isinstance(bound, str) else bound
+    function, thing, claimed = _asked(known, estimand, side)
     level = float(check_alpha(alpha))
     design = Design(
-        bound=bound if isinstance(bound, str) else name_of(bound),
+        bound=known.name if isinstance(known, Bound) else name_of(known),
         estimand=thing.name,
         side=claimed,
         n=int(check_trials(n, LARGEST_N)),
@@ -195,7 +198,7 @@ def audit(
         thing,
         design,
         method,
-        steady=isinstance(bound, str),
+        steady=isinstance(known, Bound) and BOUNDS.get(known.name) is known,
         scenarios=scenarios,
         family=family,
         n_jobs=n_jobs,
@@ -216,16 +219,16 @@ def _refuse_ignored(kind: str, **options: tuple[object, object]) -> None:
 
 
 def _asked(
-    bound: Callable[..., Any] | str, estimand: str | Estimand, side: str | None
+    bound: Callable[..., Any] | Bound, estimand: str | Estimand, side: str | None
 ) -> tuple[Callable[..., Any], Estimand, str]:
     """Return the function, the estimand and the side that are audited."""
     if side is not None:
         check_choice("side", side, SIDES)
-    if isinstance(bound, str):
+    if isinstance(bound, Bound):
         target = estimand if isinstance(estimand, str) else estimand.name
-        function, full, own = named_bound(bound, target)
+        function, full, own = audited(bound, target)
         if side not in (None, own):
-            raise ValueError(f"side={side!r} must be {own!r} for {bound}: leave it out")
+            raise ValueError(f"side={side!r} must be {own!r} for {bound.name}: leave it out")
         return function, find_estimand(full), own
     if not callable(bound):
         raise TypeError(f"bound={bound!r} must be a callable or the name of a bound")

@@ -44,7 +44,7 @@ def map_samples(
     *constants: Any,
     path: bool = False,
     **arrays: FloatArray,
-) -> FloatArray | np.float64:
+) -> FloatArray | float:
     """Run ``loop(samples, *rows, *constants, out)`` over the broadcast batch of `x` and `arrays`.
 
     The leading axes of `x` are its batch; each of `arrays` has one value a sample. `out` has

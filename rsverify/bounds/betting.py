@@ -10,11 +10,16 @@ searched.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import overload
+
 import numpy as np
 import numpy.typing as npt
 
 from rsverify._core.check import FloatArray, check_alpha, check_choice
+from rsverify._core.types import FloatLike, StrategyName
 from rsverify.bounds._samples import check_sample, check_unit, map_samples
+from rsverify.bounds.bound import Bound
 from rsverify.bounds.interval import Interval, interval_of, upper_of
 from rsverify.bounds.mean import LARGEST_CAP
 from rsverify.kernels.mean import betting as kernels
@@ -32,15 +37,35 @@ def last_step(u: npt.ArrayLike | None, seed: int | None, shape: tuple[int, ...])
     return check_unit("u", 1.0 if u is None else u)
 
 
+@overload
+def betting_lower(
+    x: Sequence[float],
+    alpha: FloatLike,
+    *,
+    strategy: StrategyName = ...,
+    cap: FloatLike | None = ...,
+    u: FloatLike | None = ...,
+    seed: int | None = ...,
+) -> float: ...
+@overload
 def betting_lower(
     x: npt.ArrayLike,
     alpha: npt.ArrayLike,
     *,
-    strategy: str = "star",
+    strategy: StrategyName = ...,
+    cap: npt.ArrayLike | None = ...,
+    u: npt.ArrayLike | None = ...,
+    seed: int | None = ...,
+) -> FloatArray | float: ...
+def betting_lower(
+    x: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    *,
+    strategy: StrategyName = "star",
     cap: npt.ArrayLike | None = None,
     u: npt.ArrayLike | None = None,
     seed: int | None = None,
-) -> FloatArray | np.float64:
+) -> FloatArray | float:
     """Return the betting lower confidence bound for a mean.
 
     Parameters
@@ -114,15 +139,35 @@ def betting_lower(
     )
 
 
+@overload
+def betting_upper(
+    x: Sequence[float],
+    alpha: FloatLike,
+    *,
+    strategy: StrategyName = ...,
+    cap: FloatLike | None = ...,
+    u: FloatLike | None = ...,
+    seed: int | None = ...,
+) -> float: ...
+@overload
 def betting_upper(
     x: npt.ArrayLike,
     alpha: npt.ArrayLike,
     *,
-    strategy: str = "star",
+    strategy: StrategyName = ...,
+    cap: npt.ArrayLike | None = ...,
+    u: npt.ArrayLike | None = ...,
+    seed: int | None = ...,
+) -> FloatArray | float: ...
+def betting_upper(
+    x: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    *,
+    strategy: StrategyName = "star",
     cap: npt.ArrayLike | None = None,
     u: npt.ArrayLike | None = None,
     seed: int | None = None,
-) -> FloatArray | np.float64:
+) -> FloatArray | float:
     """Return the betting upper confidence bound for a mean: the mirror of `betting_lower`.
 
     Parameters
@@ -157,7 +202,7 @@ def betting_interval(
     x: npt.ArrayLike,
     alpha: npt.ArrayLike,
     *,
-    strategy: str = "star",
+    strategy: StrategyName = "star",
     cap: npt.ArrayLike | None = None,
     split: float = 0.5,
 ) -> Interval:
@@ -200,3 +245,32 @@ def betting_interval(
     0.478 0.522
     """
     return interval_of(betting_lower, x, alpha, split=split, strategy=strategy, cap=cap)
+
+
+BOUNDS = (
+    Bound(
+        "betting_lower",
+        betting_lower,
+        "mean",
+        "lower",
+        "sample",
+        reference="mean:betting_lower",
+    ),
+    Bound(
+        "betting_upper",
+        betting_upper,
+        "mean",
+        "upper",
+        "sample",
+        reference="mean:betting_lower",
+    ),
+    Bound(
+        "betting_interval",
+        betting_interval,
+        "mean",
+        "two-sided",
+        "sample",
+        reference="mean:betting_lower",
+    ),
+)
+"""The bounds of this file."""

@@ -8,12 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from rsverify._core.check import FloatArray, IntArray, check_broadcast, check_integer
-from rsverify.bounds.margin import ESTIMANDS, LARGEST_EXACT_TRIALS, check_exact_alpha, check_votes
+from rsverify._core.margin import Margin
+from rsverify._core.types import MarginName
+from rsverify.bounds.margin import LARGEST_EXACT_TRIALS, check_exact_alpha, check_votes
 from rsverify.kernels.margin.buehler import staircase_limit, tail_rows
 from rsverify.kernels.margin.trinomial import tail_relative_error
 
 Ordering = Callable[[npt.NDArray[np.int64], npt.NDArray[np.int64]], npt.ArrayLike]
-Margin = Callable[[FloatArray, FloatArray], npt.ArrayLike]
+MarginFunction = Callable[[FloatArray, FloatArray], npt.ArrayLike]
 
 RESOLUTION = 1e-3  # share of alpha to which the supremum of a caller's margin is enclosed
 BISECTIONS = 60
@@ -23,9 +25,9 @@ def buehler_lower(
     counts: npt.ArrayLike,
     alpha: npt.ArrayLike,
     *,
-    estimand: str | Margin,
+    estimand: MarginName | MarginFunction,
     ordering: Ordering,
-) -> FloatArray | np.float64:
+) -> FloatArray | float:
     """Return the exact lower bound of a margin for a caller's own ordering of the outcomes.
 
     With t the ordering's value of the observed counts, the bound is the largest L for which
@@ -87,19 +89,17 @@ def buehler_lower(
     rows, votes, level, shape = _check_rows(counts, alpha)
     if not callable(ordering):
         raise TypeError(f"ordering={ordering!r} must be a function of x1 and x2")
-    if not callable(estimand) and estimand not in ESTIMANDS:
-        names = ", ".join(map(repr, ESTIMANDS))
-        raise ValueError(f"estimand={estimand!r} must be one of {names} or a function")
+    margin = estimand if callable(estimand) else Margin.named(estimand)
     for size in np.unique(votes):
         _check_ordering(ordering, int(size))
     out = np.empty(votes.size)
     for i, (x1, x2, _) in enumerate(rows):
         steps = ordering_steps(ordering, int(x1), int(x2), int(votes[i]))
-        if callable(estimand):
-            out[i] = _callable_limit(steps, estimand, float(level[i]))
+        if isinstance(margin, Margin):
+            out[i] = staircase_limit(steps, int(margin), float(level[i]))
         else:
-            out[i] = staircase_limit(steps, ESTIMANDS[estimand], float(level[i]))
-    result: FloatArray | np.float64 = out.reshape(shape)[()]
+            out[i] = _callable_limit(steps, margin, float(level[i]))
+    result: FloatArray | float = out.reshape(shape)[()]
     return result
 
 
@@ -176,7 +176,7 @@ def ordering_steps(ordering: Ordering, x1: int, x2: int, n: int) -> IntArray:
     return np.where(high <= n - rows, high, n + 1).astype(np.int64)
 
 
-def _callable_limit(steps: IntArray, margin: Margin, alpha: float) -> float:
+def _callable_limit(steps: IntArray, margin: MarginFunction, alpha: float) -> float:
     """Return a proved lower value of the bound for a caller's margin, by bisection."""
 
     def value(p1: float, p2: float) -> float:
@@ -199,7 +199,7 @@ def _callable_limit(steps: IntArray, margin: Margin, alpha: float) -> float:
     return low
 
 
-def _first_at_limit(margin: Margin, limit: float, p2: FloatArray) -> FloatArray:
+def _first_at_limit(margin: MarginFunction, limit: float, p2: FloatArray) -> FloatArray:
     """Return the largest p1 <= 1 - p2 with g(p1, p2) <= limit, rounded up; 0 where none is."""
     low, high = np.zeros_like(p2), 1.0 - p2
     with np.errstate(all="ignore"):
@@ -212,7 +212,7 @@ def _first_at_limit(margin: Margin, limit: float, p2: FloatArray) -> FloatArray:
     return np.where(inside, 1.0 - p2, high)
 
 
-def _reaches(margin: Margin, limit: float, p2: FloatArray) -> npt.NDArray[np.bool_]:
+def _reaches(margin: MarginFunction, limit: float, p2: FloatArray) -> npt.NDArray[np.bool_]:
     """Return whether any p1 at p2 has margin at most `limit`."""
     with np.errstate(all="ignore"):
         return ~(np.asarray(margin(np.zeros_like(p2), p2)) > limit)
@@ -226,7 +226,7 @@ def _tails(steps: IntArray, p1: FloatArray, p2: FloatArray, alpha: float) -> Flo
     return out * (1.0 + tail_relative_error(steps.size - 1)) + neglect
 
 
-def _proves(steps: IntArray, margin: Margin, limit: float, alpha: float) -> bool:
+def _proves(steps: IntArray, margin: MarginFunction, limit: float, alpha: float) -> bool:
     """Show by corners that the tail is at most alpha wherever the margin is at most `limit`.
 
     Over p2 in [a, b] the tail is at most the one at (p1(b), a), where p1(b) is the largest

@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rsverify._core.check import FloatArray, check_alpha, check_choice, share_of_alpha
+from rsverify._core.types import SequenceStrategyName
 from rsverify.bounds._samples import check_sample, check_unit, map_samples
+from rsverify.bounds.bound import Bound
 from rsverify.bounds.interval import Interval, interval_of, mirror
 from rsverify.bounds.mean import LARGEST_CAP
 from rsverify.bounds.proportion import clopper_pearson_lower
@@ -145,7 +147,7 @@ def plugin_bernstein_sequence(
 
 
 def betting_sequence(
-    x: npt.ArrayLike, alpha: npt.ArrayLike, *, strategy: str = "portfolio"
+    x: npt.ArrayLike, alpha: npt.ArrayLike, *, strategy: SequenceStrategyName = "portfolio"
 ) -> FloatArray:
     """Return the running betting lower bounds.
 
@@ -210,7 +212,11 @@ def betting_sequence(
 
 
 def betting_interval_sequence(
-    x: npt.ArrayLike, alpha: npt.ArrayLike, *, strategy: str = "portfolio", split: float = 0.5
+    x: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    *,
+    strategy: SequenceStrategyName = "portfolio",
+    split: float = 0.5,
 ) -> Interval:
     """Return the running hedged betting confidence intervals.
 
@@ -368,3 +374,62 @@ def clopper_pearson_sequence(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArr
     limits = np.maximum.accumulate(np.asarray(clopper_pearson_lower(counts, times, level)), axis=-1)
     since = np.searchsorted(times, np.arange(1, n + 1), side="right") - 1
     return cast(FloatArray, limits[..., since])
+
+
+BOUNDS = (
+    Bound(
+        "plugin_hoeffding_sequence",
+        plugin_hoeffding_sequence,
+        "mean",
+        "lower",
+        "sample",
+        time_uniform=True,
+        reference="mean:plugin_hoeffding_sequence",
+    ),
+    Bound(
+        "plugin_bernstein_sequence",
+        plugin_bernstein_sequence,
+        "mean",
+        "lower",
+        "sample",
+        time_uniform=True,
+        reference="mean:plugin_bernstein_sequence",
+    ),
+    Bound(
+        "betting_sequence",
+        betting_sequence,
+        "mean",
+        "lower",
+        "sample",
+        time_uniform=True,
+        reference="mean:betting_sequence",
+    ),
+    Bound(
+        "betting_interval_sequence",
+        betting_interval_sequence,
+        "mean",
+        "two-sided",
+        "sample",
+        time_uniform=True,
+        reference="mean:betting_sequence",
+    ),
+    Bound(
+        "kt_mixture_sequence",
+        kt_mixture_sequence,
+        "mean",
+        "two-sided",
+        "binary sample",
+        time_uniform=True,
+        reference="mean:kt_mixture_sequence",
+    ),
+    Bound(
+        "clopper_pearson_sequence",
+        clopper_pearson_sequence,
+        "mean",
+        "lower",
+        "binary sample",
+        time_uniform=True,
+        reference="mean:clopper_pearson_sequence",
+    ),
+)
+"""The bounds of this file."""

@@ -21,8 +21,8 @@ from rsverify.bounds._samples import check_sample, check_unit
 class Interval(NamedTuple):
     """A lower and an upper confidence bound; ``lower > upper`` means that the set is empty."""
 
-    lower: FloatArray | np.float64
-    upper: FloatArray | np.float64
+    lower: FloatArray | float
+    upper: FloatArray | float
 
     @property
     def empty(self) -> npt.NDArray[np.bool_] | np.bool_:
@@ -30,7 +30,7 @@ class Interval(NamedTuple):
         return np.greater(self.lower, self.upper)
 
 
-def mirror(lower: FloatArray | np.float64) -> FloatArray | np.float64:
+def mirror(lower: FloatArray | float) -> FloatArray | float:
     """Return 1 - `lower`, rounded up: the upper bound that a mirrored sample's lower one is."""
     # The subtraction rounds to nearest; one step outward covers it.
     upper = np.minimum(np.nextafter(1.0 - lower, 2.0), 1.0)
@@ -39,7 +39,7 @@ def mirror(lower: FloatArray | np.float64) -> FloatArray | np.float64:
 
 def upper_of(
     bound: Callable[..., Any], x: npt.ArrayLike, alpha: npt.ArrayLike, **options: Any
-) -> FloatArray | np.float64:
+) -> FloatArray | float:
     """Return the upper bound that mirrors a lower one.
 
     Parameters

@@ -7,7 +7,7 @@ the rest. The margin is p1 - p2 (``estimand="difference"``) or probit(p1) - prob
 
 from __future__ import annotations
 
-import re
+from typing import cast, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -17,35 +17,88 @@ from rsverify._core.check import (
     IntArray,
     check_alpha,
     check_broadcast,
-    check_choice,
     check_count,
     check_fraction,
+    check_order,
     check_trials,
     share_of_alpha,
 )
+from rsverify._core.margin import Margin
 from rsverify._core.rows import map_rows
+from rsverify._core.types import FloatLike, IntLike, MarginName, OrderingName
+from rsverify.bounds.bound import Bound
 from rsverify.bounds.proportion import LARGEST_TRIALS
 from rsverify.kernels.margin.buehler import additive_rows, default_rows
 from rsverify.kernels.margin.formulas import (
-    DIFFERENCE,
-    PROBIT,
     bonferroni_rows,
     cohen_rows,
     limit_tables,
 )
 from rsverify.probit import MAX_ORDER, taylor_probit
 
-ESTIMANDS = {"difference": DIFFERENCE, "probit": PROBIT}
-"""The margins, and the kernels' codes for them."""
-
-ORDERINGS = ("likelihood-ratio", "difference", "bonferroni", "taylor:M")
-"""The orderings of `exact_margin_lower`; M is a number."""
+_ORDERING_CHOICES = (
+    f"'likelihood-ratio', 'difference', 'bonferroni' and Taylor(order), order 0 to {MAX_ORDER}"
+)
 
 LARGEST_EXACT_TRIALS = 1_000_000
 """The largest number of votes of the exact bounds."""
 
 SMALLEST_EXACT_ALPHA = 1e-12
 """The smallest failure probability of the exact bounds: their enclosure is absolute."""
+
+
+class Taylor(str):
+    """The ordering by the margin of Taylor polynomials of the probit function.
+
+    Parameters
+    ----------
+    order : int
+        How many terms beyond the linear one, 0 to 500.
+
+    Notes
+    -----
+    As text, in tables and on the command line, it is ``taylor:ORDER``.
+
+    *Guarantee*: none of its own; it orders outcomes, and `exact_margin_lower` is valid for any
+    ordering that rises with k1 and falls with k2.
+
+    Examples
+    --------
+    >>> from rsverify import Taylor
+    >>> print(Taylor(5), Taylor(5).order)
+    taylor:5 5
+    """
+
+    order: int
+
+    def __new__(cls, order: int) -> Taylor:
+        """Return the ordering, or raise where `order` is out of range."""
+        checked = check_order(order, MAX_ORDER)
+        ordering = super().__new__(cls, f"taylor:{checked}")
+        ordering.order = checked
+        return ordering
+
+    def __reduce__(self) -> tuple[type[Taylor], tuple[int]]:
+        """Return what a pickle holds."""
+        return Taylor, (self.order,)
+
+
+def find_ordering(ordering: object) -> OrderingName | Taylor:
+    """Return the ordering that a user, a table or a command line names, or raise."""
+    if not isinstance(ordering, str):
+        raise TypeError(
+            f"ordering={ordering!r} must be one of {_ORDERING_CHOICES}; "
+            "buehler_lower takes a function"
+        )
+    if isinstance(ordering, Taylor):
+        return ordering
+    for name in get_args(OrderingName):
+        if ordering == name:
+            return cast(OrderingName, name)
+    kind, _, order = ordering.partition(":")  # as a table or a command line has it
+    if kind == "taylor" and order.isdecimal() and int(order) <= MAX_ORDER:
+        return Taylor(int(order))
+    raise ValueError(f"ordering={ordering!r} must be one of {_ORDERING_CHOICES}")
 
 
 def check_votes(
@@ -71,9 +124,17 @@ def check_exact_alpha(alpha: npt.ArrayLike) -> FloatArray:
     return level
 
 
+@overload
 def cohen_margin_lower(
-    k1: npt.ArrayLike, n: npt.ArrayLike, alpha: npt.ArrayLike, *, estimand: str
-) -> FloatArray | np.float64:
+    k1: IntLike, n: IntLike, alpha: FloatLike, *, estimand: MarginName
+) -> float: ...
+@overload
+def cohen_margin_lower(
+    k1: npt.ArrayLike, n: npt.ArrayLike, alpha: npt.ArrayLike, *, estimand: MarginName
+) -> FloatArray: ...
+def cohen_margin_lower(
+    k1: npt.ArrayLike, n: npt.ArrayLike, alpha: npt.ArrayLike, *, estimand: MarginName
+) -> FloatArray | float:
     """Return Cohen's lower bound of the margin, which spends all of alpha on p1.
 
     With p the Clopper-Pearson lower limit of p1 at `alpha`, the runner-up is taken to have
@@ -119,21 +180,41 @@ def cohen_margin_lower(
     >>> print(f"{cohen_margin_lower(990, 1000, 0.001, estimand='probit'):.5f}")
     3.95602
     """
-    code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
+    code = int(Margin.named(estimand))
     votes = check_trials(n, LARGEST_TRIALS)
     first = check_count("k1", k1, votes)
     return map_rows(cohen_rows, constants=(code,), k1=first, n=votes, alpha=check_alpha(alpha))
 
 
+@overload
+def bonferroni_margin_lower(
+    k1: IntLike,
+    k2: IntLike,
+    n: IntLike,
+    alpha: FloatLike,
+    *,
+    estimand: MarginName,
+    split: FloatLike = ...,
+) -> float: ...
+@overload
 def bonferroni_margin_lower(
     k1: npt.ArrayLike,
     k2: npt.ArrayLike,
     n: npt.ArrayLike,
     alpha: npt.ArrayLike,
     *,
-    estimand: str,
+    estimand: MarginName,
+    split: npt.ArrayLike = ...,
+) -> FloatArray: ...
+def bonferroni_margin_lower(
+    k1: npt.ArrayLike,
+    k2: npt.ArrayLike,
+    n: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    *,
+    estimand: MarginName,
     split: npt.ArrayLike = 0.5,
-) -> FloatArray | np.float64:
+) -> FloatArray | float:
     """Return the margin of a lower limit of p1 and an upper limit of p2, sharing alpha.
 
     Clopper-Pearson limits, the lower one at ``split * alpha`` and the upper one at
@@ -184,7 +265,7 @@ def bonferroni_margin_lower(
     >>> print(f"{bonferroni_margin_lower(600, 50, 1000, 0.001, estimand='difference'):.5f}")
     0.47118
     """
-    code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
+    code = int(Margin.named(estimand))
     first, second, votes = check_votes(k1, k2, n, LARGEST_TRIALS)
     level, share = check_alpha(alpha), check_fraction("split", split)
     check_broadcast(k1=first, k2=second, n=votes, alpha=level, split=share)
@@ -200,15 +281,35 @@ def bonferroni_margin_lower(
     )
 
 
+@overload
+def exact_margin_lower(
+    k1: IntLike,
+    k2: IntLike,
+    n: IntLike,
+    alpha: FloatLike,
+    *,
+    estimand: MarginName,
+    ordering: OrderingName | Taylor = ...,
+) -> float: ...
+@overload
 def exact_margin_lower(
     k1: npt.ArrayLike,
     k2: npt.ArrayLike,
     n: npt.ArrayLike,
     alpha: npt.ArrayLike,
     *,
-    estimand: str,
-    ordering: str = "likelihood-ratio",
-) -> FloatArray | np.float64:
+    estimand: MarginName,
+    ordering: OrderingName | Taylor = ...,
+) -> FloatArray: ...
+def exact_margin_lower(
+    k1: npt.ArrayLike,
+    k2: npt.ArrayLike,
+    n: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    *,
+    estimand: MarginName,
+    ordering: OrderingName | Taylor = "likelihood-ratio",
+) -> FloatArray | float:
     """Return the exact (Buehler) lower bound of the margin for an ordering of the outcomes.
 
     With t the ordering's value of the observed outcome, the bound is the largest L for which
@@ -226,7 +327,7 @@ def exact_margin_lower(
         Failure probability, in [1e-12, 1).
     estimand : {"difference", "probit"}
         The margin bounded.
-    ordering : str, default "likelihood-ratio"
+    ordering : str or Taylor, default "likelihood-ratio"
         ``"likelihood-ratio"``
             By a likelihood-ratio limit with votes moved against the claim, and by Cohen's
             and Bonferroni's limits where those are larger. The default: on every outcome
@@ -235,8 +336,8 @@ def exact_margin_lower(
             By k1 - k2. Useless (-inf) for ``"probit"`` where k1 <= k2.
         ``"bonferroni"``
             By Bonferroni's limit at the same alpha; the bound is never below that limit.
-        ``"taylor:M"``
-            By the margin of Taylor polynomials of the probit function, M from 0 to 500.
+        ``Taylor(order)``
+            By the margin of Taylor polynomials of the probit function.
 
     Returns
     -------
@@ -249,7 +350,7 @@ def exact_margin_lower(
     Raises
     ------
     TypeError
-        If an argument is not numeric, or `estimand` or `ordering` is no string.
+        If an argument is not numeric, or `estimand` or `ordering` has the wrong type.
     ValueError
         If an argument is out of its range, or the shapes do not broadcast.
 
@@ -275,11 +376,11 @@ def exact_margin_lower(
     >>> exact_margin_lower([600, 900], 50, 1000, 0.001, estimand="probit").round(4)
     array([1.6296, 2.5814])
     """
-    code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
-    order = _check_ordering(ordering)
+    code = int(Margin.named(estimand))
+    kind = find_ordering(ordering)
     first, second, votes = check_votes(k1, k2, n, LARGEST_EXACT_TRIALS)
     level = check_exact_alpha(alpha)
-    if ordering == "likelihood-ratio":
+    if kind == "likelihood-ratio":
         return map_rows(
             default_rows,
             parallel=True,
@@ -295,7 +396,7 @@ def exact_margin_lower(
     out = np.empty(level.size)
     for size, risk in {(int(m), float(a)) for m, a in zip(votes, level, strict=True)}:
         rows = (votes == size) & (level == risk)
-        tables = _ordering_tables(ordering, order, size, risk, code)
+        tables = _ordering_tables(kind, size, risk, code)
         out[rows] = map_rows(
             additive_rows,
             parallel=True,
@@ -303,27 +404,12 @@ def exact_margin_lower(
             k1=first[rows],
             k2=second[rows],
         )
-    result: FloatArray | np.float64 = out.reshape(shape)[()]
+    result: FloatArray | float = out.reshape(shape)[()]
     return result
 
 
-def _check_ordering(ordering: object) -> int:
-    """Return the M of a Taylor ordering and 0 for the others, or raise."""
-    if isinstance(ordering, str):
-        taylor = re.fullmatch(r"taylor:(\d+)", ordering)
-        if taylor and int(taylor[1]) <= MAX_ORDER:
-            return int(taylor[1])
-        if ordering in ORDERINGS[:3]:
-            return 0
-        allowed = ", ".join(map(repr, ORDERINGS))
-        raise ValueError(
-            f"ordering={ordering!r} must be one of {allowed} with M from 0 to {MAX_ORDER}"
-        )
-    raise TypeError(f"ordering={ordering!r} must be a string; buehler_lower takes a function")
-
-
 def _ordering_tables(
-    ordering: str, order: int, n: int, alpha: float, estimand: int
+    ordering: OrderingName | Taylor, n: int, alpha: float, estimand: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return the tables a, b, c of the ordering max(a[x1] - b[x2], c[x1])."""
     x = np.arange(n + 1)
@@ -331,10 +417,35 @@ def _ordering_tables(
         tables = np.empty((3, n + 1))
         limit_tables(n, alpha, estimand, tables)
         return tables[0], tables[1], tables[2]
-    if ordering == "difference" or order == 0:
+    order = ordering.order if isinstance(ordering, Taylor) else 0
+    if order == 0:
         votes = x.astype(np.float64)
     else:
         # Mirrored about n / 2, so that outcomes of equal value have bit-equal keys.
         low = np.asarray(taylor_probit(np.minimum(x, n - x) / n, order))
         votes = np.where(2 * x <= n, low, -low)
     return votes, votes, np.full(n + 1, -np.inf)
+
+
+BOUNDS = (
+    Bound(
+        "cohen_margin_lower",
+        cohen_margin_lower,
+        ("difference", "probit"),
+        data="counts",
+        reference="margin:cohen_margin_lower",
+    ),
+    Bound(
+        "bonferroni_margin_lower",
+        bonferroni_margin_lower,
+        ("difference", "probit"),
+        reference="margin:bonferroni_margin_lower",
+    ),
+    Bound(
+        "exact_margin_lower",
+        exact_margin_lower,
+        ("difference", "probit"),
+        reference="margin:exact_margin_lower",
+    ),
+)
+"""The bounds of this file."""

@@ -20,8 +20,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._core.check import FloatArray, IntArray, check_alpha, check_choice, check_real
-from rsverify.bounds.margin import ESTIMANDS
+from rsverify._core.check import FloatArray, IntArray, check_alpha, check_real
+from rsverify._core.margin import Margin
+from rsverify._core.types import MarginName
 from rsverify.bounds.margin_sequence import LARGEST_VOTES, check_paths
 from rsverify.kernels.margin import line_bets as kernels
 from rsverify.kernels.margin.formulas import DIFFERENCE
@@ -60,7 +61,7 @@ def decide_margin(
     threshold: npt.ArrayLike,
     alpha: npt.ArrayLike,
     *,
-    estimand: str,
+    estimand: MarginName,
     below: npt.ArrayLike | None = None,
     weights: npt.ArrayLike | None = None,
     prior: npt.ArrayLike | None = None,
@@ -134,7 +135,7 @@ def decide_margin(
     >>> decide_margin(counts, 0, [0.6, 0.7, 0.8], 0.001, estimand="difference")
     Decision(verdict=array([ 1,  0, -1]), votes=array([ 1000, 10000,  1000]))
     """
-    code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
+    code = int(Margin.named(estimand))
     upper = _check_threshold("threshold", threshold, estimand)
     lower = upper if below is None else _check_threshold("below", below, estimand)
     planned, z = _check_plan(horizon, futility)
@@ -196,7 +197,7 @@ def _votes_of_pair(prior: IntArray) -> tuple[int, int, int]:
     return first, second, int(prior.sum()) - first - second
 
 
-def _check_threshold(name: str, threshold: npt.ArrayLike, estimand: str) -> FloatArray:
+def _check_threshold(name: str, threshold: npt.ArrayLike, estimand: MarginName) -> FloatArray:
     limit = check_real(name, threshold)
     bad = ~np.isfinite(limit) if estimand == "probit" else ~(np.abs(limit) < 1.0)
     if bad.any():

@@ -20,13 +20,15 @@ from rsverify._core.check import (
     FloatArray,
     IntArray,
     check_alpha,
-    check_choice,
     check_integer,
     check_real,
 )
+from rsverify._core.margin import Margin
 from rsverify._core.rows import map_rows
+from rsverify._core.types import MarginName
+from rsverify.bounds.bound import Bound
 from rsverify.bounds.interval import Interval
-from rsverify.bounds.margin import ESTIMANDS, check_votes
+from rsverify.bounds.margin import check_votes
 from rsverify.kernels.margin import sequence as kernels
 from rsverify.kernels.mean.closed_form import log_inverse
 
@@ -50,7 +52,7 @@ def margin_sequence(
     y: npt.ArrayLike,
     alpha: npt.ArrayLike,
     *,
-    estimand: str,
+    estimand: MarginName,
     weights: npt.ArrayLike | None = None,
     prior: npt.ArrayLike | None = None,
 ) -> Interval:
@@ -110,7 +112,7 @@ def margin_sequence(
     >>> limits.lower.round(3), limits.upper.round(3)
     (array([0.307, 0.603, 0.672]), array([0.916, 0.815, 0.746]))
     """
-    code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
+    code = int(Margin.named(estimand))
     paths, (level,) = check_paths(counts, y, weights, prior, alpha=check_alpha(alpha))
     threshold = _thresholds(level)
     lower, upper = np.empty(paths.votes.shape), np.empty(paths.votes.shape)
@@ -127,9 +129,9 @@ def log_e_at_most(
     n: npt.ArrayLike,
     limit: npt.ArrayLike,
     *,
-    estimand: str,
+    estimand: MarginName,
     prior: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike] = (0, 0, 0),
-) -> FloatArray | np.float64:
+) -> FloatArray | float:
     """Return the log e-value of counts against "the margin of class 1 over 2 is at most limit".
 
     Parameters
@@ -168,7 +170,7 @@ def log_e_at_most(
     >>> print(log_e_at_most(90, 5, 100, 0.5, estimand="difference").round(4))
     7.1034
     """
-    code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
+    code = int(Margin.named(estimand))
     first, second, votes = check_votes(k1, k2, n, LARGEST_VOTES)
     bound = check_real("limit", limit)
     if not isinstance(prior, tuple | list) or len(prior) != 3:
@@ -271,3 +273,17 @@ def _check_prior(prior: npt.ArrayLike | None, classes: int) -> IntArray:
     if (past < 0).any() or (past.sum(axis=-1, dtype=np.float64) > LARGEST_VOTES).any():
         raise ValueError(f"prior must be counts of at least 0, at most {LARGEST_VOTES} in all")
     return past
+
+
+BOUNDS = (
+    Bound(
+        "margin_sequence",
+        margin_sequence,
+        ("difference", "probit"),
+        "two-sided",
+        "vote path",
+        time_uniform=True,
+        reference="anytime_counts:log_e_at_most",
+    ),
+)
+"""The bounds of this file."""

@@ -8,19 +8,32 @@ bounds that hold at all sample sizes at once are in `rsverify.bounds.confidence_
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from typing import overload
+
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._core.check import FloatArray, check_alpha, check_real
+from rsverify._core.check import FloatArray, check_alpha, check_real, share_of_alpha
+from rsverify._core.types import FloatLike
 from rsverify.bounds._samples import check_sample, check_unit, map_samples
+from rsverify.bounds.bound import Bound
 from rsverify.bounds.interval import upper_of
+from rsverify.bounds.proportion import clopper_pearson_lower
 from rsverify.kernels.mean import closed_form as kernels
 
 LARGEST_CAP = 0.99
 """The largest share of the capital that one bet may risk; kernels' errors are stated for it."""
+# 1/e rounded down, by 1.2e-16 of itself: more than the product with alpha may be rounded up.
+_ONE_OVER_E = 0.36787944117144228
 
 
-def hoeffding_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | np.float64:
+@overload
+def hoeffding_lower(x: Sequence[float], alpha: FloatLike) -> float: ...
+@overload
+def hoeffding_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | float: ...
+def hoeffding_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | float:
     """Return Hoeffding's lower confidence bound for a mean.
 
     Parameters
@@ -62,7 +75,11 @@ def hoeffding_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | np.f
     return map_samples(kernels.hoeffding_rows, check_sample(x), alpha=check_alpha(alpha))
 
 
-def hoeffding_upper(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | np.float64:
+@overload
+def hoeffding_upper(x: Sequence[float], alpha: FloatLike) -> float: ...
+@overload
+def hoeffding_upper(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | float: ...
+def hoeffding_upper(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | float:
     """Return Hoeffding's upper confidence bound for a mean: the mirror of `hoeffding_lower`.
 
     Parameters
@@ -95,9 +112,15 @@ def hoeffding_upper(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | np.f
     return upper_of(hoeffding_lower, x, alpha)
 
 
+@overload
+def bernstein_lower(x: Sequence[float], alpha: FloatLike, *, variance: FloatLike) -> float: ...
+@overload
 def bernstein_lower(
     x: npt.ArrayLike, alpha: npt.ArrayLike, *, variance: npt.ArrayLike
-) -> FloatArray | np.float64:
+) -> FloatArray | float: ...
+def bernstein_lower(
+    x: npt.ArrayLike, alpha: npt.ArrayLike, *, variance: npt.ArrayLike
+) -> FloatArray | float:
     """Return Bernstein's lower confidence bound for a mean whose variance is known.
 
     The yardstick for bounds that have to learn the variance.
@@ -149,7 +172,11 @@ def bernstein_lower(
     )
 
 
-def empirical_bernstein_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | np.float64:
+@overload
+def empirical_bernstein_lower(x: Sequence[float], alpha: FloatLike) -> float: ...
+@overload
+def empirical_bernstein_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | float: ...
+def empirical_bernstein_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | float:
     """Return Maurer and Pontil's empirical Bernstein lower bound for a mean.
 
     Parameters
@@ -191,7 +218,11 @@ def empirical_bernstein_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatAr
     return map_samples(kernels.empirical_bernstein_rows, check_sample(x), alpha=check_alpha(alpha))
 
 
-def empirical_bernstein_upper(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | np.float64:
+@overload
+def empirical_bernstein_upper(x: Sequence[float], alpha: FloatLike) -> float: ...
+@overload
+def empirical_bernstein_upper(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | float: ...
+def empirical_bernstein_upper(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | float:
     """Return the upper bound that mirrors `empirical_bernstein_lower`.
 
     Parameters
@@ -225,9 +256,17 @@ def empirical_bernstein_upper(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatAr
     return upper_of(empirical_bernstein_lower, x, alpha)
 
 
+@overload
+def plugin_bernstein_lower(
+    x: Sequence[float], alpha: FloatLike, *, cap: FloatLike = ...
+) -> float: ...
+@overload
+def plugin_bernstein_lower(
+    x: npt.ArrayLike, alpha: npt.ArrayLike, *, cap: npt.ArrayLike = ...
+) -> FloatArray | float: ...
 def plugin_bernstein_lower(
     x: npt.ArrayLike, alpha: npt.ArrayLike, *, cap: npt.ArrayLike = 0.5
-) -> FloatArray | np.float64:
+) -> FloatArray | float:
     """Return the predictable plug-in empirical Bernstein lower bound, aimed at n.
 
     Parameters
@@ -279,9 +318,17 @@ def plugin_bernstein_lower(
     )
 
 
+@overload
+def plugin_bernstein_upper(
+    x: Sequence[float], alpha: FloatLike, *, cap: FloatLike = ...
+) -> float: ...
+@overload
+def plugin_bernstein_upper(
+    x: npt.ArrayLike, alpha: npt.ArrayLike, *, cap: npt.ArrayLike = ...
+) -> FloatArray | float: ...
 def plugin_bernstein_upper(
     x: npt.ArrayLike, alpha: npt.ArrayLike, *, cap: npt.ArrayLike = 0.5
-) -> FloatArray | np.float64:
+) -> FloatArray | float:
     """Return the upper bound that mirrors `plugin_bernstein_lower`.
 
     Parameters
@@ -316,7 +363,11 @@ def plugin_bernstein_upper(
     return upper_of(plugin_bernstein_lower, x, alpha, cap=cap)
 
 
-def plugin_hoeffding_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | np.float64:
+@overload
+def plugin_hoeffding_lower(x: Sequence[float], alpha: FloatLike) -> float: ...
+@overload
+def plugin_hoeffding_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | float: ...
+def plugin_hoeffding_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | float:
     """Return the predictable plug-in Hoeffding lower bound, aimed at n.
 
     Hoeffding's bound, or better where the mean of the first t < n observations was high: the
@@ -359,3 +410,136 @@ def plugin_hoeffding_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray
     0.827613
     """
     return map_samples(kernels.plugin_hoeffding_rows, check_sample(x), alpha=check_alpha(alpha))
+
+
+def bentkus_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | float:
+    """Return Bentkus's lower confidence bound for a mean, from a binomial tail.
+
+    Parameters
+    ----------
+    x : array of float, shape (..., n)
+        Observations in [0, 1].
+    alpha : float or array of float
+        One-sided failure probability, in (0, 1); broadcasts with the batch shape of `x`.
+
+    Returns
+    -------
+    float or array of float
+        The Clopper-Pearson lower limit at level alpha/e of as many successes in n trials as the
+        sum of the observations has in it, rounded down to an integer.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not numeric.
+    ValueError
+        If an argument is out of its range, alpha/e is below the normal float64 numbers, or the
+        shapes do not broadcast.
+
+    Notes
+    -----
+    *Guarantee.* P(bound <= mu) >= 1 - alpha, for n observations, n fixed beforehand, in [0, 1]
+    with conditional mean mu given the earlier ones (independent ones in particular): their sum
+    reaches an integer k with probability at most e P(Bin(n, mu) >= k) [1]_.
+
+    References
+    ----------
+    .. [1] V. Bentkus, On Hoeffding's inequalities, *The Annals of Probability* 32 (2004)
+       1650-1673, Theorem 1.2.
+
+    Examples
+    --------
+    >>> from rsverify.bounds.mean import bentkus_lower, hoeffding_lower
+    >>> x = [0.9, 1.0] * 50
+    >>> print(f"{bentkus_lower(x, 0.05):.4f} {hoeffding_lower(x, 0.05):.4f}")
+    0.8827 0.8276
+    """
+    sample = check_sample(x)
+    level = share_of_alpha(check_alpha(alpha), _ONE_OVER_E)
+    rows = sample.reshape(-1, sample.shape[-1])
+    sums = np.array([_whole_part_of_sum(row) for row in rows.tolist()], dtype=np.int64)
+    return clopper_pearson_lower(sums.reshape(sample.shape[:-1]), sample.shape[-1], level)
+
+
+def _whole_part_of_sum(row: list[float]) -> int:
+    """Return the largest integer that the exact sum reaches."""
+    whole = math.floor(math.fsum(row))
+    # The sum was rounded, this difference has its sign: a rounded sum that is just an integer
+    # may come from an exact one below it.
+    return whole if math.fsum([*row, -whole]) >= 0.0 else whole - 1
+
+
+BOUNDS = (
+    Bound(
+        "hoeffding_lower",
+        hoeffding_lower,
+        "mean",
+        "lower",
+        "sample",
+        reference="mean:hoeffding_lower",
+    ),
+    Bound(
+        "hoeffding_upper",
+        hoeffding_upper,
+        "mean",
+        "upper",
+        "sample",
+        reference="mean:hoeffding_lower",
+    ),
+    Bound(
+        "bentkus_lower",
+        bentkus_lower,
+        "mean",
+        data="sample",
+        reference="mean:bentkus_lower",
+    ),
+    Bound(
+        "plugin_hoeffding_lower",
+        plugin_hoeffding_lower,
+        "mean",
+        "lower",
+        "sample",
+        reference="mean:plugin_hoeffding_lower",
+    ),
+    Bound(
+        "bernstein_lower",
+        bernstein_lower,
+        "mean",
+        "lower",
+        "sample and variance",
+        reference="mean:bernstein_lower",
+    ),
+    Bound(
+        "empirical_bernstein_lower",
+        empirical_bernstein_lower,
+        "mean",
+        "lower",
+        "sample",
+        reference="mean:empirical_bernstein_lower",
+    ),
+    Bound(
+        "empirical_bernstein_upper",
+        empirical_bernstein_upper,
+        "mean",
+        "upper",
+        "sample",
+        reference="mean:empirical_bernstein_lower",
+    ),
+    Bound(
+        "plugin_bernstein_lower",
+        plugin_bernstein_lower,
+        "mean",
+        "lower",
+        "sample",
+        reference="mean:plugin_bernstein_lower",
+    ),
+    Bound(
+        "plugin_bernstein_upper",
+        plugin_bernstein_upper,
+        "mean",
+        "upper",
+        "sample",
+        reference="mean:plugin_bernstein_lower",
+    ),
+)
+"""The bounds of this file."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import overload
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +16,8 @@ from rsverify._core.check import (
     check_trials,
 )
 from rsverify._core.rows import map_rows
+from rsverify._core.types import FloatLike, IntLike
+from rsverify.bounds.bound import Bound
 from rsverify.kernels.binomial import (
     clopper_pearson_lower_rows,
     clopper_pearson_upper_rows,
@@ -25,9 +29,15 @@ LARGEST_TRIALS = 10_000_000
 """The largest number of trials for which the limits' errors are measured."""
 
 
+@overload
+def clopper_pearson_lower(k: IntLike, n: IntLike, alpha: FloatLike) -> float: ...
+@overload
 def clopper_pearson_lower(
     k: npt.ArrayLike, n: npt.ArrayLike, alpha: npt.ArrayLike
-) -> FloatArray | np.float64:
+) -> FloatArray: ...
+def clopper_pearson_lower(
+    k: npt.ArrayLike, n: npt.ArrayLike, alpha: npt.ArrayLike
+) -> FloatArray | float:
     """Return the Clopper-Pearson lower confidence limit of a proportion.
 
     Parameters
@@ -77,9 +87,15 @@ def clopper_pearson_lower(
     return map_rows(clopper_pearson_lower_rows, k=counts, n=trials, alpha=check_alpha(alpha))
 
 
+@overload
+def clopper_pearson_upper(k: IntLike, n: IntLike, alpha: FloatLike) -> float: ...
+@overload
 def clopper_pearson_upper(
     k: npt.ArrayLike, n: npt.ArrayLike, alpha: npt.ArrayLike
-) -> FloatArray | np.float64:
+) -> FloatArray: ...
+def clopper_pearson_upper(
+    k: npt.ArrayLike, n: npt.ArrayLike, alpha: npt.ArrayLike
+) -> FloatArray | float:
     """Return the Clopper-Pearson upper confidence limit of a proportion.
 
     The limit for k successes is one minus the lower limit for n − k.
@@ -128,6 +144,24 @@ def clopper_pearson_upper(
     return map_rows(clopper_pearson_upper_rows, k=counts, n=trials, alpha=check_alpha(alpha))
 
 
+@overload
+def randomized_clopper_pearson_lower(
+    k: IntLike,
+    n: IntLike,
+    alpha: FloatLike,
+    *,
+    u: FloatLike | None = ...,
+    seed: int | np.random.Generator | None = ...,
+) -> float: ...
+@overload
+def randomized_clopper_pearson_lower(
+    k: npt.ArrayLike,
+    n: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    *,
+    u: npt.ArrayLike | None = ...,
+    seed: int | np.random.Generator | None = ...,
+) -> FloatArray: ...
 def randomized_clopper_pearson_lower(
     k: npt.ArrayLike,
     n: npt.ArrayLike,
@@ -135,7 +169,7 @@ def randomized_clopper_pearson_lower(
     *,
     u: npt.ArrayLike | None = None,
     seed: int | np.random.Generator | None = None,
-) -> FloatArray | np.float64:
+) -> FloatArray | float:
     """Return the randomised Clopper-Pearson lower limit, whose level is exactly alpha.
 
     One independent uniform number u is added to the count, which makes it continuous. The
@@ -196,6 +230,24 @@ def randomized_clopper_pearson_lower(
     return map_rows(randomized_lower_rows, k=counts, n=trials, alpha=level, u=uniform)
 
 
+@overload
+def randomized_clopper_pearson_upper(
+    k: IntLike,
+    n: IntLike,
+    alpha: FloatLike,
+    *,
+    u: FloatLike | None = ...,
+    seed: int | np.random.Generator | None = ...,
+) -> float: ...
+@overload
+def randomized_clopper_pearson_upper(
+    k: npt.ArrayLike,
+    n: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    *,
+    u: npt.ArrayLike | None = ...,
+    seed: int | np.random.Generator | None = ...,
+) -> FloatArray: ...
 def randomized_clopper_pearson_upper(
     k: npt.ArrayLike,
     n: npt.ArrayLike,
@@ -203,7 +255,7 @@ def randomized_clopper_pearson_upper(
     *,
     u: npt.ArrayLike | None = None,
     seed: int | np.random.Generator | None = None,
-) -> FloatArray | np.float64:
+) -> FloatArray | float:
     """Return the randomised Clopper-Pearson upper limit, whose level is exactly alpha.
 
     With one `u` for both, it is never below the lower limit while their levels add to at
@@ -276,3 +328,38 @@ def _tie_breaker(
     if bad.any():
         raise ValueError(f"u={uniform[bad].flat[0]} must be in [0, 1]")
     return uniform
+
+
+BOUNDS = (
+    Bound(
+        "clopper_pearson_lower",
+        clopper_pearson_lower,
+        "proportion",
+        data="counts",
+        reference="proportion:clopper_pearson_lower",
+    ),
+    Bound(
+        "clopper_pearson_upper",
+        clopper_pearson_upper,
+        "proportion",
+        "upper",
+        "counts",
+        reference="proportion:clopper_pearson_upper",
+    ),
+    Bound(
+        "randomized_clopper_pearson_lower",
+        randomized_clopper_pearson_lower,
+        "proportion",
+        data="randomized counts",
+        reference="proportion:randomized_clopper_pearson_lower",
+    ),
+    Bound(
+        "randomized_clopper_pearson_upper",
+        randomized_clopper_pearson_upper,
+        "proportion",
+        "upper",
+        "randomized counts",
+        reference="proportion:randomized_clopper_pearson_upper",
+    ),
+)
+"""The bounds of this file."""

@@ -30,22 +30,23 @@ from rsverify._core.check import (
     check_real,
     share_of_alpha,
 )
+from rsverify._core.margin import Margin
 from rsverify._core.rows import map_rows
+from rsverify._core.types import MarginName, ScoreMethodName
+from rsverify.bounds import betting
 from rsverify.bounds import mean as means
-from rsverify.bounds.betting import betting_lower
-from rsverify.bounds.margin import ESTIMANDS
+from rsverify.bounds.bound import Bound, Limits
 from rsverify.kernels.margin.tangent import best_slope, limit_rows, line_rows, score_line
 
-MeanBound = Callable[[FloatArray, FloatArray], npt.ArrayLike]
+MeanBound = Callable[[FloatArray, FloatArray], Limits]
 """Samples (..., n) in [0, 1] and levels (...) to lower bounds of their means (...)."""
 
+# Every lower bound of the mean of a sample, by its name without the ending, and one variant.
 MEAN_BOUNDS: dict[str, MeanBound] = {
-    "betting": betting_lower,
-    "betting-plugin": partial(betting_lower, strategy="plugin"),
-    "plugin-bernstein": means.plugin_bernstein_lower,
-    "empirical-bernstein": means.empirical_bernstein_lower,
-    "hoeffding": means.hoeffding_lower,
-}
+    bound.name.removesuffix("_lower").replace("_", "-"): bound.function
+    for bound in (*betting.BOUNDS, *means.BOUNDS)
+    if bound.side == "lower" and bound.data == "sample"
+} | {"betting-plugin": partial(betting.betting_lower, strategy="plugin")}
 METHODS = {
     "difference": ("union", "coupled", "bonferroni"),
     "probit": ("tangent", "bonferroni"),
@@ -77,13 +78,13 @@ def score_margin_lower(
     y: npt.ArrayLike,
     alpha: npt.ArrayLike,
     *,
-    estimand: str,
+    estimand: MarginName,
     selection: npt.ArrayLike | None = None,
-    method: str | None = None,
+    method: ScoreMethodName | None = None,
     mean_bound: str | MeanBound = "betting",
     rivals: int = DEFAULT_RIVALS,
     box: float = DEFAULT_BOX,
-) -> FloatArray | np.float64:
+) -> FloatArray | float:
     r"""Return a lower confidence bound for the margin of a class from its scores.
 
     Parameters
@@ -166,7 +167,7 @@ def score_margin_lower(
     tangent 0.880
     bonferroni 0.870
     """
-    check_choice("estimand", estimand, ESTIMANDS)
+    Margin.named(estimand)
     table = check_scores("scores", scores)
     batch, classes = table.shape[:-2], table.shape[-1]
     label = check_integer("y", y)
@@ -280,9 +281,9 @@ def column_margin_lower(
     rivals: FloatArray,
     alpha: npt.ArrayLike,
     *,
-    estimand: str,
+    estimand: MarginName,
     slopes: FloatArray,
-    method: str | None = None,
+    method: ScoreMethodName | None = None,
     mean_bound: str | MeanBound = "betting",
     box: float = DEFAULT_BOX,
 ) -> FloatArray:
@@ -315,7 +316,7 @@ def column_margin_lower(
     -----
     *Guarantee.* As `score_margin_lower`.
     """
-    code = ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
+    code = int(Margin.named(estimand))
     name = check_choice(
         "method", METHODS[estimand][0] if method is None else method, METHODS[estimand]
     )
@@ -390,3 +391,15 @@ def check_rivals(rivals: int) -> int:
     if count.ndim or count < 1:
         raise ValueError(f"rivals={rivals} must be one integer, at least 1")
     return int(count)
+
+
+BOUNDS = (
+    Bound(
+        "score_margin_lower",
+        score_margin_lower,
+        ("difference", "probit"),
+        data="scores",
+        reference="score_margin:score_margin_lower",
+    ),
+)
+"""The bounds of this file."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from enum import StrEnum
+from typing import get_args
 
 import numpy as np
 from scipy.special import ndtri
 
 from rsverify._core.check import IntArray
+from rsverify._core.types import VoteBoundName
 
 # The lower limit of the margin of one class, from one row of counts.
 MarginOf = Callable[[IntArray, int], float]
@@ -40,6 +42,11 @@ def why_abstain(
         return Status.RUNNER_UP_AHEAD, (
             f"{lead}: more samples help only if this is chance; a classifier trained with noise "
             "of this sigma, or a smaller sigma, can separate the classes"
+        )
+    if bound not in get_args(VoteBoundName):
+        return Status.MARGIN_NOT_POSITIVE, (
+            f"{lead}: the lower limit of the margin by the bound {bound!r} is {margin:.4g}, not "
+            f"positive at alpha={alpha:g}; more samples or a larger alpha may do"
         )
     smallest = _smallest_certifying_n(votes.size, margin_of)
     if n < smallest:

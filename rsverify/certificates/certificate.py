@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,11 @@ from rsverify._core.check import (
     check_positive,
     check_real,
 )
+from rsverify._core.margin import Margin
+from rsverify._core.types import MarginName, OrderingName, RadiusName, VoteBoundName
+from rsverify.bounds.bound import Bound
 from rsverify.bounds.margin import (
+    Taylor,
     bonferroni_margin_lower,
     cohen_margin_lower,
     exact_margin_lower,
@@ -42,8 +46,8 @@ from rsverify.certificates.radius import (
 ABSTAIN = -1
 """The prediction of a certificate that certifies nothing."""
 
-BOUNDS = ("exact", "bonferroni", "cohen")
-DEFAULT_ORDERING = "likelihood-ratio"
+BOUNDS: tuple[VoteBoundName, ...] = get_args(VoteBoundName)
+DEFAULT_ORDERING: OrderingName = "likelihood-ratio"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +83,8 @@ class Certificate:
     alpha: float
     """Total failure probability."""
     bound: str
-    """``"exact"``, ``"bonferroni"`` or ``"cohen"``."""
-    ordering: str | None
+    """``"exact"``, ``"bonferroni"``, ``"cohen"``, or the name of a caller's bound."""
+    ordering: OrderingName | Taylor | None
     """Ordering of the exact bound; None for the others."""
     radius_kind: str
     """``"R1"`` or ``"R2"``."""
@@ -153,10 +157,10 @@ def margin_lower_bounds(
     y: npt.ArrayLike,
     alpha: npt.ArrayLike,
     *,
-    estimand: str,
-    bound: str = "exact",
-    ordering: str | None = None,
-) -> FloatArray | np.float64:
+    estimand: MarginName,
+    bound: VoteBoundName | Bound = "exact",
+    ordering: OrderingName | Taylor | None = None,
+) -> FloatArray | float:
     r"""Return lower confidence limits for the margin of class y, one a row of counts.
 
     The runner-up is the most voted other class of the same row.
@@ -211,10 +215,13 @@ def margin_lower_bounds(
             f"y={classes[bad].flat[0]} must be a class between 0 and {votes.shape[-1] - 1}"
         )
     level = check_alpha(alpha)
-    check_choice("estimand", estimand, ESTIMANDS.values())
-    check_choice("bound", bound, BOUNDS)
+    Margin.named(estimand)
+    if not isinstance(bound, Bound):
+        check_choice("bound", bound, BOUNDS)
     if bound != "exact" and ordering is not None:
-        raise ValueError(f"ordering={ordering!r} must be None for bound={bound!r}: it has none")
+        raise ValueError(
+            f"ordering={ordering!r} must be None for bound={name_of(bound)!r}: it has none"
+        )
 
     n = votes.sum(axis=-1)
     try:
@@ -227,6 +234,8 @@ def margin_lower_bounds(
     is_y = np.arange(votes.shape[-1]) == classes[..., np.newaxis]
     k1 = np.where(is_y, votes, 0).sum(axis=-1)
     k2 = np.where(is_y, 0, votes).max(axis=-1)
+    if isinstance(bound, Bound):
+        return _own_limits(bound, estimand, k1, k2, n, level)
     if bound == "cohen":
         return cohen_margin_lower(k1, n, level, estimand=estimand)
     if bound == "bonferroni":
@@ -236,6 +245,36 @@ def margin_lower_bounds(
     )
 
 
+def name_of(bound: VoteBoundName | Bound) -> str:
+    """Return what a certificate calls the bound."""
+    return bound.name if isinstance(bound, Bound) else bound
+
+
+def _own_limits(
+    bound: Bound, estimand: MarginName, k1: IntArray, k2: IntArray, n: IntArray, alpha: FloatArray
+) -> FloatArray:
+    """Return the limits of a caller's bound, or raise where it is none of this margin."""
+    if bound.data != "votes" or bound.side != "lower" or bound.time_uniform:
+        raise ValueError(
+            f"bound={bound.name!r} must have data='votes', side='lower' and time_uniform=False, "
+            f"not {bound.data!r}, {bound.side!r} and {bound.time_uniform}"
+        )
+    if estimand not in bound.estimands:
+        radius = next(kind for kind, needed in ESTIMANDS.items() if needed == estimand)
+        raise ValueError(
+            f"bound={bound.name!r} bounds {' and '.join(bound.estimands)}: radius={radius!r} "
+            f"needs {estimand!r}"
+        )
+    shape = np.broadcast_shapes(k1.shape, alpha.shape)
+    limits = np.asarray(bound.limits_of(estimand)(k1, k2, n, alpha), dtype=np.float64)
+    if limits.shape not in ((), shape) or np.isnan(limits).any():
+        raise ValueError(
+            f"bound={bound.name!r} must return limits of shape {shape} without NaN, got shape "
+            f"{limits.shape}"
+        )
+    return np.broadcast_to(limits, shape).copy()
+
+
 def certify_counts(
     counts: npt.ArrayLike,
     *,
@@ -243,10 +282,10 @@ def certify_counts(
     alpha: float,
     y: int | None = None,
     selection: npt.ArrayLike | None = None,
-    bound: str = "exact",
-    radius: str = "R2",
+    bound: VoteBoundName | Bound = "exact",
+    radius: RadiusName = "R2",
     lipschitz: float | None = None,
-    ordering: str | None = None,
+    ordering: OrderingName | Taylor | None = None,
 ) -> Certificate:
     r"""Return the certificate that vote counts of a classifier under Gaussian noise support.
 
@@ -263,8 +302,9 @@ def certify_counts(
     selection : array_like of int, shape (m,), optional
         Votes of a separate sample, whose winner is the class to certify; of tied classes
         the lowest. Exactly one of `y` and `selection` must be given.
-    bound : {"exact", "bonferroni", "cohen"}
-        The confidence bound on the margin.
+    bound : {"exact", "bonferroni", "cohen"} or Bound
+        The confidence bound on the margin; one of your own as a `Bound` of votes, whose limits
+        must not rise with k2.
     radius : {"R2", "R1"}
         R2 = σ/2 · (Φ⁻¹(p_1) − Φ⁻¹(p_2)), or R1 = (p_1 − p_2)/(√2 · L), never larger than R2
         where L is the smoothing's own constant.
@@ -338,7 +378,7 @@ def certify_counts(
     margin = margin_of(votes, label)
     status, reason = Status.CERTIFIED, ""
     if margin <= 0:
-        status, reason = why_abstain(votes, label, level, bound, margin, margin_of)
+        status, reason = why_abstain(votes, label, level, name_of(bound), margin, margin_of)
     if radius == "R1":
         value = certified_radius_r1(margin, lipschitz=constant, sigma=deviation)
     else:
@@ -354,7 +394,7 @@ def certify_counts(
         n=int(votes.sum()),
         n0=0 if selected is None else int(selected.sum()),
         alpha=level,
-        bound=bound,
+        bound=name_of(bound),
         ordering=(ordering or DEFAULT_ORDERING) if bound == "exact" else None,
         radius_kind=radius,
         estimand=estimand,

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsverify._core.check import FloatArray, check_integer, check_positive, share_of_alpha
+from rsverify._core.types import RadiusName
 from rsverify.bounds.margin_decision import AT_LEAST, BELOW, HOPELESS, Decision, decide_margin
 from rsverify.bounds.margin_decision import UNDECIDED as UNDECIDED_MARGIN
 from rsverify.bounds.margin_sequence import margin_sequence
@@ -78,7 +79,7 @@ def decide_counts(
     alpha: float,
     y: int | None = None,
     selection: npt.ArrayLike | None = None,
-    radius: str = "R2",
+    radius: RadiusName = "R2",
     lipschitz: float | None = None,
     horizon: int = PLANNED_VOTES,
     futility: float = 0.0,
@@ -182,7 +183,7 @@ def decide_looks(
     alpha: float,
     y: int | None = None,
     selection: npt.ArrayLike | None = None,
-    radius: str = "R2",
+    radius: RadiusName = "R2",
     lipschitz: float | None = None,
     horizon: int = PLANNED_VOTES,
     futility: float = 0.0,

@@ -8,6 +8,7 @@ a step towards zero, which costs a relative 1e-15.
 from __future__ import annotations
 
 from decimal import ROUND_FLOOR, Context, Decimal
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +20,10 @@ from rsverify._core.check import (
     check_positive,
     check_real,
 )
+from rsverify._core.types import FloatLike, MarginName, RadiusName
 
 # Which margin each radius needs: p_1 - p_2, or Φ⁻¹(p_1) - Φ⁻¹(p_2).
-ESTIMANDS = {"R1": "difference", "R2": "probit"}
+ESTIMANDS: dict[RadiusName, MarginName] = {"R1": "difference", "R2": "probit"}
 
 # 1/√2 = 0.70710678118654752440... and √(π/2) = 1.25331413731550025120...: the largest float64
 # numbers below them (the tests compare with 50 digits).
@@ -39,7 +41,7 @@ def _toward_zero(value: FloatArray) -> FloatArray:
     return stepped
 
 
-def _zero_unless_positive(margin: FloatArray, radius: FloatArray) -> FloatArray | np.float64:
+def _zero_unless_positive(margin: FloatArray, radius: FloatArray) -> FloatArray | float:
     clipped: FloatArray = np.where(margin > 0, radius, 0.0)
     return clipped if clipped.ndim else np.float64(clipped)
 
@@ -52,7 +54,11 @@ def _check_margin(margin: npt.ArrayLike, largest: float, requirement: str) -> Fl
     return array
 
 
-def certified_radius_r2(margin: npt.ArrayLike, sigma: npt.ArrayLike) -> FloatArray | np.float64:
+@overload
+def certified_radius_r2(margin: FloatLike, sigma: FloatLike) -> float: ...
+@overload
+def certified_radius_r2(margin: npt.ArrayLike, sigma: npt.ArrayLike) -> FloatArray: ...
+def certified_radius_r2(margin: npt.ArrayLike, sigma: npt.ArrayLike) -> FloatArray | float:
     r"""Return the radius R2 = σ/2 · margin of a smoothed classifier [1]_, rounded down.
 
     Parameters
@@ -104,12 +110,23 @@ def certified_radius_r2(margin: npt.ArrayLike, sigma: npt.ArrayLike) -> FloatArr
     return _zero_unless_positive(m, radius)
 
 
+@overload
+def certified_radius_r1(
+    margin: FloatLike, *, lipschitz: FloatLike | None = ..., sigma: FloatLike | None = ...
+) -> float: ...
+@overload
+def certified_radius_r1(
+    margin: npt.ArrayLike,
+    *,
+    lipschitz: npt.ArrayLike | None = ...,
+    sigma: npt.ArrayLike | None = ...,
+) -> FloatArray: ...
 def certified_radius_r1(
     margin: npt.ArrayLike,
     *,
     lipschitz: npt.ArrayLike | None = None,
     sigma: npt.ArrayLike | None = None,
-) -> FloatArray | np.float64:
+) -> FloatArray | float:
     r"""Return the radius R1 = margin / (√2 · L), rounded down.
 
     Two constants can stand for √2 · L, and the smaller of those given is used: √2 times

@@ -23,6 +23,7 @@ from rsverify._core.check import (
     check_positive,
     share_of_alpha,
 )
+from rsverify._core.types import RadiusName
 from rsverify.bounds.score_margin import (
     DEFAULT_BOX,
     DEFAULT_RIVALS,
@@ -93,7 +94,7 @@ class ScoreOptions(NamedTuple):
     sigma: float
     alpha: float
     bound: str
-    radius: str
+    radius: RadiusName
     lipschitz: float | None
 
 
@@ -110,7 +111,7 @@ def check_options(
     # The least share that a bound spends: better refused here than after sampling.
     share_of_alpha(values["alpha"], DEFAULT_BOX * (1.0 - 1e-14))
     check_choice("bound", bound, SCORE_BOUNDS)
-    check_choice("radius", radius, ESTIMANDS)
+    kind = check_choice("radius", radius, ESTIMANDS)
     if lipschitz is not None and radius != "R1":
         raise ValueError(
             f"lipschitz={lipschitz} must be None for radius='{radius}': only R1 has one"
@@ -119,7 +120,7 @@ def check_options(
         float(values["sigma"]),
         float(values["alpha"]),
         bound,
-        radius,
+        kind,
         None if lipschitz is None else float(values["lipschitz"]),
     )
 
@@ -132,7 +133,7 @@ def certify_scores(
     y: int | None = None,
     selection: npt.ArrayLike | None = None,
     bound: str = "betting",
-    radius: str = "R2",
+    radius: RadiusName = "R2",
     lipschitz: float | None = None,
     rivals: int = DEFAULT_RIVALS,
 ) -> ScoreCertificate:

@@ -147,6 +147,7 @@ def recertify(
     A table of radii alone (idx, label, predict, radius, correct, time) needs --n, --sigma and
     --stated-alpha, from which the votes behind each radius are recovered.
     """
+    from rsverify.bounds.margin import find_ordering
     from rsverify.tables.reader import count_columns, read_metadata, read_table, write_table
     from rsverify.tables.recertify import recertify as from_counts
     from rsverify.tables.recertify import recertify_radii
@@ -158,7 +159,12 @@ def recertify(
             given = [k for k, v in {**published, "digits": digits}.items() if v is not None]
             if given:
                 raise ValueError(f"{given[0]} is for tables of radii alone; {table} has counts")
-            new = from_counts(old, alpha=alpha, bound=bound, ordering=ordering)
+            new = from_counts(
+                old,
+                alpha=alpha,
+                bound=bound,
+                ordering=None if ordering is None else find_ordering(ordering),
+            )
         else:
             absent = [k.replace("_", "-") for k, v in published.items() if v is None]
             if absent:

@@ -132,16 +132,16 @@ def audit_paper(
 ) -> None:
     """Audit the formulas of the paper as it prints them, and show where they fail."""
     from rsverify import __version__
-    from rsverify.paper.audit import FORMULAS, audit_paper, summary
+    from rsverify.paper.audit import PRINTED, audit_paper, summary
 
     reports = {}
     with _bar("auditing the paper") as progress:
         for done, (formula, report) in enumerate(audit_paper(seed=seed, n_jobs=jobs), 1):
             typer.echo(summary(formula, report))
             reports[formula.place] = json.loads(report.to_json())
-            progress(done, len(FORMULAS))
+            progress(done, len(PRINTED))
     refuted = sum(r["verdict"] == "refuted" for r in reports.values())
-    typer.echo(f"{refuted} of {len(FORMULAS)} formulas are refuted.")
+    typer.echo(f"{refuted} of {len(PRINTED)} formulas are refuted.")
     if out is not None:
         record = {"version": __version__, "seed": seed, "audits": reports}
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -19,11 +19,12 @@ from rsverify._core.check import (
     IntArray,
     check_alpha,
     check_broadcast,
-    check_choice,
     check_integer,
     check_order,
 )
-from rsverify.bounds.buehler import Margin, Ordering, buehler_lower
+from rsverify._core.margin import Margin
+from rsverify._core.types import MarginName
+from rsverify.bounds.buehler import MarginFunction, Ordering, buehler_lower
 from rsverify.bounds.margin import check_exact_alpha, check_votes
 from rsverify.bounds.proportion import clopper_pearson_lower
 from rsverify.paper.two_step import taylor_margin, taylor_ordering
@@ -32,18 +33,21 @@ from rsverify.probit import MAX_ORDER, taylor_probit
 LARGEST_N = 2000
 """Largest n of the formulas that compare the estimates of all outcomes."""
 
-_ESTIMANDS = ("difference", "probit")
 
-
-def _shaped(values: npt.NDArray[Any]) -> FloatArray | np.float64:
+def _shaped(values: npt.NDArray[Any]) -> FloatArray | float:
     """Return a float for a scalar, else the array."""
-    result: FloatArray | np.float64 = values[()]
+    result: FloatArray | float = values[()]
     return result
 
 
 def printed_bonferroni_lower(
-    k1: npt.ArrayLike, k2: npt.ArrayLike, n: npt.ArrayLike, alpha: npt.ArrayLike, *, estimand: str
-) -> FloatArray | np.float64:
+    k1: npt.ArrayLike,
+    k2: npt.ArrayLike,
+    n: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    *,
+    estimand: MarginName,
+) -> FloatArray | float:
     """Evaluate (4)-(6) as printed: Clopper-Pearson at α/2 for each class, then the margin.
 
     What is wrong: nothing that breaks coverage, if the classes are fixed in advance or the
@@ -84,7 +88,7 @@ def printed_bonferroni_lower(
     >>> round(float(printed_bonferroni_lower(600, 50, 1000, 0.001, estimand="difference")), 5)
     0.47118
     """
-    check_choice("estimand", estimand, _ESTIMANDS)
+    Margin.named(estimand)
     first, second, trials = check_votes(k1, k2, n, 2**53)
     half = check_alpha(alpha) / 2
     check_broadcast(k1=first, k2=second, n=trials, alpha=half)
@@ -97,7 +101,7 @@ def printed_bonferroni_lower(
     return _shaped(ndtri(lower) - ndtri(upper))
 
 
-def estimate_table(n: int, estimand: str) -> FloatArray:
+def estimate_table(n: int, estimand: MarginName) -> FloatArray:
     """Return θ̂ of every outcome as an (n+1, n+1) table indexed by (x_1, x_2).
 
     Entries with x_1 + x_2 > n mean nothing. Φ⁻¹ is mirrored about ½ so that outcomes with
@@ -146,7 +150,7 @@ def _rows(
 def _strict_bound(
     rows: Iterable[tuple[int, int, int, float]],
     make_table: Callable[[int], FloatArray],
-    estimand: str | Margin,
+    estimand: MarginName | MarginFunction,
     largest: float,
 ) -> list[float]:
     """Return (7) and (8) per row: the Buehler bound of the next larger estimate."""
@@ -177,8 +181,13 @@ def _strict_bound(
 
 
 def printed_margin_lower(
-    k1: npt.ArrayLike, k2: npt.ArrayLike, n: npt.ArrayLike, alpha: npt.ArrayLike, *, estimand: str
-) -> FloatArray | np.float64:
+    k1: npt.ArrayLike,
+    k2: npt.ArrayLike,
+    n: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    *,
+    estimand: MarginName,
+) -> FloatArray | float:
     """Evaluate (7) and (8) as printed, for either radius.
 
     Π(L) = 1 − inf_{g(p) ≤ L} P_p(θ̂ ≤ θ̃) and θ̲ = inf{L : Π(L) = α}. The first is
@@ -229,7 +238,7 @@ def printed_margin_lower(
     >>> float(printed_margin_lower(1, 0, 5, 0.001, estimand="probit"))
     inf
     """
-    check_choice("estimand", estimand, _ESTIMANDS)
+    Margin.named(estimand)
     first, second, trials = check_votes(k1, k2, n, LARGEST_N)
     level = check_exact_alpha(alpha)
     shape = check_broadcast(k1=first, k2=second, n=trials, alpha=level)
@@ -241,7 +250,7 @@ def printed_margin_lower(
 
 def printed_taylor_lower(
     k1: npt.ArrayLike, k2: npt.ArrayLike, n: npt.ArrayLike, alpha: npt.ArrayLike, *, order: int
-) -> FloatArray | np.float64:
+) -> FloatArray | float:
     """Evaluate (7) and (8) as printed with the Taylor margin of (11).
 
     What is wrong: as in `printed_margin_lower`, the observed outcome is not in its own tail;
@@ -301,7 +310,7 @@ def printed_taylor_lower(
 
 def printed_two_step_lower(
     k1: npt.ArrayLike, k2: npt.ArrayLike, n: npt.ArrayLike, alpha: npt.ArrayLike, *, order: int
-) -> FloatArray | np.float64:
+) -> FloatArray | float:
     """Evaluate the two-step procedure of 4.3 and 5.3 as printed.
 
     p_1 ≥ ½ is tested by Clopper-Pearson at α/2. If the test succeeds the bound is (11) with
@@ -368,8 +377,8 @@ def printed_selected_runner_up_lower(
     alpha: npt.ArrayLike,
     *,
     y: int,
-    estimand: str,
-) -> FloatArray | np.float64:
+    estimand: MarginName,
+) -> FloatArray | float:
     """Evaluate (4)-(6) with the runner-up chosen on other data, as 3.3 permits.
 
     The runner-up is the class other than `y` with most votes in `selection` (the first of

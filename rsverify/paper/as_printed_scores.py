@@ -20,14 +20,12 @@ from rsverify.probit import taylor_probit
 MeanBound = Callable[[FloatArray, FloatArray], npt.ArrayLike]
 
 
-def _shaped(values: npt.ArrayLike) -> FloatArray | np.float64:
-    result: FloatArray | np.float64 = np.asarray(values, dtype=np.float64)[()]
+def _shaped(values: npt.ArrayLike) -> FloatArray | float:
+    result: FloatArray | float = np.asarray(values, dtype=np.float64)[()]
     return result
 
 
-def printed_empirical_bernstein_lower(
-    x: npt.ArrayLike, alpha: npt.ArrayLike
-) -> FloatArray | np.float64:
+def printed_empirical_bernstein_lower(x: npt.ArrayLike, alpha: npt.ArrayLike) -> FloatArray | float:
     """Evaluate Proposition 2 as printed, for the lower side: ln(1/delta) for ln(2/delta).
 
     What is wrong: the proof uses two events, the deviation of the mean and that of the
@@ -72,7 +70,7 @@ def printed_empirical_bernstein_lower(
 
 def printed_plugin_bernstein_lower(
     x: npt.ArrayLike, alpha: npt.ArrayLike, *, cap: float = 1.0
-) -> FloatArray | np.float64:
+) -> FloatArray | float:
     """Evaluate Proposition 3 with (15) as printed: its square root, its 2, its means and cap.
 
     What is wrong: the square root and the 2 are not in the source; without t in the
@@ -138,7 +136,7 @@ def printed_taylor_margin_lower(
     order: int = 10,
     mean_lower: MeanBound = empirical_bernstein_lower,
     mean_upper: MeanBound = empirical_bernstein_upper,
-) -> FloatArray | np.float64:
+) -> FloatArray | float:
     """Evaluate the two-step margin of 5.3: a bound for E of Taylor margins of the scores.
 
     If the mean of `first` is found to be at least 1/2 at level alpha/2, a lower bound at

@@ -16,8 +16,10 @@ from rsverify._core.check import FloatArray
 from rsverify.auditing.api import audit
 from rsverify.auditing.estimand import Estimand
 from rsverify.auditing.report import AuditReport
+from rsverify.bounds.bound import Bound
 from rsverify.paper.as_printed import printed_selected_runner_up_lower
 from rsverify.paper.as_printed_scores import printed_plugin_bernstein_lower
+from rsverify.paper.formulas import FORMULAS, taylor_margin_of_scores
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Formula:
 
     place: str
     error: str
-    bound: Callable[..., Any] | str
+    bound: Callable[..., Any] | Bound
     options: dict[str, Any]
 
 
@@ -66,41 +68,41 @@ _SCORES = {
     "(0.99, 0.01, 0) or (0.15, 0.2, 0.65), half each": {"law": ("points", _TWO_ROWS, (0.5, 0.5))}
 }
 
-FORMULAS = (
+PRINTED = (
     Formula(
         "(4)-(6) Bonferroni, difference",
         "",
-        "printed_bonferroni_lower",
+        FORMULAS["printed_bonferroni_lower"],
         {"estimand": "difference", "n": 30, "alpha": 0.05},
     ),
     Formula(
         "(4)-(6) Bonferroni, probit",
         "",
-        "printed_bonferroni_lower",
+        FORMULAS["printed_bonferroni_lower"],
         {"estimand": "probit", "n": 30, "alpha": 0.05},
     ),
     Formula(
         "(7), (8) difference",
         "the observed outcome is missing from its own tail: > for >=",
-        "printed_margin_lower",
+        FORMULAS["printed_margin_lower"],
         {"estimand": "difference", "n": 5, "alpha": 0.05},
     ),
     Formula(
         "(7), (8) probit",
         "the same; and every outcome with x2 = 0 < x1 claims an infinite margin",
-        "printed_margin_lower",
+        FORMULAS["printed_margin_lower"],
         {"estimand": "probit", "n": 5, "alpha": 0.05},
     ),
     Formula(
         "(7), (8) with (11), order 10",
         "the same; below 1/2 the polynomial is above the probit",
-        "printed_taylor_lower",
+        FORMULAS["printed_taylor_lower"],
         {"estimand": "probit", "n": 2, "alpha": 0.05},
     ),
     Formula(
         "4.3 two steps, order 10",
         "(7) again, in its second step",
-        "printed_two_step_lower",
+        FORMULAS["printed_two_step_lower"],
         {"estimand": "probit", "n": 5, "alpha": 0.1},
     ),
     Formula(
@@ -112,7 +114,7 @@ FORMULAS = (
     Formula(
         "Proposition 2",
         "ln(1/δ) for ln(2/δ): not proved, but too loose to be caught",
-        "printed_empirical_bernstein_lower",
+        FORMULAS["printed_empirical_bernstein_lower"],
         {"n": 50, "alpha": 0.05},
     ),
     Formula(
@@ -124,9 +126,9 @@ FORMULAS = (
     Formula(
         "5.3 Taylor margin of scores",
         "the mean of a convex function is not the function of the mean",
-        "printed_taylor_margin_lower",
+        taylor_margin_of_scores,
         {
-            "estimand": "probit",
+            "estimand": "score-probit",
             "n": 5000,
             "alpha": 0.05,
             "replications": 400,
@@ -138,7 +140,7 @@ FORMULAS = (
 
 def audit_paper(*, seed: int = 0, n_jobs: int = 1) -> Iterator[tuple[Formula, AuditReport]]:
     """Yield each formula of the paper with the report of its audit."""
-    for formula in FORMULAS:
+    for formula in PRINTED:
         yield formula, audit(formula.bound, seed=seed, n_jobs=n_jobs, **formula.options)
 
 

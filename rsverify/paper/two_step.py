@@ -44,7 +44,7 @@ def taylor_ordering(n: int, order: int) -> Callable[[npt.ArrayLike, npt.ArrayLik
 
 def two_step_taylor_lower(
     k1: npt.ArrayLike, k2: npt.ArrayLike, n: npt.ArrayLike, alpha: npt.ArrayLike, *, order: int
-) -> FloatArray | np.float64:
+) -> FloatArray | float:
     """Return the two-step lower bound of the probit margin, at level alpha in total.
 
     With p̲_1 the Clopper-Pearson lower limit of p_1 at alpha/2:
@@ -116,5 +116,5 @@ def two_step_taylor_lower(
             estimand=taylor_margin(m),
             ordering=taylor_ordering(int(size), m),
         )
-    result: FloatArray | np.float64 = out.reshape(shape)[()]
+    result: FloatArray | float = out.reshape(shape)[()]
     return result

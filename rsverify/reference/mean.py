@@ -7,7 +7,9 @@ from the list of the observations before it. One sample (a list of floats) at a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any
 
 from mpmath import mp, mpf
@@ -61,6 +63,13 @@ def empirical_bernstein_lower(x: Sample, alpha: float) -> mpf:
     pairs = mp.fsum((values[i] - values[j]) ** 2 for i in range(n) for j in range(i + 1, n))
     width = mp.sqrt(2 * pairs / (n * (n - 1)) * log_term / n)
     return max(mpf(0), _mean(values) - width - 7 * log_term / (3 * (n - 1)))
+
+
+@_at_50_digits
+def bentkus_lower(x: Sample, alpha: float) -> mpf:
+    """Return the p at which e times the binomial tail at the sum's integer part is alpha."""
+    total = sum((Fraction(float(value)) for value in x), Fraction(0))
+    return clopper_pearson_lower(math.floor(total), len(x), mpf(alpha) / mp.e)
 
 
 def _predictable_mean(past: Sequence[mpf]) -> mpf:

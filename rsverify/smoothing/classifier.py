@@ -13,6 +13,8 @@ import torch
 from scipy.stats import binomtest
 
 from rsverify._core.check import FloatArray, IntArray, check_choice, check_positive
+from rsverify._core.types import OrderingName
+from rsverify.bounds.margin import Taylor
 from rsverify.certificates.certificate import ABSTAIN, Certificate
 from rsverify.certificates.scores import (
     ScoreCertificate,
@@ -303,7 +305,7 @@ class SmoothedClassifier:
         target_radius: float | None = None,
         futility: float = 0.1,
         lipschitz: float | str | None = None,
-        ordering: str | None = None,
+        ordering: OrderingName | Taylor | None = None,
         scores: str = "softmax",
         temperature: float = 1.0,
         seed: Seed = None,

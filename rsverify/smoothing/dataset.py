@@ -12,6 +12,8 @@ import pandas as pd
 import torch
 
 from rsverify._core.progress import InputProgress
+from rsverify._core.types import OrderingName
+from rsverify.bounds.margin import Taylor
 from rsverify.smoothing.classifier import SmoothedClassifier
 from rsverify.smoothing.data.fingerprint import model_hash
 from rsverify.smoothing.data.inputs import Seed, check_seed, check_size
@@ -43,7 +45,7 @@ def certify_dataset(
     bound: str = "exact",
     radius: str = "R2",
     lipschitz: float | str | None = None,
-    ordering: str | None = None,
+    ordering: OrderingName | Taylor | None = None,
     scores: str = "softmax",
     temperature: float = 1.0,
     target_radius: float | None = None,

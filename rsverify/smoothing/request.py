@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rsverify._core.check import IntArray, check_alpha
+from rsverify._core.types import OrderingName
+from rsverify.bounds.margin import Taylor
 from rsverify.bounds.margin_decision import check_futility
 from rsverify.certificates.certificate import Certificate, certify_counts, level_of_bound
 from rsverify.certificates.early import check_target, decide_counts, first_decision
@@ -45,7 +47,7 @@ class Request:
     bound: str = "exact"
     radius: str = "R2"
     lipschitz: Any = None
-    ordering: str | None = None
+    ordering: OrderingName | Taylor | None = None
     scores: str = "softmax"
     temperature: float = 1.0
     target_radius: float | None = None

@@ -170,7 +170,7 @@ def mean_interval(x: npt.ArrayLike, alpha: float, *, low: float, high: float) ->
     return Interval(np.float64(lower), np.float64(upper))
 
 
-def robust_lower(limit: npt.ArrayLike, certificate_alpha: float) -> FloatArray | np.float64:
+def robust_lower(limit: npt.ArrayLike, certificate_alpha: float) -> FloatArray | float:
     r"""Return the lower limit of a robust figure from one of the certified figure.
 
     Parameters

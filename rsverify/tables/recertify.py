@@ -21,6 +21,8 @@ from rsverify._core.check import (
     check_integer,
     check_positive,
 )
+from rsverify._core.types import OrderingName
+from rsverify.bounds.margin import Taylor
 from rsverify.certificates.abstention import Status
 from rsverify.certificates.certificate import (
     ABSTAIN,
@@ -51,7 +53,7 @@ def recertify(
     *,
     alpha: float | None = None,
     bound: str | None = None,
-    ordering: str | None = None,
+    ordering: OrderingName | Taylor | None = None,
 ) -> pd.DataFrame:
     """Return a table's certificates at another alpha or bound, from its vote counts.
 

@@ -1,10 +1,11 @@
 """Properties of the bounds for one mean, against 50-digit twins and among themselves."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rsverify.bounds import betting, mean
+from rsverify.bounds.confidence_sequences import betting_interval_sequence, betting_sequence
 from rsverify.reference import mean as twin
 
 unit = st.one_of(
@@ -38,6 +39,15 @@ def test_closed_forms_are_just_below_their_twins(x, alpha, variance):
         mean.empirical_bernstein_lower(x, alpha), twin.empirical_bernstein_lower(x, alpha)
     )
     assert_just_below(mean.plugin_hoeffding_lower(x, alpha), twin.plugin_hoeffding_lower(x, alpha))
+
+
+@settings(max_examples=200, deadline=None)
+@given(x=samples, alpha=levels)
+@example(x=[0.1] * 10, alpha=0.05)  # sums to 1 - 1.1e-16 in floats, to a little above 1 exactly
+@example(x=[1.0, 2.0**-60, 1.0 - 2.0**-53], alpha=0.05)  # the sum is rounded up to 2
+def test_bentkus_is_just_below_its_twin(x, alpha):
+    assert_just_below(mean.bentkus_lower(x, alpha), twin.bentkus_lower(x, alpha))
+    assert mean.bentkus_lower(x, alpha) <= np.mean(x)
 
 
 @settings(max_examples=60, deadline=None)
@@ -85,3 +95,15 @@ def test_a_smaller_u_never_lowers_the_bound(x, alpha, seed):
     u = np.sort(np.random.default_rng(seed).random(5))[::-1] + 1e-9
     bounds = betting.betting_lower(x, alpha, u=np.minimum(u, 1.0))
     assert (np.diff(bounds) >= 0).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(x=samples, alpha=levels, split=st.sampled_from([0.5, 0.1, 0.9]))
+def test_betting_interval_sequence_is_two_sequences_that_share_alpha(x, alpha, split):
+    lower, upper = betting_interval_sequence(x, alpha, split=split)
+    assert np.array_equal(lower, betting_sequence(x, split * alpha))
+    mirrored = betting_sequence([1.0 - value for value in x], (1.0 - split) * alpha)
+    assert (upper >= 1.0 - mirrored).all()
+    assert (upper <= 1.0 - mirrored + 1e-15).all()
+    assert (np.diff(lower) >= 0).all()
+    assert (np.diff(upper) <= 0).all()

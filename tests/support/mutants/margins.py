@@ -7,6 +7,7 @@ from scipy.special import ndtri
 from scipy.stats import multinomial
 
 from rsverify import Estimand, bonferroni_margin_lower, clopper_pearson_lower
+from rsverify.paper import FORMULAS as PAPER
 from rsverify.paper.as_printed import printed_selected_runner_up_lower
 from rsverify.probit import taylor_probit
 
@@ -146,10 +147,10 @@ EXHIBITS = [
     counted("estimated runner-up", "no limit for p2", plug_in_probit, "probit", 60),
     counted("taylor everywhere", "polynomial used below 1/2", taylor_everywhere, "probit", 60),
     counted("float ties", "equal outcomes with unequal keys", float_ties, "difference:first", 10),
-    counted("printed difference", "> for >= (7)", "printed_margin_lower", "difference", 5),
-    counted("printed probit", "> for >= (7)", "printed_margin_lower", "probit", 5),
-    counted("printed Taylor", "> for >= (7), (11)", "printed_taylor_lower", "probit", 1),
-    counted("printed two-step", "> for >= (7)", "printed_two_step_lower", "probit", 5, 0.1),
+    counted("printed difference", "> for >= (7)", PAPER["printed_margin_lower"], "difference", 5),
+    counted("printed probit", "> for >= (7)", PAPER["printed_margin_lower"], "probit", 5),
+    counted("printed Taylor", "> for >= (7), (11)", PAPER["printed_taylor_lower"], "probit", 1),
+    counted("printed two-step", "> for >= (7)", PAPER["printed_two_step_lower"], "probit", 5, 0.1),
     drawn(
         "rivals by name",
         "the fourth class and later ones forgotten",
@@ -192,7 +193,7 @@ UNSEEN = [
     counted(
         "printed Bonferroni",
         "(4)-(6): nothing, although printed with an empty domain",
-        "printed_bonferroni_lower",
+        PAPER["printed_bonferroni_lower"],
         "difference",
         60,
     ),

@@ -86,5 +86,5 @@ def test_the_auditor_loads_no_tables() -> None:
 
 def test_every_public_name_is_listed_and_unknown_ones_raise() -> None:
     assert set(dir(rsverify)) == set(rsverify.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'clopper'"):
+    with pytest.raises(AttributeError, match="No rsverify attribute clopper"):
         _ = rsverify.clopper

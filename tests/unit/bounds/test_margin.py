@@ -157,9 +157,9 @@ def test_bad_arguments_of_cohen_raise(change, error, message: str) -> None:
     ("change", "error", "message"),
     [
         ({"ordering": "size"}, ValueError, "ordering='size' must be one of 'likelihood-ratio'"),
-        ({"ordering": "taylor:501"}, ValueError, "with M from 0 to 500"),
-        ({"ordering": "taylor:-1"}, ValueError, "with M from 0 to 500"),
-        ({"ordering": max}, TypeError, "must be a string; buehler_lower takes a function"),
+        ({"ordering": "taylor:501"}, ValueError, "order 0 to 500"),
+        ({"ordering": "taylor:-1"}, ValueError, "order 0 to 500"),
+        ({"ordering": max}, TypeError, "buehler_lower takes a function"),
         ({"alpha": 1e-13}, ValueError, "alpha=1e-13 must be at least 1e-12 for an exact bound"),
         (
             {"n": LARGEST_EXACT_TRIALS + 1},

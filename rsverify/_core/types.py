@@ -1,0 +1,56 @@
+"""Types of the public signatures: arrays, scalars, and one `Literal` an option."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+IntArray: TypeAlias = npt.NDArray[np.int64]
+
+IntLike: TypeAlias = int | np.integer[Any]
+"""One integer: what it gives is a float, where an array gives an array."""
+FloatLike: TypeAlias = float | np.floating[Any] | np.integer[Any]
+"""One number."""
+
+MarginName = Literal["difference", "probit"]
+"""p_1 − p_2, or Φ⁻¹(p_1) − Φ⁻¹(p_2)."""
+EstimandName = Literal["proportion", "mean", "difference", "probit"]
+"""What a bound is a bound of."""
+VoteBoundName = Literal["exact", "bonferroni", "cohen"]
+"""The bounds of a margin, from vote counts."""
+OrderingName = Literal["likelihood-ratio", "difference", "bonferroni"]
+"""The orderings of the exact bound that have no parameter; `Taylor` has one."""
+RadiusName = Literal["R1", "R2"]
+"""R1 = (p_1 − p_2)/(√2 L); R2 = σ/2 · (Φ⁻¹(p_1) − Φ⁻¹(p_2))."""
+ScoreMethodName = Literal["union", "coupled", "tangent", "bonferroni"]
+"""How bounds of means become one of a margin of mean scores."""
+MeanBoundName = Literal[
+    "betting",
+    "betting-plugin",
+    "plugin-bernstein",
+    "empirical-bernstein",
+    "bentkus",
+    "hoeffding",
+    "plugin-hoeffding",
+]
+"""The bounds of a mean that margins of scores are made from."""
+StrategyName = Literal["star", "plugin", "agrapa"]
+"""How a betting bound bets, for a fixed sample size."""
+SequenceStrategyName = Literal["portfolio", "kt", "plugin", "agrapa"]
+"""How a betting confidence sequence bets."""
+Side = Literal["lower", "upper", "two-sided"]
+"""Which side of its estimand a bound is on."""
+DataKind = Literal[
+    "counts",
+    "randomized counts",
+    "votes",
+    "sample",
+    "binary sample",
+    "sample and variance",
+    "scores",
+    "vote path",
+]
+"""What a bound is computed from."""

@@ -1,0 +1,81 @@
+"""What users write: every public name is used, and a type checker sees what each call gives.
+
+`tests/unit/test_front_door.py` runs ``mypy --strict`` over it. A comment after `reveal_type` is
+the type that must be revealed; nothing here is executed.
+"""
+
+from typing import reveal_type
+
+import numpy as np
+
+import rsverify
+
+counts = [600, 50, 350]
+votes = np.array([[600, 50, 350], [900, 50, 50]])
+sample = [0.25, 0.5, 0.75]
+samples = np.full((3, 10), 0.5)
+
+# Scalars in, a float out; arrays in, an array out.
+reveal_type(rsverify.clopper_pearson_lower(5, 10, 0.05))  # float
+reveal_type(rsverify.clopper_pearson_lower([1, 5], 10, 0.05))  # array
+reveal_type(rsverify.clopper_pearson_upper(np.int64(5), 10, np.float64(0.05)))  # float
+reveal_type(rsverify.cohen_margin_lower(600, 1000, 0.001, estimand="probit"))  # float
+reveal_type(rsverify.bonferroni_margin_lower(600, 50, 1000, 0.001, estimand="difference"))  # float
+reveal_type(rsverify.exact_margin_lower(600, 50, 1000, 0.001, estimand="difference"))  # float
+reveal_type(rsverify.exact_margin_lower(votes[:, 0], 50, 1000, 0.001, estimand="probit"))  # array
+reveal_type(rsverify.hoeffding_lower(sample, 0.05))  # float
+reveal_type(rsverify.hoeffding_lower(samples, 0.05))  # array | float
+reveal_type(rsverify.hoeffding_upper(sample, 0.05))  # float
+reveal_type(rsverify.empirical_bernstein_lower(sample, 0.05))  # float
+reveal_type(rsverify.empirical_bernstein_upper(sample, 0.05))  # float
+reveal_type(rsverify.plugin_bernstein_lower(sample, 0.05))  # float
+reveal_type(rsverify.plugin_bernstein_upper(sample, 0.05))  # float
+reveal_type(rsverify.betting_lower(sample, 0.05, strategy="star"))  # float
+reveal_type(rsverify.betting_upper(sample, 0.05))  # float
+reveal_type(rsverify.betting_interval(samples, 0.05))  # Interval
+reveal_type(rsverify.plugin_bernstein_sequence(sample, 0.05))  # array
+reveal_type(rsverify.betting_sequence(sample, 0.05))  # array
+
+interval: rsverify.Interval = rsverify.margin_sequence(votes, 0, 0.05, estimand="difference")
+margin: rsverify.Margin = rsverify.Margin.PROBIT
+status: rsverify.Status = rsverify.Status.CERTIFIED
+
+# Certificates.
+certificate: rsverify.Certificate = rsverify.certify_counts(counts, sigma=0.25, alpha=0.001, y=0)
+mine = rsverify.Bound("mine", rsverify.clopper_pearson_lower, "proportion", data="counts")
+reveal_type(certificate.radius)  # float
+reveal_type(certificate.prediction)  # int
+abstained: bool = certificate.prediction == rsverify.ABSTAIN
+version: str = rsverify.__version__
+
+# Decisions and scores.
+early: rsverify.EarlyCertificate = rsverify.decide_counts(
+    counts, target_radius=0.25, sigma=0.25, alpha=0.001, y=0
+)
+scored: rsverify.ScoreCertificate = rsverify.certify_scores(
+    np.full((100, 2), 0.5), sigma=0.25, alpha=0.001, y=0, radius="R1"
+)
+decision = rsverify.decide_margin(votes, 0, 0.5, 0.001, estimand="probit")
+margin_limit = rsverify.score_margin_lower(np.full((9, 2), 0.5), 0, 0.05, estimand="difference")
+ordered = rsverify.exact_margin_lower(
+    600, 50, 1000, 0.001, estimand="probit", ordering=rsverify.Taylor(5)
+)
+own = rsverify.buehler_lower(
+    votes, 0.001, estimand="difference", ordering=lambda x1, x2: x1 - 2 * x2
+)
+
+
+# Models, tables, audits.
+def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str) -> None:
+    """From a classifier to a comparison."""
+    rsverify.certify_dataset(model, images, out, n=1000, seed=0)
+    table = rsverify.read_table(out)
+    again = rsverify.recertify(table, alpha=0.01, bound="cohen")
+    first: rsverify.Analysis = rsverify.analyze(table)
+    compared: rsverify.Comparison = rsverify.compare(first, rsverify.analyze(again))
+    custom: rsverify.Estimand | None = None
+    print(custom)
+    report: rsverify.AuditReport = rsverify.audit(
+        "hoeffding_lower", estimand="mean", n=10, alpha=0.05
+    )
+    print(compared, report.verdict)
