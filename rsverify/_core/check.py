@@ -161,7 +161,7 @@ def check_takes(name: str, function: Callable[..., Any], arguments: tuple[str, .
     """Raise where `function` cannot be called with arguments like these."""
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some compiled functions have none: they are tried
+    except Exception:  # compiled functions may have none, others fail to tell: they are tried
         return
     try:
         signature.bind(*arguments)

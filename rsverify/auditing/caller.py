@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsverify._core.check import FloatArray
+from rsverify._core.said import said
 
 Bound = Callable[[Any, float], Any]
 Side = Literal["lower", "upper", "two-sided"]
@@ -20,7 +21,6 @@ AGAIN = 8  # times that a difference must show before it is attributed to the ot
 NEAR = 1e-6  # a smaller difference is attributed to rounding
 SIDES: tuple[Side, ...] = ("lower", "upper", "two-sided")
 RECHECKED = 64  # rows of a batch, at most, that are asked again in other company
-LONGEST = 500  # characters of a bound's own message that are kept
 MIXED = "mixed replications"
 MIXING = "the bound of a replication changes with the others"
 
@@ -76,12 +76,15 @@ class Caller:
     chunk: int | None = None
     mixed: Failure | None = None
 
-    def limits(self, data: npt.NDArray[Any]) -> Limits:
-        """Return the limits of every row of `data`."""
+    def limits(self, data: npt.NDArray[Any], *, recheck: bool = True) -> Limits:
+        """Return the limits of every row of `data`.
+
+        With `recheck` some rows are asked again in other company, where that can be compared.
+        """
         if self.rowwise or self.alone:
             return _joined([self.row(data[i : i + 1]) for i in range(len(data))])
         if self.chunk is None or len(data) <= self.chunk:
-            return self._batch(data)
+            return self._batch(data, recheck)
         return _joined(
             [self._batch(data[i : i + self.chunk]) for i in range(0, len(data), self.chunk)]
         )
@@ -111,7 +114,7 @@ class Caller:
             raise RuntimeError(f"the bound exits the program, with {error.code!r}") from error
         if np.iscomplexobj(value):
             raise TypeError("the bound is complex")
-        return np.asarray(value)
+        return _numbers(value)
 
     def fits(self, data: npt.NDArray[Any]) -> Layout | None:
         """Return how limits of these rows are laid out, None where the shape is another."""
@@ -137,11 +140,11 @@ class Caller:
         except Exception:  # found and counted where it is a failure
             return None
 
-    def _batch(self, data: npt.NDArray[Any]) -> Limits:
+    def _batch(self, data: npt.NDArray[Any], recheck: bool = True) -> Limits:
         rows = len(data)
         try:
             whole = self.whole(data)
-            mixed = self._mixed_row(whole, data) if self.steady and rows > 1 else None
+            mixed = self._mixed_row(whole, data, recheck) if self.steady and rows > 1 else None
             if mixed is not None:
                 return self._failed(MIXED, MIXING, data[mixed : mixed + 1], rows)
             return whole
@@ -150,20 +153,22 @@ class Caller:
                 return self._failed(type(error).__name__, said(error), data)
         return _joined([self.row(data[i : i + 1]) for i in range(rows)])
 
-    def _mixed_row(self, whole: Limits, data: npt.NDArray[Any]) -> int | None:
+    def _mixed_row(self, whole: Limits, data: npt.NDArray[Any], recheck: bool) -> int | None:
         """Return a row whose limits are others without the others, or in other company."""
         if self.mixes(whole, data, len(data) - 1):
             return len(data) - 1
         # The same choice for the same data: a block of a simulation replays bit for bit.
         some = np.random.default_rng(len(data)).permutation(len(data))
         some = some[: min(RECHECKED, len(data) // 8)]
-        if some.size < 2:
+        if some.size < 2 or not recheck:
             return None
         fewer = self.whole(data[some])
-        for place, row in enumerate(some):
-            if same(point(fewer, place), point(whole, row)):
-                continue
-            if self._persists(whole, data, int(row), data[some], point(fewer, place), place):
+        alike = np.logical_and.reduce(
+            [near(a, b[some]) for a, b in zip(fewer[:3], whole[:3], strict=True)]
+        )
+        for place in np.flatnonzero(~alike):
+            row = int(some[place])
+            if self._persists(whole, data, row, data[some], point(fewer, int(place)), int(place)):
                 return int(row)
         return None
 
@@ -272,18 +277,26 @@ def point(limits: Limits, row: int) -> Point:
     return float(limits.lower[row]), float(limits.upper[row]), float(limits.last[row])
 
 
+def _numbers(value: object) -> npt.NDArray[Any]:
+    """Return what a bound returned as an array; raise where it holds something else."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise TypeError("the bound returned a masked array: fill what is masked")
+    array = np.asarray(value)
+    if array.dtype.kind not in "biufO":
+        raise TypeError(f"the bound returned {array.dtype} and no numbers")
+    if array.dtype.kind == "O" and any(each is None for each in array.ravel()):
+        raise TypeError("the bound returned None")
+    return array
+
+
+def near(one: npt.ArrayLike, other: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Return where limits agree; sums over other shapes may be rounded otherwise."""
+    return np.isclose(one, other, rtol=NEAR, atol=NEAR, equal_nan=True)
+
+
 def same(one: Point, other: Point) -> bool:
-    """Return whether limits agree; sums over other shapes may be rounded otherwise."""
-    return bool(np.isclose(one, other, rtol=NEAR, atol=NEAR, equal_nan=True).all())
-
-
-def said(error: BaseException) -> str:
-    """Return the message of an error in one line; an error may even fail to say what it is."""
-    try:
-        text = " ".join(str(error).split())
-    except Exception:  # of the error's own __str__: the audit goes on
-        return "(its message cannot be read)"
-    return text if len(text) <= LONGEST else text[:LONGEST] + " …"
+    """Return whether the limits of two rows agree."""
+    return bool(near(one, other).all())
 
 
 def name_of(bound: object) -> str:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from scipy.stats import chi2, rankdata
 
 from rsverify._core.check import FloatArray
+from rsverify._core.said import said
 from rsverify.auditing.caller import (
     MIXED,
     MIXING,
@@ -28,7 +29,6 @@ from rsverify.auditing.caller import (
     Point,
     plain_row,
     point,
-    said,
     same,
 )
 from rsverify.auditing.estimand import Estimand

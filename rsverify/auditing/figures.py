@@ -11,6 +11,7 @@ from scipy.special import gammaln, xlogy
 
 from rsverify._core.check import check_choice
 from rsverify.auditing import plot as plotting
+from rsverify.auditing.design import FLOAT_ERRORS
 from rsverify.auditing.estimand import margin_value
 from rsverify.auditing.exact.evidence import MarginClaims, ProportionLimits
 from rsverify.auditing.exact.proportion import miscoverage_at
@@ -32,6 +33,7 @@ REPLAYED, GLANCED = 10_000, 2500  # replications drawn again, of the worst scena
 BAND = 0.05
 
 
+@FLOAT_ERRORS
 def draw(report: AuditReport, path: str | os.PathLike[str], picture: str) -> Figure:
     """Draw a picture of a report into a file: see `AuditReport.plot`."""
     check_choice("picture", picture, CHOICES)

@@ -16,8 +16,10 @@ from rsverify.auditing.simulation.blocks import generator
 STREAM = "other estimands"
 ROWS = 40  # of each scenario that is tried
 SCENARIOS = 6
-CANDIDATES = ("mean", "proportion", "difference", "probit", "binary-mean", "score-difference")
-CANDIDATES += ("score-probit", "path-difference", "path-probit")
+CANDIDATES = (
+    *("mean", "proportion", "difference", "probit", "binary-mean"),
+    *("score-difference", "score-probit", "path-difference", "path-probit"),
+)
 MOST_MISSES = 0.5
 LARGEST_N = 100_000
 

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -89,6 +89,11 @@ class AuditReport:
     def worst(self) -> Row:
         """The row of the largest miscoverage, a refuted one if there is one."""
         return max(self.rows, key=lambda r: (r.verdict == "refuted", r.miscoverage))
+
+    @property
+    def measure(self) -> str:
+        """What stands under `miscoverage` in every row."""
+        return self.rows[0].measure if self.rows else MISCOVERAGE
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the rows as a table."""
@@ -197,6 +202,22 @@ class AuditReport:
         return as_text(self)
 
 
+def with_mixing(report: AuditReport, mixed: Failure | None) -> AuditReport:
+    """Return the report of a bound, refuted where its rows change with the others.
+
+    The rows of the report are those of a bound that is given one replication at a time.
+    """
+    if mixed is None:
+        return report
+    note = "every row is of the bound called with one replication at a time"
+    return replace(
+        report,
+        verdict="refuted",
+        failures=[*report.failures, mixed],
+        notes=[*report.notes, note],
+    )
+
+
 def check_ending(path: str | os.PathLike[str]) -> str:
     """Return the ending of a file that a report can be written to, or raise."""
     suffix = Path(path).suffix.lower()
@@ -213,7 +234,7 @@ def as_text(report: AuditReport) -> str:
     width = min(width, 48)
     lines = [
         f"{report.verdict}: {d['bound']}, {d['estimand']}, n={d['n']}, alpha={d['alpha']:g}",
-        f"{'scenario':{width}} {'truth':>9} {'miscoverage [interval]':>32} "
+        f"{'scenario':{width}} {'truth':>9} {report.measure + ' [interval]':>32} "
         f"{'tightness':>18} verdict",
     ]
     for r in report.rows:

@@ -121,6 +121,7 @@ def _vote_laws(n: int, alpha: float) -> dict[str, tuple[float, ...]]:
     laws["ten classes, runner-up last"] = (0.5,) + (0.02,) * 8 + (0.34,)
     for j in range(2, 9):
         laws[f"ten classes, runner-up class {j}"] = _ten(0.5, j, 0.34)
+    for j in (2, 4, 5, 6, 7, 8):
         laws[f"ten classes, most probable class {j}"] = _ten(0.34, j, 0.5)
     laws["ten classes, rare runners-up"] = (0.91,) + (0.01,) * 9
     laws["hundred classes, equal runners-up"] = (0.208,) + (0.008,) * 99

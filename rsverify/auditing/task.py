@@ -21,13 +21,18 @@ from rsverify.auditing.exact.report import (
     MARGINS,
     MORE_CLASSES,
     exact_report,
-    with_mixing,
 )
 from rsverify.auditing.exact.trinomial import LARGEST_TRINOMIAL_N
 from rsverify.auditing.fitting import fitting_estimand, probe
-from rsverify.auditing.report import AuditReport, plain
+from rsverify.auditing.report import AuditReport, plain, with_mixing
 from rsverify.auditing.scenario import Scenario, check_scenarios, default_scenarios
-from rsverify.auditing.simulation.blocks import FIRST_BLOCK, Replay, check_store, simulate
+from rsverify.auditing.simulation.blocks import (
+    FIRST_BLOCK,
+    Replay,
+    check_store,
+    run_block,
+    simulate,
+)
 from rsverify.auditing.simulation.discontinuities import beside_a_jump
 from rsverify.auditing.simulation.report import simulation_report
 from rsverify.auditing.simulation.search import Family, find_family, worst_laws
@@ -144,7 +149,7 @@ def _with_more_classes(task: Task, report: AuditReport) -> AuditReport:
         design={**more.design, "method": methods},
         notes=exact_notes + more.notes,
     )
-    return with_mixing(whole, caller)
+    return with_mixing(whole, caller.mixed)
 
 
 def _simulated(task: Task, answer: Answer) -> AuditReport:
@@ -159,11 +164,12 @@ def _simulated(task: Task, answer: Answer) -> AuditReport:
     )
     tallies = _stored(task, design, caller, suite, record)
     report = simulation_report(tallies, Replay(caller, estimand, suite, design), record)
-    if report.verdict == "supported" and _rows_change_together(task, caller, suite):
-        return _simulated(task, "shared")
+    if caller.steady and _rows_change_together(task, caller, suite, tallies):
+        # The blocks that are stored are of rows that changed together: they are not used again.
+        return _simulated(replace(task, store=None, resume=False), "shared")
     if any(f.kind == MIXED for f in report.failures):
         report = replace(report, verdict="refuted")
-    return with_mixing(report, caller)
+    return with_mixing(report, caller.mixed)
 
 
 def _suite(task: Task, answer: Answer) -> tuple[list[Scenario], Caller]:
@@ -198,13 +204,26 @@ def _called(task: Task, suite: list[Scenario], answer: Answer) -> Caller:
     return replace(caller, alone=True, steady=False) if answer == "shared" else caller
 
 
-def _rows_change_together(task: Task, caller: Caller, suite: list[Scenario]) -> bool:
-    """Return whether a bound seldom answers otherwise, and then on all rows of a call at once."""
-    if not caller.steady:
-        return False
+def _rows_change_together(
+    task: Task, caller: Caller, suite: list[Scenario], tallies: list[Tally]
+) -> bool:
+    """Return whether a bound seldom answers otherwise, and then on all rows of a call at once.
+
+    Then replications are not independent, and a verdict of them is none.
+    """
+    refuted = [i for i, tally in enumerate(tallies) if tally.verdict == "refuted"]
+    if refuted:
+        return any(_missed_together(task, caller, suite[i], tallies[i].peak) for i in refuted)
     data = probe(task.estimand, task.design, suite, COMPANY, PROBE)
     limits = caller.limits(data)
     return shared_look(caller, Table(data, limits.lower, limits.upper), task.design)
+
+
+def _missed_together(task: Task, caller: Caller, scenario: Scenario, peak: tuple[int, int]) -> bool:
+    """Return whether most misses of a block do not come again; `peak`: the block, its misses."""
+    block, misses = peak
+    again = run_block(caller, task.estimand, scenario, task.design, block)
+    return 2 * (misses - again.misses) > again.runs
 
 
 def _stored(

@@ -70,6 +70,8 @@ class Worst:
     monotone: bool
     points: FloatArray  # laws at which the miscoverage was evaluated, for pictures
     values: FloatArray
+    exchanged: bool = False
+    """Whether the runner-up there is the last of three classes."""
 
 
 def runs(outcomes: npt.NDArray[Any]) -> str:

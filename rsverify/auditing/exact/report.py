@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from rsverify.auditing.exact.repeats import Answer, Table, first_look, long_look
 from rsverify.auditing.exact.staircase import LARGEST_STAIRCASE_N
 from rsverify.auditing.exact.staircase_report import staircase_report
 from rsverify.auditing.registry import all_outcomes, outcome_table
-from rsverify.auditing.report import AuditReport, Row
+from rsverify.auditing.report import AuditReport, Row, with_mixing
 from rsverify.auditing.simulation.blocks import generator
 from rsverify.auditing.verdict import Verdict
 
@@ -111,7 +110,7 @@ def _of_outcomes(
         notes,
         evidence,
     )
-    return with_mixing(report, caller), answer
+    return with_mixing(report, caller.mixed), answer
 
 
 def in_their_order(limits: Limits, order: npt.NDArray[np.int64]) -> Limits:
@@ -128,22 +127,6 @@ def _failed(limits: Limits, outcome: npt.NDArray[Any]) -> Limits:
     miss = np.full_like(limits.lower, np.inf)
     failure = Failure(MIXED, MIXING, plain_row(outcome), len(miss))
     return Limits(miss, -miss, miss, [*limits.failures, failure])
-
-
-def with_mixing(report: AuditReport, caller: Caller) -> AuditReport:
-    """Return the report of a bound, refuted where its rows change with the others.
-
-    The rows of the report are those of a bound that is given one replication at a time.
-    """
-    if caller.mixed is None:
-        return report
-    note = "every row is of the bound called with one replication at a time"
-    return replace(
-        report,
-        verdict="refuted",
-        failures=[*report.failures, caller.mixed],
-        notes=[*report.notes, note],
-    )
 
 
 def _worst(table: Table, estimand: Estimand, design: Design) -> tuple[Worst, Any, str]:
@@ -194,7 +177,7 @@ def _notes(
     ]
     if estimand.name not in MARGINS:
         return notes
-    if verdict == "refuted":
+    if verdict == "refuted" and worst.exchanged:
         first = trinomial.margin_worst(
             outcome_table(table.lower, design.n), estimand.name, False, design.alpha
         )

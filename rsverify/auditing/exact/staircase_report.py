@@ -13,7 +13,7 @@ from rsverify.auditing.design import Design, Progress
 from rsverify.auditing.estimand import margin_value
 from rsverify.auditing.exact.repeats import Answer, Table, first_look, long_look
 from rsverify.auditing.exact.staircase import Level, Staircases, audit_staircases, tail_at
-from rsverify.auditing.report import AuditReport, Row
+from rsverify.auditing.report import AuditReport, Row, with_mixing
 from rsverify.auditing.simulation.blocks import generator
 from rsverify.auditing.verdict import Verdict, combine
 
@@ -47,7 +47,8 @@ def staircase_report(
     record = design.record(method="exact", evaluated=found.evaluated)
     verdict = combine([r.verdict for r in rows])
     notes = _notes(found) + looked
-    return AuditReport(verdict, rows, found.failures, found.witness, record, notes), "same"
+    report = AuditReport(verdict, rows, found.failures, found.witness, record, notes)
+    return with_mixing(report, caller.mixed), "same"
 
 
 def _looked(caller: Caller, found: Staircases, design: Design) -> tuple[Answer, list[str]]:

@@ -108,7 +108,10 @@ def margin_worst(table: FloatArray, margin: str, largest: bool, level: float) ->
         attained, place = witness.probability, Place(witness.parameters, witness.truth)
     every = np.concatenate(points)
     certified = min(max(certified * (1 + SUM_ERROR), attained), 1.0)
-    return Worst(attained, certified, place, witness, monotone, every[:, 1:], every[:, 0])
+    laws, values = every[:, 1:], every[:, 0]
+    return Worst(
+        attained, certified, place, witness, monotone, laws, values, exchanged=seen.exchanged
+    )
 
 
 def _swapped(table: FloatArray) -> FloatArray:

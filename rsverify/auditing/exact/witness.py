@@ -82,10 +82,11 @@ def margin_witness(claims: Claims, best: Best, level: float) -> Witness:
         inside = (a > 0 and 0 < b < 1) or not probit
         if not (inside and a >= 0) or (claims.largest and 1 - a - b > b):
             continue
-        truth = rational_margin(claims.margin, a, b)
-        missed = above(table, truth)
-        near = missed_probability(table, float(a), float(b), float(truth), claims.log_fact)
+        rounded = margin_value(claims.margin, float(a), float(b))
+        near = missed_probability(table, float(a), float(b), rounded, claims.log_fact)
         if near > wanted:
+            truth = rational_margin(claims.margin, a, b)
+            missed = above(table, truth)
             probability = rational_probability(missed, a, b)
             if probability > Fraction(wanted):
                 return _named(claims, (a, b), truth, missed, float(probability), rational=True)

@@ -75,7 +75,8 @@ def run_block(
 ) -> Tally:
     """Draw and judge block number `block` of a scenario."""
     data, truth = draw_block(estimand, scenario, design, block)
-    limits = caller.limits(data)
+    # Every size of block is checked for rows that change with the others, at its first block.
+    limits = caller.limits(data, recheck=block % LOOKS == 0)
     distance = np.abs(limits.last[np.isfinite(limits.last)] - truth)
     distance = distance[np.isfinite(distance)]
     return Tally(
@@ -128,7 +129,7 @@ def simulate(
             result = ready[i, b] if (i, b) in ready else next(fresh)
             if store is not None and (i, b) not in ready:
                 store.add(place[i], b, result)
-            _take(tallies[i], result, design, len(scenarios))
+            _take(tallies[i], result, b, design, len(scenarios))
             if progress is not None:
                 progress(sum(_done(t, design) for t in tallies), whole)
         list(fresh)  # runs to its end, which joblib waits for
@@ -204,11 +205,12 @@ def _done(tally: Tally, design: Design) -> int:
     return tally.runs if tally.verdict == "inconclusive" else design.replications
 
 
-def _take(tally: Tally, result: Tally, design: Design, scenarios: int) -> None:
+def _take(tally: Tally, result: Tally, block: int, design: Design, scenarios: int) -> None:
     """Add a block unless the verdict was already settled before it."""
     if tally.verdict != "inconclusive":
         return
     tally.add(result)
+    tally.peak = max(tally.peak, (block, result.misses), key=lambda each: each[1])
     tally.verdict = decide(
         tally.misses, tally.runs, design.alpha, design.tolerance, design.false_alarm, scenarios
     )

@@ -145,3 +145,79 @@ def test_a_function_of_one_sample_is_called_sample_by_sample():
         ).rows
     )
     assert audit(bets, kind="bets", n=6, alpha=0.05).verdict == "supported"
+
+
+def fair_or_peeking(inside):
+    """Fair bets, which peek against some means only."""
+
+    def bets(x, m, alpha):
+        return plugin_bets(x, m, alpha, peek=1 if inside(m) else 0)
+
+    return bets
+
+
+SOME_MEANS = {
+    "above 0.6": lambda m: m > 0.6,
+    "below 0.4": lambda m: m < 0.4,
+    "near 0": lambda m: m < 0.01,
+    "near 1": lambda m: m > 0.99,
+    "a twentieth": lambda m: 0.62 < m < 0.67,
+    "not one half": lambda m: m != 0.5,
+}
+
+
+@pytest.mark.parametrize("name", SOME_MEANS)
+def test_bets_that_peek_against_some_means_only_are_refuted(name):
+    report = audit(fair_or_peeking(SOME_MEANS[name]), kind="bets", n=40, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert "against m=" in report.worst.note
+
+
+# Means at which none of the eight distributions stands.
+OTHER_MEANS = {
+    "0.6 to 0.8": lambda m: 0.6 < m < 0.8,
+    "0.2 to 0.4": lambda m: 0.2 < m < 0.4,
+    "above 0.95": lambda m: m > 0.95,
+    "below 0.005": lambda m: m < 0.005,
+}
+
+
+@pytest.mark.parametrize("n", [10, 60])
+@pytest.mark.parametrize("name", OTHER_MEANS)
+def test_capital_that_is_unfair_against_some_means_only_is_refuted(name, n):
+    inside = OTHER_MEANS[name]
+
+    def capital(x, m, alpha):
+        process = capital_from_bets(plugin_bets)(x, m, alpha).copy()
+        if inside(m):
+            process[:, 3:] *= 1.01
+        return process
+
+    report = audit(capital, kind="betting", n=n, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert "is above 1" in str(report)
+
+
+@pytest.mark.parametrize("kind", ["betting", "bets"])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda x, _m, _a: x[:, :1] if x.ndim == 2 else x[:1],
+        lambda _x, _m, _a: 1 / 0,
+        lambda _x, _m, _a: None,
+    ],
+)
+def test_what_fails_on_every_call_is_refused(kind, broken):
+    with pytest.raises((TypeError, ValueError), match="fails on every call"):
+        audit(broken, kind=kind, n=5, alpha=0.05)
+
+
+def test_rows_say_what_they_measured():
+    fair = audit(capital_from_bets(plugin_bets), kind="betting", n=5, alpha=0.05)
+    assert {r.measure for r in fair.rows} == {"expected capital"}
+    bets = audit(plugin_bets, kind="bets", n=5, alpha=0.05)
+    assert {r.measure for r in bets.rows} == {"a bet changes with the future"}
+    for report in (fair, bets):
+        assert "miscoverage [interval]" not in str(report)
+        for row in report.rows:
+            assert row.low <= row.miscoverage <= row.high

@@ -101,7 +101,7 @@ def test_classes_beyond_the_third_are_simulated_beside_an_exact_audit():
     report = audit(lambda c, a: bonferroni(c, a, None), **settings)
     assert report.verdict == "supported"
     assert report.rows[0].replications == 0
-    assert len(report.rows) == 1 + 18
+    assert len(report.rows) == 1 + 17
     forgetful = audit(lambda c, a: bonferroni(c, a, 3), **settings)
     assert forgetful.verdict == "refuted"
     assert {r.scenario for r in forgetful.rows if r.verdict == "refuted"} >= {
