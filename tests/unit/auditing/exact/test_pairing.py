@@ -160,5 +160,5 @@ def test_a_bound_of_column_one_is_told_the_estimand_that_fits(estimand):
     report = audit(second, estimand=estimand, n=25, alpha=0.05)
     assert report.verdict == "refuted"
     assert f"estimand='{estimand}:first' fits" in str(report)
-    wrong = audit(lambda c, a: 0 * c[:, 0] + 0.9, estimand=estimand, n=25, alpha=0.05)
+    wrong = audit(lambda c, _a: 0 * c[:, 0] + 0.9, estimand=estimand, n=25, alpha=0.05)
     assert "fits" not in str(wrong)
