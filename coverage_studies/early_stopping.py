@@ -96,7 +96,7 @@ def demo(images):
             for futility in (FUTILITY, 0.0)
         )
         results[str(r)] = summary(
-            np.array([2 if c.hopeless else codes[c.decision] for c in found]),
+            np.array([2 if c.futile else codes[c.decision] for c in found]),
             np.array([c.n for c in found]),
             np.array([c.radius for c in fixed]) >= r,
             np.array([codes[c.decision] for c in patient]),

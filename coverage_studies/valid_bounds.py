@@ -136,7 +136,7 @@ def paths() -> list[Entry]:
         out.append(("margin_sequence, lower", "margin_sequence", timed))
 
         def upper(paths: Any, alpha: float, estimand: str = estimand) -> Any:
-            return margin_sequence(paths, 0, alpha, estimand=estimand).upper
+            return margin_sequence(paths, 0, alpha, estimand=estimand, split=0.0).upper
 
         out.append(("margin_sequence, upper", upper, timed | {"side": "upper"}))
         laws = {f"p = {p}": {"p": p} for p in CHANCES}

@@ -25,6 +25,7 @@ from .bounds.mean import hoeffding_lower as hoeffding_lower
 from .bounds.mean import hoeffding_upper as hoeffding_upper
 from .bounds.mean import plugin_bernstein_lower as plugin_bernstein_lower
 from .bounds.mean import plugin_bernstein_upper as plugin_bernstein_upper
+from .bounds.proportion import clopper_pearson_interval as clopper_pearson_interval
 from .bounds.proportion import clopper_pearson_lower as clopper_pearson_lower
 from .bounds.proportion import clopper_pearson_upper as clopper_pearson_upper
 from .bounds.score_margin import score_margin_lower as score_margin_lower

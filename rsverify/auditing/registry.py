@@ -57,7 +57,7 @@ def _on_scores(limits: Function, data: Data, alpha: float) -> Limits:
 
 
 def _on_vote_path(limits: Function, data: Data, alpha: float) -> Limits:
-    interval = limits(data, 0, alpha)
+    interval = limits(data, 0, alpha, split=1.0)
     return interval.lower if isinstance(interval, Interval) else interval
 
 

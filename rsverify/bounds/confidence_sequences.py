@@ -309,7 +309,7 @@ def kt_mixture_sequence(x: npt.ArrayLike, alpha: npt.ArrayLike) -> Interval:
     lower, mirrored = (
         map_samples(kt.kt_paths, side, path=True, alpha=levels) for side in (sample, 1.0 - sample)
     )
-    return Interval(lower, mirror(mirrored))
+    return Interval(lower, mirror(mirrored), check_alpha(alpha)[()])
 
 
 def look_times(n: int) -> npt.NDArray[np.int64]:

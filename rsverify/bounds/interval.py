@@ -18,11 +18,30 @@ from rsverify._core.check import FloatArray, check_alpha, share_of_alpha
 from rsverify.bounds._samples import check_sample, check_unit
 
 
-class Interval(NamedTuple):
-    """A lower and an upper confidence bound; ``lower > upper`` means that the set is empty."""
-
+class _Limits(NamedTuple):
     lower: FloatArray | float
     upper: FloatArray | float
+
+
+class Interval(_Limits):
+    """A lower and an upper confidence limit; ``lower > upper`` means that the set is empty.
+
+    Unpacks as ``lower, upper``; `alpha` is the failure probability of both together.
+    """
+
+    alpha: FloatArray | float
+
+    def __new__(
+        cls, lower: FloatArray | float, upper: FloatArray | float, alpha: FloatArray | float
+    ) -> Interval:
+        """Return the interval of two limits at level `alpha`."""
+        interval = super().__new__(cls, lower, upper)
+        interval.alpha = alpha
+        return interval
+
+    def __getnewargs__(self) -> tuple[FloatArray | float, ...]:
+        """Return what a pickle holds."""
+        return (self.lower, self.upper, self.alpha)
 
     @property
     def empty(self) -> npt.NDArray[np.bool_] | np.bool_:
@@ -144,4 +163,5 @@ def interval_of(
     return Interval(
         bound(x, share_of_alpha(levels, share), **options),
         upper_of(bound, x, share_of_alpha(levels, 1.0 - share), **options),
+        levels[()],
     )

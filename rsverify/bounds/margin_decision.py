@@ -14,6 +14,7 @@ to have most votes, taken alone, is covered by neither argument.)
 
 from __future__ import annotations
 
+from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -30,7 +31,32 @@ from rsverify.kernels.margin.sequence import LARGEST_PROBIT_MARGIN
 from rsverify.kernels.mean.closed_form import log_inverse
 from rsverify.kernels.special import norm_isf
 
-AT_LEAST, BELOW, UNDECIDED, HOPELESS = 1, -1, 0, 2
+
+class Answer(IntEnum):
+    """What is known about a threshold; each answer says what it means and what to do."""
+
+    BELOW = -1
+    """The margin is below the threshold."""
+    UNDECIDED = 0
+    """The votes so far do not say."""
+    AT_LEAST = 1
+    """The margin is at least the threshold."""
+    FUTILE = 2
+    """Undecided, and unlikely to be decided by the votes planned."""
+
+    @property
+    def message(self) -> str:
+        """Cause and remedy, in a sentence."""
+        return _MESSAGES[self]
+
+
+_MESSAGES = {
+    Answer.BELOW: "below the threshold",
+    Answer.UNDECIDED: "undecided: draw more votes",
+    Answer.AT_LEAST: "at least the threshold",
+    Answer.FUTILE: "stopped for futility: a decision by the votes planned is unlikely; plan more "
+    "votes, or ask for a threshold farther from the margin",
+}
 _NEAR_ZERO = 1e-9  # probit margins closer to 0 than this are taken for it, on the safe side
 
 
@@ -38,7 +64,7 @@ class Decision(NamedTuple):
     """What was concluded about a margin, and after how many votes."""
 
     verdict: IntArray | np.int64
-    """1: the margin is at least the threshold; -1: it is below; 0: undecided; 2: undecided,
+    """The values of `Answer`: 1, at least the threshold; -1, below it; 0, undecided; 2, undecided
     and unlikely to be decided by the votes planned."""
     votes: IntArray | np.int64
     """Votes at the look that decided, or at the last look where none did."""
@@ -153,8 +179,8 @@ def decide_margin(
             paths.votes[r],
             paths.weights[r],
             np.array(past, dtype=np.float64),
-            (*line_bets(code, AT_LEAST, float(upper[r]), past, planned),),
-            (*line_bets(code, BELOW, float(lower[r]), past, planned),),
+            (*line_bets(code, int(Answer.AT_LEAST), float(upper[r]), past, planned),),
+            (*line_bets(code, int(Answer.BELOW), float(lower[r]), past, planned),),
             log_inverse(float(level[r])),
             planned,
             z,

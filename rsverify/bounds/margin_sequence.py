@@ -21,6 +21,7 @@ from rsverify._core.check import (
     IntArray,
     check_alpha,
     check_integer,
+    check_probability,
     check_real,
 )
 from rsverify._core.margin import Margin
@@ -55,6 +56,7 @@ def margin_sequence(
     estimand: MarginName,
     weights: npt.ArrayLike | None = None,
     prior: npt.ArrayLike | None = None,
+    split: float = 0.5,
 ) -> Interval:
     r"""Return running lower and upper confidence limits of a margin, valid at all looks at once.
 
@@ -66,8 +68,8 @@ def margin_sequence(
     y : int or array of int
         The class certified, 0 to m - 1, fixed before the votes; broadcasts with (...).
     alpha : float or array of float
-        Failure probability of each side, in (0, 1), over the whole sequence; broadcasts with
-        (...). Both sides together hold with probability at least 1 - 2 alpha.
+        Failure probability of both sides together, in (0, 1), over the whole sequence;
+        broadcasts with (...).
     estimand : {"difference", "probit"}
         The margin bounded: that of p_y over the largest other p_j.
     weights : array of float, shape (..., m), optional
@@ -77,13 +79,15 @@ def margin_sequence(
         Votes of an earlier sample, independent of `counts` and not among them. They sharpen
         the mixture: with 100 of them about a fifth fewer votes are needed. They are no
         evidence themselves, so the guarantee does not rest on them.
+    split : float, default 0.5
+        The share of alpha that the lower limits spend, in [0, 1]; at 1 there are no upper ones.
 
     Returns
     -------
     Interval
         ``lower`` and ``upper``, shape (..., T): running limits, so that lower ones never fall
         and upper ones never rise. Without evidence -1 and 1 (difference), -inf and inf
-        (probit). ``lower > upper`` is possible, with probability at most 2 alpha.
+        (probit). ``lower > upper`` is possible, with probability at most alpha.
 
     Raises
     ------
@@ -94,9 +98,10 @@ def margin_sequence(
 
     Notes
     -----
-    *Guarantee.* P(lower[t] <= margin for all t) >= 1 - alpha and P(upper[t] >= margin for all
-    t) >= 1 - alpha, for independent votes, at any looks and any stopping time [1]_, without
-    knowing the runner-up and for any number of classes.
+    *Guarantee.* P(lower[t] <= margin for all t) >= 1 - split alpha and P(upper[t] >= margin for
+    all t) >= 1 - (1 - split) alpha, so that both hold with probability at least 1 - alpha, for
+    independent votes, at any looks and any stopping time [1]_, without knowing the runner-up and
+    for any number of classes.
 
     References
     ----------
@@ -108,19 +113,21 @@ def margin_sequence(
     --------
     >>> from rsverify.bounds.margin_sequence import margin_sequence
     >>> counts = [[80, 10, 10], [820, 80, 100], [8100, 900, 1000]]
-    >>> limits = margin_sequence(counts, 0, 0.001, estimand="difference")
+    >>> limits = margin_sequence(counts, 0, 0.002, estimand="difference")
     >>> limits.lower.round(3), limits.upper.round(3)
     (array([0.307, 0.603, 0.672]), array([0.916, 0.815, 0.746]))
     """
     code = int(Margin.named(estimand))
     paths, (level,) = check_paths(counts, y, weights, prior, alpha=check_alpha(alpha))
-    threshold = _thresholds(level)
+    share = check_probability("split", split)
+    if share.ndim:
+        raise ValueError(f"split of shape {share.shape} must be a single number in [0, 1]")
     lower, upper = np.empty(paths.votes.shape), np.empty(paths.votes.shape)
     votes = paths.first, paths.rivals, paths.votes, paths.prior
-    kernels.lower_paths(*votes, threshold, code, lower)
-    kernels.upper_paths(*votes, paths.weights, threshold, code, upper)
+    kernels.lower_paths(*votes, _thresholds(share * level), code, lower)
+    kernels.upper_paths(*votes, paths.weights, _thresholds((1.0 - share) * level), code, upper)
     shape = (*paths.batch, paths.votes.shape[1])
-    return Interval(lower.reshape(shape), upper.reshape(shape))
+    return Interval(lower.reshape(shape), upper.reshape(shape), level.reshape(paths.batch)[()])
 
 
 def log_e_at_most(
@@ -192,7 +199,7 @@ def log_e_at_most(
 
 
 def _thresholds(level: FloatArray) -> FloatArray:
-    return np.array([log_inverse(float(a)) for a in level])
+    return np.array([log_inverse(float(a)) if a > 0.0 else np.inf for a in level])
 
 
 def check_paths(

@@ -12,12 +12,15 @@ from rsverify._core.check import (
     check_alpha,
     check_broadcast,
     check_count,
+    check_fraction,
     check_real,
     check_trials,
+    share_of_alpha,
 )
 from rsverify._core.rows import map_rows
 from rsverify._core.types import FloatLike, IntLike
 from rsverify.bounds.bound import Bound
+from rsverify.bounds.interval import Interval
 from rsverify.kernels.binomial import (
     clopper_pearson_lower_rows,
     clopper_pearson_upper_rows,
@@ -142,6 +145,57 @@ def clopper_pearson_upper(
     trials = check_trials(n, LARGEST_TRIALS)
     counts = check_count("k", k, trials)
     return map_rows(clopper_pearson_upper_rows, k=counts, n=trials, alpha=check_alpha(alpha))
+
+
+def clopper_pearson_interval(
+    k: npt.ArrayLike, n: npt.ArrayLike, alpha: npt.ArrayLike, *, split: float = 0.5
+) -> Interval:
+    """Return the Clopper-Pearson confidence interval of a proportion.
+
+    Parameters
+    ----------
+    k : int or array of int
+        Number of successes, 0 to n.
+    n : int or array of int
+        Number of trials, 1 to 10,000,000.
+    alpha : float or array of float
+        Failure probability of both sides together, in (0, 1).
+    split : float, default 0.5
+        The share of `alpha` that the lower limit spends, in (0, 1).
+
+    Returns
+    -------
+    Interval
+        `clopper_pearson_lower` at split alpha and `clopper_pearson_upper` at (1 - split) alpha,
+        rounded outward.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `clopper_pearson_lower`; ValueError if `split` is outside (0, 1).
+
+    Notes
+    -----
+    *Guarantee.* P(lower <= p <= upper) >= 1 - alpha whatever the success probability p, for k
+    successes in n independent trials, n fixed beforehand; each limit alone fails with
+    probability at most its share of alpha.
+
+    Examples
+    --------
+    >>> from rsverify import clopper_pearson_interval
+    >>> lower, upper = clopper_pearson_interval(306, 500, 0.05)
+    >>> print(f"{lower:.3f} {upper:.3f}")
+    0.568 0.655
+    """
+    share = check_fraction("split", split)
+    if share.ndim:
+        raise ValueError(f"split of shape {share.shape} must be a single number in (0, 1)")
+    level = check_alpha(alpha)
+    return Interval(
+        clopper_pearson_lower(k, n, share_of_alpha(level, share)),
+        clopper_pearson_upper(k, n, share_of_alpha(level, 1.0 - share)),
+        level[()],
+    )
 
 
 @overload
@@ -345,6 +399,14 @@ BOUNDS = (
         "upper",
         "counts",
         reference="proportion:clopper_pearson_upper",
+    ),
+    Bound(
+        "clopper_pearson_interval",
+        clopper_pearson_interval,
+        "proportion",
+        "two-sided",
+        "counts",
+        reference="proportion:clopper_pearson_lower",
     ),
     Bound(
         "randomized_clopper_pearson_lower",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,7 @@ import numpy.typing as npt
 
 from rsverify._core.check import FloatArray, check_integer, check_positive, share_of_alpha
 from rsverify._core.types import RadiusName
-from rsverify.bounds.margin_decision import AT_LEAST, BELOW, HOPELESS, Decision, decide_margin
-from rsverify.bounds.margin_decision import UNDECIDED as UNDECIDED_MARGIN
+from rsverify.bounds.margin_decision import Answer, Decision, decide_margin
 from rsverify.bounds.margin_sequence import margin_sequence
 from rsverify.certificates.abstention import Status
 from rsverify.certificates.certificate import ABSTAIN, Certificate, certify_counts
@@ -27,7 +27,12 @@ from rsverify.certificates.radius import certified_radius_r1, certified_radius_r
 AT_LEAST_TARGET = "radius >= target"
 BELOW_TARGET = "radius < target"
 UNDECIDED = "undecided"
-
+_DECISIONS = {
+    Answer.AT_LEAST: AT_LEAST_TARGET,
+    Answer.BELOW: BELOW_TARGET,
+    Answer.UNDECIDED: UNDECIDED,
+    Answer.FUTILE: UNDECIDED,
+}
 
 DECISION_SHARE = 0.9
 """Share of alpha that the answer about the target may spend; the radius stated has the rest."""
@@ -55,12 +60,18 @@ class EarlyCertificate(Certificate):
     """The radius in question, in input units."""
     decision: str
     """``"radius >= target"``, ``"radius < target"`` or ``"undecided"``."""
-    hopeless: bool
+    futile: bool
     """Whether it is undecided and unlikely to be decided by the votes planned."""
+
+    @property
+    def hopeless(self) -> bool:
+        """The name of `futile` in version 0.1."""
+        warnings.warn("hopeless is now futile", DeprecationWarning, stacklevel=2)
+        return self.futile
 
     def __str__(self) -> str:
         text = f"{self.decision} {self.target_radius:g} after {self.n} votes"
-        if self.hopeless:
+        if self.futile:
             text += " (more are unlikely to decide)"
         if self.status is not Status.CERTIFIED:
             return f"{text}; abstained ({self.status}): {self.reason}"
@@ -99,7 +110,7 @@ def decide_counts(
         evidence, as `prior` and `weights` of `decide_margin`.
     horizon, futility
         How many votes are planned, and at which chance of a decision by then it is called
-        hopeless: see `decide_margin`.
+        futile: see `decide_margin`.
 
     Returns
     -------
@@ -142,11 +153,11 @@ def decide_counts(
         lipschitz=lipschitz,
     )
     look = np.array([base.counts])
-    verdict = int(_decide(look, target, base, horizon, futility).verdict)
+    answer = Answer(int(_decide(look, target, base, horizon, futility).verdict))
     spent = share_of_alpha(base.alpha, 1.0 - DECISION_SHARE)
-    limits = margin_sequence(look, base.y, spent, **_options(base))
+    limits = margin_sequence(look, base.y, spent, split=1.0, **_options(base))
     margin = float(np.max(limits.lower))
-    if verdict == AT_LEAST:
+    if answer is Answer.AT_LEAST:
         margin = max(margin, target_margins(target, base)[0])
     value = _radius_of(margin, base) if margin > 0 else 0.0
     status, reason = base.status, base.reason
@@ -170,8 +181,8 @@ def decide_counts(
             "margin": margin,
         },
         target_radius=target,
-        decision={AT_LEAST: AT_LEAST_TARGET, BELOW: BELOW_TARGET}.get(verdict, UNDECIDED),
-        hopeless=verdict == HOPELESS,
+        decision=_DECISIONS[answer],
+        futile=answer is Answer.FUTILE,
     )
 
 
@@ -227,7 +238,7 @@ def decide_looks(
 def first_decision(looks: npt.ArrayLike, **question: Any) -> int | None:
     """Return the number, from 0, of the look at which `decide_looks` has a verdict, or None."""
     found = decide_looks(looks, **question)
-    if found.verdict == UNDECIDED_MARGIN:
+    if found.verdict == Answer.UNDECIDED:
         return None
     return int(np.argmax(np.sum(looks, axis=1) == found.votes))
 
@@ -251,7 +262,9 @@ def _decide(
     if base.estimand == "difference" and below >= 1.0:
         # No margin is above 1, and 1 itself cannot be shown.
         beyond = below > 1.0
-        return Decision(np.int64(BELOW if beyond else 0), looks[0 if beyond else -1].sum())
+        return Decision(
+            np.int64(Answer.BELOW if beyond else Answer.UNDECIDED), looks[0 if beyond else -1].sum()
+        )
     return decide_margin(
         looks,
         base.y,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rsverify._core.check import FloatArray, IntArray
-from rsverify.bounds.margin_decision import AT_LEAST, BELOW, HOPELESS, UNDECIDED
+from rsverify.bounds.margin_decision import Answer
 from rsverify.bounds.score_margin import score_margin_lower
 from rsverify.certificates.certificate import certify_counts
 from rsverify.certificates.early import decide_looks
@@ -30,10 +30,10 @@ PLANNED = 10
 FUTILITY = 0.1
 FIRST_LOOK, GROWTH = 50, 1.05
 ANSWERS = {
-    AT_LEAST: "radius >= target",
-    BELOW: "radius < target",
-    HOPELESS: "given up",
-    UNDECIDED: "undecided",
+    Answer.AT_LEAST: "radius >= target",
+    Answer.BELOW: "radius < target",
+    Answer.FUTILE: "stopped for futility",
+    Answer.UNDECIDED: "undecided",
 }
 RIVALS = 3
 """Bounded one by one from scores; the others share a column, which loses next to nothing."""
@@ -143,7 +143,7 @@ def _early_rows(
     found = {t: decide_looks(paths, target_radius=t, **question) for t in TARGETS}
     counts = one_hot.sum(axis=0)
     for k in range(len(within), len(looks)):
-        waiting = [t for t in TARGETS if found[t].verdict == UNDECIDED]
+        waiting = [t for t in TARGETS if found[t].verdict == Answer.UNDECIDED]
         if not waiting:
             break
         counts = counts + more(k, int(looks[k] - counts.sum()))
@@ -151,7 +151,7 @@ def _early_rows(
             found[t] = decide_looks([counts], target_radius=t, **question)
     shared = {"idx": idx, "label": label, "predict": int(selected.argmax())}
     return [
-        shared | {"target": t, "decision": ANSWERS[int(f.verdict)], "n": int(f.votes)}
+        shared | {"target": t, "decision": ANSWERS[Answer(int(f.verdict))], "n": int(f.votes)}
         for t, f in found.items()
     ]
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from rsverify._core.check import FloatArray, IntArray
+from rsverify.bounds.margin_decision import Answer
 from rsverify.demo.rows import ALPHA, ANSWERS, PLANNED, SELECTION_SAMPLES, SOFT, image_rows
 from rsverify.tables.reader import average_certified_radius, certified_accuracy, write_table
 from rsverify.tables.recertify import recertify
@@ -140,13 +141,17 @@ def summary(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return result
 
 
+def _times(answer: Answer) -> Callable[[pd.Series[str]], int]:
+    return lambda decisions: int((decisions == ANSWERS[answer]).sum())
+
+
 def early_summary(early: pd.DataFrame, n: int) -> pd.DataFrame:
     """Return answers and votes of early stopping, one row a target radius."""
     groups = early.groupby("target")
     result = pd.DataFrame(
         {
-            "at least": groups["decision"].apply(lambda d: int((d == ANSWERS[1]).sum())),
-            "below": groups["decision"].apply(lambda d: int((d == ANSWERS[-1]).sum())),
+            "at least": groups["decision"].apply(_times(Answer.AT_LEAST)),
+            "below": groups["decision"].apply(_times(Answer.BELOW)),
         }
     )
     result["undecided"] = groups.size() - result["at least"] - result["below"]
@@ -221,6 +226,7 @@ def _one_thread() -> Iterator[None]:
 
 # What is needed while images are sampled, and what after that: about as much work each.
 _SOONER = """
+from rsverify.bounds.margin_decision import Answer
 from rsverify.demo.rows import warm_up
 warm_up()
 """

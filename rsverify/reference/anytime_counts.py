@@ -7,8 +7,6 @@ derivatives; the log-likelihood is concave along it.
 
 from __future__ import annotations
 
-from typing import Any
-
 from mpmath import mp, mpf
 
 from rsverify.reference.special import norm_cdf, norm_ppf
@@ -16,7 +14,7 @@ from rsverify.reference.special import norm_cdf, norm_ppf
 DIGITS = 50
 
 
-def log_mixture(x1: int, x2: int, x3: int) -> Any:
+def log_mixture(x1: int, x2: int, x3: int) -> mpf:
     """Return the log of the mean likelihood of the votes over Dirichlet(1/2, 1/2, 1/2)."""
     with mp.workdps(DIGITS):
         half, n = mpf(1) / 2, x1 + x2 + x3
@@ -24,7 +22,7 @@ def log_mixture(x1: int, x2: int, x3: int) -> Any:
         return top + mp.loggamma(3 * half) - mp.loggamma(n + 3 * half)
 
 
-def _log_likelihood(x: tuple[int, int, int], q: tuple[Any, Any, Any]) -> Any:
+def _log_likelihood(x: tuple[int, int, int], q: tuple[mpf, mpf, mpf]) -> mpf:
     total = mpf(0)
     for count, chance in zip(x, q, strict=True):
         if count and chance <= 0:
@@ -33,7 +31,7 @@ def _log_likelihood(x: tuple[int, int, int], q: tuple[Any, Any, Any]) -> Any:
     return total
 
 
-def _curve(estimand: str, limit: Any, u: Any) -> tuple[Any, Any, Any]:
+def _curve(estimand: str, limit: mpf, u: mpf) -> tuple[mpf, mpf, mpf]:
     if estimand == "difference":
         q2 = u if limit >= 0 else u - limit
         q1 = q2 + limit
@@ -43,7 +41,7 @@ def _curve(estimand: str, limit: Any, u: Any) -> tuple[Any, Any, Any]:
     return q1, q2, 1 - q1 - q2
 
 
-def log_max_likelihood(x1: int, x2: int, x3: int, limit: Any, *, estimand: str) -> Any:
+def log_max_likelihood(x1: int, x2: int, x3: int, limit: mpf, *, estimand: str) -> mpf:
     """Return the log of the largest likelihood over g(q) <= limit, `limit` finite."""
     with mp.workdps(DIGITS):
         limit, x = mpf(limit), (x1, x2, x3)
@@ -60,7 +58,7 @@ def log_max_likelihood(x1: int, x2: int, x3: int, limit: Any, *, estimand: str) 
         if margin <= limit:
             return _log_likelihood(x, shares)
 
-        def value(u: Any) -> Any:
+        def value(u: mpf) -> mpf:
             return _log_likelihood(x, _curve(estimand, limit, u))
 
         best = max(value(low), value(high))
@@ -83,11 +81,11 @@ def log_e_at_most(
     k1: int,
     k2: int,
     n: int,
-    limit: Any,
+    limit: mpf,
     *,
     estimand: str,
     prior: tuple[int, int, int] = (0, 0, 0),
-) -> Any:
+) -> mpf:
     """Return the log e-value of the counts against a margin of at most `limit`."""
     with mp.workdps(DIGITS):
         x = (k1, k2, n - k1 - k2)

@@ -7,16 +7,15 @@ average at points of the curve g(q) = L, not by the line that it was made from.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from mpmath import mp, mpf
 
 from rsverify.reference.special import DIGITS, norm_cdf, norm_ppf
 
-Numbers = Sequence[Any]
+Numbers = Sequence[mpf]
 
 
-def curve_point(limit: float, q2: Any, *, estimand: str) -> tuple[Any, Any, Any]:
+def curve_point(limit: float, q2: mpf, *, estimand: str) -> tuple[mpf, mpf, mpf]:
     """Return the chances q on the curve g(q) = limit with the given q2."""
     with mp.workdps(DIGITS):
         q2, limit = mpf(q2), mpf(limit)
@@ -27,7 +26,7 @@ def curve_point(limit: float, q2: Any, *, estimand: str) -> tuple[Any, Any, Any]
         return q1, q2, 1 - q1 - q2
 
 
-def mean_payment(bet: Numbers, q: Numbers) -> Any:
+def mean_payment(bet: Numbers, q: Numbers) -> mpf:
     """Return what a bet pays on average, sum of q_i b_i."""
     with mp.workdps(DIGITS):
         return mp.fsum(mpf(float(b)) * mpf(chance) for b, chance in zip(bet, q, strict=True))
@@ -35,7 +34,7 @@ def mean_payment(bet: Numbers, q: Numbers) -> Any:
 
 def log_capital(
     bets: Sequence[Sequence[Numbers]], weights: Sequence[Numbers], x: Sequence[int]
-) -> Any:
+) -> mpf:
     """Return the log of the least over cells of the mean capital, weights given as logs."""
     with mp.workdps(DIGITS):
         cells = []

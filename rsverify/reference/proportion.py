@@ -6,9 +6,8 @@ of sign at 50 digits; `u` is the uniform tie-breaker itself.
 
 from __future__ import annotations
 
-from typing import Any
-
 import mpmath as mp
+from mpmath import mpf
 
 from rsverify.reference.special import (
     DIGITS,
@@ -21,21 +20,21 @@ from rsverify.reference.special import (
 )
 
 
-def clopper_pearson_lower(k: int, n: int, alpha: Number, digits: int = DIGITS) -> Any:
+def clopper_pearson_lower(k: int, n: int, alpha: Number, digits: int = DIGITS) -> mpf:
     """Return the p with P(X ≥ k) = alpha, 0 at k = 0."""
     if k == 0:
         return mp.mpf(0)
     return beta_lower_inverse(k, n - k + 1, alpha, digits)[0]
 
 
-def clopper_pearson_upper(k: int, n: int, alpha: Number, digits: int = DIGITS) -> Any:
+def clopper_pearson_upper(k: int, n: int, alpha: Number, digits: int = DIGITS) -> mpf:
     """Return the p with P(X ≤ k) = alpha, 1 at k = n."""
     if k == n:
         return mp.mpf(1)
     return beta_lower_inverse(n - k, k + 1, alpha, digits)[1]
 
 
-def randomized_tail(k: int, n: int, p: Number, u: Number, digits: int = DIGITS) -> Any:
+def randomized_tail(k: int, n: int, p: Number, u: Number, digits: int = DIGITS) -> mpf:
     """Return P(X + U ≥ k + u) = P(X > k) + (1 − u)·P(X = k), U uniform on [0, 1]."""
     with precise(digits):
         q = 1 - mp.mpf(p)
@@ -43,7 +42,7 @@ def randomized_tail(k: int, n: int, p: Number, u: Number, digits: int = DIGITS) 
         return binomial_upper_tail(k + 1, n, p, q, digits) + (1 - mp.mpf(u)) * mass
 
 
-def randomized_lower_tail(k: int, n: int, p: Number, u: Number, digits: int = DIGITS) -> Any:
+def randomized_lower_tail(k: int, n: int, p: Number, u: Number, digits: int = DIGITS) -> mpf:
     """Return P(X + U ≤ k + u) = P(X < k) + u·P(X = k), U uniform on [0, 1]."""
     with precise(digits):
         q = 1 - mp.mpf(p)
@@ -53,19 +52,19 @@ def randomized_lower_tail(k: int, n: int, p: Number, u: Number, digits: int = DI
 
 def randomized_clopper_pearson_lower(
     k: int, n: int, alpha: Number, u: Number, digits: int = DIGITS
-) -> Any:
+) -> mpf:
     """Return the p with P(X + U ≥ k + u) = alpha; 0 or 1 where there is none."""
     return _root(lambda p: randomized_tail(k, n, p, u, digits) - mp.mpf(alpha), digits)
 
 
 def randomized_clopper_pearson_upper(
     k: int, n: int, alpha: Number, u: Number, digits: int = DIGITS
-) -> Any:
+) -> mpf:
     """Return the p with P(X + U ≤ k + u) = alpha; 1 or 0 where there is none."""
     return _root(lambda p: mp.mpf(alpha) - randomized_lower_tail(k, n, p, u, digits), digits)
 
 
-def _root(excess: Any, digits: int) -> Any:
+def _root(excess: mpf, digits: int) -> mpf:
     """Return the root in [0, 1] of an increasing function, the end beyond which it lies.
 
     The Illinois method: both ends of the bracket move, its value is their middle.

@@ -8,16 +8,15 @@ Nothing is shared with `rsverify.kernels.margin.tangent`, which inverts a closed
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from mpmath import mp, mpf
 
 from rsverify.reference.special import DIGITS, norm_cdf, norm_ppf
 
-MeanBound = Callable[[Sequence[Any], Any], Any]
+MeanBound = Callable[[Sequence[mpf], mpf], mpf]
 
 
-def tangent_margin(mean: Any, slope: Any, largest: Any) -> Any:
+def tangent_margin(mean: mpf, slope: mpf, largest: mpf) -> mpf:
     """Return min over t of probit(l + a t) - probit(t), t at most `largest` and 1 - `mean`.
 
     a = `slope` and l = (1 + a) mean - a. Infinite where t = 0 is all there is.
@@ -31,7 +30,7 @@ def tangent_margin(mean: Any, slope: Any, largest: Any) -> Any:
         if top <= 0:
             return mp.inf
 
-        def ends(z: Any) -> tuple[Any, Any]:
+        def ends(z: mpf) -> tuple[mpf, mpf]:
             """Return the margin at probit(t) = z and half the log of its derivative's sign."""
             w = norm_ppf(height + slope * norm_cdf(z))
             return w - z, mp.log(slope) + (w * w - z * z) / 2
@@ -49,7 +48,7 @@ def tangent_margin(mean: Any, slope: Any, largest: Any) -> Any:
         return ends(high)[0]
 
 
-def _columns(row: Sequence[float]) -> list[Any]:
+def _columns(row: Sequence[float]) -> list[mpf]:
     clipped = [min(max(mpf(float(v)), mpf(0)), mpf(1)) for v in row]
     total = mp.fsum(clipped)
     return [v / total for v in clipped]
@@ -65,7 +64,7 @@ def score_margin_lower(
     mean_bound: MeanBound,
     slopes: Sequence[float],
     box: float = 0.05,
-) -> Any:
+) -> mpf:
     """Return the bound with all rivals one by one; `slopes` has one entry a rival.
 
     `mean_bound` is a twin of a bound for one mean: a list of numbers and alpha to a number.
@@ -76,10 +75,10 @@ def score_margin_lower(
         rivals = [[row[j] for row in rows] for j in range(len(rows[0])) if j != y]
         level = mpf(alpha)
 
-        def upper(x: Sequence[Any], share: Any) -> Any:
+        def upper(x: Sequence[mpf], share: mpf) -> mpf:
             return 1 - mean_bound([1 - v for v in x], share)
 
-        def margin(p: Any, q: Any) -> Any:
+        def margin(p: mpf, q: mpf) -> mpf:
             if estimand == "difference":
                 return p - q
             return norm_ppf(p) - norm_ppf(q) if p > 0 else -mp.inf

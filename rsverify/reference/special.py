@@ -10,46 +10,49 @@ of the two is the one that counts.
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import TypeAlias
 
 import mpmath as mp
+from mpmath import mpf
 
-Number = Any  # int, float or mpf: mpmath is untyped
+Number: TypeAlias = mpf  # int, float or mpf: mpmath is untyped, its number is anything
 
 DIGITS = 50
 _GUARD = 15  # digits lost to log-gamma at 1e7 (8) and to sums of 1e5 terms (5), and two more
 
 
-def precise(digits: int = DIGITS) -> Any:
+def precise(digits: int = DIGITS) -> AbstractContextManager[None]:
     """Return a context in which mpmath computes with `digits` and the guard digits."""
-    return mp.workdps(digits + _GUARD)
+    context: AbstractContextManager[None] = mp.workdps(digits + _GUARD)
+    return context
 
 
-def complete_pair(x: Number, y: Number) -> tuple[Any, Any]:
+def complete_pair(x: Number, y: Number) -> tuple[mpf, mpf]:
     """Return x and 1 − x at the working precision, from the smaller of `x` and `y`."""
     if x <= y:
         return mp.mpf(x), 1 - mp.mpf(x)
     return 1 - mp.mpf(y), mp.mpf(y)
 
 
-def norm_pdf(z: Number, digits: int = DIGITS) -> Any:
+def norm_pdf(z: Number, digits: int = DIGITS) -> mpf:
     """Return φ(z)."""
     with precise(digits):
         return mp.exp(-(mp.mpf(z) ** 2) / 2) / mp.sqrt(2 * mp.pi)
 
 
-def norm_cdf(z: Number, digits: int = DIGITS) -> Any:
+def norm_cdf(z: Number, digits: int = DIGITS) -> mpf:
     """Return Φ(z)."""
     with precise(digits):
         return mp.erfc(-mp.mpf(z) / mp.sqrt(2)) / 2
 
 
-def norm_sf(z: Number, digits: int = DIGITS) -> Any:
+def norm_sf(z: Number, digits: int = DIGITS) -> mpf:
     """Return 1 − Φ(z)."""
     return norm_cdf(-z, digits)
 
 
-def norm_isf(p: Number, digits: int = DIGITS) -> Any:
+def norm_isf(p: Number, digits: int = DIGITS) -> mpf:
     """Return the z with 1 − Φ(z) = p, by Newton's method on log(1 − Φ), which is concave."""
     with precise(digits):
         p = mp.mpf(p)
@@ -65,12 +68,12 @@ def norm_isf(p: Number, digits: int = DIGITS) -> Any:
     raise ArithmeticError(f"norm_isf({p}) did not converge")
 
 
-def norm_ppf(p: Number, digits: int = DIGITS) -> Any:
+def norm_ppf(p: Number, digits: int = DIGITS) -> mpf:
     """Return Φ⁻¹(p)."""
     return -norm_isf(p, digits)
 
 
-def beta_weight(a: Number, b: Number, x: Number, y: Number, digits: int = DIGITS) -> Any:
+def beta_weight(a: Number, b: Number, x: Number, y: Number, digits: int = DIGITS) -> mpf:
     """Return xᵃyᵇ/B(a, b)."""
     with precise(digits):
         x, y = complete_pair(x, y)
@@ -79,7 +82,7 @@ def beta_weight(a: Number, b: Number, x: Number, y: Number, digits: int = DIGITS
         return mp.exp(a * mp.log(x) + b * mp.log(y) - log_beta)
 
 
-def _finite_sum(a: int, b: int, odds: Any) -> Any:
+def _finite_sum(a: int, b: int, odds: mpf) -> mpf:
     """Return Σⱼ (b−1)⋯(b−j)/((a+1)⋯(a+j))·oddsʲ, j = 0..b−1, in fixed-point arithmetic."""
     bits = mp.mp.prec + 40
     one = 1 << bits
@@ -93,7 +96,7 @@ def _finite_sum(a: int, b: int, odds: Any) -> Any:
     return mp.mpf(total) / one
 
 
-def _series(a: Any, b: Any, x: Any) -> Any:
+def _series(a: mpf, b: mpf, x: mpf) -> mpf:
     """Return Σⱼ (a+b)⋯(a+b+j−1)/((a+1)⋯(a+j))·xʲ, j = 0, 1, ..."""
     term = total = mp.mpf(1)
     j = 0
@@ -104,7 +107,7 @@ def _series(a: Any, b: Any, x: Any) -> Any:
     return total
 
 
-def beta_lower(a: Number, b: Number, x: Number, y: Number, digits: int = DIGITS) -> Any:
+def beta_lower(a: Number, b: Number, x: Number, y: Number, digits: int = DIGITS) -> mpf:
     """Return I_x(a, b), as a sum of positive terms on the side of the mean that holds x."""
     with precise(digits):
         x, y = complete_pair(x, y)
@@ -118,12 +121,12 @@ def beta_lower(a: Number, b: Number, x: Number, y: Number, digits: int = DIGITS)
         return weight * _series(mp.mpf(a), mp.mpf(b), x)
 
 
-def beta_upper(a: Number, b: Number, x: Number, y: Number, digits: int = DIGITS) -> Any:
+def beta_upper(a: Number, b: Number, x: Number, y: Number, digits: int = DIGITS) -> mpf:
     """Return 1 − I_x(a, b)."""
     return beta_lower(b, a, y, x, digits)
 
 
-def beta_lower_inverse(a: Number, b: Number, p: Number, digits: int = DIGITS) -> tuple[Any, Any]:
+def beta_lower_inverse(a: Number, b: Number, p: Number, digits: int = DIGITS) -> tuple[mpf, mpf]:
     """Return (x, 1 − x) with I_x(a, b) = p, for a, b ≥ 1.
 
     log I is increasing and concave in logit x, so Newton's method converges from any start;
@@ -154,13 +157,13 @@ def beta_lower_inverse(a: Number, b: Number, p: Number, digits: int = DIGITS) ->
         return 1 / (1 + mp.exp(-t)), 1 / (1 + mp.exp(t))
 
 
-def beta_upper_inverse(a: Number, b: Number, p: Number, digits: int = DIGITS) -> tuple[Any, Any]:
+def beta_upper_inverse(a: Number, b: Number, p: Number, digits: int = DIGITS) -> tuple[mpf, mpf]:
     """Return (x, 1 − x) with 1 − I_x(a, b) = p, for a, b ≥ 1."""
     y, x = beta_lower_inverse(b, a, p, digits)
     return x, y
 
 
-def binomial_pmf(k: int, n: int, p: Number, q: Number, digits: int = DIGITS) -> Any:
+def binomial_pmf(k: int, n: int, p: Number, q: Number, digits: int = DIGITS) -> mpf:
     """Return P(X = k) for X ~ Bin(n, p) and q = 1 − p."""
     with precise(digits):
         p, q = complete_pair(p, q)
@@ -170,13 +173,13 @@ def binomial_pmf(k: int, n: int, p: Number, q: Number, digits: int = DIGITS) -> 
         return mp.exp(log_choose + k * mp.log(p) + (n - k) * mp.log(q))
 
 
-def binomial_upper_tail(k: int, n: int, p: Number, q: Number, digits: int = DIGITS) -> Any:
+def binomial_upper_tail(k: int, n: int, p: Number, q: Number, digits: int = DIGITS) -> mpf:
     """Return P(X ≥ k) for X ~ Bin(n, p) and q = 1 − p."""
     if k <= 0 or k > n:
         return mp.mpf(k <= 0)
     return beta_lower(k, n - k + 1, p, q, digits)
 
 
-def binomial_lower_tail(k: int, n: int, p: Number, q: Number, digits: int = DIGITS) -> Any:
+def binomial_lower_tail(k: int, n: int, p: Number, q: Number, digits: int = DIGITS) -> mpf:
     """Return P(X ≤ k) for X ~ Bin(n, p) and q = 1 − p."""
     return binomial_upper_tail(n - k, n, q, p, digits)

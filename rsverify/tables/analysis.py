@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from rsverify._core.check import FloatArray, IntArray, check_alpha, check_positive, check_real
-from rsverify.bounds.proportion import clopper_pearson_lower
+from rsverify.bounds.proportion import clopper_pearson_interval, clopper_pearson_lower
 from rsverify.certificates.certificate import ABSTAIN
 from rsverify.tables.checks import (
     all_rows_say,
@@ -31,7 +31,6 @@ from rsverify.tables.checks import (
 from rsverify.tables.limits import (
     mean_interval,
     mean_lower,
-    proportion_interval,
     robust_lower,
     wrong_certificates_upper,
 )
@@ -262,7 +261,7 @@ def _frequencies(classes: IntArray) -> dict[int, int]:
 
 
 def _share(hit: npt.NDArray[np.bool_], alpha: float) -> Estimate:
-    lower, upper = proportion_interval(int(hit.sum()), hit.size, alpha)
+    lower, upper = clopper_pearson_interval(int(hit.sum()), hit.size, alpha)
     return Estimate(value=float(hit.mean()), lower=float(lower), upper=float(upper))
 
 
@@ -272,7 +271,7 @@ def certified_estimates(
     """Return the certified accuracy at each radius, with limits at level `alpha`."""
     values = certified_accuracy(rows, radii)
     certified = np.rint(values * len(rows)).astype(np.int64)
-    lower, upper = proportion_interval(certified, len(rows), alpha)
+    lower, upper = clopper_pearson_interval(certified, len(rows), alpha)
     robust: list[float | None] = [None] * len(values)
     if certificate_alpha is not None:
         # One-sided, so that all of alpha is spent on it.

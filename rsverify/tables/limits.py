@@ -10,7 +10,7 @@ are easily taken for one another:
   than r to the input. No table shows it. It is at least the certified accuracy, but for
   certificates that are wrong, each with a probability of at most its alpha.
 
-`proportion_interval` and `mean_interval` are about the first; `robust_lower` leads from a
+`clopper_pearson_interval` and `mean_interval` are about the first; `robust_lower` leads from a
 limit of the first to a limit of the second; and `wrong_certificates_upper` says how many of
 the certificates at hand can be wrong, with the inputs taken as they are.
 """
@@ -34,52 +34,12 @@ from rsverify.bounds.interval import Interval
 from rsverify.bounds.proportion import (
     LARGEST_TRIALS,
     clopper_pearson_lower,
-    clopper_pearson_upper,
 )
 
 # Each result below takes a handful of operations, each off by half an epsilon at most.
 _ROUNDING = 8 * np.finfo(np.float64).eps
 # Of the order in which a mean is bet on: any will do that does not depend on the values.
 _ORDER_SEED = 0
-
-
-def proportion_interval(k: npt.ArrayLike, n: npt.ArrayLike, alpha: npt.ArrayLike) -> Interval:
-    """Return a confidence interval for the proportion behind k of n inputs.
-
-    Parameters
-    ----------
-    k : int or array of int
-        Inputs that have the property, 0 to n.
-    n : int or array of int
-        Inputs, 1 to 10,000,000.
-    alpha : float or array of float
-        Two-sided failure probability, in (0, 1): half of it on each side.
-
-    Returns
-    -------
-    Interval
-        Clopper and Pearson's limits, rounded outward.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `clopper_pearson_lower`.
-
-    Notes
-    -----
-    *Guarantee*: for inputs drawn independently from one distribution, the proportion of that
-    distribution (over inputs, and over the noise of their certificates) is inside with
-    probability at least 1 − alpha. Each end alone fails with probability at most alpha/2.
-
-    Examples
-    --------
-    >>> from rsverify.tables.limits import proportion_interval
-    >>> lower, upper = proportion_interval(306, 500, 0.05)
-    >>> print(f"{lower:.3f} {upper:.3f}")
-    0.568 0.655
-    """
-    side = check_alpha(alpha) / 2
-    return Interval(clopper_pearson_lower(k, n, side), clopper_pearson_upper(k, n, side))
 
 
 def mean_lower(x: npt.ArrayLike, alpha: float, *, low: float, high: float) -> float:
@@ -167,7 +127,7 @@ def mean_interval(x: npt.ArrayLike, alpha: float, *, low: float, high: float) ->
     side = float(check_alpha(alpha)) / 2
     lower = mean_lower(x, side, low=low, high=high)
     upper = -mean_lower(-check_real("x", x), side, low=-high, high=-low)
-    return Interval(np.float64(lower), np.float64(upper))
+    return Interval(np.float64(lower), np.float64(upper), alpha)
 
 
 def robust_lower(limit: npt.ArrayLike, certificate_alpha: float) -> FloatArray | float:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from rsverify.bounds.proportion import clopper_pearson_interval
 from rsverify.certificates.certificate import ABSTAIN
 from rsverify.tables.analysis import Analysis
-from rsverify.tables.limits import proportion_interval
 from rsverify.tables.reader import average_certified_radius, certified_accuracy
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _draw_certified_accuracy(
     axes.step(x, np.append(accuracy, 0.0), where="pre", linewidth=1.6, label=label, **_style(i))
     if alpha is not None:
         counts = np.rint(accuracy * len(table)).astype(np.int64)
-        lower, upper = proportion_interval(counts, len(table), alpha)
+        lower, upper = clopper_pearson_interval(counts, len(table), alpha)
         axes.fill_between(
             radii, lower, upper, step="pre", color=_style(i)["color"], alpha=0.15, linewidth=0
         )

@@ -272,7 +272,7 @@ def test_rivals_with_equal_votes_count_once(estimand, path, alpha, data):
     path, prior = path[:, [0, *places]], prior[[0, *places]]
     lower, upper = margin_sequence(path, 0, alpha, estimand=estimand, prior=prior)
 
-    code, threshold = ("difference", "probit").index(estimand), log_inverse(alpha)
+    code, threshold = ("difference", "probit").index(estimand), log_inverse(0.5 * alpha)
     size, n = int(prior.sum()), path.sum(axis=1)
     alone = np.full(lower.shape, np.inf)
     for j in range(1, path.shape[1]):

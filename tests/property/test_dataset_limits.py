@@ -4,10 +4,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rsverify.bounds.proportion import clopper_pearson_interval
 from rsverify.tables.limits import (
     mean_interval,
     mean_lower,
-    proportion_interval,
     robust_lower,
     wrong_certificates_upper,
 )
@@ -19,7 +19,7 @@ SAMPLES = st.lists(st.floats(-1, 2), min_size=1, max_size=60)
 @given(st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), LEVELS)
 def test_proportion_is_inside_its_limits(counts, alpha):
     k, n = counts
-    lower, upper = proportion_interval(k, n, alpha)
+    lower, upper = clopper_pearson_interval(k, n, alpha)
 
     assert 0 <= lower <= k / n <= upper <= 1
 
@@ -28,8 +28,8 @@ def test_proportion_is_inside_its_limits(counts, alpha):
     st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), LEVELS, LEVELS
 )
 def test_proportion_limits_widen_with_confidence(counts, one, other):
-    narrow = proportion_interval(*counts, max(one, other))
-    wide = proportion_interval(*counts, min(one, other))
+    narrow = clopper_pearson_interval(*counts, max(one, other))
+    wide = clopper_pearson_interval(*counts, min(one, other))
 
     assert wide.lower <= narrow.lower
     assert narrow.upper <= wide.upper

@@ -11,11 +11,11 @@ from scipy.stats import binom
 
 from rsverify import Estimand, audit, clopper_pearson_lower
 from rsverify.bounds.margin import cohen_margin_lower
+from rsverify.bounds.proportion import clopper_pearson_interval
 from rsverify.certificates.radius import certified_radius_r2
 from rsverify.tables.limits import (
     mean_interval,
     mean_lower,
-    proportion_interval,
     robust_lower,
     wrong_certificates_upper,
 )
@@ -31,10 +31,10 @@ def both_sides(limits):
 
 @pytest.mark.parametrize("alpha", [0.2, 0.05, 0.001])
 @pytest.mark.parametrize("n", [1, 5, 40, 300])
-def test_proportion_interval_covers(n, alpha):
+def test_clopper_pearson_interval_covers(n, alpha):
     """Exact: the sum over all counts, at all proportions where coverage can be worst."""
     k = np.arange(n + 1)
-    lower, upper = proportion_interval(k, n, alpha)
+    lower, upper = clopper_pearson_interval(k, n, alpha)
     p = np.concatenate([both_sides(lower), both_sides(upper)])[:, None]
     weights = binom.pmf(k, n, p)
 

@@ -36,6 +36,7 @@ reveal_type(rsverify.betting_interval(samples, 0.05))  # Interval
 reveal_type(rsverify.plugin_bernstein_sequence(sample, 0.05))  # array
 reveal_type(rsverify.betting_sequence(sample, 0.05))  # array
 
+proportions: rsverify.Interval = rsverify.clopper_pearson_interval(5, 10, 0.05)
 interval: rsverify.Interval = rsverify.margin_sequence(votes, 0, 0.05, estimand="difference")
 margin: rsverify.Margin = rsverify.Margin.PROBIT
 status: rsverify.Status = rsverify.Status.CERTIFIED

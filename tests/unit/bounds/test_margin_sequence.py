@@ -12,7 +12,7 @@ EMPTY = {"difference": (-1.0, 1.0), "probit": (-np.inf, np.inf)}
 
 @pytest.mark.parametrize("estimand", EMPTY)
 def test_limits_close_in_on_the_margin(estimand):
-    lower, upper = margin_sequence(PATH, 0, 0.001, estimand=estimand)
+    lower, upper = margin_sequence(PATH, 0, 0.002, estimand=estimand)
     share = PATH[-1] / PATH[-1].sum()
     margin = share[0] - share[2]
     if estimand == "probit":
@@ -26,7 +26,7 @@ def test_limits_close_in_on_the_margin(estimand):
 
 @pytest.mark.parametrize("estimand", EMPTY)
 def test_no_votes_are_no_evidence(estimand):
-    lower, upper = margin_sequence([[0, 0], [0, 0]], 0, 0.01, estimand=estimand)
+    lower, upper = margin_sequence([[0, 0], [0, 0]], 0, 0.02, estimand=estimand)
 
     assert (lower == EMPTY[estimand][0]).all()
     assert (upper == EMPTY[estimand][1]).all()
@@ -46,6 +46,19 @@ def test_batches_are_the_single_paths():
             assert (limits.upper[i, j] == alone.upper).all()
 
 
+@pytest.mark.parametrize("split", [0.0, 0.25, 1.0])
+def test_the_two_sides_share_alpha(split):
+    options = {"estimand": "probit"}
+    both = margin_sequence(PATH, 0, 0.01, split=split, **options)
+
+    lower_alone = margin_sequence(PATH, 0, 0.01 * split or 0.5, split=1.0, **options)
+    upper_alone = margin_sequence(PATH, 0, 0.01 * (1 - split) or 0.5, split=0.0, **options)
+    assert (lower_alone.upper == np.inf).all()
+    assert (upper_alone.lower == -np.inf).all()
+    assert (both.lower == (lower_alone.lower if split else -np.inf)).all()
+    assert (both.upper == (upper_alone.upper if split < 1 else np.inf)).all()
+
+
 def test_weights_need_only_be_proportional():
     arguments = {"alpha": 0.01, "estimand": "difference"}
 
@@ -59,7 +72,7 @@ def test_weights_need_only_be_proportional():
 
 
 def test_a_million_votes():
-    limits = margin_sequence([[900_000, 60_000, 40_000]], 0, 0.001, estimand="difference")
+    limits = margin_sequence([[900_000, 60_000, 40_000]], 0, 0.002, estimand="difference")
     fixed = exact_margin_lower(900_000, 60_000, 1_000_000, 0.001, estimand="difference")
 
     # Chi-square theory: the deviance must reach log(1/alpha) less the price of the mixture.
@@ -73,7 +86,7 @@ def test_a_million_votes():
 @pytest.mark.parametrize("path", [[[100_000, 0, 0]], [[0, 100_000, 0]], [[0, 0, 100_000]]])
 @pytest.mark.parametrize("y", [0, 1])
 def test_all_votes_for_one_class_give_no_nan(estimand, path, y):
-    lower, upper = margin_sequence(path, y, 0.001, estimand=estimand)
+    lower, upper = margin_sequence(path, y, 0.002, estimand=estimand)
 
     assert not np.isnan([lower, upper]).any()
     assert lower[0] < upper[0]
@@ -109,6 +122,8 @@ def test_impossible_counts_are_infinite_evidence():
         ({"weights": [1.0, -1.0]}, "weights=-1.0 must be nonnegative"),
         ({"weights": [1.0, 0.0]}, "weights must have a positive sum"),
         ({"alpha": [0.1, 0.1], "y": [0, 1, 0]}, "must broadcast"),
+        ({"split": 1.5}, r"split=1.5 must be in \[0, 1\]"),
+        ({"split": [0.5, 0.5]}, r"split of shape \(2,\)"),
         ({"prior": [1]}, r"prior of shape \(1,\)"),
         ({"prior": [1, -1]}, "prior must be counts of at least 0"),
     ],

@@ -33,7 +33,7 @@ def test_decisions(counts, decision):
 
 def test_radius_is_that_of_the_anytime_limit():
     counts = [950, 30, 20]
-    limit = margin_sequence([counts], 0, 0.0001, estimand="probit").lower[0]
+    limit = margin_sequence([counts], 0, 0.0001, estimand="probit", split=1.0).lower[0]
 
     certificate = decide_counts(counts, **QUESTION)
 
@@ -57,7 +57,7 @@ def test_the_answer_and_the_radius_share_alpha():
         above, _ = target_margins(target, certificate)
         verdict = decide_margin(counts, 0, above, 0.009, **options).verdict
         assert (certificate.decision == "radius >= target") == (verdict == 1)
-        spare = margin_sequence(counts, 0, 0.001, **options).lower[0]
+        spare = margin_sequence(counts, 0, 0.001, split=1.0, **options).lower[0]
         expected = max(spare, above) if verdict == 1 else spare
         assert certificate.margin == pytest.approx(expected, rel=1e-12)
 
@@ -68,9 +68,9 @@ def test_hopeless_questions_say_so():
     certificate = decide_counts([1160, 550, 290], **question)
 
     assert certificate.decision == "undecided"
-    assert certificate.hopeless
+    assert certificate.futile
     assert "unlikely to decide" in str(certificate)
-    assert not decide_counts([1160, 550, 290], **question | {"futility": 0.0}).hopeless
+    assert not decide_counts([1160, 550, 290], **question | {"futility": 0.0}).futile
 
 
 def test_first_decision_is_the_first_look_that_decides():

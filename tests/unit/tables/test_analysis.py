@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsverify.bounds.proportion import clopper_pearson_lower
+from rsverify.bounds.proportion import clopper_pearson_interval, clopper_pearson_lower
 from rsverify.certificates.certificate import certify_counts
 from rsverify.tables.analysis import analyze, default_radii
-from rsverify.tables.limits import mean_interval, mean_lower, proportion_interval
+from rsverify.tables.limits import mean_interval, mean_lower
 from rsverify.tables.reader import read_table, table_row
 
 # Votes of three classes, label; Cohen's bound at alpha = 0.001 abstains on rows 1 and 4.
@@ -61,9 +61,9 @@ def test_limits_are_those_of_the_counts(voted):
     def limits(e):
         return e.lower, e.upper
 
-    assert limits(found.smoothed) == proportion_interval(3, 5, 0.1)
-    assert limits(found.abstained) == proportion_interval(2, 5, 0.1)
-    assert limits(found.certified[0]) == proportion_interval(2, 5, 0.1)
+    assert limits(found.smoothed) == clopper_pearson_interval(3, 5, 0.1)
+    assert limits(found.abstained) == clopper_pearson_interval(2, 5, 0.1)
+    assert limits(found.certified[0]) == clopper_pearson_interval(2, 5, 0.1)
     one_sided = float(clopper_pearson_lower(2, 5, 0.1))
     assert found.certified[0].robust == pytest.approx((one_sided - 0.001) / 0.999, abs=1e-13)
     radii = [voted["radius"][0], 0, 0, voted["radius"][3], 0]

@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 
 from rsverify.bounds.betting import betting_lower
+from rsverify.bounds.proportion import clopper_pearson_interval
 from rsverify.tables.limits import (
     mean_interval,
     mean_lower,
-    proportion_interval,
     robust_lower,
     wrong_certificates_upper,
 )
 
 
-def test_proportion_interval_at_its_ends_is_a_root():
+def test_clopper_pearson_interval_at_its_ends_is_a_root():
     """None of n: the upper limit u has (1 - u)^n = alpha/2. All of n: the mirror."""
-    lower, upper = proportion_interval([0, 10], 10, 0.05)
+    lower, upper = clopper_pearson_interval([0, 10], 10, 0.05)
 
     root = 0.025 ** (1 / 10)
     np.testing.assert_allclose(lower, [0.0, root], rtol=1e-12)
@@ -126,4 +126,4 @@ def test_bad_levels_are_refused():
     with pytest.raises(ValueError, match="n=0 must be between 1"):
         wrong_certificates_upper(0, 0.001, 0.05)
     with pytest.raises(ValueError, match=r"alpha=1\.2 must be in"):
-        proportion_interval(1, 2, 1.2)
+        clopper_pearson_interval(1, 2, 1.2)

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rsverify.bounds.proportion import clopper_pearson_interval
 from rsverify.tables.analysis import analyze
-from rsverify.tables.limits import proportion_interval
 from rsverify.tables.plot import plot_analyses, plot_certified_accuracy
 from rsverify.tables.reader import certified_accuracy
 
@@ -84,7 +84,7 @@ def test_band_holds_the_limits_at_each_radius(tmp_path):
             }
         )
         k = int((radii >= r).sum())
-        np.testing.assert_allclose(drawn, proportion_interval(k, 40, 0.1))
+        np.testing.assert_allclose(drawn, clopper_pearson_interval(k, 40, 0.1))
 
 
 def test_predictions_are_drawn_over_the_labels(tmp_path):

@@ -43,7 +43,7 @@ def test_the_hardest_question_stays_undecided_to_the_last_vote():
     )
 
     assert certificate.decision == "undecided"
-    assert not certificate.hopeless
+    assert not certificate.futile
     assert certificate.n == 3210
 
 
@@ -51,7 +51,7 @@ def test_it_is_given_up_where_an_answer_is_unlikely():
     certificate = SMOOTHED.certify(INPUT, target_radius=0.99, n=3210, batch_size=100, seed=1)
 
     assert certificate.decision == "undecided"
-    assert certificate.hopeless
+    assert certificate.futile
     assert certificate.n < 3210
 
 
