@@ -157,6 +157,12 @@ def check_order(order: int, largest: int) -> int:
     return int(array)
 
 
+def check_callable(name: str, value: object) -> None:
+    """Raise where `value` cannot be called."""
+    if not callable(value):
+        raise TypeError(f"{name}={value!r} must be a callable")
+
+
 def check_takes(name: str, function: Callable[..., Any], arguments: tuple[str, ...]) -> None:
     """Raise where `function` cannot be called with arguments like these."""
     try:

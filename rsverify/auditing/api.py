@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 from rsverify._core.check import (
     check_alpha,
@@ -16,6 +17,7 @@ from rsverify._core.check import (
     check_takes,
     check_trials,
 )
+from rsverify._core.types import Side
 from rsverify.auditing.caller import SIDES, name_of
 from rsverify.auditing.capital import audit_bets, audit_capital
 from rsverify.auditing.design import FLOAT_ERRORS, LARGEST_N, Design, Progress
@@ -23,13 +25,14 @@ from rsverify.auditing.estimand import Estimand, find_estimand
 from rsverify.auditing.registry import audited, find_bound
 from rsverify.auditing.report import AuditReport
 from rsverify.auditing.simulation.search import Family
-from rsverify.auditing.task import Task, answered
+from rsverify.auditing.task import Method, Task, answered
 from rsverify.auditing.verdict import FALSE_ALARM, TOLERANCE
 from rsverify.bounds.bound import Bound
 from rsverify.bounds.registry import BOUNDS
 
-METHODS = ("auto", "exact", "simulation", "search")
-KINDS = ("coverage", "betting", "bets")
+Kind = Literal["coverage", "betting", "bets"]
+METHODS: tuple[Method, ...] = get_args(Method)
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @FLOAT_ERRORS
@@ -39,10 +42,10 @@ def audit(
     estimand: str | Estimand = "mean",
     n: int,
     alpha: float,
-    side: str | None = None,
-    kind: str = "coverage",
+    side: Side | None = None,
+    kind: Kind | None = None,
     scenarios: Mapping[str, Mapping[str, Any]] | None = None,
-    method: str = "auto",
+    method: Method = "auto",
     family: Family | None = None,
     replications: int | None = None,
     tolerance: float = TOLERANCE,
@@ -76,11 +79,9 @@ def audit(
     side : {"lower", "upper", "two-sided"}, optional
         Which side the bound claims. Two-sided bounds return an array (R, 2) or a pair.
         Default: "lower", or the side of a bound given by name, which has no other.
-    kind : {"coverage", "betting", "bets"}, default "coverage"
-        "betting" audits not a bound but its capital: ``bound(x, m, alpha)`` returns for each
-        row of `x` the capital after each observation, when betting against the mean m.
-        "bets": it returns the bets, whose predictability is audited. See
-        `rsverify.auditing.capital`.
+    kind : {"coverage", "betting", "bets"}, optional
+        Deprecated, and goes in the next version: call `audit_capital` for "betting" and
+        `audit_bets` for "bets". Options that they do not use are refused.
     scenarios : mapping of str to mapping, optional
         Name to the parameters of the estimand's `draw`. Default: the built-in suite. With
         scenarios the audit simulates unless ``method="exact"``.
@@ -150,8 +151,7 @@ def audit(
     >>> print(audit("clopper_pearson_lower", estimand="proportion", n=30, alpha=0.05).verdict)
     supported
     """
-    check_choice("kind", kind, KINDS)
-    if kind != "coverage":
+    if kind is not None and _told(kind) != "coverage":
         _refuse_ignored(
             kind,
             estimand=(estimand, "mean"),
@@ -167,11 +167,8 @@ def audit(
             resume=(resume, False),
             progress=(progress, None),
         )
-        if isinstance(bound, str | Bound) or not callable(bound):
-            raise TypeError(f"bound={bound!r} must be a callable for kind={kind!r}")
-        if kind == "betting":
-            return audit_capital(bound, n=n, alpha=alpha, seed=seed)
-        return audit_bets(bound, n=n, alpha=alpha, seed=seed)
+        auditor: Callable[..., AuditReport] = audit_capital if kind == "betting" else audit_bets
+        return auditor(bound, n=n, alpha=alpha, seed=seed)
     check_choice("method", method, METHODS)
     if method == "search" and scenarios is not None:
         raise ValueError("scenarios must be None for method='search', which looks for its own")
@@ -209,6 +206,15 @@ def audit(
     return answered(task)
 
 
+def _told(kind: Kind) -> Kind:
+    """Warn of an option that goes."""
+    check_choice("kind", kind, KINDS)
+    name = {"coverage": "audit", "betting": "audit_capital", "bets": "audit_bets"}[kind]
+    text = f"kind={kind!r} goes in the next version: call rsverify.{name} without it"
+    warnings.warn(text, DeprecationWarning, stacklevel=4)  # the caller, past numpy's decorator
+    return kind
+
+
 def _refuse_ignored(kind: str, **options: tuple[object, object]) -> None:
     """Raise where an option is given that this kind of audit has no use for."""
     for name, (value, default) in options.items():
@@ -219,8 +225,8 @@ def _refuse_ignored(kind: str, **options: tuple[object, object]) -> None:
 
 
 def _asked(
-    bound: Callable[..., Any] | Bound, estimand: str | Estimand, side: str | None
-) -> tuple[Callable[..., Any], Estimand, str]:
+    bound: Callable[..., Any] | Bound, estimand: str | Estimand, side: Side | None
+) -> tuple[Callable[..., Any], Estimand, Side]:
     """Return the function, the estimand and the side that are audited."""
     if side is not None:
         check_choice("side", side, SIDES)

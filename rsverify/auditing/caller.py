@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from rsverify._core.check import FloatArray
 from rsverify._core.said import said
+from rsverify._core.types import Side
 
 Bound = Callable[[Any, float], Any]
-Side = Literal["lower", "upper", "two-sided"]
 Layout = Literal["rows", "pair"]
 """Two-sided limits of R replications: of shape (R, 2), or two arrays of R each."""
 
@@ -66,7 +66,7 @@ class Caller:
 
     bound: Bound
     alpha: float
-    side: str
+    side: Side
     space: tuple[float, float] = (-np.inf, np.inf)
     rowwise: bool = False
     sequential: bool = True

@@ -28,7 +28,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._core.check import FloatArray, check_alpha, check_seed, check_takes, check_trials
+from rsverify._core.check import (
+    FloatArray,
+    check_alpha,
+    check_callable,
+    check_seed,
+    check_takes,
+    check_trials,
+)
 from rsverify._core.said import said
 from rsverify.auditing.caller import Failure, merge_failures, name_of
 from rsverify.auditing.design import FLOAT_ERRORS, LARGEST_N, Record
@@ -194,6 +201,7 @@ def audit_capital(
     supported
     """
     title = name_of(capital) if name is None else name
+    check_callable("capital", capital)
     check_takes(title, capital, ("x", "m", "alpha"))
     size, level = int(check_trials(n, LARGEST_N)), float(check_alpha(alpha))
     rng = generator(check_seed(seed), STREAM, 0)
@@ -410,6 +418,7 @@ def audit_bets(
     refuted
     """
     title = name_of(bets) if name is None else name
+    check_callable("bets", bets)
     check_takes(title, bets, ("x", "m", "alpha"))
     level, total = float(check_alpha(alpha)), int(check_trials(n, LARGEST_N))
     size = min(total, PERTURBED_N)

@@ -19,6 +19,7 @@ from scipy.stats import chi2, rankdata
 
 from rsverify._core.check import FloatArray
 from rsverify._core.said import said
+from rsverify._core.types import Side
 from rsverify.auditing.caller import (
     MIXED,
     MIXING,
@@ -49,7 +50,7 @@ def prepare(
     bound: Bound,
     data: Data,
     alpha: float,
-    side: str,
+    side: Side,
     estimand: Estimand,
     *,
     name: str = "bound",

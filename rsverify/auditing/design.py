@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rsverify import __version__
+from rsverify._core.types import Side
 
 LARGEST_N = 10_000_000
 FLOAT_ERRORS = np.errstate(divide="warn", over="warn", under="ignore", invalid="warn")
@@ -27,7 +28,7 @@ class Design:
 
     bound: str  # its name
     estimand: str  # its name
-    side: str
+    side: Side
     n: int
     alpha: float
     seed: int = 0

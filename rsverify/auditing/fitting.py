@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rsverify._core.types import Side
 from rsverify.auditing.caller import Bound, Caller
 from rsverify.auditing.company import PROBE_ROWS
 from rsverify.auditing.design import Design
@@ -41,7 +42,7 @@ def probe(estimand: Estimand, design: Design, suite: list[Scenario], rows: int, 
     return data[rng.permutation(len(data))][:rows]
 
 
-def fitting_estimand(bound: Bound, side: str, design: Design, asked: Estimand) -> str | None:
+def fitting_estimand(bound: Bound, side: Side, design: Design, asked: Estimand) -> str | None:
     """Return the name of a built-in estimand whose data the bound takes, and mostly covers."""
     if design.n > LARGEST_N or ESTIMANDS.get(asked.name) is not asked:
         return None
@@ -51,7 +52,7 @@ def fitting_estimand(bound: Bound, side: str, design: Design, asked: Estimand) -
     return None
 
 
-def _takes(bound: Bound, side: str, design: Design, estimand: Estimand) -> bool:
+def _takes(bound: Bound, side: Side, design: Design, estimand: Estimand) -> bool:
     """Return whether a bound returns limits on all of an estimand's data, and mostly covers."""
     caller = Caller(bound, design.alpha, side, estimand.space, sequential=estimand.sequential)
     rng = generator(design.seed, STREAM, 0)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -41,6 +41,7 @@ from rsverify.auditing.simulation.tally import Tally
 from rsverify.auditing.simulation.votes import worst_votes
 from rsverify.auditing.verdict import combine
 
+Method = Literal["auto", "exact", "simulation", "search"]
 PROBE = "how the bound is called"  # the random numbers of the rows that find it out
 
 
@@ -51,7 +52,7 @@ class Task:
     bound: Callable[..., Any]
     estimand: Estimand
     design: Design
-    method: str = "auto"
+    method: Method = "auto"
     steady: bool = False
     """Whether the bound is known to return the same for a row each time."""
     scenarios: Mapping[str, Mapping[str, Any]] | None = None

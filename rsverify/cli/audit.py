@@ -137,7 +137,9 @@ def audit(
     ] = None,
 ) -> None:
     """Find out whether a BOUND covers: exit 0 supported, 1 refuted, 2 inconclusive."""
+    from rsverify.auditing.api import METHODS
     from rsverify.auditing.api import audit as run_audit
+    from rsverify.auditing.caller import SIDES
     from rsverify.auditing.capital import audit_bets, audit_capital
     from rsverify.auditing.report import check_ending
 
@@ -159,8 +161,8 @@ def audit(
                 estimand=estimand,
                 n=n,
                 alpha=alpha,
-                side=side,
-                method=method,
+                side=None if side is None else check_choice("side", side, SIDES),
+                method=check_choice("method", method, METHODS),
                 replications=replications,
                 tolerance=tolerance,
                 false_alarm=false_alarm,

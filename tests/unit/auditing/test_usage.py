@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import rsverify
-from rsverify import audit, betting_lower, hoeffding_lower
+from rsverify import audit, audit_bets, audit_capital, betting_lower, hoeffding_lower
 from rsverify.auditing.estimand import ESTIMANDS
 from rsverify.auditing.scenario import Scenario
 from rsverify.auditing.simulation.blocks import draw_block, generator
@@ -120,8 +120,8 @@ def test_whatever_an_exception_says_the_audit_goes_on(error, text):
             raise error
         return np.ones_like(x)
 
-    for kind in ("betting", "bets"):
-        report = audit(process, kind=kind, n=5, alpha=0.05)
+    for auditor in (audit_capital, audit_bets):
+        report = auditor(process, n=5, alpha=0.05)
         assert report.verdict == "refuted"
         assert text in str(report)
 
@@ -171,11 +171,9 @@ def test_error_states_of_the_caller_do_not_matter(bound, options):
 
 def test_error_states_do_not_matter_to_capital_and_figures(tmp_path):
     with np.errstate(all="raise"):
-        report = audit(
-            lambda x, m, _a: np.cumprod(1 + (x - m), axis=1), kind="betting", n=5, alpha=0.05
-        )
+        report = audit_capital(lambda x, m, _a: np.cumprod(1 + (x - m), axis=1), n=5, alpha=0.05)
         assert report.verdict == "supported"
-        assert audit(lambda x, _m, _a: 0 * x, kind="bets", n=5, alpha=0.05).verdict == "supported"
+        assert audit_bets(lambda x, _m, _a: 0 * x, n=5, alpha=0.05).verdict == "supported"
         audit("clopper_pearson_lower", estimand="proportion", n=300, alpha=0.05).plot(
             tmp_path / "a.png"
         )
@@ -226,8 +224,27 @@ def test_a_store_goes_by_the_names_of_scenarios(tmp_path):
 @pytest.mark.parametrize("kind", ["bets", "betting"])
 def test_options_that_a_kind_does_not_use_are_refused(kind, option):
     (name,) = option
-    with pytest.raises(ValueError, match=f"{name}=.* must be left out for kind='{kind}'"):
+    with (
+        pytest.warns(DeprecationWarning, match=f"kind='{kind}' goes in the next version: call"),
+        pytest.raises(ValueError, match=f"{name}=.* must be left out for kind='{kind}'"),
+    ):
         audit(lambda x, _m, _a: np.ones_like(x), kind=kind, n=5, alpha=0.05, **option)
+
+
+@pytest.mark.parametrize(("kind", "auditor"), [("betting", audit_capital), ("bets", audit_bets)])
+def test_a_kind_is_taken_for_one_version(kind, auditor):
+    def process(x, _m, _alpha):
+        return np.ones_like(x)
+
+    with pytest.warns(DeprecationWarning, match=auditor.__name__) as warned:
+        report = audit(process, kind=kind, n=5, alpha=0.05, seed=2)
+    assert warned[0].filename == __file__
+    assert report == auditor(process, n=5, alpha=0.05, seed=2)
+    with pytest.warns(DeprecationWarning, match="without it"):
+        covered = audit(hoeffding, kind="coverage", **SETTINGS)
+    assert covered.rows == audit(hoeffding, **SETTINGS).rows
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        auditor(process, n=5, alpha=0.05, method="exact")
 
 
 @pytest.mark.parametrize(
