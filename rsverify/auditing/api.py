@@ -18,10 +18,11 @@ from rsverify._core.check import (
     check_trials,
 )
 from rsverify._core.types import Side
+from rsverify.auditing.bets import audit_bets
 from rsverify.auditing.caller import SIDES, name_of
-from rsverify.auditing.capital import audit_bets, audit_capital
+from rsverify.auditing.capital import audit_capital
 from rsverify.auditing.design import FLOAT_ERRORS, LARGEST_N, Design, Progress
-from rsverify.auditing.estimand import Estimand, find_estimand
+from rsverify.auditing.estimand import Estimand, Parameters, find_estimand
 from rsverify.auditing.registry import audited, find_bound
 from rsverify.auditing.report import AuditReport
 from rsverify.auditing.simulation.search import Family
@@ -44,7 +45,7 @@ def audit(
     alpha: float,
     side: Side | None = None,
     kind: Kind | None = None,
-    scenarios: Mapping[str, Mapping[str, Any]] | None = None,
+    scenarios: Mapping[str, Parameters] | None = None,
     method: Method = "auto",
     family: Family | None = None,
     replications: int | None = None,

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from rsverify._core.check import FloatArray
 from rsverify._core.said import said
 from rsverify._core.types import Side
+from rsverify.auditing.estimand import Data
 
 Bound = Callable[[Any, float], Any]
 Layout = Literal["rows", "pair"]
@@ -76,7 +77,7 @@ class Caller:
     chunk: int | None = None
     mixed: Failure | None = None
 
-    def limits(self, data: npt.NDArray[Any], *, recheck: bool = True) -> Limits:
+    def limits(self, data: Data, *, recheck: bool = True) -> Limits:
         """Return the limits of every row of `data`.
 
         With `recheck` some rows are asked again in other company, where that can be compared.
@@ -89,7 +90,7 @@ class Caller:
             [self._batch(data[i : i + self.chunk]) for i in range(0, len(data), self.chunk)]
         )
 
-    def paths(self, data: npt.NDArray[Any]) -> tuple[FloatArray, FloatArray]:
+    def paths(self, data: Data) -> tuple[FloatArray, FloatArray]:
         """Return lower and upper limits at each time, (R, times); a failed row misses at all."""
         if not (self.rowwise or self.alone):
             try:
@@ -105,7 +106,7 @@ class Caller:
         limits = self.limits(data)
         return limits.lower[:, None], limits.upper[:, None]
 
-    def call(self, data: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def call(self, data: Data) -> Data:
         """Return what the bound returns, as an array."""
         # A copy: a bound that sorts in place must not change what it is judged on.
         try:
@@ -116,7 +117,7 @@ class Caller:
             raise TypeError("the bound is complex")
         return _numbers(value)
 
-    def fits(self, data: npt.NDArray[Any]) -> Layout | None:
+    def fits(self, data: Data) -> Layout | None:
         """Return how limits of these rows are laid out, None where the shape is another."""
         try:
             value = self.call(data).astype(np.float64)
@@ -127,11 +128,11 @@ class Caller:
             return None
         return "rows" if self.side != "two-sided" or value.shape == (len(data), 2) else "pair"
 
-    def whole(self, data: npt.NDArray[Any]) -> Limits:
+    def whole(self, data: Data) -> Limits:
         """Return the limits of one call on all rows; raises what the bound raises."""
         return self._checked(self.call(data), data)
 
-    def apart(self, row: npt.NDArray[Any]) -> Point | None:
+    def apart(self, row: Data) -> Point | None:
         """Return the limits of a row without others, None where it cannot be asked so."""
         # Twice, as some functions drop a batch axis of length 1.
         rows = np.stack([row, row])
@@ -140,7 +141,7 @@ class Caller:
         except Exception:  # found and counted where it is a failure
             return None
 
-    def _batch(self, data: npt.NDArray[Any], recheck: bool = True) -> Limits:
+    def _batch(self, data: Data, recheck: bool = True) -> Limits:
         rows = len(data)
         try:
             whole = self.whole(data)
@@ -153,7 +154,7 @@ class Caller:
                 return self._failed(type(error).__name__, said(error), data)
         return _joined([self.row(data[i : i + 1]) for i in range(rows)])
 
-    def _mixed_row(self, whole: Limits, data: npt.NDArray[Any], recheck: bool) -> int | None:
+    def _mixed_row(self, whole: Limits, data: Data, recheck: bool) -> int | None:
         """Return a row whose limits are others without the others, or in other company."""
         if self.mixes(whole, data, len(data) - 1):
             return len(data) - 1
@@ -172,7 +173,7 @@ class Caller:
                 return int(row)
         return None
 
-    def mixes(self, whole: Limits, data: npt.NDArray[Any], row: int) -> bool:
+    def mixes(self, whole: Limits, data: Data, row: int) -> bool:
         """Return whether the limits of that row are other ones without the others."""
         alone = self.apart(data[row])
         if alone is None or same(point(whole, row), alone):
@@ -182,9 +183,9 @@ class Caller:
     def _persists(
         self,
         whole: Limits,
-        data: npt.NDArray[Any],
+        data: Data,
         row: int,
-        fewer: npt.NDArray[Any],
+        fewer: Data,
         seen: Point,
         place: int,
     ) -> bool:
@@ -197,7 +198,7 @@ class Caller:
                 return False
         return True
 
-    def row(self, row: npt.NDArray[Any]) -> Limits:
+    def row(self, row: Data) -> Limits:
         """Return the limits of one row, given as a batch of one."""
         try:
             value = self.call(row[0] if self.rowwise else row)
@@ -206,9 +207,7 @@ class Caller:
         except Exception as error:
             return self._failed(type(error).__name__, said(error), row)
 
-    def _failed(
-        self, kind: str, message: str, data: npt.NDArray[Any], rows: int | None = None
-    ) -> Limits:
+    def _failed(self, kind: str, message: str, data: Data, rows: int | None = None) -> Limits:
         rows = len(data) if rows is None else rows
         miss = np.full(rows, np.inf)
         return Limits(miss, -miss, miss, [Failure(kind, message, plain_row(data[0]), rows)])
@@ -231,7 +230,7 @@ class Caller:
             return None
         return (value, free) if self.side == "lower" else (-free, value)
 
-    def _checked(self, value: npt.NDArray[Any], data: npt.NDArray[Any]) -> Limits:
+    def _checked(self, value: Data, data: Data) -> Limits:
         rows = len(data)
         parts = self._split(value.astype(np.float64), rows)
         if parts is None or not self._expected_times(parts, data):
@@ -266,7 +265,7 @@ class Caller:
         out: npt.NDArray[np.bool_] = above | below
         return out
 
-    def _expected_times(self, parts: tuple[FloatArray, FloatArray], data: npt.NDArray[Any]) -> bool:
+    def _expected_times(self, parts: tuple[FloatArray, FloatArray], data: Data) -> bool:
         # A path has one bound an observation; (rows, 1) is one bound a replication.
         times = max(parts[0].shape[1], parts[1].shape[1])
         return times == 1 or (self.sequential and data.ndim > 1 and times == data.shape[1])
@@ -277,7 +276,7 @@ def point(limits: Limits, row: int) -> Point:
     return float(limits.lower[row]), float(limits.upper[row]), float(limits.last[row])
 
 
-def _numbers(value: object) -> npt.NDArray[Any]:
+def _numbers(value: object) -> Data:
     """Return what a bound returned as an array; raise where it holds something else."""
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise TypeError("the bound returned a masked array: fill what is masked")
@@ -307,7 +306,7 @@ def name_of(bound: object) -> str:
         return type(bound).__name__
 
 
-def plain_row(row: npt.NDArray[Any]) -> Any:
+def plain_row(row: Data) -> Any:
     """Return a row as JSON can hold it, its beginning where it is long."""
     return row.tolist() if row.size <= 200 else [*row.ravel()[:200].tolist(), "..."]
 

@@ -14,19 +14,16 @@ against some means only: beside eight distributions at every level, many more ar
 all over (0, 1), each at one level.
 
 A capital with room to spare may stay fair on all of these although its bets peek. Where the
-bets themselves are at hand, `audit_bets` perturbs the future: changing X_t, X_{t+1}, .. must
-leave the bets 1 to t bit-identical, against means all over (0, 1).
+bets themselves are at hand, `rsverify.auditing.bets` perturbs the future.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from rsverify._core.check import (
     FloatArray,
@@ -39,29 +36,26 @@ from rsverify._core.check import (
 from rsverify._core.said import said
 from rsverify.auditing.caller import Failure, merge_failures, name_of
 from rsverify.auditing.design import FLOAT_ERRORS, LARGEST_N, Record
+from rsverify.auditing.processes import (
+    ALPHAS,
+    PERTURBED_N,
+    STREAM,
+    Process,
+    asked,
+    refuse_unusable,
+    times,
+)
 from rsverify.auditing.report import AuditReport, Row
 from rsverify.auditing.simulation.blocks import generator
 from rsverify.auditing.verdict import Verdict, combine
 
-Process = Callable[[FloatArray, float, float], npt.ArrayLike]
-"""A capital or bets: of samples (R, n), the mean bet against and alpha."""
-
-PERTURBED_N = 1000  # observations, at most, of the samples whose future is changed
-EARLY, LATE = 40, 12  # times at which it is: the first ones, then ever more apart
 PASTS = 16  # random pasts after which a step is enumerated
-PERTURBED_ROWS = 8
 LARGEST_PATH = 12  # of two-point distributions; three points get a third less
 DRAWN_PATH = 8  # of those that are drawn
 MEANS = 40  # that are drawn, beside some near 0 and 1
-HALF = 0.5
-FIXED_MEANS = (0.1, 0.9, 0.02, 0.98, 0.3, 0.7, 0.002, 0.998)
-STREAM = "capital and bets"
 EXPECTED = "expected capital"
-PEEKED = "a bet changes with the future"
 ERROR = 1e-9
 """Excess of E[K] over 1 that is put down to rounding."""
-ALPHAS = (0.97, 0.5, 1e-9)
-"""Bets grow with log(1/alpha): far apart, as small bets leave no room to hide a look ahead."""
 
 DISTRIBUTIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "0, 1 fair": ((0.0, 1.0), (0.5, 0.5)),
@@ -99,24 +93,8 @@ def capital_from_bets(bets: Process) -> Process:
     return capital
 
 
-def _asked(process: Process, x: FloatArray, m: float, alpha: float) -> FloatArray:
-    """Return a capital or bets, (R, n); of a function of one sample, sample by sample."""
-    try:
-        value = np.asarray(process(x, m, alpha), dtype=np.float64)
-        if value.shape == x.shape:
-            return value
-    except Exception:  # found again where it is the function's own
-        value = None
-    try:
-        return np.array([process(row, m, alpha) for row in x], dtype=np.float64)
-    except Exception:
-        if value is None:
-            raise
-    return value
-
-
 def _checked(capital: Process, x: FloatArray, m: float, alpha: float) -> FloatArray:
-    value = _asked(capital, x, m, alpha)
+    value = asked(capital, x, m, alpha)
     if value.shape != x.shape:
         raise ValueError(f"capital of shape {value.shape} must have the shape {x.shape} of x")
     if np.isnan(value).any():
@@ -194,7 +172,7 @@ def audit_capital(
     Examples
     --------
     >>> import numpy as np
-    >>> from rsverify.auditing.capital import audit_capital
+    >>> from rsverify import audit_capital
     >>> def fair(x, m, alpha):
     ...     return np.cumprod(1 + 0.5 * (x - m), axis=1)
     >>> print(audit_capital(fair, n=10, alpha=0.05).verdict)
@@ -205,7 +183,7 @@ def audit_capital(
     check_takes(title, capital, ("x", "m", "alpha"))
     size, level = int(check_trials(n, LARGEST_N)), float(check_alpha(alpha))
     rng = generator(check_seed(seed), STREAM, 0)
-    _refuse_unusable(title, capital, level)
+    refuse_unusable(title, capital, level)
     rows: list[Row] = []
     failures: list[Failure] = []
     for bets in (_listed(size, level), _drawn(size, level, rng)):
@@ -275,26 +253,6 @@ def _drawn(n: int, alpha: float, rng: np.random.Generator) -> list[Bet]:
     return bets
 
 
-def _refuse_unusable(name: str, process: Process, alpha: float) -> None:
-    """Raise where a process fails on every call, or returns another shape than that of x."""
-    errors: list[Exception] = []
-    rng = np.random.default_rng(0)
-    for m in (0.5, 0.1, 0.9):
-        x = rng.random((3, 5))
-        try:
-            shape = _asked(process, x, m, alpha).shape
-        except Exception as error:  # whatever it raises
-            errors.append(error)
-            continue
-        if shape == x.shape:
-            return
-        errors.append(
-            ValueError(f"returned shape {shape} for x of shape {x.shape}; it must have that shape")
-        )
-    text = f"{name} fails on every call: {type(errors[0]).__name__}: {said(errors[0])}"
-    raise (TypeError if isinstance(errors[0], TypeError) else ValueError)(text) from None
-
-
 def _failed(title: str, error: Exception, bet: Bet, measure: str) -> tuple[Row, list[Failure]]:
     """Return the row of a call that raised, and the failure."""
     kind = type(error).__name__
@@ -326,12 +284,6 @@ def _enumerated(capital: Process, bet: Bet) -> tuple[Row, list[Failure]]:
     return _judge(title, *_excess(path, bet.probabilities, bet.size)), []
 
 
-def _times(first: int, n: int) -> npt.NDArray[np.int64]:
-    """Return `EARLY` times from `first` on and `LATE` ever later ones, all below n."""
-    late = np.geomspace(max(first, 1), max(n - 1, 1), LATE).astype(np.int64)
-    return np.unique(np.concatenate([np.arange(first, min(first + EARLY, n)), late]))
-
-
 def _late(capital: Process, bet: Bet, n: int) -> Row:
     """Return the row of steps after random pasts: their growth on average, their look ahead."""
     title = f"{bet.law}; after random pasts up to n={n}, alpha={bet.alpha:g}"
@@ -340,7 +292,7 @@ def _late(capital: Process, bet: Bet, n: int) -> Row:
     points = len(values)
     growth, ahead = 0.0, 0.0
     past = rng.choice(values, (PASTS, n), p=chances)
-    for t in _times(LARGEST_PATH // 2, n):
+    for t in times(LARGEST_PATH // 2, n):
         x = np.repeat(past, points, axis=0)
         x[:, t] = np.tile(values, PASTS)
         x[:, t + 1 :] = rng.choice(values, (len(x), n - t - 1), p=chances)
@@ -370,147 +322,3 @@ def _judge(title: str, expected: float, growth: float, ahead: float) -> Row:
     return Row(
         title, 1.0, expected, expected, expected, 0, 0, math.nan, verdict, note, measure=EXPECTED
     )
-
-
-@FLOAT_ERRORS
-def audit_bets(
-    bets: Process, *, n: int, alpha: float, seed: int = 0, name: str | None = None
-) -> AuditReport:
-    """Find out whether bets are predictable: fixed before what they are placed on.
-
-    Parameters
-    ----------
-    bets : callable
-        ``bets(x, m, alpha)`` returns the bet on each observation, of the shape (R, n) of `x`,
-        against the mean m in (0, 1). A function of a single sample is called sample by sample.
-    n : int
-        Observations, from 1 to 10,000,000, of which at most 1000 are used; the future is changed
-        at the first 40 and at ever later ones.
-    alpha : float
-        In (0, 1). Besides it, 0.97, 0.5 and 1e-9 are tried.
-    seed : int, default 0
-        Of the samples, and of the means bet against.
-    name : str, optional
-        How the report calls it. Default: the name of the function.
-
-    Returns
-    -------
-    AuditReport
-        Under `miscoverage` its rows have 1 where a bet changed with the future, else 0.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not of its type or out of its range; if `bets` fails on every call, or
-        returns another shape than that of `x`.
-
-    Notes
-    -----
-    *Guarantee.* A refutation is exact: two samples with the same past and different bets.
-    "supported" is about the samples and means tried, and about predictability alone: that the
-    bets are within their limits is for the audit of the capital.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from rsverify.auditing.capital import audit_bets
-    >>> print(audit_bets(lambda x, m, alpha: np.sign(x - m), n=10, alpha=0.05).verdict)
-    refuted
-    """
-    title = name_of(bets) if name is None else name
-    check_callable("bets", bets)
-    check_takes(title, bets, ("x", "m", "alpha"))
-    level, total = float(check_alpha(alpha)), int(check_trials(n, LARGEST_N))
-    size = min(total, PERTURBED_N)
-    rng = generator(check_seed(seed), STREAM, 1)
-    _refuse_unusable(title, bets, level)
-    shape = (PERTURBED_ROWS, size)
-    samples = {
-        "uniform": rng.random(shape),
-        "0 or 1": np.round(rng.random(shape)),
-        "near 0.9": 0.9 + 0.01 * rng.random(shape),
-    }
-    rows: list[Row] = []
-    failures: list[Failure] = []
-    for several in (False, True):
-        rows, failures = [], []
-        for (law, x), each in itertools.product(samples.items(), sorted({*ALPHAS, level})):
-            row, failed = _perturbed(bets, Sample(law, x, each), several, rng)
-            rows.append(row)
-            failures += failed
-        if failures or any(row.verdict == "refuted" for row in rows):
-            break  # more means would say the same
-    record: Record = {
-        "bound": title,
-        "estimand": "bets",
-        "n": total,
-        "alpha": level,
-        "seed": seed,
-        "kind": "bets",
-    }
-    notes = ["predictability of the bets on these samples; nothing else is claimed"]
-    verdict = combine([r.verdict for r in rows])
-    return AuditReport(verdict, rows, merge_failures(failures), None, record, notes)
-
-
-class Sample(NamedTuple):
-    """A sample whose future is changed, at one level."""
-
-    law: str
-    x: FloatArray
-    alpha: float
-
-
-def _perturbed(
-    bets: Process, sample: Sample, several: bool, rng: np.random.Generator
-) -> tuple[Row, list[Failure]]:
-    """Return the row of one sample at one level, and how the bets failed."""
-    law, x, alpha = sample
-    title = f"{law}; n={x.shape[1]}, alpha={alpha:g}"
-    note, failures, peek = "", [], None
-    try:
-        peek = _first_peek(bets, sample, several, rng)
-    except Exception as error:  # whatever the bettor raises is its failure
-        peek, note = (0, 0.0), f"{type(error).__name__}: {said(error)}"
-        failures = [Failure(type(error).__name__, said(error), {"law": law, "alpha": alpha})]
-    verdict: Verdict = "supported" if peek is None else "refuted"
-    seen = float(peek is not None)
-    if peek is not None and not note:
-        t, m = peek
-        note = f"bet {t} changes with observation {t} or a later one, against m={m:.4g}"
-    return Row(
-        title, 0.0, seen, seen, seen, 0, 0, math.nan, verdict, note, measure=PEEKED
-    ), failures
-
-
-def _first_peek(
-    bets: Process, sample: Sample, several: bool, rng: np.random.Generator
-) -> tuple[int, float] | None:
-    """Return the first t (from 1) whose bet changes when X_t and later do, and m; or None.
-
-    Against the mean 1/2, or against several others: fixed ones, and one of its own for each
-    time, spread over (0, 1).
-    """
-    _, x, alpha = sample
-    times = _times(0, x.shape[1])
-    spread = (rng.permutation(len(times)) + rng.random(len(times))) / len(times)
-    asked = [(t, m) for m in (FIXED_MEANS if several else (HALF,)) for t in times]
-    if several:
-        asked += zip(times, spread.tolist(), strict=True)
-    now = np.concatenate([x, x, x])
-    base: dict[float, FloatArray] = {}
-    for t, m in asked:
-        futures = np.concatenate([np.zeros_like(x), np.ones_like(x), rng.random(x.shape)])
-        other = np.concatenate([now[:, :t], futures[:, t:]], axis=1)
-        if m not in base:
-            base[m] = _shaped(bets, now, m, alpha)
-        if not np.array_equal(base[m][:, : t + 1], _shaped(bets, other, m, alpha)[:, : t + 1]):
-            return int(t) + 1, float(m)
-    return None
-
-
-def _shaped(bets: Process, x: FloatArray, m: float, alpha: float) -> FloatArray:
-    value = _asked(bets, x, m, alpha)
-    if value.shape != x.shape:
-        raise ValueError(f"bets of shape {value.shape} must have the shape {x.shape} of x")
-    return value

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rsverify.auditing.estimand import Estimand
+from rsverify.auditing.estimand import Estimand, Parameters
 
 Law = tuple[Any, ...]
 MIRRORED = "mirrored: "
@@ -21,7 +21,7 @@ class Scenario:
     """
 
     name: str
-    parameters: Mapping[str, Any]
+    parameters: Parameters
     stream: str = ""
 
 
@@ -194,7 +194,7 @@ def default_scenarios(
 
 
 def check_scenarios(
-    scenarios: Mapping[str, Mapping[str, Any]] | None,
+    scenarios: Mapping[str, Parameters] | None,
     estimand: Estimand,
     n: int,
     alpha: float,

@@ -14,7 +14,7 @@ import numpy as np
 from rsverify.auditing.caller import MIXED, Caller, merge_failures
 from rsverify.auditing.company import COMPANY, prepare
 from rsverify.auditing.design import Design, Progress, Record
-from rsverify.auditing.estimand import Estimand
+from rsverify.auditing.estimand import Estimand, Parameters
 from rsverify.auditing.exact.repeats import Answer, Table, shared_look
 from rsverify.auditing.exact.report import (
     CLASSES,
@@ -55,7 +55,7 @@ class Task:
     method: Method = "auto"
     steady: bool = False
     """Whether the bound is known to return the same for a row each time."""
-    scenarios: Mapping[str, Mapping[str, Any]] | None = None
+    scenarios: Mapping[str, Parameters] | None = None
     family: Family | None = None
     n_jobs: int = 1
     store: str | os.PathLike[str] | None = None

@@ -139,8 +139,9 @@ def audit(
     """Find out whether a BOUND covers: exit 0 supported, 1 refuted, 2 inconclusive."""
     from rsverify.auditing.api import METHODS
     from rsverify.auditing.api import audit as run_audit
+    from rsverify.auditing.bets import audit_bets
     from rsverify.auditing.caller import SIDES
-    from rsverify.auditing.capital import audit_bets, audit_capital
+    from rsverify.auditing.capital import audit_capital
     from rsverify.auditing.report import check_ending
 
     check_choice("kind", kind, ("coverage", "betting", "bets"))

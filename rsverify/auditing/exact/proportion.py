@@ -13,10 +13,10 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import betainc, betaincc, gammaln, xlog1py, xlogy
 
 from rsverify._core.check import FloatArray
+from rsverify.auditing.estimand import Data
 
 LARGEST_PROPORTION_N = 100_000
 LARGEST_RATIONAL_N = 2_000  # beyond it the witness's probability is a float sum
@@ -74,7 +74,7 @@ class Worst:
     """Whether the runner-up there is the last of three classes."""
 
 
-def runs(outcomes: npt.NDArray[Any]) -> str:
+def runs(outcomes: Data) -> str:
     """Return sorted integers as text: ``0-3, 7``."""
     if outcomes.size == 0:
         return "none"
@@ -154,7 +154,7 @@ def _candidates(lower: FloatArray, upper: FloatArray) -> FloatArray:
     return np.unique(np.concatenate(points))
 
 
-def outcome_probability(outcomes: npt.NDArray[Any], n: int, p: float) -> float:
+def outcome_probability(outcomes: Data, n: int, p: float) -> float:
     """Return P(X in `outcomes`) for X binomial (n, p), as a sum of floats."""
     # scipy.stats.binom.pmf overflows at p near the smallest floats.
     ways = gammaln(n + 1.0) - gammaln(outcomes + 1.0) - gammaln(n - outcomes + 1.0)
@@ -231,7 +231,7 @@ def above(limits: FloatArray, truth: Fraction) -> Any:
     return (limits > rounded) | (tie & (Fraction(rounded) > truth))
 
 
-def _proved(missed: npt.NDArray[Any], n: int, q: Fraction) -> Witness:
+def _proved(missed: Data, n: int, q: Fraction) -> Witness:
     rational = n <= LARGEST_RATIONAL_N
     if rational:
         probability = float(rational_tail(missed.tolist(), n, q))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from rsverify._core.check import FloatArray
 from rsverify.auditing.caller import AGAIN, NEAR, Caller
 from rsverify.auditing.design import Design
+from rsverify.auditing.estimand import Data
 from rsverify.auditing.simulation.blocks import generator
 
 Answer = Literal["same", "random", "shared", "mixed"]
@@ -33,7 +34,7 @@ LEAST_SHARE = 0.25  # of alpha * tolerance: a probability below it is not looked
 class Table(NamedTuple):
     """The outcomes that were asked, one a row, and their limits."""
 
-    outcomes: npt.NDArray[Any]
+    outcomes: Data
     lower: FloatArray
     upper: FloatArray
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from rsverify.auditing.caller import MIXED, MIXING, Caller, Failure, Limits, plain_row
 from rsverify.auditing.company import COMPANY
 from rsverify.auditing.design import Design, Progress
-from rsverify.auditing.estimand import ESTIMANDS, Estimand
+from rsverify.auditing.estimand import ESTIMANDS, Data, Estimand
 from rsverify.auditing.exact import proportion, trinomial
 from rsverify.auditing.exact.evidence import MarginClaims, ProportionLimits
 from rsverify.auditing.exact.proportion import ROUNDING, Worst
@@ -122,7 +122,7 @@ def in_their_order(limits: Limits, order: npt.NDArray[np.int64]) -> Limits:
     )
 
 
-def _failed(limits: Limits, outcome: npt.NDArray[Any]) -> Limits:
+def _failed(limits: Limits, outcome: Data) -> Limits:
     """Return limits of which none holds, as the others of a batch change them."""
     miss = np.full_like(limits.lower, np.inf)
     failure = Failure(MIXED, MIXING, plain_row(outcome), len(miss))

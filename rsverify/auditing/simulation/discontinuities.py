@@ -9,7 +9,7 @@ suite. What is claimed comes from fresh randomness, as for every other scenario.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from scipy.special import gammaln, ndtr, xlog1py, xlogy
 from rsverify._core.check import FloatArray
 from rsverify.auditing.caller import Caller
 from rsverify.auditing.design import Design
-from rsverify.auditing.estimand import ESTIMANDS, Estimand
+from rsverify.auditing.estimand import ESTIMANDS, Estimand, Parameters
 from rsverify.auditing.scenario import Scenario
 from rsverify.auditing.simulation.blocks import generator
 
@@ -36,7 +36,7 @@ class Line(NamedTuple):
 
     data: Callable[[npt.NDArray[np.bool_], np.random.Generator], Any]
     """From the outcomes (R, n), true for the first, to data of the estimand."""
-    parameters: Callable[[float], Mapping[str, Any]]
+    parameters: Callable[[float], Parameters]
     chance: Callable[[FloatArray], FloatArray]
     """From the truth to p."""
 
@@ -64,15 +64,15 @@ def _randomised(ones: npt.NDArray[np.bool_], rng: np.random.Generator) -> Any:
     return np.column_stack([hits, ones.shape[1] - hits, rng.random(len(ones))])
 
 
-def _two_values(p: float) -> Mapping[str, Any]:
+def _two_values(p: float) -> Parameters:
     return {"law": ("points", (0.0, 1.0), (1.0 - p, p))}
 
 
-def _two_rows(p: float) -> Mapping[str, Any]:
+def _two_rows(p: float) -> Parameters:
     return {"law": ("points", ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), (p, 1.0 - p))}
 
 
-def _two_classes(p: float) -> Mapping[str, Any]:
+def _two_classes(p: float) -> Parameters:
     return {"p": (p, 1.0 - p, 0.0)}
 
 

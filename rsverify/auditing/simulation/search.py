@@ -19,11 +19,11 @@ import numpy as np
 from rsverify._core.check import FloatArray
 from rsverify.auditing.caller import Caller
 from rsverify.auditing.design import Design, Progress
-from rsverify.auditing.estimand import Estimand
+from rsverify.auditing.estimand import Estimand, Parameters
 from rsverify.auditing.scenario import Scenario
 from rsverify.auditing.simulation.blocks import block_span, generator, run_block
 
-Family = tuple[Callable[[FloatArray], Mapping[str, Any]], int]
+Family = tuple[Callable[[FloatArray], Parameters], int]
 """From the unit cube to the parameters of a draw, and the dimension of the cube."""
 
 STREAM = "search"  # the random numbers of a search; no scenario has them
@@ -115,7 +115,7 @@ def worst_laws(
     *,
     n_jobs: int = 1,
     progress: Progress | None = None,
-) -> dict[str, Mapping[str, Any]]:
+) -> dict[str, Parameters]:
     """Return the laws of a family at which the bound missed most, by name; nothing is claimed."""
     laws, dimensions = family
     rng = generator(design.seed, STREAM, 0)
@@ -143,7 +143,7 @@ def worst_laws(
 def _misses(
     caller: Caller,
     estimand: Estimand,
-    parameters: Mapping[str, Any],
+    parameters: Parameters,
     design: Design,
     stream: str,
     rows: int,

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from rsverify._core.lock import lock
 from rsverify.auditing.caller import Failure
+from rsverify.auditing.estimand import Parameters
 from rsverify.auditing.simulation.tally import Tally
 
 FORMAT = 1
@@ -59,7 +59,7 @@ class Store:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], design: Mapping[str, Any], *, resume: bool = False
+        self, path: str | os.PathLike[str], design: Parameters, *, resume: bool = False
     ) -> None:
         self.path = Path(path)
         self.blocks: dict[tuple[int, int], Tally] = {}

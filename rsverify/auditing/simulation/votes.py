@@ -12,13 +12,12 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import gammaln, xlogy
 
 from rsverify._core.check import FloatArray
 from rsverify.auditing.caller import Caller
 from rsverify.auditing.design import Design
-from rsverify.auditing.estimand import Estimand
+from rsverify.auditing.estimand import Data, Estimand
 from rsverify.auditing.scenario import Scenario
 from rsverify.auditing.simulation.blocks import generator, missed
 
@@ -170,7 +169,7 @@ def _rated(
     """Return distributions, those first at which the bound missed most in `rows` replications."""
     misses = []
     for p in laws:
-        data: npt.NDArray[Any] = estimand.draw(rng, rows, design.n, p=p)
+        data: Data = estimand.draw(rng, rows, design.n, p=p)
         limits = caller.limits(data)
         misses.append(int(missed(limits.lower, limits.upper, estimand.truth(p=p)).sum()))
     return [laws[i] for i in np.argsort(-np.array(misses), kind="stable")]
