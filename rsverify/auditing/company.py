@@ -11,10 +11,8 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import chi2, rankdata
 
 from rsverify._core.check import FloatArray
@@ -32,10 +30,8 @@ from rsverify.auditing.caller import (
     point,
     same,
 )
-from rsverify.auditing.estimand import Estimand
+from rsverify.auditing.estimand import Data, Estimand
 from rsverify.auditing.verdict import FALSE_ALARM
-
-Data = npt.NDArray[Any]
 
 PROBE_ROWS = 7  # by which it is found out how a bound is called
 COMPANY = 128  # rows at once that a random bound gets

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from rsverify._core.types import Side
 from rsverify.auditing.caller import Bound, Caller
 from rsverify.auditing.company import PROBE_ROWS
 from rsverify.auditing.design import Design
-from rsverify.auditing.estimand import ESTIMANDS, Estimand
+from rsverify.auditing.estimand import ESTIMANDS, Data, Estimand
 from rsverify.auditing.scenario import Scenario, default_scenarios
 from rsverify.auditing.simulation.blocks import generator
 
@@ -25,7 +23,9 @@ MOST_MISSES = 0.5
 LARGEST_N = 100_000
 
 
-def probe(estimand: Estimand, design: Design, suite: list[Scenario], rows: int, stream: str) -> Any:
+def probe(
+    estimand: Estimand, design: Design, suite: list[Scenario], rows: int, stream: str
+) -> Data:
     """Return rows of several scenarios in random order, all of the shape of the first's."""
     rows = max(PROBE_ROWS + 1, min(rows, (1 << 21) // max(design.n, 1)))
     rng = generator(design.seed, stream, 0)

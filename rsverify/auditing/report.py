@@ -266,7 +266,7 @@ def _digits(value: float, way: Literal["down", "up"]) -> str:
     return rounded
 
 
-def _short(example: Any) -> str:
+def _short(example: object) -> str:
     text = str(example)
     return text if len(text) <= 200 else text[:200] + " …"
 

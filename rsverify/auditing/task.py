@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from rsverify.auditing.caller import MIXED, Caller, merge_failures
+from rsverify.auditing.caller import MIXED, Bound, Caller, merge_failures
 from rsverify.auditing.company import COMPANY, prepare
 from rsverify.auditing.design import Design, Progress, Record
-from rsverify.auditing.estimand import Estimand, Parameters
+from rsverify.auditing.estimand import Data, Estimand, Parameters
 from rsverify.auditing.exact.repeats import Answer, Table, shared_look
 from rsverify.auditing.exact.report import (
     CLASSES,
@@ -49,7 +49,7 @@ PROBE = "how the bound is called"  # the random numbers of the rows that find it
 class Task:
     """What is audited, and how."""
 
-    bound: Callable[..., Any]
+    bound: Bound
     estimand: Estimand
     design: Design
     method: Method = "auto"
@@ -62,7 +62,7 @@ class Task:
     resume: bool = False
     progress: Progress | None = None
 
-    def caller(self, data: Any) -> Caller:
+    def caller(self, data: Data) -> Caller:
         """Return how the bound is to be called, found out by these rows."""
         return prepare(
             self.bound,

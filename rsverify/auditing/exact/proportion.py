@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import betainc, betaincc, gammaln, xlog1py, xlogy
 
 from rsverify._core.check import FloatArray
@@ -33,7 +34,7 @@ CELLS = 400_000  # points at which an enclosure gives up
 class Witness:
     """A law at which the bound misses too often; `probability` is that of `outcomes`."""
 
-    parameters: dict[str, Any]
+    parameters: dict[str, str]
     truth: float
     outcomes: str
     probability: float
@@ -90,7 +91,9 @@ def _envelopes(lower: FloatArray, upper: FloatArray) -> tuple[FloatArray, FloatA
     return np.maximum.accumulate(lower), np.minimum.accumulate(upper[::-1])[::-1]
 
 
-def _tail_misses(low: FloatArray, high: FloatArray, p_low: Any, p_high: Any) -> FloatArray:
+def _tail_misses(
+    low: FloatArray, high: FloatArray, p_low: FloatArray, p_high: FloatArray
+) -> FloatArray:
     """Return P(lower misses) at `p_high` plus P(upper misses) at `p_low`.
 
     `low` and `high` are nondecreasing; the outcomes are those that miss at some p in between.
@@ -102,7 +105,9 @@ def _tail_misses(low: FloatArray, high: FloatArray, p_low: Any, p_high: Any) -> 
     return _two_tails(first, last, n, p_low, p_high)
 
 
-def _two_tails(first: Any, last: Any, n: int, p_low: Any, p_high: Any) -> FloatArray:
+def _two_tails(
+    first: Data, last: Data, n: int, p_low: FloatArray, p_high: FloatArray
+) -> FloatArray:
     """Return P(X >= `first`) at `p_high` plus P(X <= `last`) at `p_low`, at most 1."""
     # The incomplete beta function itself is thirty times faster than scipy.stats.binom.
     above = betainc(np.maximum(first, 1), np.maximum(n - first + 1, 1), p_high)
@@ -224,11 +229,12 @@ def _witness(
     return Witness({"p": repr(p)}, p, f"k = {runs(missed)} of n = {n}", value, False)
 
 
-def above(limits: FloatArray, truth: Fraction) -> Any:
+def above(limits: FloatArray, truth: Fraction) -> npt.NDArray[np.bool_]:
     """Return where float `limits` are above `truth`, compared exactly."""
     rounded = float(truth)
     tie = limits == rounded  # the only case in which rounding the truth could matter
-    return (limits > rounded) | (tie & (Fraction(rounded) > truth))
+    larger: npt.NDArray[np.bool_] = (limits > rounded) | (tie & (Fraction(rounded) > truth))
+    return larger
 
 
 def _proved(missed: Data, n: int, q: Fraction) -> Witness:

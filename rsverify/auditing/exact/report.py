@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -129,7 +128,9 @@ def _failed(limits: Limits, outcome: Data) -> Limits:
     return Limits(miss, -miss, miss, [*limits.failures, failure])
 
 
-def _worst(table: Table, estimand: Estimand, design: Design) -> tuple[Worst, Any, str]:
+def _worst(
+    table: Table, estimand: Estimand, design: Design
+) -> tuple[Worst, ProportionLimits | MarginClaims, str]:
     """Return the worst case, what figures are drawn from, and what it is about."""
     base, _, first = estimand.name.partition(":")
     if base == "proportion":

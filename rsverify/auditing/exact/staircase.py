@@ -22,7 +22,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -101,7 +100,7 @@ class Evaluated:
     failures: list[Failure] = field(default_factory=list)
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
-    def at(self, x1: Any, x2: Any) -> FloatArray:
+    def at(self, x1: npt.ArrayLike, x2: npt.ArrayLike) -> FloatArray:
         """Return the bounds of these outcomes."""
         x1, x2 = np.broadcast_arrays(np.asarray(x1, dtype=np.int64), x2)
         data = np.column_stack([x1, x2, self.n - x1 - x2])
@@ -159,7 +158,7 @@ def staircase(
     empty = n + 1 - np.arange(n + 1)
     out = empty.copy()
 
-    def solve(rows: Any, least: Any, most: Any) -> None:
+    def solve(rows: npt.NDArray[np.int64], least: npt.ArrayLike, most: npt.ArrayLike) -> None:
         a = np.minimum(np.maximum(low[rows], least), empty[rows])
         b = np.minimum(np.minimum(high[rows], most), empty[rows])
         b = np.maximum(a, b)

@@ -7,15 +7,16 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import joblib
 import numpy as np
+import numpy.typing as npt
 from joblib.parallel import get_active_backend
 
+from rsverify._core.types import FloatArray
 from rsverify.auditing.caller import Caller
 from rsverify.auditing.design import Design, Progress
-from rsverify.auditing.estimand import Estimand
+from rsverify.auditing.estimand import Data, Estimand
 from rsverify.auditing.scenario import Scenario
 from rsverify.auditing.simulation.store import Store, record_of
 from rsverify.auditing.simulation.tally import Tally
@@ -56,7 +57,7 @@ def generator(seed: int, stream: str, block: int) -> np.random.Generator:
 
 def draw_block(
     estimand: Estimand, scenario: Scenario, design: Design, block: int
-) -> tuple[Any, float]:
+) -> tuple[Data, float]:
     """Return the data of block number `block` of a scenario, and the truth."""
     rows = _rows(design, block)
     rng = generator(design.seed, scenario.stream or scenario.name, block)
@@ -64,7 +65,7 @@ def draw_block(
     return data, float(estimand.truth(**scenario.parameters))
 
 
-def missed(lower: Any, upper: Any, truth: float) -> Any:
+def missed(lower: FloatArray, upper: FloatArray, truth: float) -> npt.NDArray[np.bool_]:
     """Return where limits miss the truth, beyond the rounding of a mean of equal observations."""
     slack = ROUNDING * max(1.0, abs(truth)) if math.isfinite(truth) else 0.0
     return (lower > truth + slack) | (upper < truth - slack)
@@ -151,7 +152,7 @@ class Replay:
     scenarios: list[Scenario]
     design: Design
 
-    def block(self, index: int, block: int) -> tuple[Any, Any, float]:
+    def block(self, index: int, block: int) -> tuple[FloatArray, FloatArray, float]:
         """Return lower and upper limits, (R, times), of a block, and the truth."""
         data, truth = draw_block(self.estimand, self.scenarios[index], self.design, block)
         return *self.caller.paths(data), truth

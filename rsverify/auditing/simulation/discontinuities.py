@@ -10,7 +10,7 @@ suite. What is claimed comes from fresh randomness, as for every other scenario.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from scipy.special import gammaln, ndtr, xlog1py, xlogy
 from rsverify._core.check import FloatArray
 from rsverify.auditing.caller import Caller
 from rsverify.auditing.design import Design
-from rsverify.auditing.estimand import ESTIMANDS, Estimand, Parameters
+from rsverify.auditing.estimand import ESTIMANDS, Data, Estimand, Parameters
 from rsverify.auditing.scenario import Scenario
 from rsverify.auditing.simulation.blocks import generator
 
@@ -34,32 +34,32 @@ BESIDE = 1e-9
 class Line(NamedTuple):
     """Laws of two outcomes, by the chance p of the first."""
 
-    data: Callable[[npt.NDArray[np.bool_], np.random.Generator], Any]
+    data: Callable[[npt.NDArray[np.bool_], np.random.Generator], Data]
     """From the outcomes (R, n), true for the first, to data of the estimand."""
     parameters: Callable[[float], Parameters]
     chance: Callable[[FloatArray], FloatArray]
     """From the truth to p."""
 
 
-def _votes(ones: npt.NDArray[np.bool_], _rng: np.random.Generator) -> Any:
+def _votes(ones: npt.NDArray[np.bool_], _rng: np.random.Generator) -> Data:
     hits = ones.sum(axis=1)
     return np.column_stack([hits, ones.shape[1] - hits, np.zeros_like(hits)])
 
 
-def _vote_paths(ones: npt.NDArray[np.bool_], _rng: np.random.Generator) -> Any:
+def _vote_paths(ones: npt.NDArray[np.bool_], _rng: np.random.Generator) -> Data:
     votes = np.stack([ones, ~ones, np.zeros_like(ones)], axis=-1)
     return np.cumsum(votes, axis=1)
 
 
-def _scores(ones: npt.NDArray[np.bool_], _rng: np.random.Generator) -> Any:
+def _scores(ones: npt.NDArray[np.bool_], _rng: np.random.Generator) -> Data:
     return np.stack([ones, ~ones, np.zeros_like(ones)], axis=-1).astype(np.float64)
 
 
-def _sample(ones: npt.NDArray[np.bool_], _rng: np.random.Generator) -> Any:
+def _sample(ones: npt.NDArray[np.bool_], _rng: np.random.Generator) -> Data:
     return ones.astype(np.float64)
 
 
-def _randomised(ones: npt.NDArray[np.bool_], rng: np.random.Generator) -> Any:
+def _randomised(ones: npt.NDArray[np.bool_], rng: np.random.Generator) -> Data:
     hits = ones.sum(axis=1)
     return np.column_stack([hits, ones.shape[1] - hits, rng.random(len(ones))])
 

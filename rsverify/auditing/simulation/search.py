@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import joblib
 import numpy as np
@@ -33,7 +32,7 @@ FIRST_REPLICATIONS = 200
 FINALISTS = 3
 
 
-def two_point_laws(u: FloatArray) -> dict[str, Any]:
+def two_point_laws(u: FloatArray) -> Parameters:
     """Return the sample law that takes one of two values, for `u` in the unit cube.
 
     The low value is u[0]^2, the high one between it and 1 by u[1]; the chance of the high one
@@ -45,14 +44,14 @@ def two_point_laws(u: FloatArray) -> dict[str, Any]:
     return {"law": ("points", (low, high), (1.0 - share, share))}
 
 
-def three_class_laws(u: FloatArray) -> dict[str, Any]:
+def three_class_laws(u: FloatArray) -> Parameters:
     """Return class probabilities for `u` in the unit square: q3 = u[0]^2, the rest split."""
     rest = 1.0 - float(u[0]) ** 2
     share = float(1.0 / (1.0 + np.exp(9.0 - 18.0 * u[1])))
     return {"p": (rest * share, rest * (1.0 - share), 1.0 - rest)}
 
 
-def score_laws(u: FloatArray) -> dict[str, Any]:
+def score_laws(u: FloatArray) -> Parameters:
     """Return a law of two rows of three scores for `u` in the unit cube.
 
     In the first row class 0 has 1 - u[0]^2 and class 1 the rest; in the second class 0 has
@@ -64,13 +63,13 @@ def score_laws(u: FloatArray) -> dict[str, Any]:
     return {"law": ("points", rows, (1.0 - float(u[3]), float(u[3])))}
 
 
-def binary_laws(u: FloatArray) -> dict[str, Any]:
+def binary_laws(u: FloatArray) -> Parameters:
     """Return a law of zeros and ones for `u` in the unit interval."""
     p = bernoulli_laws(u)["p"]
     return {"law": ("points", (0.0, 1.0), (1.0 - p, p))}
 
 
-def bernoulli_laws(u: FloatArray) -> dict[str, Any]:
+def bernoulli_laws(u: FloatArray) -> Parameters:
     """Return a proportion for `u` in the unit interval, of log-odds from -9 to 9."""
     return {"p": float(1.0 / (1.0 + np.exp(9.0 - 18.0 * u[0])))}
 
@@ -158,7 +157,7 @@ def _misses(
     return misses
 
 
-def _shown(parameters: Any) -> str:
+def _shown(parameters: object) -> str:
     """Return parameters as short text: numbers with four digits."""
     if isinstance(parameters, Mapping):
         return ", ".join(f"{k} = {_shown(v)}" for k, v in parameters.items())

@@ -9,7 +9,7 @@ What is found joins the scenarios, and is judged by fresh randomness like any ot
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 from scipy.special import gammaln, xlogy
@@ -87,7 +87,7 @@ def _apart(one: Law, other: Law, n: int) -> bool:
 
 
 def _climbed(
-    start: tuple[float, Law], value: Any, n: int, rng: np.random.Generator
+    start: tuple[float, Law], value: Callable[[Law], float], n: int, rng: np.random.Generator
 ) -> tuple[float, Law]:
     """Return the best of random steps from a distribution, ever shorter ones."""
     best, p = start

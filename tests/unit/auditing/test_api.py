@@ -376,7 +376,6 @@ def test_a_bound_of_another_side_is_told_the_remedy(side, bound, remedy):
     ("options", "message"),
     [
         ({"bound": lambda: 1}, r"must take \(data, alpha\)"),
-        ({"bound": lambda x: x, "kind": "betting"}, r"must take \(x, m, alpha\)"),
         ({"n_jobs": 0}, "n_jobs=0 must be a number of processes"),
         ({"bound": "hoeffding_lower", "side": "upper"}, "side='upper' must be 'lower' for hoeff"),
     ],

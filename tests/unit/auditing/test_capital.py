@@ -213,6 +213,19 @@ def test_what_fails_on_every_call_is_refused(auditor, broken):
         auditor(broken, n=5, alpha=0.05)
 
 
+@pytest.mark.parametrize("auditor", [audit_capital, audit_bets])
+def test_arguments_are_checked_before_any_work(auditor):
+    with pytest.raises(TypeError, match=r"must take \(x, m, alpha\)"):
+        auditor(lambda x: x, n=5, alpha=0.05)
+    for options, message in (
+        ({"n": 0}, "n=0 must be between"),
+        ({"alpha": 1.5}, "alpha=1.5 must be in"),
+        ({"seed": -1}, "seed=-1 must be a nonnegative integer"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            auditor(plugin_bets, **({"n": 5, "alpha": 0.05} | options))
+
+
 def test_rows_say_what_they_measured():
     fair = audit_capital(capital_from_bets(plugin_bets), n=5, alpha=0.05)
     assert {r.measure for r in fair.rows} == {"expected capital"}
