@@ -1,8 +1,12 @@
-"""Optional packages."""
+"""Optional packages and devices."""
 
 from __future__ import annotations
 
 import importlib.util
+
+
+class DeviceNotFoundError(ValueError):
+    """A device is asked for that this machine does not have."""
 
 
 def need(*modules: str) -> None:

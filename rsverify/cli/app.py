@@ -6,17 +6,20 @@ import sys
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import track
 
-from rsverify._core.optional import need
+from rsverify._core.optional import DeviceNotFoundError, need
 from rsverify.cli import analyze as cli_analyze
 from rsverify.cli import audit as cli_audit
 from rsverify.cli import certify as cli_certify
 from rsverify.cli.console import err_console, out_console, plain_table, warnings_as_lines, working
 from rsverify.cli.summary import print_summary
+
+if TYPE_CHECKING:
+    from rsverify.tables.recertify_radii import InconsistentRadiiError
 
 # From sysexits.h: what a script can tell apart.
 EXIT_USAGE = 64
@@ -141,16 +144,21 @@ def recertify(
     digits: Annotated[
         int | None, typer.Option(help="Radii alone: significant digits [default: seen].")
     ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Radii alone: go on where they do not fit --stated-alpha."),
+    ] = False,
 ) -> None:
     """Certify TABLE again at another level or bound, without sampling.
 
     A table of radii alone (idx, label, predict, radius, correct, time) needs --n, --sigma and
-    --stated-alpha, from which the votes behind each radius are recovered.
+    --stated-alpha, from which the votes behind each radius are recovered. Radii that cannot have
+    come from --stated-alpha are an error, which names the level that they fit.
     """
     from rsverify.bounds.margin import find_ordering
     from rsverify.tables.reader import count_columns, read_metadata, read_table, write_table
     from rsverify.tables.recertify import recertify as from_counts
-    from rsverify.tables.recertify import recertify_radii
+    from rsverify.tables.recertify_radii import InconsistentRadiiError, recertify_radii
 
     published = {"n": n, "sigma": sigma, "stated_alpha": stated_alpha}
     with working("certifying again"), warnings_as_lines():
@@ -166,15 +174,29 @@ def recertify(
                 ordering=None if ordering is None else find_ordering(ordering),
             )
         else:
-            absent = [k.replace("_", "-") for k, v in published.items() if v is None]
-            if absent:
-                raise ValueError(f"{table} has radii alone: --{absent[0]} must be given")
             if bound not in (None, "cohen"):
                 raise ValueError(
                     f"bound={bound!r} must be 'cohen' for a table of radii alone: the votes of "
                     "the runner-up are not in it"
                 )
-            new = recertify_radii(old, **published, alpha=alpha, digits=digits)  # type: ignore[arg-type]
+            if n is None or sigma is None or stated_alpha is None:
+                absent = next(k for k, v in published.items() if v is None)
+                raise ValueError(
+                    f"{table} has radii alone: --{absent.replace('_', '-')} must be given"
+                )
+            try:
+                new = recertify_radii(
+                    old,
+                    n=n,
+                    sigma=sigma,
+                    stated_alpha=stated_alpha,
+                    alpha=alpha,
+                    digits=digits,
+                    force=force,
+                )
+            except InconsistentRadiiError as error:
+                level = stated_alpha if alpha is None else alpha
+                raise ValueError(_remedy(error, table, out, level, digits)) from error
     print_summary({"before": old, "after": new})
     if out is not None:
         configuration = {
@@ -188,6 +210,32 @@ def recertify(
         }
         write_table(new, out, configuration=configuration)
         out_console.print(f"Written: {out} and {out.with_suffix('.json').name}", highlight=False)
+
+
+def _remedy(
+    error: InconsistentRadiiError, table: Path, out: Path | None, level: float, digits: int | None
+) -> str:
+    """Return what is wrong with published radii, and the command that would be right."""
+    import shlex
+
+    right = error.misfit.explanation
+    if right is None:
+        remedy = "correct --n, --sigma or --stated-alpha, or add"
+    else:
+        asked = [str(path) for path in (table, out) if path is not None]
+        options = {
+            "--n": right.n,
+            "--sigma": right.sigma,
+            "--stated-alpha": right.alpha,
+            "--alpha": level,
+            "--digits": digits,
+        }
+        asked += [s for k, v in options.items() if v is not None for s in (k, f"{v:.12g}")]
+        if right.possible < error.misfit.radii:
+            asked.append("--force")
+        remedy = f"run `{shlex.join(['rsverify', 'recertify', *asked])}`, or add"
+    lost = f"the rows that do not fit ({error.misfit.impossible}) become abstentions"
+    return f"{table}: {error.misfit.message}: {remedy} --force, with which {lost}"
 
 
 @app.command()
@@ -265,7 +313,8 @@ def _exit_code(error: Exception) -> int:
         return EXIT_NO_INPUT
     if isinstance(error, OSError):
         return EXIT_CANNOT_CREATE
-    return EXIT_MISSING_PACKAGE if isinstance(error, ModuleNotFoundError) else EXIT_USAGE
+    missing = isinstance(error, ModuleNotFoundError | DeviceNotFoundError)
+    return EXIT_MISSING_PACKAGE if missing else EXIT_USAGE
 
 
 def _fail(message: str, code: int) -> None:

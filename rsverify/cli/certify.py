@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -77,7 +76,7 @@ def certify(
     batch_size: Annotated[
         int | None, typer.Option(help="Noisy copies per forward pass [default: what fits].")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, auto, …")] = "cpu",
     autocast: Annotated[str | None, typer.Option(help="bfloat16 or float16.")] = None,
     compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
     channels_last: Annotated[
@@ -107,16 +106,18 @@ def certify(
     import torch
 
     from rsverify.smoothing.dataset import certify_dataset
+    from rsverify.smoothing.device import DeviceContext, choose_device
     from rsverify.smoothing.distributed import is_first_process
 
     precision = None
     if autocast is not None:
         check_choice("autocast", autocast, ("bfloat16", "float16"))
         precision = getattr(torch, autocast)
-    place = _own_device(device)
-    dataset = _dataset(data, split)
+    place = choose_device(device)
     loading = {"checkpoint": checkpoint, "output": output, "allow_pickle": allow_pickle}
-    classifier = _classifier(model, num_classes, sigma, place, lattice, loading)
+    with DeviceContext(place).active():  # a factory may put its model on the current GPU
+        dataset = _dataset(data, split)
+        classifier = _classifier(model, num_classes, sigma, str(place), lattice, loading)
     if channels_last and isinstance(classifier.model, torch.nn.Module):
         classifier.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with warnings_as_lines():
@@ -160,13 +161,6 @@ def _constant(given: str | None) -> float | str | None:
         return float(given)
     except ValueError:
         raise ValueError(f"lipschitz={given!r} must be 'auto' or a number") from None
-
-
-def _own_device(device: str) -> str:
-    """Return the device of this process: under torchrun each has its own GPU."""
-    if device == "cuda" and "LOCAL_RANK" in os.environ:
-        return f"cuda:{os.environ['LOCAL_RANK']}"
-    return device
 
 
 def _classifier(

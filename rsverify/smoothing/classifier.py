@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,12 +18,7 @@ from rsverify._core.check import FloatArray, IntArray, check_choice, check_posit
 from rsverify._core.types import OrderingName
 from rsverify.bounds.margin import Taylor
 from rsverify.certificates.certificate import ABSTAIN, Certificate
-from rsverify.certificates.scores import (
-    ScoreCertificate,
-    ScoreOptions,
-    certify_columns,
-    choose_class,
-)
+from rsverify.certificates.scores import ScoreCertificate, certify_columns, choose_class
 from rsverify.smoothing.data.inputs import (
     Input,
     Seed,
@@ -30,6 +27,7 @@ from rsverify.smoothing.data.inputs import (
     check_seed,
     check_size,
 )
+from rsverify.smoothing.device import Arriving, DeviceContext, choose_device, has_float64
 from rsverify.smoothing.lipschitz.bound import scores_lipschitz_bound
 from rsverify.smoothing.noise.discrete import DiscreteGaussian
 from rsverify.smoothing.noise.gaussian import (
@@ -45,9 +43,10 @@ from rsverify.smoothing.request import Question, Request, level_of
 from rsverify.smoothing.sampling.batches import Scores, count_votes, evaluating, noisy_batches
 from rsverify.smoothing.sampling.forward import Forward
 from rsverify.smoothing.sampling.job import Job
-from rsverify.smoothing.sampling.scores import ScoreMap, collect_columns, collect_scores, score_map
+from rsverify.smoothing.sampling.scores import queue_columns, queue_scores, score_map
 
 Progress = Callable[[int], None]
+T = TypeVar("T")
 
 
 class SmoothedClassifier:
@@ -68,8 +67,9 @@ class SmoothedClassifier:
         Applied to each noisy batch before the model: normalisation, resizing. Noise is added
         before it, so that `sigma` and the radii are in input units.
     device : torch.device or str, optional
-        Where to sample. By default where the model's parameters or buffers are when called,
-        and the CPU for a callable without any. The model itself is never moved.
+        Where to sample; ``"auto"`` for a GPU if there is one. By default where the model's
+        parameters or buffers are when called, and the CPU for a callable without any. The
+        model itself is never moved.
     dtype : torch.dtype, optional
         Floating type of the batches given to `preprocess` and the model. By default that of
         the model's parameters or buffers, else that of the input. Noise is drawn and added in
@@ -85,7 +85,7 @@ class SmoothedClassifier:
     ------
     ValueError
         If `num_classes`, `sigma` or `lattice` is out of range, `dtype` is no floating type,
-        or `noise` is unknown or does not go with `lattice`.
+        `device` is not on this machine, or `noise` is unknown or does not go with `lattice`.
     TypeError
         If an argument has the wrong type.
 
@@ -152,7 +152,7 @@ class SmoothedClassifier:
         self.num_classes = check_size("num_classes", num_classes, smallest=2)
         self.sigma = float(deviation)
         self.preprocess = preprocess
-        self.device = None if device is None else torch.device(device)
+        self.device = None if device is None else choose_device(device)
         self.dtype = dtype
         self.noise = _noise(noise, self.sigma, lattice)
 
@@ -185,7 +185,7 @@ class SmoothedClassifier:
             How many go through the model at once. At most one batch of noisy inputs, and a
             block of noise of 4 MB or one input, are held at a time.
         seed : int or sequence of int, optional
-            The same seed, input, n and device give the same noise, whatever the batch size;
+            The same seed, input, n and model of device give the same noise, whatever the batch;
             fresh entropy where None. Counts that choose a class and counts that certify it
             must come from different seeds.
         progress : callable, optional
@@ -239,7 +239,8 @@ class SmoothedClassifier:
         """
         mapped = score_map(scores, temperature)
         with self._batches(x, n, batch_size, check_seed(seed), COUNTS) as (model, batches, device):
-            return collect_scores(model, batches, self.num_classes, device, mapped, progress)
+            arrived = queue_scores(model, batches, self.num_classes, device, mapped, progress)
+        return arrived()
 
     def predict(
         self,
@@ -396,15 +397,8 @@ class SmoothedClassifier:
         request = self.resolve(request, x)
         request.check(self.num_classes, self.noise, y)
         if request.of_scores:
-            options, mapped = request.score_options(self.noise)
-            soft = self._certify_scores(x, n0, n, y, options, mapped, batch_size, entropy, progress)
-            return replace(
-                soft,
-                alpha=float(alpha),
-                noise_excess=self.noise.excess,
-                seed=entropy,
-                seconds=time.perf_counter() - started,
-            )
+            steps = self.score_steps(x, request, y, batch_size, entropy, progress)
+            return replace(last_step(steps), seconds=time.perf_counter() - started)
         question = request.question(self.noise, y)
         selected = None
         if y is None:
@@ -431,35 +425,48 @@ class SmoothedClassifier:
         score_map(request.scores, request.temperature)  # raises where they are out of range
         source = check_input(x)
         device, dtype = self.placement(source.dtype)
-        sample = source.to(device=device, dtype=dtype)
+        sample = source.to(dtype).to(device)
         found = scores_lipschitz_bound(
             self.model, self.preprocess, sample, request.scores, request.temperature, progress
         )
         return replace(request, lipschitz=found)
 
-    def _certify_scores(
+    def score_steps(
         self,
         x: Input,
-        n0: int,
-        n: int,
+        request: Request,
         y: int | None,
-        options: ScoreOptions,
-        mapped: ScoreMap,
         batch_size: int,
         entropy: int | tuple[int, ...],
-        progress: Progress | None,
-    ) -> ScoreCertificate:
+        progress: Progress | None = None,
+    ) -> Generator[None, None, ScoreCertificate]:
+        """Return the certificate of a bound of scores, pausing before each wait for the device."""
         classes = self.num_classes
+        options, mapped = request.score_options(self.noise)
         if y is not None:
             choose_class(None, y, classes)  # raises where y is no class, before sampling
-        with self._batches(x, n0, batch_size, entropy, SELECTION) as (model, batches, device):
-            chosen = collect_scores(model, batches, classes, device, mapped, progress)
+        with self._batches(x, request.n0, batch_size, entropy, SELECTION) as (model, batches, at):
+            selection = queue_scores(model, batches, classes, at, mapped, progress)
+        yield
+        chosen = selection()
         label, plan = choose_class(chosen, y, classes)
-        with self._batches(x, n, batch_size, entropy, ESTIMATION) as (model, batches, device):
-            sample = collect_columns(
-                model, batches, classes, device, mapped, n=n, y=label, plan=plan, progress=progress
+        with self._batches(x, request.n, batch_size, entropy, ESTIMATION) as (model, batches, at):
+            sample = queue_columns(
+                model,
+                batches,
+                classes,
+                at,
+                mapped,
+                n=request.n,
+                y=label,
+                plan=plan,
+                progress=progress,
             )
-        return certify_columns(sample, label, plan, chosen, options)
+        yield
+        found = certify_columns(sample(), label, plan, chosen, options)
+        return replace(
+            found, alpha=float(request.alpha), noise_excess=self.noise.excess, seed=entropy
+        )
 
     def _decide(
         self,
@@ -474,14 +481,19 @@ class SmoothedClassifier:
         """Sample until a scheduled look at the votes answers the question, or to the end."""
         job = Job(self.num_classes, 0, n, question, selected)
         with self._batches(x, n, batch_size, entropy, ESTIMATION) as (scores_of, batches, device):
-            votes_of = Forward(scores_of, self.num_classes, device)
+            votes_of, context = Forward(scores_of, self.num_classes, device), DeviceContext(device)
+            # One batch ahead, so that the device has work while the host looks at votes.
+            waiting: deque[Arriving] = deque()
             for batch in batches:
-                job.absorb(votes_of(batch).cpu().numpy())
+                waiting.append(context.fetch(votes_of(batch)))
                 if progress is not None:
                     progress(len(batch))
+                if len(waiting) > context.asynchronous:
+                    job.absorb(waiting.popleft().numpy())
                 if job.certificate is not None:
                     break
-        assert job.certificate is not None, "the last vote ends it"
+            while job.certificate is None:
+                job.absorb(waiting.popleft().numpy())
         return job.certificate
 
     def _sample(
@@ -505,7 +517,8 @@ class SmoothedClassifier:
         batch_size = check_size("batch_size", batch_size)
         centre, scores_of = self.centre(x)
         generator = seeded_generator(entropy, stream, centre.device)
-        with evaluating(self.model, self.preprocess):
+        context = DeviceContext(centre.device)
+        with context.active(), evaluating(self.model, self.preprocess):
             batches = noisy_batches(self.noise, centre, n, batch_size, generator=generator)
             yield scores_of, batches, centre.device
 
@@ -519,18 +532,36 @@ class SmoothedClassifier:
             batch = batch.to(dtype)
             return self.model(batch if self.preprocess is None else self.preprocess(batch))
 
-        # Checked where it is: to read the answer from another device would wait for it.
-        centre = check_finite(self.noise.centre(check_finite(source), noise_dtype))
-        return centre.to(device), scores_of
+        # Checked on the host: each answer that is read from another device waits for it.
+        centre = check_finite(self.noise.centre(check_finite(source.cpu()), noise_dtype))
+        return DeviceContext(device).send(centre), scores_of
 
     def placement(self, input_dtype: torch.dtype) -> tuple[torch.device, torch.dtype]:
         """Return the device and floating type of batches: as given, else the model's."""
         tensors: list[torch.Tensor] = []
         if isinstance(self.model, torch.nn.Module):
             tensors = [*self.model.parameters(), *self.model.buffers()]
-        device = self.device or next((t.device for t in tensors), torch.device("cpu"))
+        named = self.device or next((t.device for t in tensors), torch.device("cpu"))
+        device = choose_device(named)
         floating = (t.dtype for t in tensors if t.is_floating_point())
-        return device, self.dtype or next(floating, input_dtype)
+        dtype = self.dtype or next(floating, input_dtype)
+        if dtype == torch.float64 and not has_float64(device):
+            if self.dtype is not None:
+                raise ValueError(
+                    f"dtype={dtype} must be torch.float32 on {device}, which has no other"
+                )
+            dtype = torch.float32
+        return device, dtype
+
+
+def last_step(steps: Generator[None, None, T]) -> T:
+    """Return what a generator returns when it is done."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
 def _noise(kind: str, sigma: float, lattice: Fraction | float | None) -> Noise:

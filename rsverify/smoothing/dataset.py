@@ -18,6 +18,7 @@ from rsverify.smoothing.classifier import SmoothedClassifier
 from rsverify.smoothing.data.fingerprint import model_hash
 from rsverify.smoothing.data.inputs import Seed, check_seed, check_size
 from rsverify.smoothing.data.items import Items
+from rsverify.smoothing.device import DeviceContext, check_placement, device_facts
 from rsverify.smoothing.distributed import (
     Group,
     is_first_process,
@@ -27,7 +28,6 @@ from rsverify.smoothing.distributed import (
 )
 from rsverify.smoothing.noise.gaussian import SEEDING
 from rsverify.smoothing.request import Request
-from rsverify.smoothing.sampling.forward import check_placement
 from rsverify.smoothing.sampling.session import Engine, Execution
 from rsverify.tables.reader import read_metadata, read_table, write_metadata
 from rsverify.tables.writer import TableWriter, check_same_configuration, complete_lines
@@ -80,8 +80,8 @@ def certify_dataset(
     out : path-like
         The tab-separated table; its JSON takes the same name with the ending ``.json``.
     resume : bool
-        Continue a table that is there. Its configuration, weights of the model and inputs
-        must be the ones of now.
+        Continue a table that is there. Its configuration, weights of the model, inputs,
+        device and versions must be the ones of now.
     n0, n, alpha, bound, radius, lipschitz, ordering, scores, temperature, target_radius, futility
         As for `SmoothedClassifier.certify`.
     certify_label : bool
@@ -97,7 +97,8 @@ def certify_dataset(
         Refuse inputs with a value outside: (0, 1) finds images given in 0 to 255.
     batch_size : int, optional
         Noisy inputs per forward pass; halved where they do not fit into memory. By default
-        64 on a CPU, elsewhere the most of 4096, 2048, … that fit, and on a resume as before.
+        64 on a CPU, elsewhere the most of 4096, 2048, … that fit and can be indexed, and on
+        a resume as before.
     autocast : torch.dtype, optional
         Run the model in this precision where ``torch.autocast`` finds it safe. What is
         certified is then the model as computed so.
@@ -134,13 +135,14 @@ def certify_dataset(
     TypeError
         If an argument or an item of the data set has the wrong type.
     OSError
-        If the table cannot be written. Rows that are there stay.
+        If the table cannot be written, or another process of the run has ended or is silent.
+        Rows that are there stay.
 
     Notes
     -----
     *Guarantee*: each row is the certificate that ``certify(x, seed=(seed, idx), …)`` states,
     with its guarantee; of N rows at most N·alpha are wrong on average. The noise of a row
-    depends on seed, index, n, the shape and the kind of device alone. So the table is the
+    depends on seed, index, n, the shape and the model of the device alone. So the table is the
     same, its times aside, whatever shares a batch, in whichever order and by however many
     processes inputs are done, and however often it was stopped, as long as the model
     computes a row of a batch in the same way wherever it stands in a batch of one shape:
@@ -200,8 +202,10 @@ def certify_dataset(
         progress=progress,
         origin=None if origin is None else dict(origin),
     )
-    check_placement(classifier.model, classifier.placement(example.dtype)[0])
-    with joined_processes() as group:
+    device = classifier.placement(example.dtype)[0]
+    check_placement(classifier.model, device)
+    with joined_processes() as group, DeviceContext(device).active():
+        group.check_same("device", device_facts(device))
         entropy = group.first_does(lambda: run.entropy(seed, resume))
         group.first_does(lambda: run.prepare(entropy, resume))
         done = run.unchanged(group)
@@ -244,7 +248,7 @@ class _Run:
             "sigma": model.sigma,
             "noise": type(model.noise).__name__,
             "lattice": str(getattr(model.noise, "lattice", "")),
-            "device": device.type,
+            **device_facts(device),
             "dtype": str(dtype),
             "autocast": None if self.execution.autocast is None else str(self.execution.autocast),
             "compile": self.execution.compiled,
@@ -322,7 +326,7 @@ class _Run:
                     writer.write(item.idx, item.label, stated, **extra)
                 bar.advance(inputs, samples)
             writer.sort()
-        group.gather(None)
+        group.meet()
 
     def _shown(self, group: Group) -> bool:
         return self.progress and group.rank == 0

@@ -7,13 +7,13 @@ so they talk over gloo, on the CPU, wherever the models are.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 import torch.distributed as dist
 
 from rsverify._core.lock import lock
@@ -22,8 +22,10 @@ from rsverify.tables.writer import check_same_configuration, merge_tables
 
 T = TypeVar("T")
 
-# How long one process may wait for the others: they may have an hour-long input more to do.
-_PATIENCE = timedelta(days=30)
+# How long one process may wait for the others where all do the same, such as trying the model.
+_PATIENCE = timedelta(hours=1)
+# And how long at the end, where shares may differ: as long again as its own took, and no less.
+_LEAST_PATIENCE = timedelta(minutes=30)
 
 
 class Group:
@@ -31,6 +33,7 @@ class Group:
 
     def __init__(self, rank: int = 0, world: int = 1, group: Any = None) -> None:
         self.rank, self.world, self._group = rank, world, group
+        self._started = time.monotonic()
 
     def first_does(self, work: Callable[[], T]) -> T:
         """Return what `work` returns in the first process; raise everywhere if it raises."""
@@ -42,7 +45,8 @@ class Group:
                 answer[0] = work()
             except Exception as error:
                 answer[1] = error
-        dist.broadcast_object_list(answer, src=0, group=self._group)
+        with _lost_processes():
+            dist.broadcast_object_list(answer, src=0, group=self._group)
         if answer[1] is not None:
             raise answer[1]
         result: T = answer[0]
@@ -53,8 +57,48 @@ class Group:
         if self.world == 1:
             return [value]
         values: list[Any] = [None] * self.world
-        dist.all_gather_object(values, value, group=self._group)
+        with _lost_processes():
+            dist.all_gather_object(values, value, group=self._group)
         return values
+
+    def check_same(self, what: str, mine: Mapping[str, Any]) -> None:
+        """Raise in all processes where `mine` is not the same in all."""
+        every = self.gather(dict(mine))
+        for rank, theirs in enumerate(every):
+            for key, value in theirs.items():
+                if value != every[0].get(key):
+                    raise ValueError(
+                        f"{key}={value!r} of the {what} of process {rank} must be that of process "
+                        f"0, {every[0].get(key)!r}: one table is made by one kind of {what}"
+                    )
+
+    def meet(self) -> None:
+        """Return once all processes are done with their shares.
+
+        Raises
+        ------
+        OSError
+            If one has ended, or is not done when this one has waited as long as its own share
+            took, and at least half an hour.
+        """
+        if self.world == 1:
+            return
+        own = timedelta(seconds=time.monotonic() - self._started)
+        with _lost_processes():
+            dist.monitored_barrier(self._group, max(own, _LEAST_PATIENCE), wait_all_ranks=True)
+
+
+@contextmanager
+def _lost_processes() -> Iterator[None]:
+    """Say in one line that another process has ended or is silent."""
+    try:
+        yield
+    except RuntimeError as error:
+        cause = str(error).strip().partition("\n")[0]
+        raise OSError(
+            "another process of this run has ended or did not answer in time; rows that are "
+            f"written stay, and the same command goes on from there ({cause})"
+        ) from error
 
 
 def is_first_process() -> bool:
@@ -72,7 +116,7 @@ def joined_processes() -> Iterator[Group]:
         yield Group()
         return
     if not started:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+        dist.init_process_group("gloo", timeout=_PATIENCE)
     try:
         talk = dist.new_group(backend="gloo", timeout=_PATIENCE)
         yield Group(dist.get_rank(), dist.get_world_size(), talk)

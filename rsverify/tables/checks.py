@@ -7,7 +7,6 @@ whatever it sees. Each such finding is one sentence for whoever reads the figure
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,8 +17,10 @@ import pandas as pd
 from rsverify._core.check import IntArray, check_alpha, check_integer, check_positive, check_trials
 from rsverify.bounds.proportion import LARGEST_TRIALS
 from rsverify.certificates.certificate import ABSTAIN, BOUNDS, certify_counts
+from rsverify.tables.printed import largest_printed
 from rsverify.tables.reader import count_columns
-from rsverify.tables.recertify import InconsistentRadiiWarning, recertify_radii
+from rsverify.tables.recertify_radii import InconsistentRadiiError, printed_radii, recertify_radii
+from rsverify.tables.rows import check_unique_indices
 
 SETTINGS = ("sigma", "n", "alpha", "bound", "ordering", "radius_kind", "lipschitz")
 """The columns that say how a row was certified."""
@@ -32,8 +33,6 @@ _NEEDED = ("idx", "label", "predict", "radius", "correct")
 _FEW = 10
 # Where nearly all steps between indices are equal, the others are gaps.
 _REGULAR = 0.9
-# Rounding to three significant digits or more adds at most this share to a radius.
-_PRINTED = 0.005
 # The bounds' last digits: two ways to the radius of all votes may differ by less.
 _LAST_DIGITS = 1e-6
 
@@ -48,9 +47,7 @@ def ordered_rows(table: pd.DataFrame) -> pd.DataFrame:
     for name in ("idx", "label", "predict", "correct"):
         check_integer(name, table[name].to_numpy())
     rows = table.sort_values("idx", ignore_index=True)
-    twice = rows["idx"].duplicated()
-    if twice.any():
-        raise ValueError(f"idx={rows['idx'][twice].iloc[0]} occurs twice; each input must once")
+    check_unique_indices(rows)
     bad = ~(np.isfinite(rows["radius"]) & (rows["radius"] >= 0))
     if bad.any():
         raise ValueError(f"radius={rows['radius'][bad].iloc[0]} must be finite and not negative")
@@ -137,8 +134,9 @@ def largest_possible_radius(rows: pd.DataFrame) -> float | None:
         radius=single["radius_kind"],
         lipschitz=lipschitz,
     )
-    # A table with votes was written here, rounded down; another may be printed to nearest.
-    return unanimous.radius * (1.0 + (_LAST_DIGITS if count_columns(rows) else _PRINTED))
+    if count_columns(rows):  # written here, rounded down
+        return unanimous.radius * (1.0 + _LAST_DIGITS)
+    return largest_printed(unanimous.radius, *printed_radii(rows), single["sigma"])
 
 
 def smoothed_predictions(table: pd.DataFrame) -> IntArray:
@@ -224,12 +222,12 @@ def _swallowing(predictions: IntArray, label: IntArray) -> Iterator[str]:
 
 def misfits(rows: pd.DataFrame) -> Iterator[str]:
     """Yield a warning where radii alone cannot have come from the settings stated for them."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", InconsistentRadiiWarning)
+    try:
         recertify_radii(
             rows,
             n=int(rows["n"].iloc[0]),
             sigma=float(rows["sigma"].iloc[0]),
             stated_alpha=float(rows["alpha"].iloc[0]),
         )
-    yield from (str(w.message) for w in caught)
+    except InconsistentRadiiError as error:
+        yield error.misfit.message

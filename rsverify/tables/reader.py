@@ -26,6 +26,20 @@ from rsverify._core.check import FloatArray, check_integer, check_real
 from rsverify.certificates.certificate import ABSTAIN, Certificate
 from rsverify.certificates.early import EarlyCertificate
 from rsverify.certificates.radius import round_down_digits
+from rsverify.tables.cells import (
+    REAL_COLUMNS,
+    Places,
+    check_widths,
+    is_integer_column,
+    is_last_line_whole,
+    parse_integers,
+    parse_radii,
+    parse_reals,
+    parse_times,
+    read_cells,
+)
+from rsverify.tables.printed import RadiusFormat
+from rsverify.tables.text import is_quoted, read_text, separator_of, split_line
 
 COMMON_COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 """The columns of published certificates; `time` is in seconds, or h:mm:ss."""
@@ -53,7 +67,6 @@ and `input`, a hash.
 _FORMAT = 1
 # Enough that rounding down costs nothing that matters, short enough to read.
 _RADIUS_DECIMALS = 6
-_REAL = {"radius", "alpha", "sigma", "margin", "lipschitz", "target_radius", "noise_excess"}
 _VERSIONED = ("rsverify", "numpy", "scipy", "numba", "torch")
 
 
@@ -219,73 +232,71 @@ def _check_columns(columns: list[str], path: str) -> None:
         raise ValueError(f"{path} has no column {missing[0]!r}; it must have {COMMON_COLUMNS}")
 
 
-def _seconds(text: str) -> float:
-    """Return a time of the form 13.7 or 0:00:13.7 or 1 day, 0:00:13 in seconds."""
-    if not text:
-        return math.nan
-    if ":" not in text:
-        return float(text)
-    return float(pd.to_timedelta(text.replace(",", "")).total_seconds())
-
-
 def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     """Return the rows of a table, one an input.
 
     Parameters
     ----------
     path : path-like
-        A file written here, or one that has the six common columns alone.
+        A file written here, or one that has the six common columns: UTF-8 text, perhaps with a
+        byte-order mark, blank lines and any line breaks. The fields are separated by tabs; by
+        commas or semicolons if its first line says so, and may then be quoted.
 
     Returns
     -------
     DataFrame
         Integer `idx`, `label`, `predict` (−1 where abstained), `correct` (0 or 1) and counts,
-        `radius` in input units, `time` in seconds.
+        `radius` in input units, `time` in seconds. Other columns are text. How the radii were
+        printed is kept in its attributes, for `recertify_radii`.
 
     Raises
     ------
     ValueError
-        If a common column is missing, or if a row before the last has the wrong number of
-        fields or a field that is no number.
+        If the file is not UTF-8, if a common column is missing, or if a line has the wrong
+        number of fields or a field that is not a number, of which it names line and column.
 
     Warns
     -----
     TruncatedTableWarning
-        If the last line does not end in a line break: its writer was stopped, and what it
-        holds may be a part of a number. The line is dropped.
+        If the last line does not end in a line break, and may not be whole: its writer was
+        stopped, and what it holds may be a part of a number. The line is dropped.
     """
-    text = Path(path).read_text(encoding="utf-8")
-    if text and not text.endswith("\n"):
-        text = text[: text.rfind("\n") + 1]
+    text = read_text(path)
+    header = text.lines[0] if text.lines else ""
+    separator = separator_of(header, COMMON_COLUMNS, str(path))
+    quoted = is_quoted(header, separator)
+    columns = split_line(header, separator, quoted=quoted, place=f"line 1 of {path}")
+    if not text.is_ended and not is_last_line_whole(text, columns, separator):
+        text = text.without_last()
         warnings.warn(
             f"the last line of {path} was cut off and is dropped",
             TruncatedTableWarning,
             stacklevel=2,
         )
-    lines = text.splitlines()
-    columns = lines[0].split("\t") if lines else []
-    _check_columns(columns, str(path))
-    rows = [line.split("\t") for line in lines[1:]]
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(columns):
-            raise ValueError(
-                f"line {number} of {path} has {len(row)} fields; it must have {len(columns)}"
-            )
-    table = pd.DataFrame(rows, columns=columns, dtype=object)
-    integer = {"idx", "label", "predict", "correct", "base_predict", "y", "n", "n0"}
-    for name in columns:
-        try:
-            if name in integer or name.startswith(("count_", "selected_")):
-                table[name] = table[name].astype(np.int64)
-            elif name in _REAL:
-                # An empty field is an unknown value; a radius is never unknown.
-                known = table[name] if name == "radius" else table[name].replace("", "nan")
-                table[name] = known.astype(np.float64)
-            elif name == "time":
-                table[name] = table[name].map(_seconds).astype(np.float64)
-        except ValueError as error:
-            raise ValueError(f"column {name!r} of {path} must hold numbers: {error}") from None
+    check_widths(text, columns, separator)
+    cells = read_cells(text, columns, separator)
+    places = Places(str(path), text.numbers[1:])
+    radii = cells["radius"].tolist()
+    table = pd.DataFrame({name: _parsed(name, cells[name], places) for name in columns})
+    positive = np.isfinite(table["radius"]) & (table["radius"] > 0)
+    shown = RadiusFormat.of_texts(t for t, p in zip(radii, positive, strict=True) if p)
+    table.attrs.update(shown.to_attributes())
     return table
+
+
+def _parsed(name: str, cells: pd.Series, places: Places) -> pd.Series:
+    """Return a column as the type that its name stands for."""
+    if is_integer_column(name):
+        if pd.api.types.is_integer_dtype(cells):
+            return cells
+        return pd.Series(parse_integers(cells.tolist(), name, places))
+    if name == "radius":
+        return pd.Series(parse_radii(cells.tolist(), name, places))
+    if name in REAL_COLUMNS:
+        return pd.Series(parse_reals(cells.tolist(), name, places, unknown=True))
+    if name == "time":
+        return pd.Series(parse_times(cells.tolist(), name, places))
+    return cells
 
 
 def certified_accuracy(table: pd.DataFrame, radii: npt.ArrayLike) -> FloatArray:

@@ -1,15 +1,13 @@
 """Certificates again at another level or bound, without sampling again.
 
-From a table with vote counts, anything can be computed anew. From published radii alone,
-the votes of the certified class are recovered first. Where the possible radii lie wider
-apart than the printed digits, they also tell at which alpha they were computed, which is
-sometimes not the stated one. See `rsverify.tables.published_radii`.
+From a table with vote counts, anything can be computed anew. From published radii only,
+the votes of the certified class are recovered first: the fewest that the printed digits
+allow. Where the possible radii lie wider apart than the printed digits, they also tell at
+which alpha they were computed, which is sometimes not the stated one. See
+`rsverify.tables.published_radii`.
 """
 
 from __future__ import annotations
-
-import warnings
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +16,6 @@ from rsverify._core.check import (
     FloatArray,
     check_alpha,
     check_choice,
-    check_integer,
     check_positive,
 )
 from rsverify._core.types import OrderingName
@@ -32,20 +29,26 @@ from rsverify.certificates.certificate import (
     margin_lower_bounds,
 )
 from rsverify.certificates.radius import ESTIMANDS, certified_radius_r1, certified_radius_r2
-from rsverify.tables.published_radii import (
-    cohen_radius,
-    fit_lattice,
-    inconsistency,
-    printed_intervals,
-)
 from rsverify.tables.reader import count_columns
+from rsverify.tables.recertify_radii import (
+    IMPOSSIBLE_RADIUS,
+    PRINTED_AS_ZERO,
+    InconsistentRadiiError,
+    InconsistentRadiiWarning,
+    InfiniteRadiusWarning,
+    recertify_radii,
+)
+from rsverify.tables.rows import check_unique_indices, with_outcome
 
-IMPOSSIBLE_RADIUS = "impossible radius"
-"""Status of a published radius that no vote count gives at the stated alpha."""
-
-
-class InconsistentRadiiWarning(UserWarning):
-    """Radii cannot have come from the stated alpha."""
+__all__ = [
+    "IMPOSSIBLE_RADIUS",
+    "PRINTED_AS_ZERO",
+    "InconsistentRadiiError",
+    "InconsistentRadiiWarning",
+    "InfiniteRadiusWarning",
+    "recertify",
+    "recertify_radii",
+]
 
 
 def recertify(
@@ -112,6 +115,7 @@ def recertify(
         )
     if len(table) == 0:
         raise ValueError("table has no rows; it must have at least one")
+    check_unique_indices(table)
     _check_fixed_votes(table)
     bound = check_choice("bound", _one("bound", table) if bound is None else bound, BOUNDS)
     given = table["alpha"].to_numpy() if alpha is None else alpha
@@ -153,7 +157,7 @@ def recertify(
                 ordering=ordering,
             ).status
         )
-    return _with_columns(
+    return with_outcome(
         table,
         predict=np.where(certified, y, ABSTAIN),
         radius=radius,
@@ -206,113 +210,3 @@ def _lipschitz(table: pd.DataFrame) -> FloatArray | None:
     # A row without one rests on the smoothing's own constant: any huge number leaves it so.
     given = table["lipschitz"].to_numpy(dtype=np.float64)
     return np.where(np.isnan(given), np.finfo(np.float64).max, given)
-
-
-def _with_columns(table: pd.DataFrame, **columns: Any) -> pd.DataFrame:
-    """Return a copy of `table` with columns replaced, and `correct` made to agree."""
-    new = table.assign(**columns)
-    correct = (new["predict"] == new["label"]) & (new["predict"] != ABSTAIN)
-    return new.assign(correct=correct.astype(np.int64))
-
-
-def recertify_radii(
-    table: pd.DataFrame,
-    *,
-    n: int,
-    sigma: float,
-    stated_alpha: float,
-    alpha: float | None = None,
-    digits: int | None = None,
-) -> pd.DataFrame:
-    """Return published certificates at another alpha, from their radii alone.
-
-    Each radius is inverted to the smallest number of votes that, at `stated_alpha`, gives the
-    printed digits; the Cohen bound of those votes is then computed anew. No other bound is
-    possible, as the votes of the runner-up are not known. Abstentions stay abstentions.
-
-    Parameters
-    ----------
-    table : DataFrame
-        With the columns `label`, `predict` and `radius`; radii printed to nearest.
-    n : int
-        Size of the estimation sample behind each radius.
-    sigma : float
-        Standard deviation of the noise in input units, positive.
-    stated_alpha : float
-        The level that the radii were computed at, in (0, 1).
-    alpha : float, optional
-        The new level; `stated_alpha` where not given, which still rounds the radii down.
-    digits : int, optional
-        Significant digits of the printed radii; the most that any of them shows where not
-        given.
-
-    Returns
-    -------
-    DataFrame
-        A copy with `predict`, `radius`, `correct` anew and the columns `votes` (recovered; 0
-        where abstained), `n`, `sigma`, `alpha`, `bound`, `radius_kind` and `status`. Radii
-        that no vote count gives at `stated_alpha` become abstentions.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range, or a radius has more than `digits` digits.
-
-    Warns
-    -----
-    InconsistentRadiiWarning
-        If some radii cannot have come from `stated_alpha`; the message names the likeliest
-        of `rsverify.tables.published_radii.CANDIDATE_ALPHAS`.
-
-    Notes
-    -----
-    *Guarantee*: if the radii were computed by Cohen's method at `n`, `sigma` and
-    `stated_alpha` and printed to nearest, each new radius is at most the one that the true
-    votes give at `alpha`, so it has the guarantee of a certificate at that level.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from rsverify.tables.recertify import recertify_radii
-    >>> table = pd.DataFrame({"label": [3, 1], "predict": [3, -1], "radius": [0.486, 0.0]})
-    >>> new = recertify_radii(table, n=100_000, sigma=0.5, stated_alpha=0.001, alpha=0.01)
-    >>> new[["votes", "radius"]].round(4).values.tolist()
-    [[83786.0, 0.4873], [0.0, 0.0]]
-    """
-    stated = float(check_alpha(stated_alpha))
-    level = stated if alpha is None else float(check_alpha(alpha))
-    trials = int(check_integer("n", n))
-    deviation = float(check_positive("sigma", sigma))
-    certified = table["predict"].to_numpy() != ABSTAIN
-    printed = table["radius"].to_numpy(dtype=np.float64)[certified]
-    low, high = printed_intervals(printed, digits)
-
-    fit = fit_lattice(low, high, trials, deviation, stated)
-    if not fit.possible.all():
-        warnings.warn(
-            inconsistency(printed, low, high, trials, deviation, stated, fit),
-            InconsistentRadiiWarning,
-            stacklevel=2,
-        )
-    radius = np.zeros(len(table))
-    votes = np.zeros(len(table), dtype=np.int64)
-    status = np.full(len(table), "abstained in the published table", dtype=object)
-    rows = np.flatnonzero(certified)
-    status[rows] = np.where(fit.possible, str(Status.CERTIFIED), IMPOSSIBLE_RADIUS)
-    kept = rows[fit.possible]
-    votes[kept] = fit.votes[fit.possible]
-    radius[kept] = cohen_radius(votes[kept], trials, deviation, level)
-    lost = kept[radius[kept] <= 0]
-    status[lost] = str(Status.MARGIN_NOT_POSITIVE)
-    return _with_columns(
-        table,
-        predict=np.where(radius > 0, table["predict"], ABSTAIN),
-        radius=radius,
-        votes=votes,
-        n=trials,
-        sigma=deviation,
-        alpha=level,
-        bound="cohen",
-        radius_kind="R2",
-        status=status,
-    )

@@ -29,6 +29,7 @@ SPACING = 1.25  # Fisher length between scanned points; the tail's natural unit 
 LANES = 4  # scanned points that share a walk over the rows
 SKIP_BELOW = 0.02  # a stretch whose tail is below this share of the best peak is skipped
 PEAKS = 6
+WITNESSES = 30  # times that L is lowered by a missed peak before the slack grows instead
 LOWEST_PROBIT = -80.0
 GOLDEN = 0.3819660112501051
 
@@ -60,10 +61,12 @@ def follow_peak(
     fx = tail_at_place(steps, n, estimand, limit, alpha, x)
     fw = fv = fx
     best, where = fx, x
-    if b == 1.0:
-        end = tail_at_place(steps, n, estimand, limit, alpha, 1.0)
-        if end > best:
-            best, where = end, 1.0
+    # The method's own points stay inside (a, b); the curve's ends can be the highest places.
+    for end in (0.0, 1.0):
+        if (a == end or b == end) and place != end:
+            value = tail_at_place(steps, n, estimand, limit, alpha, end)
+            if value > best:
+                best, where = value, end
     e = d = 0.0
     tolerance = 2e-5 * width
     for _ in range(30):
@@ -274,7 +277,7 @@ def buehler_limit(steps: IntArray, n: int, estimand: int, alpha: float, start: f
     # to q3 = 1, where that outcome is certain.
     if steps[n] <= 0 or (steps[0] <= 0 and estimand != DIFFERENCE):
         return lowest
-    peaks = np.empty((PEAKS + 12, 3))
+    peaks = np.empty((3 * PEAKS, 3))
     limit = start if math.isfinite(start) else 0.0
     found = 0
     for _ in range(4):  # rescan while the peaks were taken far from where they are needed
@@ -285,7 +288,7 @@ def buehler_limit(steps: IntArray, n: int, estimand: int, alpha: float, start: f
         if 0.2 * alpha < scanned < 5.0 * alpha:
             break
     slack = SLACK
-    for _ in range(60):
+    for attempt in range(2 * WITNESSES):
         trial = limit - slack
         if trial <= (-1.0 if estimand == DIFFERENCE else LOWEST_PROBIT):
             return lowest
@@ -293,9 +296,10 @@ def buehler_limit(steps: IntArray, n: int, estimand: int, alpha: float, start: f
         proved, u = proves_at_most(steps, n, estimand, trial, alpha, resolution, NEGLECT * alpha)
         if proved:
             return trial
-        if math.isnan(u) or found == peaks.shape[0]:
+        if math.isnan(u) or attempt >= WITNESSES:
             slack *= 4.0
             continue
+        # The witness takes the place of the lowest peak where there is no room for another.
         low, high = curve_ends(estimand, trial, n, alpha)
         place = (u - low) / (high - low) if high > low else 1.0
         width = 1.0 / max(1.0, fisher_length(estimand, trial, n, low, high))

@@ -41,10 +41,15 @@ BISECTIONS = 200
 
 @njit
 def moved_to_second(estimand: int, n: int) -> float:
-    """Return m, the votes added to the runner-up before the likelihood ratio is taken."""
+    """Return m, the votes added to the runner-up before the likelihood ratio is taken.
+
+    For the probit margin m rises smoothly with n, from 1/2 to 0.7: with 1/2 the spike in the
+    tail is back from n = 2000 on, and with 0.7 bounds at small n are up to 5 % further from the
+    margin. A rule with a step in it would let one more vote for the class lower the bound there.
+    """
     if estimand == DIFFERENCE:
         return 0.3
-    return 0.5 if n <= 1000 else 0.7
+    return 0.5 + 0.2 * n / (n + 1000.0)
 
 
 @njit

@@ -4,7 +4,7 @@ Regimes and error
 -----------------
 Sums run in blocks of 128 that are added to a total, so that a sum of n terms is off by at
 most (128 + n/128) u relative, u = 2**-53. The running sum behind the predictable mean is
-compensated (Kahan), because its error enters every later bet. A bound is a ratio or a
+compensated, because its error enters every later bet. A bound is a ratio or a
 difference of such sums that is only reported where it lies in [0, 1], where each part is
 at most a few units; ``slack(n)`` is above the accumulated error with a factor to spare and
 is subtracted at the end, so that the float result is never above the exact one:
@@ -120,10 +120,18 @@ def plugin_bet(log_term: float, spread: float, t: int, horizon: int) -> float:
 
 @njit
 def add_compensated(x: float, total: float, carry: float) -> tuple[float, float]:
-    """Return `total` + `x` and the rounding error of that, less the earlier one (Kahan)."""
+    """Return `total` + `x` - `carry`, rounded, and by how much that is above the exact sum.
+
+    Both roundings are taken exactly, whichever of the terms is larger (Knuth's two-sum; Kahan's
+    shorter form needs |total| >= |x| and drops the rounding of `x` - `carry`), so that what is
+    returned as the new carry is off by one unit in its own last place at most.
+    """
     y = x - carry
+    part = y - x
+    above = (part + carry) + ((y - part) - x)
     new = total + y
-    return new, (new - total) - y
+    part = new - total
+    return new, ((part - y) + ((new - part) - total)) + above
 
 
 @njit

@@ -15,7 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from rsverify._core.jit import njit
-from rsverify.kernels.mean.closed_form import UNIT, certified, log_inverse, never_falling
+from rsverify.kernels.mean.closed_form import (
+    UNIT,
+    add_compensated,
+    certified,
+    log_inverse,
+    never_falling,
+)
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -41,10 +47,7 @@ def kt_path(x: FloatArray, alpha: float, path: FloatArray) -> None:
             seen = k
         else:
             seen = t - k
-        y = math.log((seen - 0.5) / t) - carry
-        new = log_mix + y
-        carry = (new - log_mix) - y
-        log_mix = new
+        log_mix, carry = add_compensated(math.log((seen - 0.5) / t), log_mix, carry)
         high = k / t
         if high > bound:
             goal = log_term + (8.0 * t - 4.0 * log_mix + 64.0) * UNIT

@@ -81,7 +81,8 @@ class Items:
 
     def _checked(self, idx: int, item: Any) -> Item:
         pair = isinstance(item, tuple | list)
-        x = check_input(item[0] if pair else item)
+        # On the host: each check of what is on another device would wait for it.
+        x = check_input(item[0] if pair else item).cpu()
         self.shape = self.shape or x.shape
         if x.shape != self.shape:
             raise ValueError(
@@ -120,7 +121,7 @@ class _Arrays(torch.utils.data.Dataset[Any]):
         if x.ndim < 2:
             raise ValueError(f"x of shape {tuple(x.shape)} must hold inputs along its first axis")
         if y is not None:
-            y = np.asarray(y)
+            y = np.asarray(y.cpu() if isinstance(y, torch.Tensor) else y)
             if y.shape != (len(x),) or y.dtype.kind not in "iu":
                 raise ValueError(
                     f"y of shape {y.shape} and type {y.dtype} must hold {len(x)} integers"

@@ -185,7 +185,7 @@ def load_module(
 
 def _exported(program: torch.export.ExportedProgram, device: str) -> torch.nn.Module:
     """Return the module of a program, made to take batches of any size."""
-    module = program.module().to(device)
+    module = _moved(program, torch.device(device)).module().to(device)
     inputs = program.graph_signature.user_inputs
     shapes = [node.meta["val"].shape for node in program.graph.nodes if node.name in inputs]
     if len(shapes) != 1 or not shapes[0]:
@@ -202,6 +202,34 @@ def _exported(program: torch.export.ExportedProgram, device: str) -> torch.nn.Mo
     smallest = max(int(limits.lower), 1)
     largest = int(limits.upper) if limits.upper.is_Integer else 2**62
     return module if (smallest, largest) == (1, 2**62) else LimitedBatch(module, smallest, largest)
+
+
+def _moved(
+    program: torch.export.ExportedProgram, device: torch.device
+) -> torch.export.ExportedProgram:
+    """Return a program whose new tensors are made on `device` too.
+
+    A program keeps the devices it was exported on in its graph, where moving its weights does
+    not change them.
+    """
+    nodes = [
+        node
+        for part in program.graph_module.modules()
+        if isinstance(part, torch.fx.GraphModule)
+        for node in part.graph.nodes
+    ]
+    named = {str(node.kwargs["device"]) for node in nodes if node.kwargs.get("device")}
+    baked = {name for name in named if torch.device(name) != device}
+    if not baked:
+        return program
+    try:
+        from torch.export.passes import move_to_device_pass
+    except ImportError:
+        raise ValueError(
+            f"the program was exported on {', '.join(sorted(baked))} and makes tensors there: use "
+            f"that device, export it on {device}, or use torch 2.6 or later, which moves it"
+        ) from None
+    return move_to_device_pass(program, str(device))
 
 
 def _load_pickled(path: Path, *, allow_pickle: bool, device: str) -> torch.nn.Module:

@@ -14,11 +14,53 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache, reduce
+from operator import and_, or_
 
 import torch
 
 WORD_BITS = 63
-"""What ``Tensor.random_`` fills an int64 with: uniform on 0 … 2⁶³ − 1."""
+"""How many uniform bits a word has."""
+
+# On these torch fills an int64 with 63 bits (ATen/core/TransformationHelper.h, `uniform_int`);
+# of others nothing is said, and MPS draws 32 bits for any integer.
+_WHOLE_WORDS = ("cpu", "cuda")
+_PART_BITS = 21
+_CHECKED_WORDS = 256
+
+
+def fill_words(words: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Fill an int64 tensor with words that are uniform on 0 … 2⁶³ − 1."""
+    check_bits(words.device)
+    return _fill(words, generator)
+
+
+def _fill(words: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    if words.device.type in _WHOLE_WORDS:
+        return words.random_(generator=generator)
+    words.random_(0, 2**_PART_BITS, generator=generator)
+    part = torch.empty_like(words)
+    for _ in range(WORD_BITS // _PART_BITS - 1):
+        part.random_(0, 2**_PART_BITS, generator=generator)
+        words.mul_(2**_PART_BITS).add_(part)
+    return words
+
+
+@lru_cache(maxsize=16)
+def check_bits(device: torch.device) -> None:
+    """Raise where a word's 63 bits do not each come as 0 and as 1 on a device, or its sign does.
+
+    Fair bits pass but with probability 2 · 63 · 2⁻²⁵⁶.
+    """
+    drawn = torch.empty(_CHECKED_WORDS, device=device, dtype=torch.int64)
+    words = _fill(drawn, torch.Generator(device=device).manual_seed(0)).tolist()
+    always, ever = reduce(and_, words), reduce(or_, words)
+    if always != 0 or ever != 2**WORD_BITS - 1:
+        stuck = bin(always | (ever ^ (2**WORD_BITS - 1))).count("1")
+        raise ValueError(
+            f"random_ on {device} leaves {stuck} of {WORD_BITS} bits always the same, with torch "
+            f"{torch.__version__}: discrete noise cannot be drawn there; use device='cpu'"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +107,8 @@ class AliasTable:
         pairs = [values[i] for pair in zip(first, second, strict=True) for i in pair]
         return cls(
             shift=WORD_BITS - columns,
-            thresholds=torch.tensor(thresholds, dtype=torch.int64, device=device),
-            outcomes=torch.tensor(pairs, dtype=dtype, device=device),
+            thresholds=torch.tensor(thresholds, dtype=torch.int64).to(device),
+            outcomes=torch.tensor(pairs, dtype=dtype).to(device),
         )
 
     def look_up(self, words: torch.Tensor) -> torch.Tensor:

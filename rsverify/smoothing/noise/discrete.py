@@ -37,7 +37,7 @@ import mpmath
 import torch
 
 from rsverify._core.check import check_positive
-from rsverify.smoothing.noise.alias import WORD_BITS, AliasTable
+from rsverify.smoothing.noise.alias import WORD_BITS, AliasTable, fill_words
 
 EXCESS = 1e-12
 """Total variation between the law of a whole sample and the exact one, at most."""
@@ -141,8 +141,8 @@ class DiscreteGaussian:
     ) -> Iterator[torch.Tensor]:
         r"""Yield `n` draws of K of the given shape, as integers held in `dtype`.
 
-        The sizes of the blocks, and so the draws, follow from `shape`, `n` and the kind of
-        device alone.
+        The sizes of the blocks follow from `shape`, `n` and the kind of device alone. The
+        draws depend on the model of a GPU too; see `seeded_generator`.
 
         Yields
         ------
@@ -156,8 +156,8 @@ class DiscreteGaussian:
         words = torch.empty((per_block, *shape), device=device, dtype=torch.int64)
         spares = torch.empty((per_block, *[1] * len(shape)), device=device, dtype=torch.int64)
         for start in range(0, n, per_block):
-            draws = main.look_up(words[: n - start].random_(generator=generator))
-            spare = rest.look_up(spares[: n - start].random_(generator=generator))
+            draws = main.look_up(fill_words(words[: n - start], generator))
+            spare = rest.look_up(fill_words(spares[: n - start], generator))
             yield torch.where(draws.isnan(), spare, draws)
 
     def add(self, centre: torch.Tensor, draws: torch.Tensor, out: torch.Tensor) -> None:

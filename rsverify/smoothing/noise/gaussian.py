@@ -49,6 +49,12 @@ def seeded_generator(
     inputs two share their noise more likely than not. (numpy's `SeedSequence` would not do: of
     the words it generates each depends on 32 bits.) Here a cryptographic hash of seed and
     stream fills the whole state. Other devices take 64 bits of it.
+
+    What follows from the state depends on the device. CUDA spreads one stream over as many
+    threads as a GPU holds at a time, each of which draws every so many-th number, so that a GPU
+    of another model gives another sample where a block of noise has more numbers than that
+    (some 40,000 to 300,000). On a CPU the logarithms and cosines of normal numbers are rounded
+    differently by different sets of instructions. Tables keep both and compare them.
     """
     seed = (entropy,) if isinstance(entropy, int) else entropy
     text = ",".join(map(str, (*seed, stream)))

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from rsverify._core.check import IntArray
+from rsverify.smoothing.device import DeviceContext
 from rsverify.smoothing.noise.gaussian import Noise
 
 Scores = Callable[[torch.Tensor], torch.Tensor]
@@ -135,8 +136,10 @@ def count_votes(
         counts += (scores.argmax(dim=1, keepdim=True) == classes).sum(dim=0)
         if progress is not None:
             progress(len(batch))
-    votes = np.array(counts.tolist(), dtype=np.int64)
-    if found := int(invalid.item()):
+    context = DeviceContext(counts.device)
+    arriving, failed = context.fetch(counts), context.fetch(invalid)
+    votes = arriving.numpy().astype(np.int64)
+    if found := int(failed.numpy()):
         raise ValueError(
             f"model returned NaN scores for {found} of {votes.sum()} noisy inputs; "
             "scores must be real numbers"

@@ -13,25 +13,15 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from rsverify.smoothing.device import DeviceContext, exhausted
 from rsverify.smoothing.sampling.batches import Scores, check_model_output
 
 INVALID = -1
 """The vote of a row with NaN among its scores."""
 
-_CPU_BATCH = 64
-_DEVICE_BATCH = 4096
-_OutOfMemory = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
-
 
 class OutOfMemoryWarning(UserWarning):
-    """The device ran out of memory; batches are computed in smaller pieces from here on."""
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether `error` says that a device, or the host, ran out of memory."""
-    return isinstance(error, _OutOfMemory) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )
+    """A batch was too large for memory or kernels; smaller pieces are computed from here on."""
 
 
 class Forward:
@@ -89,24 +79,19 @@ class Forward:
             try:
                 parts = [self._votes(piece) for piece in pieces]
             except Exception as error:
-                if not is_out_of_memory(error) or len(pieces[0]) == 1:
+                reason = exhausted(error)
+                if reason is None or len(pieces[0]) == 1:
                     raise
             else:
                 return parts[0] if len(parts) == 1 else torch.cat(parts)
             # Outside the handler, where the failed call's tensors are no longer referred to.
             self.largest = (len(pieces[0]) + 1) // 2
-            release_memory(self.device)
+            DeviceContext(self.device).release_memory()
             warnings.warn(
-                f"out of memory with {len(pieces[0])} inputs at once; going on with {self.largest}",
+                f"{reason} with {len(pieces[0])} inputs at once; going on with {self.largest}",
                 OutOfMemoryWarning,
                 stacklevel=2,
             )
-
-
-def release_memory(device: torch.device) -> None:
-    """Give back what torch keeps of a device's memory for later."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
 
 
 def try_model(forward: Forward, new_batch: Callable[[int], torch.Tensor], batch_size: int) -> int:
@@ -128,36 +113,20 @@ def try_model(forward: Forward, new_batch: Callable[[int], torch.Tensor], batch_
         except OutOfMemoryWarning:
             pass
         except Exception as error:
-            if not is_out_of_memory(error):
-                cause = str(error).strip().partition("\n")[0]
+            cause = str(error).strip().partition("\n")[0]
+            if exhausted(error) is None:
                 raise ValueError(
                     f"model failed on a batch of shape {tuple(new_batch(1).shape)}: "
                     f"{type(error).__name__}: {cause}"
                 ) from error
             if batch_size == 1:
-                raise ValueError("one input alone does not fit into memory") from error
+                raise ValueError(
+                    f"one input alone does not fit into memory: {type(error).__name__}: {cause}"
+                ) from error
         else:
             return batch_size
         batch_size = (batch_size + 1) // 2
-        release_memory(forward.device)
-
-
-def first_batch_size(device: torch.device) -> int:
-    """Return the batch size to try first: what fits into caches on a CPU, into memory elsewhere."""
-    return _CPU_BATCH if device.type == "cpu" else _DEVICE_BATCH
-
-
-def check_placement(model: object, device: torch.device) -> None:
-    """Raise where a module's weights are not all on `device`."""
-    if not isinstance(model, torch.nn.Module):
-        return
-    wanted = torch.empty(0, device=device).device  # "cuda" has an index once it is used
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        if tensor.device != wanted:
-            raise ValueError(
-                f"device={str(wanted)!r} must be where the model is, and {name} is on "
-                f"{tensor.device}: move the model, or leave device out"
-            )
+        DeviceContext(forward.device).release_memory()
 
 
 def memory_format(shape: Sequence[int], channels_last: bool) -> torch.memory_format:

@@ -20,6 +20,7 @@ import torch
 from rsverify._core.check import IntArray
 from rsverify.certificates.certificate import Certificate
 from rsverify.smoothing.data.items import Item
+from rsverify.smoothing.device import Arriving, DeviceContext
 from rsverify.smoothing.request import Question
 from rsverify.smoothing.sampling.forward import INVALID
 from rsverify.smoothing.sampling.looks import FIRST_LOOK, look_after
@@ -168,8 +169,7 @@ class Job:
 class _Sent(NamedTuple):
     """A batch on its way: its votes, and whose they are."""
 
-    votes: torch.Tensor
-    ready: torch.cuda.Event | None
+    votes: Arriving
     shares: list[tuple[Job, int]]
 
 
@@ -200,6 +200,7 @@ class Scheduler:
         self._waiting = iter(jobs)
         self._votes_of = votes_of
         self._batch = batch
+        self._context = DeviceContext(batch.device)
         self._in_flight = in_flight
         self._live: list[Job] = []
         self._sent: deque[_Sent] = deque()
@@ -213,10 +214,11 @@ class Scheduler:
         An input that cannot be had raises when those before it are done.
         """
         while True:
-            shares = self._shares()
-            if shares:
-                self._send(shares)
-            elif not self._sent:
+            with self._context.active():  # not while the caller has the floor
+                shares = self._shares()
+                if shares:
+                    self._send(shares)
+            if not shares and not self._sent:
                 break
             if not shares or len(self._sent) > self._in_flight:
                 yield self._receive()
@@ -260,21 +262,12 @@ class Scheduler:
         for job, rows in shares:
             job.draw(self._batch[start : start + rows])
             start += rows
-        votes = self._votes_of(self._batch)
-        ready = None
-        if votes.is_cuda:
-            host = torch.empty(votes.shape, dtype=votes.dtype, pin_memory=True)
-            votes = host.copy_(votes, non_blocking=True)
-            ready = torch.cuda.Event()
-            ready.record()
-        self._sent.append(_Sent(votes, ready, shares))
+        self._sent.append(_Sent(self._context.fetch(self._votes_of(self._batch)), shares))
 
     def _receive(self) -> tuple[list[Job], int]:
         """Hand the votes of the oldest batch to its jobs."""
         sent = self._sent.popleft()
-        if sent.ready is not None:
-            sent.ready.synchronize()
-        votes = sent.votes.cpu().numpy()
+        votes = sent.votes.numpy()
         used = sum(rows for _, rows in sent.shares)
         start = 0
         for job, rows in sent.shares:

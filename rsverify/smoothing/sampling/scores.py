@@ -18,6 +18,7 @@ import torch
 from rsverify._core.check import FloatArray, check_choice, check_real
 from rsverify.bounds.score_margin import SIMPLEX_TOLERANCE, RivalPlan
 from rsverify.certificates.scores import ScoreColumns
+from rsverify.smoothing.device import Arriving, DeviceContext, has_float64
 from rsverify.smoothing.sampling.batches import Scores, check_model_output
 
 ScoreMap = Callable[[torch.Tensor], torch.Tensor]
@@ -70,17 +71,22 @@ def score_map(name: str, temperature: float) -> ScoreMap:
 
 
 class _Normaliser:
-    """Divides rows of scores by their sums and counts, on the device, those off the simplex."""
+    """Divides rows of scores by their sums and counts those off the simplex, in float64.
+
+    It does so on the device of the model, or on the CPU where that has no float64.
+    """
 
     def __init__(self, num_classes: int, device: torch.device, mapped: ScoreMap) -> None:
         self.num_classes = num_classes
         self.device = device
+        self.place = device if has_float64(device) else torch.device("cpu")
         self.mapped = mapped
-        self.invalid = torch.zeros((), dtype=torch.int64, device=device)
+        self.invalid = torch.zeros((), dtype=torch.int64, device=self.place)
         self.total = 0
 
     def __call__(self, output: object, rows: int) -> torch.Tensor:
-        scores = self.mapped(check_model_output(output, (rows, self.num_classes), self.device))
+        given = check_model_output(output, (rows, self.num_classes), self.device)
+        scores = self.mapped(given.to(self.place))
         off = (scores.sum(dim=1) - 1.0).abs() > SIMPLEX_TOLERANCE
         outside = (scores < -SIMPLEX_TOLERANCE) | (scores > 1.0 + SIMPLEX_TOLERANCE)
         self.invalid += (off | outside.any(dim=1) | scores.isnan().any(dim=1)).sum()
@@ -88,9 +94,9 @@ class _Normaliser:
         clipped = scores.clamp(0.0, 1.0)
         return (clipped / clipped.sum(dim=1, keepdim=True)).clamp(max=1.0)
 
-    def check(self) -> None:
-        """Raise where a row was not on the simplex; waits for the device."""
-        if found := int(self.invalid.item()):
+    def check(self, invalid: Arriving) -> None:
+        """Raise where a row was not on the simplex."""
+        if found := int(invalid.numpy()):
             raise ValueError(
                 f"scores of {found} of {self.total} noisy inputs are NaN or not on the simplex "
                 f"within {SIMPLEX_TOLERANCE:g}; with scores='identity' the model itself must "
@@ -98,34 +104,43 @@ class _Normaliser:
             )
 
 
-def collect_scores(
+def queue_scores(
     outputs_of: Scores,
     batches: Iterable[torch.Tensor],
     num_classes: int,
     device: torch.device,
     mapped: ScoreMap,
     progress: Callable[[int], None] | None = None,
-) -> FloatArray:
-    """Return all scores, shape (n0, num_classes), of a selection sample.
+) -> Callable[[], FloatArray]:
+    """Run the model on a selection sample; return what waits for all its scores, (n0, m).
+
+    Nothing here waits for the device.
 
     Raises
     ------
     ValueError
-        If a row of scores is not on the simplex, or has the wrong shape or device.
+        If a row of scores has the wrong shape or device; from the function that is returned,
+        if one is not on the simplex.
     TypeError
         If the model returns anything but a tensor.
     """
     normalise = _Normaliser(num_classes, device, mapped)
+    context = DeviceContext(device)
     parts = []
     for batch in batches:
         parts.append(normalise(outputs_of(batch), len(batch)))
         if progress is not None:
             progress(len(batch))
-    normalise.check()
-    return np.asarray(torch.cat(parts).cpu().numpy())
+    invalid, scores = context.fetch(normalise.invalid), context.fetch(torch.cat(parts))
+
+    def arrived() -> FloatArray:
+        normalise.check(invalid)
+        return scores.numpy()
+
+    return arrived
 
 
-def collect_columns(
+def queue_columns(
     outputs_of: Scores,
     batches: Iterable[torch.Tensor],
     num_classes: int,
@@ -136,25 +151,27 @@ def collect_columns(
     y: int,
     plan: RivalPlan,
     progress: Callable[[int], None] | None = None,
-) -> ScoreColumns:
-    """Return the columns of n rows of scores that the bound of class y needs.
+) -> Callable[[], ScoreColumns]:
+    """Run the model on n noisy inputs; return what waits for the columns that class y needs.
 
-    The loop does not wait for the device.
+    Nothing here waits for the device.
 
     Raises
     ------
     ValueError, TypeError
-        As `collect_scores`.
+        As `queue_scores`.
     """
     normalise = _Normaliser(num_classes, device, mapped)
-    kept = torch.tensor([y, *plan.rivals.tolist()], device=device)
+    context, place = DeviceContext(device), DeviceContext(normalise.place)
+    which = torch.tensor([y, *plan.rivals.tolist()])
     left_out = torch.ones(num_classes, dtype=torch.bool)
-    left_out[kept.cpu()] = False
-    rest = left_out.nonzero()[:, 0].to(device)
-    classes = torch.arange(num_classes, device=device)
-    columns = torch.empty((len(kept) + (len(rest) > 0), n), dtype=torch.float64, device=device)
-    sums = torch.zeros(num_classes, dtype=torch.float64, device=device)
-    votes = torch.zeros(num_classes, dtype=torch.int64, device=device)
+    left_out[which] = False
+    kept, rest = place.send(which), place.send(left_out.nonzero()[:, 0])
+    classes = torch.arange(num_classes, device=place.device)
+    shape = (len(kept) + (len(rest) > 0), n)
+    columns = torch.empty(shape, dtype=torch.float64, device=place.device)
+    sums = torch.zeros(num_classes, dtype=torch.float64, device=place.device)
+    votes = torch.zeros(num_classes, dtype=torch.int64, device=place.device)
     start = 0
     for batch in batches:
         scores = normalise(outputs_of(batch), len(batch))
@@ -167,8 +184,12 @@ def collect_columns(
         start = end
         if progress is not None:
             progress(len(batch))
-    normalise.check()
-    table = columns.cpu().numpy()
-    return ScoreColumns(
-        table[0], table[1:], (sums / n).cpu().numpy(), votes.cpu().numpy().astype(np.int64)
-    )
+    invalid = context.fetch(normalise.invalid)
+    table, means, counts = map(context.fetch, (columns, sums / n, votes))
+
+    def arrived() -> ScoreColumns:
+        normalise.check(invalid)
+        found = table.numpy()
+        return ScoreColumns(found[0], found[1:], means.numpy(), counts.numpy().astype(np.int64))
+
+    return arrived

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+import time
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 
 from rsverify.certificates.certificate import ABSTAIN, Certificate
+from rsverify.certificates.scores import ScoreCertificate
 from rsverify.smoothing.classifier import SmoothedClassifier
 from rsverify.smoothing.data.items import Item
+from rsverify.smoothing.device import (
+    Arriving,
+    DeviceContext,
+    first_batch_size,
+    indexable_batch_size,
+    is_out_of_memory,
+)
 from rsverify.smoothing.noise.gaussian import ESTIMATION, SELECTION, seeded_generator
 from rsverify.smoothing.request import Request
 from rsverify.smoothing.sampling.batches import CleanInput, NoisyInputs, evaluating
-from rsverify.smoothing.sampling.forward import (
-    Forward,
-    first_batch_size,
-    is_out_of_memory,
-    memory_format,
-    release_memory,
-    try_model,
-)
+from rsverify.smoothing.sampling.forward import INVALID, Forward, memory_format, try_model
 from rsverify.smoothing.sampling.job import Job, Scheduler
 
 
@@ -48,6 +52,18 @@ class Result(NamedTuple):
     done: list[Finished]
     inputs: float
     samples: int
+
+
+@dataclass(eq=False)
+class _ScoreRun:
+    """An input under way to a bound of scores."""
+
+    item: Item
+    steps: Generator[None, None, ScoreCertificate]
+    batch_size: int
+    base: Arriving
+    begun: int
+    """How many were begun before and with it."""
 
 
 class Engine:
@@ -84,6 +100,8 @@ class Engine:
         self.certify_label = certify_label
         centre, scores_of = classifier.centre(example)
         self._centre = centre
+        self._begun = 0
+        self._context = DeviceContext(centre.device)
         self._format = memory_format(centre.shape, execution.channels_last)
         self.forward = Forward(
             scores_of,
@@ -95,26 +113,34 @@ class Engine:
 
     def try_batch_size(self, wanted: int | None) -> int:
         """Run the model once; return the batch size, halved until it fitted into memory."""
-        with evaluating(self.classifier.model, self.classifier.preprocess):
-            largest = wanted or first_batch_size(self._centre.device)
+        shape, device = self._centre.shape, self._context.device
+        largest = indexable_batch_size(wanted or first_batch_size(device, shape), device, shape)
+        with self._evaluating():
             return try_model(self.forward, self._new_batch, largest)
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        with self._context.active(), evaluating(self.classifier.model, self.classifier.preprocess):
+            yield
 
     def _new_batch(self, rows: int) -> torch.Tensor:
         """Return a batch for the model, of the example."""
         return self._batch_of(self._centre, rows)
 
     def _batch_of(self, centre: torch.Tensor, rows: int) -> torch.Tensor:
-        batch = torch.empty((rows, *centre.shape), device=centre.device, dtype=centre.dtype)
-        batch = batch.to(memory_format=self._format)
+        shape = (rows, *centre.shape)
+        batch = torch.empty(
+            shape, device=centre.device, dtype=centre.dtype, memory_format=self._format
+        )
         CleanInput(self.classifier.noise, centre).take(batch)
         return batch
 
     def run(self, items: Iterable[Item], batch_size: int) -> Iterator[Result]:
         """Yield the certificates of `items` as they are made."""
         if self.request.of_scores:
-            yield from self._one_by_one(items, batch_size)
+            yield from self._by_scores(items, batch_size)
             return
-        waits = 0 if self._centre.device.type == "cpu" else 4
+        waits = 4 if self._context.asynchronous else 0
         if self.request.target_radius is not None:
             waits = min(waits, 1)  # what is in flight is wasted where the votes have answered
         scheduler = Scheduler(
@@ -151,33 +177,77 @@ class Engine:
             sources=(CleanInput(classifier.noise, centre), selection, estimation),
         )
 
-    def _one_by_one(self, items: Iterable[Item], batch_size: int) -> Iterator[Result]:
-        """Certify by a bound of scores, which keeps columns of scores instead of votes."""
-        for item in items:
-            options = {**asdict(self.request), "y": self._given_class(item)}
-            while True:
-                try:
-                    certificate = self.classifier.certify(
-                        item.x, batch_size=batch_size, seed=(*self.entropy, item.idx), **options
-                    )
-                    break
-                except Exception as error:
-                    if not is_out_of_memory(error) or batch_size == 1:
-                        raise
-                batch_size //= 2
-                release_memory(self._centre.device)
-            signed = replace(certificate, seed=(*self.entropy, item.idx))
-            yield Result(
-                [Finished(item, signed, self._predict(item, batch_size))],
-                1,
-                certificate.n + certificate.n0,
-            )
+    def _by_scores(self, items: Iterable[Item], batch_size: int) -> Iterator[Result]:
+        """Certify by a bound of scores, which keeps columns of scores instead of votes.
 
-    def _predict(self, item: Item, batch_size: int) -> int:
-        """Return the model's class of an input without noise."""
-        centre, _ = self.classifier.centre(item.x)
-        with evaluating(self.classifier.model, self.classifier.preprocess):
-            return int(self.forward(self._batch_of(centre, batch_size))[0])
+        No batch is shared. While the scores of one input are on their way, the device has work
+        from the next ones.
+        """
+        waiting, under_way = iter(items), deque[_ScoreRun]()
+        failure: Exception | None = None
+        exhausted, clock = False, time.perf_counter()
+        while True:
+            while not exhausted and len(under_way) < (3 if self._context.asynchronous else 1):
+                try:
+                    item = next(waiting, None)
+                    if item is None:
+                        exhausted = True
+                    else:
+                        under_way.append(self._score_run(item, batch_size))
+                except Exception as error:
+                    exhausted, failure = True, error
+            if not under_way:
+                break
+            run = under_way.popleft()
+            try:
+                done = self._advance(run)
+            except Exception as error:
+                # Those begun before it are still finished, as if it had come alone.
+                exhausted, failure = True, error
+                under_way = deque(r for r in under_way if r.begun < run.begun)
+                continue
+            if done is None:
+                under_way.append(run)
+                continue
+            before, clock = clock, time.perf_counter()
+            done = done._replace(certificate=replace(done.certificate, seconds=clock - before))
+            yield Result([done], 1, done.certificate.n + done.certificate.n0)
+        if failure is not None:
+            raise failure
+
+    def _score_run(self, item: Item, batch_size: int) -> _ScoreRun:
+        """Queue the vote on an input without noise, in a batch of its own."""
+        self._begun += 1
+        with self._evaluating():
+            centre, _ = self.classifier.centre(item.x)
+            base = self._context.fetch(self.forward(self._batch_of(centre, 1)))
+        return _ScoreRun(item, self._steps(item, batch_size), batch_size, base, self._begun)
+
+    def _steps(self, item: Item, batch_size: int) -> Generator[None, None, ScoreCertificate]:
+        seed = (*self.entropy, item.idx)
+        given = self._given_class(item)
+        return self.classifier.score_steps(item.x, self.request, given, batch_size, seed)
+
+    def _advance(self, run: _ScoreRun) -> Finished | None:
+        """Queue the next step of an input; out of memory, all of them again in smaller batches."""
+        try:
+            next(run.steps)
+            return None
+        except StopIteration as end:
+            base = int(run.base.numpy()[0])
+            if base == INVALID:
+                raise ValueError(
+                    f"input {run.item.idx}: model returned NaN scores for the input itself; "
+                    "scores must be real numbers"
+                ) from None
+            return Finished(run.item, end.value, base)
+        except Exception as error:
+            if not is_out_of_memory(error) or run.batch_size == 1:
+                raise
+        run.batch_size = (run.batch_size + 1) // 2
+        run.steps = self._steps(run.item, run.batch_size)
+        self._context.release_memory()
+        return None
 
     def _signed(self, job: Job) -> Finished:
         assert job.item is not None, "a scheduled job has one"

@@ -1,20 +1,29 @@
-"""The compile cache is never stale, and importing the package costs nothing."""
+"""The compile cache is never stale, found where it can be written, and importing costs nothing."""
 
 from __future__ import annotations
 
+import ast
+import os
 import shutil
 import subprocess
 import sys
+import time
+import warnings
 from pathlib import Path
 
+import numba
 import pytest
 
 import rsverify
+from rsverify._core import compile_cache, jit
 
-CALLEE = "from rsverify._core.jit import njit\n\n@njit\ndef step(x):\n    return x + {}\n"
+CALLEE = (
+    "from rsverify._core.jit import njit\n\nSHARE = {0}\n\n"
+    "@njit\ndef step(x):\n    return x + {0}\n"
+)
 CALLER = (
-    "from rsverify._core.jit import njit\nfrom rsverify.kernels.callee import step\n\n"
-    "@njit\ndef walk(x):\n    return 2.0 * step(x)\n"
+    "from rsverify._core.jit import njit\nfrom rsverify.{0} import SHARE, step\n\n"
+    "@njit\ndef walk(x):\n    return {1}\n"
 )
 RUN = (
     "from rsverify.kernels.caller import walk\n"
@@ -22,34 +31,248 @@ RUN = (
 )
 
 
-def run(code: str, folder: Path) -> str:
-    """Run `code` in a fresh interpreter that finds rsverify in `folder`."""
-    done = subprocess.run(
+def run(code: str, folder: Path, **variables: str) -> str:
+    """Run `code` in a fresh interpreter that finds rsverify in `folder`; return what it prints."""
+    return run_quietly(code, folder, **variables).stdout.strip()
+
+
+def run_quietly(code: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(folder)!r})\n{code}"],
         capture_output=True,
         text=True,
         check=True,
         cwd=folder,
+        env=os.environ | variables,
     )
-    return done.stdout.strip()
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy of the package with two more kernels, one calling the other."""
+    """A copy of the package with nothing compiled."""
     source = Path(rsverify.__file__).parent
     shutil.copytree(source, tmp_path / "rsverify", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "rsverify/kernels/callee.py").write_text(CALLEE.format("1.0"))
-    (tmp_path / "rsverify/kernels/caller.py").write_text(CALLER)
+    write_pair(tmp_path, "kernels.callee", "2.0 * step(x)", "1.0")
     return tmp_path
 
 
-def test_a_changed_kernel_invalidates_its_callers_in_other_files(copy: Path) -> None:
+def write_pair(copy: Path, module: str, expression: str, value: str) -> None:
+    """Write a compiled function in `module` and one in the kernels that takes it up."""
+    path = copy / "rsverify" / (module.replace(".", "/") + ".py")
+    path.write_text(CALLEE.format(value))
+    (copy / "rsverify/kernels/caller.py").write_text(CALLER.format(module, expression))
+
+
+@pytest.mark.parametrize(
+    ("module", "expression"),
+    [
+        ("kernels.callee", "2.0 * step(x)"),
+        ("auditing.exact.callee", "2.0 * (x + SHARE)"),
+        ("bounds.callee", "2.0 * step(x)"),
+    ],
+)
+def test_a_changed_source_invalidates_its_callers_in_other_files(
+    copy: Path, module: str, expression: str
+) -> None:
+    write_pair(copy, module, expression, "1.0")
     assert run(RUN, copy) == "4.0 0"
     assert run(RUN, copy) == "4.0 1", "the second run must come from the cache"
-    (copy / "rsverify/kernels/callee.py").write_text(CALLEE.format("9.0"))
+    write_pair(copy, module, expression, "9.0")
     assert run(RUN, copy) == "20.0 0", "the caller must not run the callee's old code"
     assert run(RUN, copy) == "20.0 1"
+    write_pair(copy, module, expression, "1.0")
+    assert run(RUN, copy) == "4.0 1", "what was compiled for the first state is still good"
+
+
+def compiled_functions(tree: ast.Module) -> list[ast.FunctionDef]:
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        and any(isinstance(d, ast.Name) and d.id == "njit" for d in node.decorator_list)
+    ]
+
+
+def taken_up(tree: ast.Module) -> set[tuple[str, str]]:
+    """Return the (module, name) pairs of the package that the bodies of compiled functions use."""
+    used = {
+        node.id
+        for function in compiled_functions(tree)
+        for statement in function.body
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Name)
+    }
+    types = {"FloatArray", "IntArray"}
+    return {
+        (node.module, alias.name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("rsverify")
+        for alias in node.names
+        if (alias.asname or alias.name) in used - types
+    }
+
+
+def test_the_key_covers_all_that_compiled_functions_take_up() -> None:
+    """Every source with a compiled function, and every one that their bodies import from."""
+    keyed = set(compile_cache.compiled_sources())
+    package = compile_cache.PACKAGE
+    pairs = 0
+    for path in package.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if compiled_functions(tree):
+            assert path in keyed
+        for module, name in taken_up(tree):
+            source = package.parent / (module.replace(".", "/") + ".py")
+            assert source in keyed, f"{path} takes up {name}, which is not part of the key"
+            pairs += 1
+    assert pairs > 50
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("numba", "__version__"),
+        ("llvmlite", "__version__"),
+        ("numpy", "__version__"),
+        ("sys", "version"),
+        ("platform", "machine"),
+    ],
+)
+def test_the_key_changes_with_what_compiles(
+    monkeypatch: pytest.MonkeyPatch, module: str, name: str
+) -> None:
+    before = compile_cache.cache_digest.__wrapped__()
+    other = (lambda: "another") if name == "machine" else "another"
+    monkeypatch.setattr(f"{module}.{name}", other)
+    assert compile_cache.cache_digest.__wrapped__() != before
+
+
+BOUNDS = """
+import numpy as np, warnings
+warnings.simplefilter("error")
+import rsverify as r
+x = np.random.default_rng(1).random(60)
+for estimand in ("difference", "probit"):
+    for k1, k2, n in [(0, 0, 1), (1, 0, 1), (0, 1, 1), (20, 0, 20), (12, 3, 20), (3, 9, 20)]:
+        for alpha in (0.05, 1e-12, 0.9):
+            print(repr(float(r.exact_margin_lower(k1, k2, n, alpha, estimand=estimand))))
+            print(repr(float(r.bonferroni_margin_lower(k1, k2, n, alpha, estimand=estimand))))
+print(r.clopper_pearson_lower([0, 1, 5, 10**7], 10**7, 1e-300).tolist())
+for data in (x, np.zeros(3), np.ones(70), (x < 0.9).astype(float)):
+    for bound in (r.betting_lower, r.plugin_bernstein_lower, r.betting_sequence):
+        print(np.asarray(bound(data, 0.05)).ravel()[-3:].tolist())
+"""
+
+
+def test_without_compilation_the_results_are_the_same() -> None:
+    """Bit for bit; a division by 0 or the logarithm of 0 in plain Python would raise."""
+    root = compile_cache.PACKAGE.parent
+    plain = run(BOUNDS, root, NUMBA_DISABLE_JIT="1")
+    assert len(plain.splitlines()) == 85
+    assert plain == run(BOUNDS, root)
+
+
+BLOCKED = {"HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null/cache", "LOCALAPPDATA": "/dev/null"}
+
+
+@pytest.fixture
+def unwritable(copy: Path) -> Path:
+    """A copy of the package in which the cache cannot be made, whoever runs it: a file is there."""
+    (copy / "rsverify/__pycache__").write_text("")
+    return copy
+
+
+def test_an_installation_that_cannot_write_uses_a_private_temporary_directory(
+    unwritable: Path, tmp_path: Path
+) -> None:
+    """Neither package nor home: one warning, the right number, and a second run from the cache."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    blocked = BLOCKED | {"TMPDIR": str(temporary), "NUMBA_CACHE_DIR": ""}
+    done = run_quietly(RUN, unwritable, **blocked)
+    assert done.stdout.strip() == "4.0 0"
+    assert done.stderr.count("RuntimeWarning") == 1
+    assert "NUMBA_CACHE_DIR" in done.stderr
+    (folder,) = temporary.iterdir()
+    assert folder.stat().st_mode & 0o077 == 0
+    assert list(folder.rglob("*.nbc"))
+    assert run(RUN, unwritable, **blocked) == "4.0 1"
+
+
+@pytest.mark.slow
+def test_the_command_line_does_its_work_on_such_an_installation(
+    unwritable: Path, tmp_path: Path
+) -> None:
+    """An audit must not end with 1, which would say that the bound is refuted."""
+    (tmp_path / "t").mkdir()
+    blocked = BLOCKED | {"TMPDIR": str(tmp_path / "t"), "NUMBA_CACHE_DIR": ""}
+    code = (
+        "from rsverify.cli.app import main\n"
+        "main(['audit', 'clopper_pearson_lower', '--n', '10', '--estimand', 'proportion'])"
+    )
+    done = run_quietly(code, unwritable, **blocked)  # raises where the exit code is not 0
+    assert "supported" in done.stdout
+
+
+def test_a_temporary_directory_that_others_could_fill_is_refused(
+    unwritable: Path, tmp_path: Path
+) -> None:
+    """Machine code is loaded from there."""
+    for kind in ("open to all", "link"):
+        temporary = tmp_path / kind
+        temporary.mkdir()
+        planted = temporary / f"rsverify-{os.getuid()}"
+        if kind == "link":
+            (tmp_path / "elsewhere").mkdir()
+            planted.symlink_to(tmp_path / "elsewhere")
+        else:
+            planted.mkdir()
+            planted.chmod(0o777)
+        blocked = BLOCKED | {"TMPDIR": str(temporary), "NUMBA_CACHE_DIR": ""}
+        done = run_quietly(RUN, unwritable, **blocked)
+        assert done.stdout.strip() == "4.0 0"
+        assert done.stderr.count("RuntimeWarning") == 1
+        assert "compiles them anew" in done.stderr
+        assert not list(planted.iterdir())
+
+
+def test_the_user_chooses_the_directory(copy: Path, tmp_path: Path) -> None:
+    """And a package that can be written to is left alone then."""
+    chosen = tmp_path / "chosen"
+    run(RUN, copy, NUMBA_CACHE_DIR=str(chosen), PYTHONDONTWRITEBYTECODE="1")
+    assert list(chosen.rglob("*.nbc"))
+    assert not list((copy / "rsverify").rglob("*.nb?"))
+
+
+def test_a_home_that_can_be_written_to_comes_before_the_temporary_directory(
+    unwritable: Path, tmp_path: Path
+) -> None:
+    home = {"HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": "", "NUMBA_CACHE_DIR": ""}
+    done = run_quietly(RUN, unwritable, **home)
+    assert done.stderr == ""
+    assert list((tmp_path / "home").rglob("*.nbc"))
+
+
+def test_decorating_leaves_the_settings_of_other_packages_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "somewhere")
+    jit.njit(compile_cache._usable)  # decorated, never called
+    assert numba.config.CACHE_DIR == "somewhere"
+
+
+def test_only_old_folders_of_other_states_are_removed(tmp_path: Path) -> None:
+    names = ("compiled-old", "compiled-young", "not-ours-old")
+    for name in names:
+        (tmp_path / name).mkdir()
+    long_ago = time.time() - 2 * compile_cache.STALE_SECONDS
+    for name in ("compiled-old", "not-ours-old"):
+        os.utime(tmp_path / name, (long_ago, long_ago))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert compile_cache._usable(tmp_path / "compiled-new")
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"compiled-young", "not-ours-old", "compiled-new"}
 
 
 def test_importing_the_package_is_fast_and_loads_nothing_heavy() -> None:

@@ -1,5 +1,6 @@
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -92,14 +93,39 @@ def test_recertify_at_another_level_and_bound(capsys, counted, tmp_path):
     assert read_metadata(out_path)["configuration"]["before"] == {"from": "a test"}
 
 
-def test_recertify_published_radii_warns_in_one_line(capsys, published):
-    options = ("--n", 100_000, "--sigma", 0.5, "--stated-alpha")
-    code, out, err = run(capsys, "recertify", published, *options, 0.001)
+PUBLISHED = ("--n", 100_000, "--sigma", 0.5, "--stated-alpha")
+
+
+def test_recertify_names_the_command_that_published_radii_fit(capsys, tmp_path):
+    """Radii of alpha 0.01, stated as 0.001: 1.96 is above what all votes give at that."""
+    path, out_path = tmp_path / "wide one.tsv", tmp_path / "new.tsv"
+    rows = [f"{i}\t3\t3\t{r}\t1\t16.6" for i, r in enumerate(("0.486", "1.96", "1.91", "1.96"))]
+    path.write_text("\n".join(["idx\tlabel\tpredict\tradius\tcorrect\ttime", *rows]) + "\n")
+    code, _, err = run(capsys, "recertify", path, out_path, *PUBLISHED, 0.001)
+
+    assert code == 64
+    assert err.count("\n") == 1
+    assert f"error: {path}: 2 of 4 radii cannot have come from alpha=0.001" in err
+    assert "the likeliest alpha is 0.01, at which 4 of 4 are possible" in err
+    assert "--force" in err
+    assert not out_path.exists()
+    command = shlex.split(err.partition("`")[2].partition("`")[0])
+    assert command[0] == "rsverify"
+    assert run(capsys, *command[1:])[0] == 0
+    new = read_table(out_path)
+    assert set(new["alpha"]) == {0.001}
+    assert new["radius"].max() < 1.91
+    assert (new["predict"] == 3).all()
+
+
+def test_recertify_goes_on_where_it_is_forced_and_says_what_is_lost(capsys, published):
+    code, out, err = run(capsys, "recertify", published, *PUBLISHED, 0.001)
     assert (code, err) == (0, "")
 
-    code, out, err = run(capsys, "recertify", published, *options, 0.000001)
+    code, out, err = run(capsys, "recertify", published, *PUBLISHED, 0.000001, "--force")
     assert code == 0
     assert err.startswith("warning: 1 of 2 radii cannot have come from alpha=1e-06")
+    assert "the rows that do not fit (1) become abstentions" in err
     assert err.count("\n") == 1
     assert "Certified accuracy of 3 inputs" in out
 

@@ -11,11 +11,15 @@ from scipy.stats import beta, norm
 
 from rsverify.certificates.certificate import certify_counts, level_of_bound
 from rsverify.certificates.early import decide_counts
+from rsverify.tables.counts import read_counts
 from rsverify.tables.published_radii import CANDIDATE_ALPHAS
 from rsverify.tables.reader import read_table, table_row, write_table
 from rsverify.tables.recertify import (
     IMPOSSIBLE_RADIUS,
+    PRINTED_AS_ZERO,
+    InconsistentRadiiError,
     InconsistentRadiiWarning,
+    InfiniteRadiusWarning,
     recertify,
     recertify_radii,
 )
@@ -88,6 +92,7 @@ def test_what_the_noise_itself_adds_is_paid_for_again(alpha, excess, tmp_path):
     pd.testing.assert_frame_equal(back[COMPARED], old[COMPARED], check_exact=True)
     # Rows of other noise pay nothing.
     mixed = pd.concat([table_of(alpha=0.01, bound="cohen"), old], ignore_index=True)
+    mixed = mixed.assign(idx=range(len(mixed)))
     paid = recertify(mixed)["margin"].to_numpy()
     assert paid[: len(old)].tolist() == table_of(alpha=0.01, bound="cohen")["margin"].tolist()
     assert paid[len(old) :].tolist() == old["margin"].tolist()
@@ -214,8 +219,11 @@ def test_wrong_level_is_noticed_and_the_right_one_named(true_alpha):
     votes = 100_000 - rng.geometric(0.02, size=60) + 1
     _, printed = cohen_radii(votes, 100_000, 0.25, true_alpha)
 
-    with pytest.warns(InconsistentRadiiWarning, match=f"likeliest alpha is {true_alpha:g},"):
-        found = recertify_radii(published(printed), n=100_000, sigma=0.25, stated_alpha=0.001)
+    options = {"n": 100_000, "sigma": 0.25, "stated_alpha": 0.001}
+    with pytest.raises(InconsistentRadiiError, match=f"give .*stated_alpha={true_alpha:g}, or"):
+        recertify_radii(published(printed), **options)
+    with pytest.warns(InconsistentRadiiWarning, match=f"likeliest alpha is {true_alpha:g}[, ]"):
+        found = recertify_radii(published(printed), **options, force=True)
     impossible = found[found["status"] == IMPOSSIBLE_RADIUS]
     assert len(impossible) > 0
     assert (impossible["predict"] == -1).all()
@@ -230,14 +238,14 @@ def test_radii_with_all_their_digits_fit_though_others_computed_them():
     new = recertify_radii(table, n=100_000, sigma=0.5, stated_alpha=0.001)
 
     assert new["votes"].tolist() == votes.tolist()
-    with pytest.warns(InconsistentRadiiWarning, match=r"likeliest alpha is 0\.001"):
+    with pytest.raises(InconsistentRadiiError, match=r"likeliest alpha is 0\.001"):
         recertify_radii(table, n=100_000, sigma=0.5, stated_alpha=0.01)
 
 
 def test_wrong_sigma_is_not_blamed_on_alpha_alone():
     _, printed = cohen_radii([99_990, 99_995, 99_999, 100_000], 100_000, 1.0, 0.001)
 
-    with pytest.warns(InconsistentRadiiWarning, match="n or sigma may be wrong"):
+    with pytest.raises(InconsistentRadiiError, match="n or sigma may be wrong"):
         recertify_radii(published(printed), n=100_000, sigma=0.25, stated_alpha=0.001)
 
 
@@ -245,8 +253,8 @@ def test_published_table_at_sigma_050_was_computed_at_alpha_001(real_data):
     table = read_table(real_data / "cohen_cifar10_sigma050.tsv")
     assert table["radius"].max() == 1.96
 
-    with pytest.warns(
-        InconsistentRadiiWarning,
+    with pytest.raises(
+        InconsistentRadiiError,
         match=r"radius 1\.96 is above 1\.906, that of all votes\); the likeliest alpha is 0\.01, "
         r"at which 417 of 417 are possible",
     ):
@@ -264,7 +272,7 @@ def test_published_table_at_sigma_012_fits_its_stated_alpha(real_data):
     assert (found["status"] != IMPOSSIBLE_RADIUS).all()
     certified = table["predict"] != -1
     np.testing.assert_allclose(found["radius"][certified], table["radius"][certified], rtol=0.006)
-    with pytest.warns(InconsistentRadiiWarning, match=r"likeliest alpha is 0\.001"):
+    with pytest.raises(InconsistentRadiiError, match=r"likeliest alpha is 0\.001"):
         recertify_radii(table, n=100_000, sigma=0.12, stated_alpha=0.01)
 
 
@@ -275,8 +283,9 @@ def test_published_table_at_sigma_012_fits_its_stated_alpha(real_data):
         (0.486, {"sigma": 0.0}, "sigma=0.0 must be positive"),
         (0.486, {"n": 0}, "n=0 must be between 1"),
         (0.486, {"stated_alpha": 0.0}, r"alpha=0\.0 must be in"),
-        (np.inf, {}, "must be positive and finite"),
-        (np.nan, {}, "must be positive and finite"),
+        (-0.2, {}, "must not be negative or NaN"),
+        (np.nan, {}, "must not be negative or NaN"),
+        ("0,486", {}, "line 1 has '0,486', .*a decimal point must be a point"),
     ],
 )
 def test_bad_radii_and_options_are_refused(radius, options, message):
@@ -292,3 +301,119 @@ def test_table_of_abstentions_alone_stays_so():
     found = recertify_radii(table, n=1000, sigma=0.5, stated_alpha=0.001, alpha=0.05)
     assert found["predict"].tolist() == [-1, -1]
     assert found["correct"].tolist() == [0, 0]
+
+
+FORMATS = (
+    "bom_blank_last.tsv",
+    "comma.csv",
+    "crlf_mss.tsv",
+    "fixed3.tsv",
+    "fixed4.tsv",
+    "inf_radius.tsv",
+    "repr_float32.tsv",
+    "significant3.tsv",
+)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_one_table_as_eight_tools_print_it(real_data, name):
+    votes = read_counts(real_data / "formats" / "votes.csv").to_numpy()[:, 0]
+    table = read_table(real_data / "formats" / name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        if name == "inf_radius.tsv":
+            warnings.simplefilter("ignore", InfiniteRadiusWarning)
+        found = recertify_radii(table, n=100_000, sigma=0.5, stated_alpha=0.001)
+
+    true, _ = cohen_radii(votes, 100_000, 0.5, 0.001)
+    assert (found["radius"] <= true).all()
+    lost = (table["predict"] != -1) & (found["predict"] == -1)
+    assert (table["radius"][lost] == 0).all()
+    assert (found["status"][lost] == PRINTED_AS_ZERO).all()
+    assert (found["status"] != IMPOSSIBLE_RADIUS).all()
+
+
+@pytest.mark.parametrize("stated", [0.001, 0.01, 0.0001])
+def test_two_sided_limits_are_named(stated):
+    """Radii of `proportion_confint(votes, n, alpha, method="beta")`: half of alpha a side."""
+    votes = np.array([99_000, 99_900, 99_990, 99_999, 100_000, 100_000, 80_000, 60_000])
+    radius = 0.5 * norm.ppf(beta.ppf(stated / 2, votes, 100_000 - votes + 1))
+    table = pd.DataFrame({"label": 1, "predict": 1, "radius": [f"{r:.4f}" for r in radius]})
+    options = {"n": 100_000, "sigma": 0.5}
+
+    with pytest.raises(InconsistentRadiiError, match="two-sided Clopper–Pearson limits at") as why:
+        recertify_radii(table, **options, stated_alpha=stated)
+    right = why.value.misfit.explanation
+    assert right.alpha == stated / 2
+    found = recertify_radii(table, **options, stated_alpha=right.alpha)
+    assert (found["votes"] <= votes).all()
+
+
+@pytest.mark.parametrize(
+    ("right", "stated"),
+    [
+        ({"n": 10_000, "sigma": 0.5}, {"n": 100_000, "sigma": 0.5}),
+        ({"n": 100_000, "sigma": 0.5}, {"n": 10_000, "sigma": 0.5}),
+        ({"n": 100_000, "sigma": 1.0}, {"n": 100_000, "sigma": 0.5}),
+        ({"n": 1000, "sigma": 0.25}, {"n": 1000, "sigma": 0.12}),
+    ],
+)
+def test_other_votes_and_noise_are_named_where_radii_tell_them(right, stated):
+    n = right["n"]
+    votes = np.unique(n - np.geomspace(1, n / 3, 60).astype(int) + 1)
+    radius = right["sigma"] * norm.ppf(beta.ppf(0.001, votes, n - votes + 1))
+    table = pd.DataFrame({"label": 1, "predict": 1, "radius": radius})
+
+    with pytest.raises(InconsistentRadiiError, match="n or sigma may be wrong") as why:
+        recertify_radii(table, **stated, stated_alpha=0.001)
+    named = why.value.misfit.explanation
+    assert {"n": named.n, "sigma": named.sigma} == right
+    recertify_radii(table, **right, stated_alpha=named.alpha)
+
+
+def test_a_row_that_was_edited_does_not_accuse_the_level():
+    votes = np.arange(60_000, 100_001, 400)
+    radius = 0.5 * norm.ppf(beta.ppf(0.001, votes, 100_000 - votes + 1))
+    radius[3] = 7.25
+    table = pd.DataFrame({"label": 1, "predict": 1, "radius": radius})
+    options = {"n": 100_000, "sigma": 0.5, "stated_alpha": 0.001}
+
+    with pytest.raises(InconsistentRadiiError, match=r"1 of 101 .*radius 7\.25 is above") as why:
+        recertify_radii(table, **options)
+    assert why.value.misfit.explanation is None
+    with pytest.warns(InconsistentRadiiWarning, match=r"do not fit \(1\) become abstentions"):
+        found = recertify_radii(table, **options, force=True)
+    assert (found["predict"] == -1).tolist() == [i == 3 for i in range(101)]
+
+
+def test_infinite_radii_have_at_least_the_votes_of_the_largest_finite_one():
+    votes = np.array([100_000, 99_998, 99_000, 60_000])
+    true, _ = cohen_radii(votes, 100_000, 0.5, 0.001)
+    table = pd.DataFrame({"label": 1, "predict": 1, "radius": [np.inf, np.inf, *true[2:]]})
+    options = {"n": 100_000, "sigma": 0.5, "stated_alpha": 0.001}
+
+    with pytest.warns(InfiniteRadiusWarning, match="2 radii are infinite"):
+        found = recertify_radii(table, **options)
+    assert found["votes"].tolist() == [99_000, 99_000, 99_000, 60_000]
+    with pytest.warns(InfiniteRadiusWarning, match="as few votes as certify anything"):
+        alone = recertify_radii(table.iloc[:2], **options)
+    assert (alone["predict"] == 1).all()
+    assert (alone["radius"] > 0).all()
+    assert (alone["radius"] < 1e-4).all()
+
+
+def test_a_radius_printed_as_zero_becomes_an_abstention_and_refuses_nothing():
+    table = pd.DataFrame({"label": 1, "predict": 1, "radius": ["0.0000", "0.4860"]})
+
+    found = recertify_radii(table, n=100_000, sigma=0.5, stated_alpha=0.001)
+    assert found["predict"].tolist() == [-1, 1]
+    assert found["status"].tolist() == [PRINTED_AS_ZERO, "certified"]
+
+
+def test_an_index_that_occurs_twice_is_refused():
+    counted = table_of(alpha=0.001, bound="cohen").assign(idx=[0, 20, 40, 20, 60])
+    with pytest.raises(ValueError, match="idx=20 occurs twice"):
+        recertify(counted)
+    radii = pd.DataFrame({"idx": [3, 3], "label": 1, "predict": 1, "radius": [0.5, 0.6]})
+    with pytest.raises(ValueError, match="idx=3 occurs twice"):
+        recertify_radii(radii, n=1000, sigma=0.5, stated_alpha=0.001)

@@ -1,6 +1,7 @@
 """The mean kernels against naive definitions, and their bets against the past alone."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -77,6 +78,33 @@ def test_log_slack_covers_a_million_steps_through_deep_losses(strategy, order):
         )
     assert last < 1e6  # the capital has not run off
     assert abs(last - exact) < betting.log_slack(x.size, cap, 0.0) / 10
+
+
+@pytest.mark.parametrize("larger", ["total", "addend", "neither"])
+def test_the_rounding_error_of_a_sum_is_returned_exactly(larger):
+    """In rational arithmetic, to one unit in its own last place: nothing else is lost."""
+    rng = np.random.default_rng(3)
+    signs = rng.choice([-1.0, 1.0], (2, 500))
+    total, x = signs * rng.uniform(0.5, 1.0, (2, 500)) * 2.0 ** rng.integers(-40, 40, (2, 500))
+    if larger != "neither":
+        scale = 2.0 ** rng.integers(41, 120, 500)
+        total, x = (x * scale, x) if larger == "total" else (total, total * scale)
+    inexact = 0
+    for a, b in zip(x.tolist(), total.tolist(), strict=True):
+        for carry in (0.0, 3e-17 * a, -(2.0**-60) * b):
+            new, error = mean.add_compensated(a, b, carry)
+            exact = Fraction(new) - (Fraction(b) + Fraction(a) - Fraction(carry))
+            assert abs(Fraction(error) - exact) <= abs(exact) / 2**53
+            assert abs(exact) <= Fraction(max(abs(new), abs(a))) / 2**51
+            inexact += exact != 0
+    assert inexact > 500
+
+
+def test_a_small_total_survives_a_large_addend_that_is_taken_away_again():
+    """With Kahan's form the 2**-60 were lost: 1 is added to it and subtracted."""
+    total, carry = mean.add_compensated(1.0, 2.0**-60, 0.0)
+    total, carry = mean.add_compensated(-1.0, total, carry)
+    assert total - carry == 2.0**-60
 
 
 @pytest.mark.parametrize("n", [1, 2, 33, 64, 100, 1000, 4097, 100_000])

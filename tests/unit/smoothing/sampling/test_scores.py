@@ -13,8 +13,8 @@ from rsverify.certificates.scores import ScoreCertificate, certify_scores
 from rsverify.certificates.simplex import SIMPLEX_MAPS
 from rsverify.smoothing.sampling.scores import (
     SCORE_MAPS,
-    collect_columns,
-    collect_scores,
+    queue_columns,
+    queue_scores,
     score_map,
 )
 
@@ -53,10 +53,11 @@ def test_maps_agree_with_those_for_numpy_everywhere(logits, temperature, name):
 
 def test_columns_are_those_of_the_whole_table():
     mapped = score_map("softmax", 1.0)
-    whole = collect_scores(lambda b: b, LOGITS.split(33), 7, CPU, mapped)
+    whole = queue_scores(lambda b: b, LOGITS.split(33), 7, CPU, mapped)()
     plan = plan_rivals(whole[:50], 2, 7, rivals=3)
 
-    sample = collect_columns(lambda b: b, LOGITS.split(17), 7, CPU, mapped, n=200, y=2, plan=plan)
+    arriving = queue_columns(lambda b: b, LOGITS.split(17), 7, CPU, mapped, n=200, y=2, plan=plan)
+    sample = arriving()
 
     first, rivals = rival_columns(whole, 2, plan)
     assert (sample.first == first).all()
@@ -81,7 +82,7 @@ def test_memory_is_columns_not_classes():
     output = torch.zeros(batch, m)
 
     with Counting() as counting:
-        collect_columns(
+        queue_columns(
             lambda _: output,
             (torch.zeros(batch, 1) for _ in range(n // batch)),
             m,

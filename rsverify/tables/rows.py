@@ -1,0 +1,26 @@
+"""What all that works on the rows of a table in memory checks and changes alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rsverify.certificates.certificate import ABSTAIN
+
+
+def check_unique_indices(table: pd.DataFrame) -> None:
+    """Raise where an input has two rows."""
+    if "idx" not in table.columns:
+        return
+    twice = table["idx"].duplicated()
+    if twice.any():
+        raise ValueError(f"idx={table['idx'][twice].iloc[0]} occurs twice; each input must once")
+
+
+def with_outcome(table: pd.DataFrame, **columns: Any) -> pd.DataFrame:
+    """Return a copy of `table` with columns replaced, and `correct` made to agree."""
+    new = table.assign(**columns)
+    correct = (new["predict"] == new["label"]) & (new["predict"] != ABSTAIN)
+    return new.assign(correct=correct.astype(np.int64))

@@ -1,0 +1,118 @@
+"""The text of a table file: its encoding, its lines, and what separates their fields.
+
+Tables come from many tools. What can be read without a guess is read; anything else is an
+error that names the file and the line.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
+"""What may separate the fields of a line, and its name."""
+
+_UTF_16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
+
+
+@dataclass(frozen=True)
+class TableText:
+    """The lines of a file that hold something."""
+
+    path: str
+    lines: list[str]
+    """Without their line breaks and without blank lines."""
+    numbers: list[int]
+    """Of each of `lines`, its number in the file, from 1."""
+    is_ended: bool
+    """Whether the last of `lines` ends in a line break."""
+
+    def without_last(self) -> TableText:
+        """Return all lines but the last."""
+        return TableText(self.path, self.lines[:-1], self.numbers[:-1], is_ended=True)
+
+
+def read_text(path: str | os.PathLike[str]) -> TableText:
+    """Return the lines of a file.
+
+    Raises
+    ------
+    ValueError
+        If the file is not UTF-8 text; a byte-order mark is allowed.
+    """
+    content = Path(path).read_bytes()
+    if content.startswith(_UTF_16_OR_32):
+        raise ValueError(f"{path} is encoded as UTF-16 or UTF-32: save it as UTF-8")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"line {line} of {path} is not UTF-8 (byte 0x{content[error.start]:02x}): save the "
+            "file as UTF-8"
+        ) from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise ValueError(f"line {line} of {path} holds a NUL character: it is not UTF-8 text")
+    if "\r" in text:
+        text = re.sub(r"\r+\n", "\n", text)
+        # Where no line ends in \n, a carriage return ends it.
+        text = text if "\n" in text else text.replace("\r", "\n")
+    numbered = [(i, line) for i, line in enumerate(text.split("\n"), start=1) if not _blank(line)]
+    return TableText(
+        path=str(path),
+        lines=[line for _, line in numbered],
+        numbers=[i for i, _ in numbered],
+        is_ended=not numbered or numbered[-1][0] <= text.count("\n"),
+    )
+
+
+def _blank(line: str) -> bool:
+    # A spreadsheet writes the separators of an empty row.
+    return not line.strip(" \t,;\r")
+
+
+def separator_of(header: str, columns: Sequence[str], path: str) -> str:
+    """Return what separates the fields of a header that holds `columns`.
+
+    Raises
+    ------
+    ValueError
+        If no separator of `SEPARATORS` gives all of the columns.
+    """
+    found = {s: {name.strip(' "') for name in header.split(s)} for s in SEPARATORS}
+    for separator, names in found.items():
+        if names.issuperset(columns):
+            return separator
+    if set(header.split()) >= set(columns):
+        raise ValueError(f"{path} is separated by spaces: it must be separated by tabs or commas")
+    best = max(found, key=lambda s: len(found[s].intersection(columns)))
+    missing = next(name for name in columns if name not in found[best])
+    kind = "" if best == "\t" else f" (separated by {SEPARATORS[best]})"
+    raise ValueError(
+        f"{path}{kind} has no column {missing!r}; it must have {tuple(columns)} "
+        "(of vote counts only: read_counts reads them)"
+    )
+
+
+def is_quoted(header: str, separator: str) -> bool:
+    """Return whether quotes enclose fields; in tables separated by tabs they are mostly text."""
+    return separator != "\t" or header.lstrip().startswith('"')
+
+
+def split_line(line: str, separator: str, *, quoted: bool, place: str) -> list[str]:
+    """Return the fields of a line, without spaces around them.
+
+    `place` names the line in an error.
+    """
+    if not quoted or '"' not in line:
+        return [field.strip() for field in line.split(separator)]
+    try:
+        (fields,) = csv.reader([line], delimiter=separator, strict=True, skipinitialspace=True)
+    except csv.Error as error:
+        raise ValueError(f"{place} has a quote in the wrong place: {error}") from None
+    return [field.strip() for field in fields]

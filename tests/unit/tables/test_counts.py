@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+
+from rsverify.tables.counts import read_counts
+from rsverify.tables.reader import read_table
+
+VOTES = [[980, 15, 5], [400, 350, 250]]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "980,15,5\n400,350,250\n",
+        "\ufeff980;15;5\r\n400;350;250\r\n\r\n",
+        "980\t15\t5\n400\t350\t250",
+        "980 15  5\n400 350 250\n",
+        "980.0,15.0,5.0\n4e2,3.5e2,2.5e2\n",
+        "count_0,count_1,count_2\n980,15,5\n400,350,250\n",
+        "c1,c2,c3\n980,15,5\n400,350,250\n",
+        "0\t1\t2\t\n".replace("\t\n", "\n") + "980\t15\t5\n400\t350\t250\n",
+        '"class 2","class 0","class 1"\n5,980,15\n250,400,350\n',
+        "image,c0,c1,c2,time\nimg_0,980,15,5,0:14\nimg_1,400,350,250,0:15\n",
+        "count_0,count_1,count_2,selected_0,selected_1\n980,15,5,1,0\n400,350,250,0,1\n",
+    ],
+)
+def test_counts_of_many_layouts(tmp_path, content):
+    path = tmp_path / "votes.csv"
+    path.write_text(content, encoding="utf-8")
+
+    found = read_counts(path)
+    if content.startswith("0\t1"):  # a header of numbers is a row of votes
+        found = found.iloc[1:]
+    assert found.filter(regex="^count_").to_numpy().tolist() == VOTES
+
+
+@pytest.mark.parametrize(
+    ("content", "label", "message"),
+    [
+        ("", None, "is empty"),
+        ("980,15\n400,350,250\n", None, "line 2 of .*votes.csv has 3 fields; it must have 2"),
+        ("980,15\n400,x\n", None, "column 'column 1' of .*votes.csv .* line 2 has 'x'"),
+        ("980,15\n400,-3\n", None, "line 2 has '-3', which is too small"),
+        ("980,15\n400,3.5\n", None, "line 2 has '3.5', which is not an integer"),
+        ("980,15,5,3\n400,350,250,7\n", None, "without column 3 to 1000: give label=3"),
+        ("3,980,15,5\n7,400,350,250\n", None, "without column 0 to 1000: give label=0"),
+        ("980,15\n400,350\n", 2, "label=2 must be a column between 0 and 1"),
+        ("c0,c1\n980,15\n", 0, "label=0 is for files without a header"),
+        ("a,b\n980,15\n", None, "it has none among 'a', 'b'"),
+        ("c0,c2\n980,15\n", None, "it has none among 'c0', 'c2'"),
+        ("c0,c1,d0,d1\n1,2,3,4\n", None, r"it has several \(c…, d…\)"),
+    ],
+)
+def test_what_is_no_table_of_counts_is_refused(tmp_path, content, label, message):
+    path = tmp_path / "votes.csv"
+    path.write_text(content)
+
+    with pytest.raises(ValueError, match=message):
+        read_counts(path, label=label)
+
+
+@pytest.mark.parametrize("label", [3, -1])
+def test_a_label_beside_the_counts(tmp_path, label):
+    path = tmp_path / "votes.txt"
+    path.write_text("980 15 5 2\n400 350 250 0\n")
+
+    found = read_counts(path, label=label)
+    assert found["label"].tolist() == [2, 0]
+    assert found.filter(like="count_").to_numpy().tolist() == VOTES
+
+
+def test_published_counts_and_logs(real_data):
+    plain = read_counts(real_data / "formats" / "votes.csv")
+    named = read_counts(real_data / "formats" / "votes_header.csv")
+    assert plain.shape == (40, 4)
+    assert (plain.sum(axis=1) == 100_000).all()
+    assert named[list(plain.columns)].equals(plain)
+    assert named["image"][0] == "img_0"
+    cifar = read_counts(real_data / "cifar10_counts_sigma025.txt", label=-1)
+    assert (cifar.filter(like="count_").sum(axis=1) == 100_000).all()
+    assert np.isin(cifar["label"], range(10)).all()
+
+
+def test_the_table_reader_names_the_reader_of_counts(tmp_path):
+    path = tmp_path / "votes.csv"
+    path.write_text("image,label,c0,c1\nimg_0,0,980,20\n")
+
+    with pytest.raises(ValueError, match=r"votes.csv .*has no column 'idx'.*read_counts"):
+        read_table(path)
