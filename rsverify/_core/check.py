@@ -229,6 +229,13 @@ def check_positive(name: str, value: npt.ArrayLike) -> FloatArray:
     return array
 
 
+def check_seed(seed: int) -> int:
+    """Return `seed`, or raise where it is no nonnegative integer."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed={seed!r} must be a nonnegative integer")
+    return seed
+
+
 def check_choice(name: str, value: object, choices: Iterable[Choice]) -> Choice:
     """Return `value`, or raise where it is not one of `choices`."""
     allowed = tuple(choices)
@@ -275,11 +282,17 @@ def check_order(order: int, largest: int) -> int:
     return int(array)
 
 
+def check_callable(name: str, value: object) -> None:
+    """Raise where `value` cannot be called."""
+    if not callable(value):
+        raise TypeError(f"{name}={value!r} must be a callable")
+
+
 def check_takes(name: str, function: Callable[..., Any], arguments: tuple[str, ...]) -> None:
     """Raise where `function` cannot be called with arguments like these."""
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some compiled functions have none: they are tried
+    except Exception:  # compiled functions may have none, others fail to tell: they are tried
         return
     try:
         signature.bind(*arguments)

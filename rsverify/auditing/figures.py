@@ -13,6 +13,7 @@ from rsverify._core.check import check_choice
 from rsverify._core.figure import save_figure
 from rsverify._core.files import check_free
 from rsverify.auditing import plot as plotting
+from rsverify.auditing.design import FLOAT_ERRORS
 from rsverify.auditing.estimand import margin_value
 from rsverify.auditing.exact.evidence import MarginClaims, ProportionLimits
 from rsverify.auditing.exact.proportion import miscoverage_at
@@ -34,9 +35,14 @@ REPLAYED, GLANCED = 10_000, 2500  # replications drawn again, of the worst scena
 BAND = 0.05
 
 
+<<<<<<< HEAD
 def draw(
     report: AuditReport, path: str | os.PathLike[str], picture: str, *, force: bool = False
 ) -> Figure:
+=======
+@FLOAT_ERRORS
+def draw(report: AuditReport, path: str | os.PathLike[str], picture: str) -> Figure:
+>>>>>>> w-auditor
     """Draw a picture of a report into a file: see `AuditReport.plot`."""
     check_choice("picture", picture, CHOICES)
     if not str(path).lower().endswith(PICTURES):
