@@ -229,7 +229,7 @@ def check_positive(name: str, value: npt.ArrayLike) -> FloatArray:
     return array
 
 
-def check_seed(seed: int) -> int:
+def check_seed_number(seed: int) -> int:
     """Return `seed`, or raise where it is no nonnegative integer."""
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed={seed!r} must be a nonnegative integer")

@@ -13,7 +13,7 @@ from rsverify._core.check import (
     check_choice,
     check_fraction,
     check_positive,
-    check_seed,
+    check_seed_number,
     check_takes,
     check_trials,
 )
@@ -188,7 +188,7 @@ def audit(
         side=claimed,
         n=int(check_trials(n, LARGEST_N)),
         alpha=level,
-        seed=check_seed(seed),
+        seed=check_seed_number(seed),
         replications=_budget(replications, level),
         tolerance=float(check_positive("tolerance", tolerance)),
         false_alarm=float(check_fraction("false_alarm", false_alarm)),

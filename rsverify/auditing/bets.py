@@ -13,7 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rsverify._core.check import check_alpha, check_callable, check_seed, check_takes, check_trials
+from rsverify._core.check import (
+    check_alpha,
+    check_callable,
+    check_seed_number,
+    check_takes,
+    check_trials,
+)
 from rsverify._core.said import said
 from rsverify._core.types import FloatArray
 from rsverify.auditing.caller import Failure, merge_failures, name_of
@@ -87,7 +93,7 @@ def audit_bets(
     check_takes(title, bets, ("x", "m", "alpha"))
     level, total = float(check_alpha(alpha)), int(check_trials(n, LARGEST_N))
     size = min(total, PERTURBED_N)
-    rng = generator(check_seed(seed), STREAM, 1)
+    rng = generator(check_seed_number(seed), STREAM, 1)
     refuse_unusable(title, bets, level)
     shape = (PERTURBED_ROWS, size)
     samples = {

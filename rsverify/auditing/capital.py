@@ -29,7 +29,7 @@ from rsverify._core.check import (
     FloatArray,
     check_alpha,
     check_callable,
-    check_seed,
+    check_seed_number,
     check_takes,
     check_trials,
 )
@@ -182,7 +182,7 @@ def audit_capital(
     check_callable("capital", capital)
     check_takes(title, capital, ("x", "m", "alpha"))
     size, level = int(check_trials(n, LARGEST_N)), float(check_alpha(alpha))
-    rng = generator(check_seed(seed), STREAM, 0)
+    rng = generator(check_seed_number(seed), STREAM, 0)
     refuse_unusable(title, capital, level)
     rows: list[Row] = []
     failures: list[Failure] = []

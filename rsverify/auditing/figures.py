@@ -35,14 +35,10 @@ REPLAYED, GLANCED = 10_000, 2500  # replications drawn again, of the worst scena
 BAND = 0.05
 
 
-<<<<<<< HEAD
+@FLOAT_ERRORS
 def draw(
     report: AuditReport, path: str | os.PathLike[str], picture: str, *, force: bool = False
 ) -> Figure:
-=======
-@FLOAT_ERRORS
-def draw(report: AuditReport, path: str | os.PathLike[str], picture: str) -> Figure:
->>>>>>> w-auditor
     """Draw a picture of a report into a file: see `AuditReport.plot`."""
     check_choice("picture", picture, CHOICES)
     if not str(path).lower().endswith(PICTURES):

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from rsverify._core.files import Interrupted
 from rsverify.auditing.caller import MIXED, Bound, Caller, merge_failures
 from rsverify.auditing.company import COMPANY, prepare
 from rsverify.auditing.design import Design, Progress, Record
@@ -244,5 +245,11 @@ def _stored(
     if task.store is None:
         return run()
     with closing(Store(task.store, record, resume=task.resume)) as store:
-        check_store(store, caller, estimand, suite, design)
-        return run(store=store)
+        try:
+            check_store(store, caller, estimand, suite, design)
+            return run(store=store)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"interrupted: {len(store.blocks)} finished blocks are in {task.store}; go on "
+                "with --resume (resume=True)"
+            ) from None

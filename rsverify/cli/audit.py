@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-<<<<<<< HEAD
 from collections.abc import Callable, Iterator, Sequence
-=======
-import traceback
-from collections.abc import Callable, Iterator
->>>>>>> w-auditor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -24,19 +19,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-<<<<<<< HEAD
+from rsverify._core.check import check_choice
 from rsverify._core.files import Interrupted, check_free, write_file
 from rsverify._core.load_function import portable_function
 from rsverify._core.optional import need
 from rsverify.cli.console import print_lines
-=======
-from rsverify._core.check import check_choice
-from rsverify._core.load_function import portable_function
-from rsverify._core.said import said
->>>>>>> w-auditor
 
-USED_BY_KINDS = {"context", "bound", "n", "alpha", "seed", "kind", "out"}
-EXIT_INTERNAL = 70
+USED_BY_KINDS = {"context", "bound", "n", "alpha", "seed", "kind", "out", "force"}
 EXIT_CODES = {"supported": 0, "refuted": 1, "inconclusive": 2}
 
 
@@ -90,28 +79,6 @@ def _check_outputs(paths: Sequence[Path], store: Path | None, force: bool) -> No
         if path.resolve() in taken:
             raise ValueError(f"--out {path} is given twice, or is the store; name another file")
         taken.add(path.resolve())
-
-
-@contextmanager
-def _internal_errors(context: typer.Context) -> Iterator[None]:
-    """End with `EXIT_INTERNAL` where the audit itself fails: a crash is no verdict."""
-    try:
-        yield
-    except (ValueError, TypeError, OSError, ModuleNotFoundError):  # the caller's, told by `main`
-        raise
-    except (typer.Exit, typer.Abort):
-        raise
-    except Exception as error:
-        if hasattr(error, "format_message"):  # of the command line's parser
-            raise
-        if context.find_root().params.get("traceback"):
-            traceback.print_exc()
-        typer.echo(
-            f"error: internal error, no verdict: {type(error).__name__}: {said(error)} "
-            "(rsverify --traceback audit … shows where)",
-            err=True,
-        )
-        raise typer.Exit(EXIT_INTERNAL) from error
 
 
 def _refuse_ignored(context: typer.Context, kind: str) -> None:
@@ -173,44 +140,16 @@ def audit(
     """Find out whether a BOUND covers: exit 0 supported, 1 refuted, 2 inconclusive."""
     from rsverify.auditing.api import METHODS
     from rsverify.auditing.api import audit as run_audit
-<<<<<<< HEAD
-
-    _check_outputs(out or [], store, force)
-    function = portable_function(bound) if ":" in bound else bound
-    with _bar("auditing") as progress, _hint(store):
-        report = run_audit(
-            function,
-            estimand=estimand,
-            n=n,
-            alpha=alpha,
-            side=side,
-            kind=kind,
-            method=method,
-            replications=replications,
-            tolerance=tolerance,
-            false_alarm=false_alarm,
-            seed=seed,
-            n_jobs=jobs,
-            store=store,
-            resume=resume,
-            progress=progress,
-        )
-    print_lines(str(report))
-    for path in out or []:
-        report.write(path, force=force)
-=======
     from rsverify.auditing.bets import audit_bets
     from rsverify.auditing.caller import SIDES
     from rsverify.auditing.capital import audit_capital
-    from rsverify.auditing.report import check_ending
 
     check_choice("kind", kind, ("coverage", "betting", "bets"))
     if kind != "coverage":
         _refuse_ignored(context, kind)
-    for path in out or []:
-        check_ending(path)
+    _check_outputs(out or [], store, force)
     function = portable_function(bound) if ":" in bound else bound
-    with _internal_errors(context), _bar("auditing") as progress, _hint(store):
+    with _bar("auditing") as progress, _hint(store):
         if kind != "coverage":
             if isinstance(function, str):
                 raise ValueError(f"bound={bound!r} must be FILE.py:FUNCTION with --kind {kind}")
@@ -233,17 +172,13 @@ def audit(
                 resume=resume,
                 progress=progress,
             )
-        text = str(report)
-    typer.echo(text)
-    with _internal_errors(context):
-        for path in out or []:
-            report.write(path)
->>>>>>> w-auditor
+    print_lines(str(report))
+    for path in out or []:
+        report.write(path, force=force)
     raise typer.Exit(EXIT_CODES[report.verdict])
 
 
 def audit_paper(
-    context: typer.Context,
     seed: Annotated[int, typer.Option(help="Seed of the simulations.")] = 0,
     jobs: Annotated[int, typer.Option(help="Processes; the verdicts do not depend on it.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Write all reports here as JSON.")] = None,
@@ -256,7 +191,7 @@ def audit_paper(
     if out is not None:
         check_free(out, force=force)
     reports = {}
-    with _internal_errors(context), _bar("auditing the paper") as progress:
+    with _bar("auditing the paper") as progress:
         for done, (formula, report) in enumerate(audit_paper(seed=seed, n_jobs=jobs), 1):
             print_lines(summary(formula, report))
             reports[formula.place] = json.loads(report.to_json())

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-<<<<<<< HEAD
 from collections.abc import Mapping
 from contextlib import ExitStack
-=======
->>>>>>> w-auditor
 from pathlib import Path
 from typing import Any
 

@@ -136,13 +136,8 @@ def test_capital_is_drawn_by_law(tmp_path):
         return np.cumprod(1 + np.abs(x - m), axis=-1)
 
     for capital in (half, peeking):
-<<<<<<< HEAD
-        report = audit(capital, kind="betting", n=6, alpha=0.05)
-        axes = report.plot(tmp_path / "capital.png", force=True).axes[0]
-=======
         report = audit_capital(capital, n=6, alpha=0.05)
-        axes = report.plot(tmp_path / "capital.png").axes[0]
->>>>>>> w-auditor
+        axes = report.plot(tmp_path / "capital.png", force=True).axes[0]
         drawn = np.concatenate(
             [line.get_xdata() for line in axes.lines if line.get_marker() != "None"]
         )
