@@ -288,14 +288,14 @@ class _Session:
             return
         batch = base.clone()  # one piece of memory, overwritten, as when sampling
         order = torch.randperm(rows, generator=torch.Generator().manual_seed(0))
-        batch.copy_(base[order])
+        batch[:] = base[order]
         self._compare(batch, slice(None), base, order)
         kept = torch.arange(0, rows, max(rows // 4, 2))
-        batch.copy_(self.inputs.clean().expand_as(batch))
+        batch[:] = self.inputs.clean()
         batch[kept] = base[kept]
         self._compare(batch, kept, base, kept)
         for i in (0, rows - 1):
-            batch.copy_(base[i : i + 1].expand_as(batch))
+            batch[:] = base[i : i + 1]
             self._compare(batch, slice(None), base, torch.full((rows,), i))
 
     def _compare(

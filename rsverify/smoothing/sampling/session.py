@@ -151,8 +151,11 @@ class Engine:
     def probe(self, batch_size: int) -> str:
         """Return what was probed of the model as it will be sampled, or raise as `probe` does."""
         forward, compiled = self.forward, self.forward.scores_of is not self._scores_of
-        subject = replace(
-            self.classifier.subject(forward.scores_of),
+        subject = Subject(
+            model=self.classifier.model,
+            preprocess=self.classifier.preprocess,
+            scores_of=forward.scores_of,
+            num_classes=forward.num_classes,
             autocast=forward.autocast,
             eager=self._scores_of if compiled else None,
         )

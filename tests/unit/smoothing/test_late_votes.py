@@ -119,6 +119,7 @@ def test_what_the_caller_does_between_results_changes_nothing(gpus):
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.usefixtures("unprobed")
 def test_waits_for_the_device_do_not_grow_with_batches(monkeypatch, tmp_path, way):
     """Events of single batches aside, which let the device go on."""
     waits = {}
@@ -163,6 +164,7 @@ def test_scores_of_the_next_input_are_queued_before_those_of_one_are_waited_for(
 
 @pytest.mark.parametrize("device", ["cpu", "cuda:1"])
 @pytest.mark.parametrize(("n", "n0", "batch"), [(10_000, 100, 4096), (1000, 50, 256)])
+@pytest.mark.usefixtures("unprobed")
 def test_a_bound_of_scores_evaluates_one_row_for_its_clean_vote(
     monkeypatch, tmp_path, device, n, n0, batch
 ):
