@@ -21,6 +21,7 @@ from rsverify._core.check import (
     check_positive,
     check_takes,
     check_trials,
+    shown,
 )
 from rsverify._core.files import Interrupted
 from rsverify.auditing.caller import PROBE_ROWS, SIDES, Caller, Limits, merge_failures, prepare
@@ -57,6 +58,8 @@ CLASSES = 3  # of the laws that an exact audit of a margin is about
 MORE_CLASSES = "more classes are not spoken of: audit them with method='simulation'"
 REPEATED = 1000  # outcomes asked twice, to find out whether the bound is random
 PROBE_KEY = 1 << 20  # the scenario number of the draw that finds out how a bound is called
+
+_MOST_JOBS = 1024
 
 
 def audit(
@@ -185,8 +188,11 @@ def audit(
     alarm = float(check_fraction("false_alarm", false_alarm))
     if not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed={seed!r} must be a nonnegative integer")
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
-        raise ValueError(f"n_jobs={n_jobs!r} must be a number of processes, or -1 for all cores")
+    whole = isinstance(n_jobs, int) and not isinstance(n_jobs, bool)
+    if not whole or n_jobs == 0 or abs(n_jobs) > _MOST_JOBS:
+        raise ValueError(
+            f"n_jobs={shown(n_jobs)} must be a number of processes, or -1 for all cores"
+        )
     if resume and store is None:
         raise ValueError("resume=True needs store, the file to resume from")
     if isinstance(bound, str):

@@ -22,6 +22,7 @@ from rich.progress import (
 from rsverify._core.files import Interrupted, check_free, write_file
 from rsverify._core.load_function import portable_function
 from rsverify._core.optional import need
+from rsverify.cli.console import print_lines
 
 EXIT_CODES = {"supported": 0, "refuted": 1, "inconclusive": 2}
 
@@ -142,7 +143,7 @@ def audit(
             resume=resume,
             progress=progress,
         )
-    typer.echo(str(report))
+    print_lines(str(report))
     for path in out or []:
         report.write(path, force=force)
     raise typer.Exit(EXIT_CODES[report.verdict])
@@ -163,11 +164,11 @@ def audit_paper(
     reports = {}
     with _bar("auditing the paper") as progress:
         for done, (formula, report) in enumerate(audit_paper(seed=seed, n_jobs=jobs), 1):
-            typer.echo(summary(formula, report))
+            print_lines(summary(formula, report))
             reports[formula.place] = json.loads(report.to_json())
             progress(done, len(PRINTED))
     refuted = sum(r["verdict"] == "refuted" for r in reports.values())
-    typer.echo(f"{refuted} of {len(PRINTED)} formulas are refuted.")
+    print_lines(f"{refuted} of {len(PRINTED)} formulas are refuted.")
     if out is not None:
         record = {"version": __version__, "seed": seed, "audits": reports}
         write_file(out, json.dumps(record, indent=1) + "\n", force=force)

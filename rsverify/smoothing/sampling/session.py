@@ -23,10 +23,14 @@ from rsverify.smoothing.device import (
     is_out_of_memory,
 )
 from rsverify.smoothing.noise.gaussian import ESTIMATION, SELECTION, Noise, seeded_generator
+from rsverify.smoothing.probe import Inputs, Subject, probe
 from rsverify.smoothing.request import Request
 from rsverify.smoothing.sampling.batches import CleanInput, NoisyInputs, Scores, evaluating
 from rsverify.smoothing.sampling.forward import INVALID, Forward, memory_format, try_model
 from rsverify.smoothing.sampling.job import Job, Scheduler
+
+_PROBED = 16
+"""Noisy inputs that a model is probed with before a run, where it is not compiled."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +77,9 @@ class Sampled(Protocol):
     preprocess: Callable[[torch.Tensor], torch.Tensor] | None
     num_classes: int
     noise: Noise
+
+    def subject(self, scores_of: Scores) -> Subject:
+        """Return what is probed of the model."""
 
     def centre(self, x: Input) -> tuple[torch.Tensor, Scores]:
         """Return an input as noise is added to it, on the device, and the model on batches."""
@@ -121,7 +128,8 @@ class Engine:
         self.entropy = entropy
         self.certify_label = certify_label
         centre, scores_of = classifier.centre(example)
-        self._centre = centre
+        self._centre, self._scores_of = centre, scores_of
+        self._probed = ""
         self._begun = 0
         self._context = DeviceContext(centre.device)
         self._format = memory_format(centre.shape, execution.channels_last)
@@ -139,6 +147,27 @@ class Engine:
         largest = indexable_batch_size(wanted or first_batch_size(device, shape), device, shape)
         with self._evaluating():
             return try_model(self.forward, self._new_batch, largest)
+
+    def probe(self, batch_size: int) -> str:
+        """Return what was probed of the model as it will be sampled, or raise as `probe` does."""
+        forward, compiled = self.forward, self.forward.scores_of is not self._scores_of
+        subject = replace(
+            self.classifier.subject(forward.scores_of),
+            autocast=forward.autocast,
+            eager=self._scores_of if compiled else None,
+        )
+        rows = batch_size if compiled else min(batch_size, _PROBED)
+        inputs = Inputs(self.classifier.noise, self._centre, batch_size, self._format)
+        try:
+            with self._evaluating():
+                self._probed = probe(subject, inputs, batch_size=batch_size, rows=rows)
+        except Exception as error:
+            if not is_out_of_memory(error) or batch_size == 1:
+                raise
+        else:
+            return self._probed
+        self._context.release_memory()
+        return self.probe((batch_size + 1) // 2)
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
@@ -233,7 +262,8 @@ class Engine:
                 under_way.append(run)
                 continue
             before, clock = clock, time.perf_counter()
-            done = done._replace(certificate=replace(done.certificate, seconds=clock - before))
+            stated = replace(done.certificate, seconds=clock - before, probed=self._probed)
+            done = done._replace(certificate=stated)
             yield Result([done], 1, done.certificate.n + done.certificate.n0)
         if failure is not None:
             raise failure
@@ -277,7 +307,7 @@ class Engine:
         assert job.certificate is not None, "a finished job has one"
         assert job.base_predict is not None, "it came first"
         seed = (*self.entropy, job.item.idx)
-        stated = replace(job.certificate, seed=seed, seconds=job.seconds)
+        stated = replace(job.certificate, seed=seed, seconds=job.seconds, probed=self._probed)
         return Finished(job.item, stated, job.base_predict)
 
     def _given_class(self, item: Item) -> int | None:

@@ -181,8 +181,10 @@ def test_traceback_on_request_and_for_our_own_errors(capsys, monkeypatch):
         raise ZeroDivisionError("ours")
 
     monkeypatch.setattr("rsverify.certificates.certificate.margin_lower_bounds", broken)
-    with pytest.raises(ZeroDivisionError):
-        cli.main(["bound", "60", "25", "--y", "0"])
+    code, _, err = run(capsys, "bound", 60, 25, "--y", 0)
+    assert code == 70
+    assert err.startswith("error: internal error: ZeroDivisionError: ours; ")
+    assert "Traceback" in run(capsys, "--traceback", "bound", 60, 25, "--y", 0)[2]
 
 
 def test_missing_package_is_named_with_its_remedy(capsys, monkeypatch):

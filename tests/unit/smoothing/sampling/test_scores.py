@@ -132,6 +132,7 @@ def linear(dimension=8, classes=5):
 INPUT = torch.linspace(-1, 1, 8)
 
 
+@pytest.mark.usefixtures("unprobed")
 @pytest.mark.parametrize("options", [{}, {"radius": "R1", "lipschitz": 0.7}, {"y": 1}])
 def test_certificate_is_that_of_the_same_scores(options):
     seen = []
