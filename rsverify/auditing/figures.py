@@ -13,6 +13,7 @@ from rsverify._core.check import check_choice
 from rsverify._core.figure import save_figure
 from rsverify._core.files import check_free
 from rsverify.auditing import plot as plotting
+from rsverify.auditing.design import FLOAT_ERRORS
 from rsverify.auditing.estimand import margin_value
 from rsverify.auditing.exact.evidence import MarginClaims, ProportionLimits
 from rsverify.auditing.exact.proportion import miscoverage_at
@@ -34,6 +35,7 @@ REPLAYED, GLANCED = 10_000, 2500  # replications drawn again, of the worst scena
 BAND = 0.05
 
 
+@FLOAT_ERRORS
 def draw(
     report: AuditReport, path: str | os.PathLike[str], picture: str, *, force: bool = False
 ) -> Figure:

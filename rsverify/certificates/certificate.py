@@ -21,10 +21,14 @@ from rsverify._core.check import (
     FloatArray,
     IntArray,
     check_alpha,
+    check_broadcast,
     check_choice,
     check_integer,
-    check_positive,
+    check_level,
+    check_number,
     check_real,
+    check_scale,
+    shown,
 )
 from rsverify._core.margin import Margin
 from rsverify._core.types import MarginName, OrderingName, RadiusName, VoteBoundName
@@ -36,6 +40,7 @@ from rsverify.bounds.margin import (
     exact_margin_lower,
 )
 from rsverify.certificates.abstention import Status, why_abstain
+from rsverify.certificates.assumptions import warn_of_level, warn_of_selection
 from rsverify.certificates.radius import (
     ESTIMANDS,
     certified_radius_r1,
@@ -103,6 +108,9 @@ class Certificate:
     """What the noise was drawn from; None where the counts were given."""
     seconds: float | None = field(default=None, compare=False)
     """Time taken by sampling and bounding; None where the counts were given."""
+    probed: str = field(default="", compare=False)
+    """What was checked of the model before its votes counted; empty where the counts were given,
+    as nothing is then known of the model."""
 
     def __iter__(self) -> Iterator[int | float]:
         return iter((self.prediction, self.radius))
@@ -139,14 +147,16 @@ def level_of_bound(alpha: npt.ArrayLike, noise_excess: npt.ArrayLike) -> FloatAr
     """
     level = check_alpha(alpha)
     excess = check_real("noise_excess", noise_excess)
-    if not (np.isfinite(excess) & (excess >= 0)).all():
-        raise ValueError(f"noise_excess={excess.min()} must be finite and not negative")
+    bad = ~((excess >= 0) & (excess < 1))
+    if bad.any():
+        raise ValueError(f"noise_excess={excess[bad].flat[0]} must be in [0, 1)")
+    check_broadcast(alpha=level, noise_excess=excess)
     small = level <= 2 * excess
     if small.any():
         level, excess = np.broadcast_arrays(level, excess)
         raise ValueError(
             f"alpha={level[small][0]} must be more than {2 * excess[small][0]:g}: the noise itself "
-            f"is exact within {excess[small][0]:g} only"
+            f"is exact within noise_excess={excess[small][0]:g} only"
         )
     left: FloatArray = np.where(excess > 0, np.nextafter(level - excess, 0.0), level)
     return left
@@ -220,7 +230,7 @@ def margin_lower_bounds(
         check_choice("bound", bound, BOUNDS)
     if bound != "exact" and ordering is not None:
         raise ValueError(
-            f"ordering={ordering!r} must be None for bound={name_of(bound)!r}: it has none"
+            f"ordering={shown(ordering)} must be None for bound={name_of(bound)!r}: it has none"
         )
 
     n = votes.sum(axis=-1)
@@ -241,7 +251,12 @@ def margin_lower_bounds(
     if bound == "bonferroni":
         return bonferroni_margin_lower(k1, k2, n, level, estimand=estimand)
     return exact_margin_lower(
-        k1, k2, n, level, estimand=estimand, ordering=ordering or DEFAULT_ORDERING
+        k1,
+        k2,
+        n,
+        level,
+        estimand=estimand,
+        ordering=DEFAULT_ORDERING if ordering is None else ordering,
     )
 
 
@@ -333,9 +348,30 @@ def certify_counts(
     -----
     *Guarantee*: with probability at least 1 − alpha over the estimation sample, if the
     certificate does not abstain then the smoothed classifier predicts `prediction` at every
-    point closer than `radius` to the input. Votes must be independent, from noise
-    N(0, σ²I), their number fixed beforehand, and y fixed independently of them. Gaussian noise
-    in floating point meets this only approximately [2]_.
+    point closer than `radius` to the input, in ℓ2 [1]_. It assumes, and of counts alone nothing
+    but the last two can be checked:
+
+    1. The votes are of one base classifier, which answers the same for the same noisy input,
+       whatever else is in its batch. *Not checked here*: `SmoothedClassifier` probes it, see
+       `rsverify.smoothing.probe`.
+    2. The noise of each vote is N(0, σ²I), added to the input in the units of `sigma` and of the
+       radius, before any preprocessing. *Not checkable*: counts do not tell their noise.
+       Noise in floating point meets this only approximately [2]_.
+    3. The noise of all votes is independent, also of that of the selection sample. *Not
+       checkable*; a warning where both samples have the same counts.
+    4. `y` was fixed without looking at `counts`. *Checked* so far that it must be given, or a
+       sample that chooses it: it is never read off `counts`.
+    5. The number of votes was fixed beforehand, and not sampling stopped at a good moment. *Not
+       checkable*: `decide_counts` is for votes that are looked at as they come.
+    6. Bound, ordering, radius, `sigma` and `alpha` were fixed beforehand; of several
+       certificates for one input the best is wrong with up to the sum of their `alpha`. *Not
+       checkable* here; `analyze` warns of tables with several `sigma`.
+    7. `lipschitz`, where given, is a constant of the vote probabilities. *Not checkable*.
+    8. The counts are those of all votes drawn, none left out. *Not checkable*.
+    9. Counts are nonnegative integers of m ≥ 2 classes, at least one in all, below 2⁵³; options
+       are within their ranges. *Checked*: an error.
+    10. `alpha` is the probability of failure. *Checked*: a warning above ½, where it may have
+        been meant as a confidence.
 
     References
     ----------
@@ -354,13 +390,43 @@ def certify_counts(
     >>> print(certify_counts([5, 0], sigma=0.25, alpha=0.001, y=0, bound="cohen").status)
     too few samples for alpha
     """
+    found = certificate_of_counts(
+        counts,
+        sigma=sigma,
+        alpha=alpha,
+        y=y,
+        selection=selection,
+        bound=bound,
+        radius=radius,
+        lipschitz=lipschitz,
+        ordering=ordering,
+    )
+    warn_of_level(found.alpha)
+    if found.selection_counts is not None:
+        warn_of_selection(np.array(found.counts), np.array(found.selection_counts))
+    return found
+
+
+def certificate_of_counts(
+    counts: npt.ArrayLike,
+    *,
+    sigma: float,
+    alpha: float,
+    y: int | None = None,
+    selection: npt.ArrayLike | None = None,
+    bound: VoteBoundName | Bound = "exact",
+    radius: RadiusName = "R2",
+    lipschitz: float | None = None,
+    ordering: OrderingName | Taylor | None = None,
+) -> Certificate:
+    """Return what `certify_counts` does, without its warnings: they are said once for many."""
     votes = _check_counts("counts", counts, ndim=1)
     selected = None if selection is None else _check_counts("selection", selection, ndim=1)
-    level = _scalar("alpha", check_alpha(alpha))
-    deviation = _scalar("sigma", check_positive("sigma", sigma))
+    level = check_level(alpha)
+    deviation = check_scale("sigma", sigma)
     constant = None
     if lipschitz is not None:
-        constant = _scalar("lipschitz", check_positive("lipschitz", lipschitz))
+        constant = check_scale("lipschitz", lipschitz)
     estimand = ESTIMANDS[check_choice("radius", radius, ESTIMANDS)]
     if constant is not None and radius != "R1":
         raise ValueError(
@@ -395,7 +461,7 @@ def certify_counts(
         n0=0 if selected is None else int(selected.sum()),
         alpha=level,
         bound=name_of(bound),
-        ordering=(ordering or DEFAULT_ORDERING) if bound == "exact" else None,
+        ordering=(DEFAULT_ORDERING if ordering is None else ordering) if bound == "exact" else None,
         radius_kind=radius,
         estimand=estimand,
         margin=margin,
@@ -419,12 +485,6 @@ def _check_counts(name: str, counts: npt.ArrayLike, ndim: int | None = None) -> 
     return votes
 
 
-def _scalar(name: str, value: FloatArray | IntArray) -> float:
-    if value.ndim:
-        raise ValueError(f"{name} of shape {value.shape} must be a single number")
-    return float(value)
-
-
 def _certified_class(votes: IntArray, y: int | None, selection: IntArray | None) -> int:
     """Return the class to certify, from exactly one of its two sources."""
     if y is None and selection is None:
@@ -440,7 +500,8 @@ def _certified_class(votes: IntArray, y: int | None, selection: IntArray | None)
                 f"selection of shape {selection.shape} must have the shape of counts {votes.shape}"
             )
         return int(selection.argmax())
-    label = int(_scalar("y", check_integer("y", np.asarray(y))))
+    assert y is not None, "one of the two is given"
+    label = int(check_number("y", check_integer("y", y)))
     if not 0 <= label < votes.size:
         raise ValueError(f"y={label} must be a class between 0 and {votes.size - 1}")
     return label

@@ -16,12 +16,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._core.check import FloatArray, check_integer, check_positive, share_of_alpha
+from rsverify._core.check import (
+    FloatArray,
+    check_integer,
+    check_scale,
+    share_of_alpha,
+)
 from rsverify._core.types import RadiusName
 from rsverify.bounds.margin_decision import Answer, Decision, decide_margin
 from rsverify.bounds.margin_sequence import margin_sequence
 from rsverify.certificates.abstention import Status
-from rsverify.certificates.certificate import ABSTAIN, Certificate, certify_counts
+from rsverify.certificates.assumptions import warn_of_level, warn_of_selection
+from rsverify.certificates.certificate import ABSTAIN, Certificate, certificate_of_counts
 from rsverify.certificates.radius import certified_radius_r1, certified_radius_r2, round_down_digits
 
 AT_LEAST_TARGET = "radius >= target"
@@ -140,9 +146,41 @@ def decide_counts(
     >>> decide_counts([285, 9, 6], **question).decision
     'radius >= target'
     """
+    found = decision_of_counts(
+        counts,
+        target_radius=target_radius,
+        sigma=sigma,
+        alpha=alpha,
+        y=y,
+        selection=selection,
+        radius=radius,
+        lipschitz=lipschitz,
+        horizon=horizon,
+        futility=futility,
+    )
+    warn_of_level(found.alpha)
+    if found.selection_counts is not None:
+        warn_of_selection(np.array(found.counts), np.array(found.selection_counts))
+    return found
+
+
+def decision_of_counts(
+    counts: npt.ArrayLike,
+    *,
+    target_radius: float,
+    sigma: float,
+    alpha: float,
+    y: int | None = None,
+    selection: npt.ArrayLike | None = None,
+    radius: RadiusName = "R2",
+    lipschitz: float | None = None,
+    horizon: int = PLANNED_VOTES,
+    futility: float = 0.0,
+) -> EarlyCertificate:
+    """Return what `decide_counts` does, without its warnings: they are said once for many."""
     target = check_target(target_radius)
     # Checks all arguments, picks the class and explains an abstention.
-    base = certify_counts(
+    base = certificate_of_counts(
         counts,
         sigma=sigma,
         alpha=alpha,
@@ -222,7 +260,9 @@ def decide_looks(
     table = check_integer("looks", looks)
     if table.ndim != 2 or len(table) == 0:
         raise ValueError(f"looks of shape {table.shape} must have shape (T, m) with T >= 1 looks")
-    base = certify_counts(
+    if table.shape[1] < 2:
+        raise ValueError(f"looks of shape {table.shape} must hold at least two classes")
+    base = certificate_of_counts(
         table[0],
         sigma=sigma,
         alpha=alpha,
@@ -280,10 +320,7 @@ def _decide(
 
 def check_target(target_radius: float) -> float:
     """Return `target_radius` as float, or raise where it is not one positive finite number."""
-    target = check_positive("target_radius", target_radius)
-    if target.ndim:
-        raise ValueError(f"target_radius of shape {target.shape} must be a single number")
-    return float(target)
+    return check_scale("target_radius", target_radius)
 
 
 def rival_weights(selection: npt.ArrayLike) -> FloatArray:

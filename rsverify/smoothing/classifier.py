@@ -14,14 +14,26 @@ import numpy as np
 import torch
 from scipy.stats import binomtest
 
-from rsverify._core.check import FloatArray, IntArray, check_choice, check_positive
+from rsverify._core.check import (
+    FloatArray,
+    IntArray,
+    check_choice,
+    check_scale,
+    shown,
+)
+from rsverify._core.check import (
+    check_size as _check_size,
+)
 from rsverify._core.types import OrderingName
 from rsverify.bounds.margin import Taylor
+from rsverify.certificates.assumptions import warn_of_level
 from rsverify.certificates.certificate import ABSTAIN, Certificate
 from rsverify.certificates.scores import ScoreCertificate, certify_columns, choose_class
 from rsverify.smoothing.data.inputs import (
+    LARGEST_CLASSES,
     Input,
     Seed,
+    check_batch_size,
     check_finite,
     check_input,
     check_seed,
@@ -40,11 +52,13 @@ from rsverify.smoothing.noise.gaussian import (
     Noise,
     seeded_generator,
 )
+from rsverify.smoothing.probe import Probes, Subject
 from rsverify.smoothing.request import Question, Request, level_of
 from rsverify.smoothing.sampling.batches import Scores, count_votes, evaluating, noisy_batches
 from rsverify.smoothing.sampling.forward import Forward
 from rsverify.smoothing.sampling.job import Job
-from rsverify.smoothing.sampling.scores import queue_columns, queue_scores, score_map
+from rsverify.smoothing.sampling.scores import queue_columns, queue_scores
+from rsverify.smoothing.score_maps import score_map
 
 Progress = Callable[[int], None]
 T = TypeVar("T")
@@ -58,7 +72,8 @@ class SmoothedClassifier:
     model : torch.nn.Module or callable
         Maps a batch (b, \*input shape) to scores (b, num_classes), the largest of which is
         the vote; of tied scores the lowest class wins. Each row's scores must depend on that
-        row alone. A module is used in evaluation mode, where it is, and left as found.
+        row alone, and be the same again: it is probed before votes count, see Notes. A module
+        is used in evaluation mode, where it is, and left as found.
     num_classes : int
         Number of classes, at least 2.
     sigma : float
@@ -92,6 +107,12 @@ class SmoothedClassifier:
 
     Notes
     -----
+    The first sample for inputs of a shape, and for larger batches, probes the model: a few noisy
+    inputs are put to it again, in other order and company, alone and in batches of other sizes,
+    and a model whose rows depend on each other, or that does not repeat its answers, is refused
+    by a `ValueError` that names the layer; see `rsverify.smoothing.probe`. A certificate's
+    ``probed`` says what was done.
+
     The guarantees are those of exact Gaussian noise. Where floats are drawn and added, the sum
     of an input and noise is rounded and can tell by its low bits which input it came from. A
     model that looks at them gets certificates that are wrong, however large n is [2]_: a
@@ -139,23 +160,21 @@ class SmoothedClassifier:
         lattice: Fraction | float | None = None,
     ) -> None:
         if not callable(model):
-            raise TypeError(f"model={model!r} must be a torch.nn.Module or a callable")
+            raise TypeError(f"model={shown(model)} must be a torch.nn.Module or a callable")
         if preprocess is not None and not callable(preprocess):
-            raise TypeError(f"preprocess={preprocess!r} must be a callable or None")
+            raise TypeError(f"preprocess={shown(preprocess)} must be a callable or None")
         if dtype is not None and not isinstance(dtype, torch.dtype):
-            raise TypeError(f"dtype={dtype!r} must be a torch.dtype or None")
+            raise TypeError(f"dtype={shown(dtype)} must be a torch.dtype or None")
         if dtype is not None and not dtype.is_floating_point:
             raise ValueError(f"dtype={dtype} must be a floating type")
-        deviation = check_positive("sigma", sigma)
-        if deviation.ndim:
-            raise ValueError(f"sigma of shape {deviation.shape} must be a single number")
         self.model = model
-        self.num_classes = check_size("num_classes", num_classes, smallest=2)
-        self.sigma = float(deviation)
+        self.num_classes = _check_size("num_classes", num_classes, 2, LARGEST_CLASSES)
+        self.sigma = check_scale("sigma", sigma)
         self.preprocess = preprocess
         self.device = None if device is None else choose_device(device)
         self.dtype = dtype
         self.noise = _noise(noise, self.sigma, lattice)
+        self._probes = Probes()
 
     def __repr__(self) -> str:
         name = getattr(self.model, "__name__", type(self.model).__name__)
@@ -184,7 +203,8 @@ class SmoothedClassifier:
             Number of noisy copies, at least 1.
         batch_size : int
             How many go through the model at once. At most one batch of noisy inputs, and a
-            block of noise of 4 MB or one input, are held at a time.
+            block of noise of 4 MB or one input, are held at a time, and 8 noisy inputs
+            more while the model is probed (see Notes of the class).
         seed : int or sequence of int, optional
             The same seed, input, n and model of device give the same noise, whatever the batch;
             fresh entropy where None. Counts that choose a class and counts that certify it
@@ -290,6 +310,7 @@ class SmoothedClassifier:
            Statistics, 2019.
         """
         level = level_of(alpha, self.noise)
+        warn_of_level(level)
         votes = self._sample(x, n, batch_size, check_seed(seed), PREDICTION, progress)
         return _winner(votes, level)
 
@@ -395,11 +416,13 @@ class SmoothedClassifier:
             target_radius=target_radius,
             futility=futility,
         )
+        n0, n, batch_size = request.n0, request.n, check_batch_size(batch_size)
         request = self.resolve(request, x, batch_size=batch_size)
         request.check(self.num_classes, self.noise, y)
         if request.of_scores:
             steps = self.score_steps(x, request, y, batch_size, entropy, progress)
-            return replace(last_step(steps), seconds=time.perf_counter() - started)
+            soft, seconds = last_step(steps), time.perf_counter() - started
+            return replace(soft, seconds=seconds, probed=self._probes.text)
         question = request.question(self.noise, y)
         selected = None
         if y is None:
@@ -409,7 +432,8 @@ class SmoothedClassifier:
         else:
             votes = self._sample(x, n, batch_size, entropy, ESTIMATION, progress)
             found = question.finish(votes, selected)
-        return replace(found, seed=entropy, seconds=time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        return replace(found, seed=entropy, seconds=seconds, probed=self._probes.text)
 
     def resolve(
         self,
@@ -523,13 +547,23 @@ class SmoothedClassifier:
     ) -> Iterator[tuple[Scores, Iterator[torch.Tensor], torch.device]]:
         """Give the body the model on noisy batches, the batches and their device."""
         n = check_size("n", n)
-        batch_size = check_size("batch_size", batch_size)
+        batch_size = check_batch_size(batch_size)
         centre, scores_of = self.centre(x)
         generator = seeded_generator(entropy, stream, centre.device)
         context = DeviceContext(centre.device)
         with context.active(), evaluating(self.model, self.preprocess):
+            self._probes.probe(self.subject(scores_of), self.noise, centre, min(batch_size, n))
             batches = noisy_batches(self.noise, centre, n, batch_size, generator=generator)
             yield scores_of, batches, centre.device
+
+    def subject(self, scores_of: Scores) -> Subject:
+        """Return what is probed of the model."""
+        return Subject(
+            model=self.model,
+            preprocess=self.preprocess,
+            scores_of=scores_of,
+            num_classes=self.num_classes,
+        )
 
     def centre(self, x: Input) -> tuple[torch.Tensor, Scores]:
         """Return `x` checked, where and as noise is added to it, and the model on such batches."""
@@ -577,8 +611,8 @@ def _noise(kind: str, sigma: float, lattice: Fraction | float | None) -> Noise:
     check_choice("noise", kind, ("gaussian", "discrete"))
     if (kind == "discrete") != (lattice is not None):
         raise ValueError(
-            f"lattice={lattice} does not go with noise={kind!r}: discrete noise needs the step of "
-            "the lattice that inputs lie on, such as 1/255, and no other noise has one"
+            f"lattice={shown(lattice)} does not go with noise={kind!r}: discrete noise needs the "
+            "step of the lattice that inputs lie on, such as 1/255, and no other noise has one"
         )
     return Gaussian(sigma) if lattice is None else DiscreteGaussian(sigma, lattice)
 

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from rsverify._core.check import shown
 from rsverify._core.optional import DeviceNotFoundError
 
 _OutOfMemory = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
@@ -88,6 +89,8 @@ def choose_device(wanted: torch.device | str) -> torch.device:
     >>> choose_device("cpu")
     device(type='cpu')
     """
+    if not isinstance(wanted, torch.device | str):
+        raise TypeError(f"device={shown(wanted)} must be 'auto' or one such as 'cpu', 'cuda:1'")
     if wanted == "auto":
         wanted = next((kind for kind in ("cuda", "xpu", "mps") if _available(kind)), "cpu")
     try:
@@ -160,9 +163,19 @@ def has_float64(device: torch.device) -> bool:
         return True
     try:
         torch.ones(1, device=device, dtype=torch.float64).add_(1.0)
-    except (TypeError, RuntimeError):
+    except (TypeError, RuntimeError) as error:
+        if exhausted(error) is not None:
+            raise
         return False
     return True
+
+
+def scores_on(device: torch.device, numbers: npt.NDArray[Any]) -> torch.Tensor:
+    """Return what a model outside of torch has computed, on `device`, in float32 if it must be."""
+    scores = torch.tensor(numbers)
+    if scores.dtype == torch.float64 and not has_float64(device):
+        scores = scores.float()
+    return scores.to(device)
 
 
 class Arriving:

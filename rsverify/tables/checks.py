@@ -13,10 +13,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.stats import binom
 
-from rsverify._core.check import IntArray, check_alpha, check_integer, check_positive, check_trials
+from rsverify._core.check import (
+    IntArray,
+    check_integer,
+    check_level,
+    check_scale,
+    check_size,
+)
 from rsverify.bounds.proportion import LARGEST_TRIALS
-from rsverify.certificates.certificate import ABSTAIN, BOUNDS, certify_counts
+from rsverify.certificates.certificate import ABSTAIN, BOUNDS, certificate_of_counts
 from rsverify.tables.printed import largest_printed
 from rsverify.tables.reader import count_columns
 from rsverify.tables.recertify_radii import InconsistentRadiiError, printed_radii, recertify_radii
@@ -31,6 +38,8 @@ SWALLOWED = 0.8
 _NEEDED = ("idx", "label", "predict", "radius", "correct")
 # Fewer inputs of other classes than this say nothing about a class that swallows them.
 _FEW = 10
+# Fewer right answers than independent ones would have, at this probability, have a reason.
+_UNLIKELY = 1e-4
 # Where nearly all steps between indices are equal, the others are gaps.
 _REGULAR = 0.9
 # The bounds' last digits: two ways to the radius of all votes may differ by less.
@@ -69,11 +78,11 @@ def with_settings(
     """
     given: dict[str, Any] = {}
     if n is not None:
-        given["n"] = int(check_trials(n, LARGEST_TRIALS))
+        given["n"] = check_size("n", n, largest=LARGEST_TRIALS)
     if sigma is not None:
-        given["sigma"] = float(check_positive("sigma", sigma))
+        given["sigma"] = check_scale("sigma", sigma)
     if stated_alpha is not None:
-        given["alpha"] = float(check_alpha(stated_alpha))
+        given["alpha"] = check_level(stated_alpha, "stated_alpha")
     for column, value in given.items():
         if column in rows and (rows[column] != value).any():
             argument = "stated_alpha" if column == "alpha" else column
@@ -127,7 +136,7 @@ def largest_possible_radius(rows: pd.DataFrame) -> float | None:
         if "lipschitz" not in single:
             return None
         lipschitz = single["lipschitz"]
-    unanimous = certify_counts(
+    unanimous = certificate_of_counts(
         [single["n"], 0],
         sigma=single["sigma"],
         alpha=single["alpha"],
@@ -179,6 +188,8 @@ def findings(rows: pd.DataFrame, largest_radius: float | None) -> Iterator[str]:
         )
     yield from _missing_rows(rows["idx"].to_numpy())
     yield from _swallowing(smoothed_predictions(rows), label)
+    yield from _shifted(smoothed_predictions(rows), label)
+    yield from _assumptions(rows)
     if largest_radius is not None and rows["radius"].max() > largest_radius:
         yield (
             f"radius {rows['radius'].max():g} is above {largest_radius:.4g}, the largest possible "
@@ -220,6 +231,64 @@ def _swallowing(predictions: IntArray, label: IntArray) -> Iterator[str]:
         f"{share if known.any() else ''}. A classifier that always answers the same never "
         "abstains and has large radii, which then mean nothing"
     )
+
+
+def _shifted(predictions: IntArray, label: IntArray) -> Iterator[str]:
+    """Yield a warning where labels seem to name other classes than predictions do.
+
+    What counts is how often the two would agree if they were independent: a classifier that
+    knows nothing agrees about that often, and far less has a reason.
+    """
+    known = (predictions != ABSTAIN) & (label != ABSTAIN)
+    answer, truth = predictions[known], label[known]
+    if answer.size < _FEW or np.unique(answer).size < 2:
+        return
+    shifts, times = np.unique(answer - truth, return_counts=True)
+    hits = int(times[shifts == 0].sum())
+    by, most = int(shifts[times.argmax()]), int(times.max())
+    found = ""
+    if by and most >= answer.size / 2 and most > 2 * answer.size * _agreement(answer, truth + by):
+        found = f"; the class predicted is the label {by:+d} in {most} of them"
+    if found or binom.cdf(hits, answer.size, _agreement(answer, truth)) < _UNLIKELY:
+        yield (
+            f"labels look shifted, or in another order than the classes: {hits} of {answer.size} "
+            f"predictions are right, fewer than by chance{found}. Labels must count classes from "
+            "0, in the order of the scores"
+        )
+
+
+def _agreement(a: IntArray, b: IntArray) -> float:
+    """Return how often two columns would agree if they were independent."""
+    classes, times = np.unique(a, return_counts=True)
+    return float(sum(k * (b == c).sum() for c, k in zip(classes, times, strict=True)) / a.size**2)
+
+
+def _assumptions(rows: pd.DataFrame) -> Iterator[str]:
+    """Yield a warning on each thing that certificates assume and rows contradict."""
+    sigmas = settings_of(rows).get("sigma", ())
+    if len(sigmas) > 1:
+        yield (
+            f"rows have {len(sigmas)} different sigma ({', '.join(f'{s:g}' for s in sigmas[:5])}): "
+            "where each input keeps the better of several, its certificate is wrong with up to "
+            "the sum of their alpha, so fix sigma before sampling, or certify each at alpha / "
+            f"{len(sigmas)}"
+        )
+    if "alpha" in rows and (rows["alpha"] > 0.5).any():
+        yield (
+            f"alpha={rows['alpha'].max():g} is the probability that a certificate is wrong: above "
+            "1/2 it says next to nothing"
+        )
+    votes = count_columns(rows)
+    selected = [f"selected_{name.removeprefix('count_')}" for name in votes]
+    if votes and set(selected) <= set(rows.columns):
+        counts = rows[votes].to_numpy()
+        same = (counts == rows[selected].to_numpy()).all(axis=1) & ((counts > 0).sum(axis=1) > 1)
+        if same.any():
+            yield (
+                f"selection votes are identical to the estimation votes in {int(same.sum())} of "
+                f"{len(rows)} rows: a class chosen by the votes that then certify it is wrong "
+                "more often than alpha says"
+            )
 
 
 def misfits(rows: pd.DataFrame) -> Iterator[str]:

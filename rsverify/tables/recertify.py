@@ -21,10 +21,11 @@ from rsverify._core.check import (
 from rsverify._core.types import OrderingName
 from rsverify.bounds.margin import Taylor
 from rsverify.certificates.abstention import Status
+from rsverify.certificates.assumptions import warn_of_level
 from rsverify.certificates.certificate import (
     ABSTAIN,
     BOUNDS,
-    certify_counts,
+    certificate_of_counts,
     level_of_bound,
     margin_lower_bounds,
 )
@@ -119,7 +120,11 @@ def recertify(
     _check_fixed_votes(table)
     bound = check_choice("bound", _one("bound", table) if bound is None else bound, BOUNDS)
     given = table["alpha"].to_numpy() if alpha is None else alpha
-    totals = np.broadcast_to(check_alpha(given), (len(table),))
+    level = check_alpha(given)
+    if level.shape not in ((), (1,), (len(table),)):
+        raise ValueError(f"alpha of shape {level.shape} must be one number, or one per row")
+    totals = np.broadcast_to(level, (len(table),))
+    warn_of_level(float(totals.max()))
     levels = level_of_bound(totals, _noise_excess(table))
     kind = check_choice("radius_kind", _one("radius_kind", table), ESTIMANDS)
     if bound == "exact" and ordering is None:
@@ -147,7 +152,7 @@ def recertify(
     for i in np.flatnonzero(~certified):
         # The kind of reason takes a search for the smallest n that could certify.
         status[i] = str(
-            certify_counts(
+            certificate_of_counts(
                 counts[i],
                 sigma=float(sigma[i]),
                 alpha=float(levels[i]),

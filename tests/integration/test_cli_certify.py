@@ -66,8 +66,10 @@ def certify(capsys, *arguments):
 def test_table_holds_what_the_library_certifies(request, capsys, tmp_path, data, kind):
     module = request.getfixturevalue(kind)
     out = tmp_path / "table.tsv"
-    allow = ("--allow-pickle",) if kind == "pickled" else ()
-    code, captured = certify(capsys, module, data, out, *allow)
+    code, captured = certify(capsys, module, data, out)
+    assert code == 65
+    assert "--allow-pickle" in captured.err
+    code, captured = certify(capsys, module, data, out, "--allow-pickle")
 
     assert code == 0, captured.err
     assert "Certified accuracy of 3 inputs" in captured.out
@@ -115,8 +117,8 @@ def test_every_other_input_and_unknown_labels(capsys, tmp_path, data, pickled):
 def test_pickled_module_needs_leave(capsys, tmp_path, data, pickled):
     code, captured = certify(capsys, pickled, data, tmp_path / "table.tsv")
 
-    assert code == 64
-    assert "runs code of its own when loaded" in captured.err
+    assert code == 65
+    assert "runs code of its own (" in captured.err
     assert "Traceback" not in captured.err
     assert not (tmp_path / "table.tsv").exists()
 
@@ -125,8 +127,8 @@ def test_weights_alone_are_no_module(capsys, tmp_path, data):
     torch.save(halves().state_dict(), tmp_path / "weights.pt")
     code, captured = certify(capsys, tmp_path / "weights.pt", data, tmp_path / "table.tsv")
 
-    assert code == 64
-    assert "must hold a whole module" in captured.err
+    assert code == 65
+    assert "holds weights alone" in captured.err
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,7 @@ def test_bad_data_is_one_line(capsys, tmp_path, pickled, name, content, message)
     table = tmp_path / "table.tsv"
     code, captured = certify(capsys, pickled, tmp_path / name, table, "--allow-pickle")
 
-    assert code == 64
+    assert code == (65 if message == "it must hold x" else 64)
     assert message in captured.err
     assert captured.err.count("\n") == 1
 
@@ -226,7 +228,7 @@ def test_ordinary_failures_are_one_line(capsys, tmp_path, model, data, more, mes
     target = f"{MODELS}:{data}"
     code, captured = by_factories(capsys, model, target, tmp_path / "table.tsv", *more)
 
-    assert code == 64
+    assert code == (65 if message == "it must hold x" else 64)
     assert message in captured.err
     assert captured.err.count("\n") == 1
 
@@ -269,3 +271,43 @@ def test_a_full_disk_is_one_line_and_rows_stay(tmp_path):
     rows = len(read_table(out))
     assert 5 < rows < 30
     assert out.stat().st_size <= 4000
+
+
+@pytest.mark.parametrize(
+    ("device", "rank", "gpus", "message"),
+    [
+        ("cuda", None, 0, "device='cuda' must be on this machine"),
+        ("cuda:1", None, 0, "finds no GPU; use 'cpu' or 'auto'"),
+        ("cuda", "4", 4, "LOCAL_RANK=4 must be below 4, the number of GPUs of this machine"),
+        ("auto", "9", 2, "LOCAL_RANK=9 must be below 2"),
+        ("cuda:8", "0", 8, "device='cuda:8' must be one of the 8 GPUs of this machine"),
+    ],
+)
+def test_a_device_that_is_not_there_is_one_line(
+    capsys, tmp_path, monkeypatch, device, rank, gpus, message
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("LOCAL_RANK", rank)
+    out = tmp_path / "table.tsv"
+    more = ("--device", device, *ORDINARY)
+    code, captured = by_factories(capsys, "net", f"{MODELS}:images", out, *more)
+
+    assert code == 69
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_auto_is_the_cpu_where_there_is_no_gpu(capsys, tmp_path):
+    tables = []
+    for device in ("auto", "cpu"):
+        out = tmp_path / f"{device}.tsv"
+        more = ("--device", device, "--max", 2, "--no-time", *ORDINARY)
+        code, captured = by_factories(capsys, "net", f"{MODELS}:images", out, *more)
+        assert code == 0, captured.err
+        tables.append(out.read_bytes())
+    assert tables[0] == tables[1]

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 from rsverify.smoothing.data.fingerprint import model_hash
+from rsverify.smoothing.device import scores_on
 
 Model = Callable[[torch.Tensor], Any]
 
@@ -219,7 +220,7 @@ class NumpyModel:
                 "labels, np.eye(num_classes)[labels]"
             )
         numbers = scores if scores.dtype.kind == "f" else scores.astype(np.float64)
-        return torch.tensor(numbers, device=batch.device)
+        return scores_on(batch.device, numbers)
 
 
 class SklearnModel:
@@ -310,7 +311,7 @@ class SklearnModel:
                 f"inputs of shape {tuple(batch.shape[1:])} have {flat.shape[1]} numbers; "
                 f"{type(self.estimator).__name__} was fitted to {expected}"
             )
-        return torch.tensor(np.asarray(self.estimator.predict_proba(flat)), device=batch.device)
+        return scores_on(batch.device, np.asarray(self.estimator.predict_proba(flat)))
 
 
 def _name(model: object) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 
 from rsverify.certificates.certificate import ABSTAIN, Certificate
 from rsverify.certificates.scores import ScoreCertificate
-from rsverify.smoothing.classifier import SmoothedClassifier
+from rsverify.smoothing.data.inputs import Input
 from rsverify.smoothing.data.items import Item
 from rsverify.smoothing.device import (
     Arriving,
@@ -22,11 +22,15 @@ from rsverify.smoothing.device import (
     indexable_batch_size,
     is_out_of_memory,
 )
-from rsverify.smoothing.noise.gaussian import ESTIMATION, SELECTION, seeded_generator
+from rsverify.smoothing.noise.gaussian import ESTIMATION, SELECTION, Noise, seeded_generator
+from rsverify.smoothing.probe import Inputs, Subject, probe
 from rsverify.smoothing.request import Request
-from rsverify.smoothing.sampling.batches import CleanInput, NoisyInputs, evaluating
+from rsverify.smoothing.sampling.batches import CleanInput, NoisyInputs, Scores, evaluating
 from rsverify.smoothing.sampling.forward import INVALID, Forward, memory_format, try_model
 from rsverify.smoothing.sampling.job import Job, Scheduler
+
+_PROBED = 16
+"""Noisy inputs that a model is probed with before a run, where it is not compiled."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,12 +70,37 @@ class _ScoreRun:
     """How many were begun before and with it."""
 
 
+class Sampled(Protocol):
+    """What a session needs of a smoothed classifier."""
+
+    model: Scores
+    preprocess: Callable[[torch.Tensor], torch.Tensor] | None
+    num_classes: int
+    noise: Noise
+
+    def subject(self, scores_of: Scores) -> Subject:
+        """Return what is probed of the model."""
+
+    def centre(self, x: Input) -> tuple[torch.Tensor, Scores]:
+        """Return an input as noise is added to it, on the device, and the model on batches."""
+
+    def score_steps(
+        self,
+        x: Input,
+        request: Request,
+        y: int | None,
+        batch_size: int,
+        entropy: int | tuple[int, ...],
+    ) -> Generator[None, None, ScoreCertificate]:
+        """Return the certificate of a bound of scores, pausing before each wait."""
+
+
 class Engine:
     """Certify inputs with one classifier, several to a batch where one does not fill it.
 
     Parameters
     ----------
-    classifier : SmoothedClassifier
+    classifier : Sampled
         What is certified.
     request : Request
         What is asked.
@@ -87,7 +116,7 @@ class Engine:
 
     def __init__(
         self,
-        classifier: SmoothedClassifier,
+        classifier: Sampled,
         request: Request,
         execution: Execution,
         entropy: tuple[int, ...],
@@ -99,7 +128,8 @@ class Engine:
         self.entropy = entropy
         self.certify_label = certify_label
         centre, scores_of = classifier.centre(example)
-        self._centre = centre
+        self._centre, self._scores_of = centre, scores_of
+        self._probed = ""
         self._begun = 0
         self._context = DeviceContext(centre.device)
         self._format = memory_format(centre.shape, execution.channels_last)
@@ -117,6 +147,30 @@ class Engine:
         largest = indexable_batch_size(wanted or first_batch_size(device, shape), device, shape)
         with self._evaluating():
             return try_model(self.forward, self._new_batch, largest)
+
+    def probe(self, batch_size: int) -> str:
+        """Return what was probed of the model as it will be sampled, or raise as `probe` does."""
+        forward, compiled = self.forward, self.forward.scores_of is not self._scores_of
+        subject = Subject(
+            model=self.classifier.model,
+            preprocess=self.classifier.preprocess,
+            scores_of=forward.scores_of,
+            num_classes=forward.num_classes,
+            autocast=forward.autocast,
+            eager=self._scores_of if compiled else None,
+        )
+        rows = batch_size if compiled else min(batch_size, _PROBED)
+        inputs = Inputs(self.classifier.noise, self._centre, batch_size, self._format)
+        try:
+            with self._evaluating():
+                self._probed = probe(subject, inputs, batch_size=batch_size, rows=rows)
+        except Exception as error:
+            if not is_out_of_memory(error) or batch_size == 1:
+                raise
+        else:
+            return self._probed
+        self._context.release_memory()
+        return self.probe((batch_size + 1) // 2)
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
@@ -143,9 +197,9 @@ class Engine:
         waits = 4 if self._context.asynchronous else 0
         if self.request.target_radius is not None:
             waits = min(waits, 1)  # what is in flight is wasted where the votes have answered
-        scheduler = Scheduler(
-            map(self._job, items), self.forward, self._new_batch(batch_size), in_flight=waits
-        )
+        with self._context.active():
+            batch = self._new_batch(batch_size)
+        scheduler = Scheduler(map(self._job, items), self.forward, batch, in_flight=waits)
         size = 1 + self.request.n + (0 if self.certify_label else self.request.n0)
         with evaluating(self.classifier.model, self.classifier.preprocess):
             for finished, samples in scheduler.run():
@@ -206,11 +260,13 @@ class Engine:
                 exhausted, failure = True, error
                 under_way = deque(r for r in under_way if r.begun < run.begun)
                 continue
+            batch_size = min(batch_size, run.batch_size)  # where memory has set a limit
             if done is None:
                 under_way.append(run)
                 continue
             before, clock = clock, time.perf_counter()
-            done = done._replace(certificate=replace(done.certificate, seconds=clock - before))
+            stated = replace(done.certificate, seconds=clock - before, probed=self._probed)
+            done = done._replace(certificate=stated)
             yield Result([done], 1, done.certificate.n + done.certificate.n0)
         if failure is not None:
             raise failure
@@ -254,7 +310,7 @@ class Engine:
         assert job.certificate is not None, "a finished job has one"
         assert job.base_predict is not None, "it came first"
         seed = (*self.entropy, job.item.idx)
-        stated = replace(job.certificate, seed=seed, seconds=job.seconds)
+        stated = replace(job.certificate, seed=seed, seconds=job.seconds, probed=self._probed)
         return Finished(job.item, stated, job.base_predict)
 
     def _given_class(self, item: Item) -> int | None:

@@ -152,6 +152,7 @@ def test_out_of_memory_halves_the_batch(tmp_path: Path, options: Any) -> None:
     assert table.equals(large)
 
 
+@pytest.mark.usefixtures("unprobed")
 def test_a_resumed_run_keeps_the_batch_size_that_was_found(tmp_path: Path) -> None:
     sizes: list[int] = []
     classifier = SmoothedClassifier(small_device(9, sizes), 3, SIGMA)
@@ -161,6 +162,7 @@ def test_a_resumed_run_keeps_the_batch_size_that_was_found(tmp_path: Path) -> No
     assert set(sizes) == {8}
 
 
+@pytest.mark.usefixtures("unprobed")
 def test_memory_that_runs_out_later_halves_what_is_computed_at_once(
     tmp_path: Path, undisturbed: Path
 ) -> None:

@@ -35,7 +35,10 @@ def table(predict, label=None, idx=None, radius=0.4):
 def voted(*rows, **options):
     arguments = {"sigma": 0.25, "alpha": 0.001, "bound": "cohen"} | options
     return pd.DataFrame(
-        [table_row(i, 0, certify_counts(k, selection=k, **arguments)) for i, k in enumerate(rows)]
+        [
+            table_row(i, 0, certify_counts(k, y=int(np.argmax(k)), **arguments))
+            for i, k in enumerate(rows)
+        ]
     )
 
 

@@ -74,6 +74,7 @@ def test_votes_are_those_of_the_ordinary_certificate_and_so_is_the_answer():
     assert again.radius == certificate.radius
 
 
+@pytest.mark.usefixtures("unprobed")
 def test_no_more_is_drawn_than_looked_at():
     drawn = []
 
@@ -98,6 +99,7 @@ def test_the_answer_does_not_depend_on_the_batch_size(target):
     assert all(c == certificates[0] for c in certificates)
 
 
+@pytest.mark.usefixtures("unprobed")
 @pytest.mark.parametrize("target", [0.3, 0.8, 1.2])
 def test_it_stops_at_the_first_scheduled_look_that_decides(target):
     seen = []

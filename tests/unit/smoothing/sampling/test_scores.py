@@ -11,12 +11,8 @@ from rsverify import SmoothedClassifier
 from rsverify.bounds.score_margin import plan_rivals, rival_columns
 from rsverify.certificates.scores import ScoreCertificate, certify_scores
 from rsverify.certificates.simplex import SIMPLEX_MAPS
-from rsverify.smoothing.sampling.scores import (
-    SCORE_MAPS,
-    queue_columns,
-    queue_scores,
-    score_map,
-)
+from rsverify.smoothing.sampling.scores import queue_columns, queue_scores
+from rsverify.smoothing.score_maps import SCORE_MAPS, score_map
 
 CPU = torch.device("cpu")
 LOGITS = torch.from_numpy(np.random.default_rng(0).normal(size=(200, 7)) * 2)
@@ -136,6 +132,7 @@ def linear(dimension=8, classes=5):
 INPUT = torch.linspace(-1, 1, 8)
 
 
+@pytest.mark.usefixtures("unprobed")
 @pytest.mark.parametrize("options", [{}, {"radius": "R1", "lipschitz": 0.7}, {"y": 1}])
 def test_certificate_is_that_of_the_same_scores(options):
     seen = []
