@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from scipy.special import gammaln, xlogy
@@ -12,6 +12,7 @@ from scipy.special import gammaln, xlogy
 from rsverify._core.check import check_choice
 from rsverify._core.figure import save_figure
 from rsverify._core.files import check_free
+from rsverify._core.types import PictureName
 from rsverify.auditing import plot as plotting
 from rsverify.auditing.design import FLOAT_ERRORS, PICTURES
 from rsverify.auditing.estimand import margin_value
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from rsverify.auditing.report import AuditReport
 
-CHOICES = ("auto", "sawtooth", "map", "claims", "zip", "time", "capital")
+CHOICES: tuple[PictureName, ...] = get_args(PictureName)
 TOOTH = 9  # points between two jumps
 MOST_TEETH = 1200  # more cannot be told apart on paper
 NEAR_TEETH = 9  # on either side of the worst, in the enlarged part
@@ -38,7 +39,7 @@ BAND = 0.05
 
 @FLOAT_ERRORS
 def draw(
-    report: AuditReport, path: str | os.PathLike[str], picture: str, *, force: bool = False
+    report: AuditReport, path: str | os.PathLike[str], picture: PictureName, *, force: bool = False
 ) -> Figure:
     """Draw a picture of a report into a file: see `AuditReport.plot`."""
     check_choice("picture", picture, CHOICES)
@@ -59,7 +60,7 @@ def draw(
     return figure
 
 
-def _possible(report: AuditReport) -> list[str]:
+def _possible(report: AuditReport) -> list[PictureName]:
     """Return the pictures that a report can be drawn as, the most telling first."""
     evidence = report.evidence
     if isinstance(evidence, ProportionLimits):

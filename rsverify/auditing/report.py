@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rsverify._core.files import check_free, write_file
+from rsverify._core.types import PictureName
 from rsverify.auditing.caller import Failure
 from rsverify.auditing.design import PICTURES, Record
 from rsverify.auditing.verdict import Verdict, Witness
@@ -180,7 +181,7 @@ class AuditReport:
             self.plot(path, force=force)
 
     def plot(
-        self, path: str | os.PathLike[str], *, picture: str = "auto", force: bool = False
+        self, path: str | os.PathLike[str], *, picture: PictureName = "auto", force: bool = False
     ) -> Figure:
         """Draw a picture of the report into a file.
 

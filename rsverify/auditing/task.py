@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
 
 import numpy as np
 
 from rsverify._core.files import Interrupted
+from rsverify._core.types import AuditMethodName
 from rsverify.auditing.caller import MIXED, Bound, Caller, merge_failures
 from rsverify.auditing.company import COMPANY, prepare
 from rsverify.auditing.design import Design, Progress, Record
@@ -42,7 +42,6 @@ from rsverify.auditing.simulation.tally import Tally
 from rsverify.auditing.simulation.votes import worst_votes
 from rsverify.auditing.verdict import combine
 
-Method = Literal["auto", "exact", "simulation", "search"]
 PROBE = "how the bound is called"  # the random numbers of the rows that find it out
 
 
@@ -53,7 +52,7 @@ class Task:
     bound: Bound
     estimand: Estimand
     design: Design
-    method: Method = "auto"
+    method: AuditMethodName = "auto"
     steady: bool = False
     """Whether the bound is known to return the same for a row each time."""
     scenarios: Mapping[str, Parameters] | None = None

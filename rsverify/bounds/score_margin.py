@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,7 @@ from rsverify._core.check import (
 )
 from rsverify._core.margin import Margin
 from rsverify._core.rows import map_rows
-from rsverify._core.types import MarginName, ScoreMethodName
+from rsverify._core.types import MarginName, MeanBoundName, ScoreMethodName
 from rsverify.bounds import betting
 from rsverify.bounds import mean as means
 from rsverify.bounds.bound import Bound, Limits
@@ -43,12 +43,12 @@ MeanBound = Callable[[FloatArray, FloatArray], Limits]
 """Samples (..., n) in [0, 1] and levels (...) to lower bounds of their means (...)."""
 
 # Every lower bound of the mean of a sample, by its name without the ending, and one variant.
-MEAN_BOUNDS: dict[str, MeanBound] = {
-    bound.name.removesuffix("_lower").replace("_", "-"): bound.function
+MEAN_BOUNDS: dict[MeanBoundName, MeanBound] = {
+    cast(MeanBoundName, bound.name.removesuffix("_lower").replace("_", "-")): bound.function
     for bound in (*betting.BOUNDS, *means.BOUNDS)
     if bound.side == "lower" and bound.data == "sample"
 } | {"betting-plugin": partial(betting.betting_lower, strategy="plugin")}
-METHODS = {
+METHODS: dict[MarginName, tuple[ScoreMethodName, ...]] = {
     "difference": ("union", "coupled", "bonferroni"),
     "probit": ("tangent", "bonferroni"),
 }
@@ -82,7 +82,7 @@ def score_margin_lower(
     estimand: MarginName,
     selection: npt.ArrayLike | None = None,
     method: ScoreMethodName | None = None,
-    mean_bound: str | MeanBound = "betting",
+    mean_bound: MeanBoundName | MeanBound = "betting",
     rivals: int = DEFAULT_RIVALS,
     box: float = DEFAULT_BOX,
 ) -> FloatArray | float:
@@ -285,7 +285,7 @@ def column_margin_lower(
     estimand: MarginName,
     slopes: FloatArray,
     method: ScoreMethodName | None = None,
-    mean_bound: str | MeanBound = "betting",
+    mean_bound: MeanBoundName | MeanBound = "betting",
     box: float = DEFAULT_BOX,
 ) -> FloatArray:
     """Return `score_margin_lower` of samples, from the columns that matter.
@@ -360,7 +360,7 @@ def check_box(box: float) -> float:
     return float(share)
 
 
-def _mean_bound(value: str | MeanBound) -> Callable[[FloatArray, FloatArray], FloatArray]:
+def _mean_bound(value: MeanBoundName | MeanBound) -> Callable[[FloatArray, FloatArray], FloatArray]:
     bound = (
         value if callable(value) else MEAN_BOUNDS[check_choice("mean_bound", value, MEAN_BOUNDS)]
     )

@@ -38,13 +38,14 @@ _EACH = "once for all tables, or once for each"
 def analyze(
     tables: Annotated[list[Path], typer.Argument(help="Tables of certificates.")],
     radii: Annotated[
-        str | None, typer.Option(help="Radii, such as 0,0.25,0.5 [default: by sigma].")
+        str | None, typer.Option(help="Radii, such as 0,0.25,0.5.", show_default="by sigma")
     ] = None,
     alpha: Annotated[
         float, typer.Option(help="Failure probability of each pair of limits printed.")
     ] = 0.05,
     name: Annotated[
-        list[str] | None, typer.Option(help="Name of a table, once for each [default: its file's].")
+        list[str] | None,
+        typer.Option(help="Name of a table, once for each.", show_default="its file's"),
     ] = None,
     base: Annotated[
         list[Path] | None,

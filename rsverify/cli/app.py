@@ -73,7 +73,7 @@ app = typer.Typer(
 Alpha = Annotated[float, typer.Option(help="Total failure probability of one certificate.")]
 Bound = Annotated[str, typer.Option(help="exact, bonferroni or cohen.")]
 Ordering = Annotated[
-    str | None, typer.Option(help="Ordering of the exact bound [default: likelihood-ratio].")
+    str | None, typer.Option(help="Ordering of the exact bound.", show_default="likelihood-ratio")
 ]
 
 
@@ -175,9 +175,11 @@ def _whole_or_not(out: Path | None) -> Iterator[None]:
 def recertify(
     table: Annotated[Path, typer.Argument(help="Table with vote counts, or with radii alone.")],
     out: Annotated[Path | None, typer.Argument(help="Table to write.")] = None,
-    alpha: Annotated[float | None, typer.Option(help="New level [default: the table's].")] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="New level.", show_default="the table's")
+    ] = None,
     bound: Annotated[
-        str | None, typer.Option(help="exact, bonferroni or cohen [default: the table's].")
+        str | None, typer.Option(help="exact, bonferroni or cohen.", show_default="the table's")
     ] = None,
     ordering: Ordering = None,
     n: Annotated[int | None, typer.Option(help="Radii alone: votes behind each.")] = None,
@@ -186,7 +188,7 @@ def recertify(
         float | None, typer.Option(help="Radii alone: level that they were computed at.")
     ] = None,
     digits: Annotated[
-        int | None, typer.Option(help="Radii alone: significant digits [default: seen].")
+        int | None, typer.Option(help="Radii alone: significant digits.", show_default="seen")
     ] = None,
     force: Annotated[
         bool,
@@ -203,7 +205,9 @@ def recertify(
     --stated-alpha, from which the votes behind each radius are recovered. Radii that cannot have
     come from --stated-alpha are an error, which names the level that they fit.
     """
+    from rsverify._core.check import check_choice
     from rsverify.bounds.margin import find_ordering
+    from rsverify.certificates.certificate import BOUNDS
     from rsverify.tables.metadata import check_table_free, metadata_path
     from rsverify.tables.reader import count_columns, read_metadata, read_table, write_table
     from rsverify.tables.recertify import recertify as from_counts
@@ -221,7 +225,7 @@ def recertify(
             new = from_counts(
                 old,
                 alpha=alpha,
-                bound=bound,
+                bound=None if bound is None else check_choice("bound", bound, BOUNDS),
                 ordering=None if ordering is None else find_ordering(ordering),
             )
         else:

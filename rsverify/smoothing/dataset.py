@@ -16,7 +16,7 @@ from rsverify._core.check import check_flag, shown
 from rsverify._core.files import Interrupted, check_free, remove_file
 from rsverify._core.lock import locked
 from rsverify._core.progress import InputProgress
-from rsverify._core.types import OrderingName
+from rsverify._core.types import Auto, BoundName, OrderingName, RadiusName, ScoreMapName
 from rsverify.bounds.margin import Taylor
 from rsverify.smoothing.classifier import SmoothedClassifier
 from rsverify.smoothing.data.fingerprint import model_hash
@@ -61,7 +61,7 @@ from rsverify.tables.writer import TableWriter, sort_table
 
 def certify_dataset(
     classifier: SmoothedClassifier,
-    dataset: Any,
+    dataset: object,
     out: str | os.PathLike[str],
     *,
     resume: bool = True,
@@ -69,11 +69,11 @@ def certify_dataset(
     n0: int = 100,
     n: int = 100_000,
     alpha: float = 1e-3,
-    bound: str = "exact",
-    radius: str = "R2",
-    lipschitz: float | str | None = None,
+    bound: BoundName = "exact",
+    radius: RadiusName = "R2",
+    lipschitz: float | Auto | None = None,
     ordering: OrderingName | Taylor | None = None,
-    scores: str = "softmax",
+    scores: ScoreMapName = "softmax",
     temperature: float = 1.0,
     target_radius: float | None = None,
     futility: float = 0.1,
@@ -89,7 +89,7 @@ def certify_dataset(
     workers: int = 0,
     record_time: bool = True,
     progress: bool = True,
-    origin: Mapping[str, Any] | None = None,
+    origin: Mapping[str, object] | None = None,
 ) -> pd.DataFrame:
     r"""Certify the inputs of a data set and write a table, one row as soon as it is known.
 
@@ -197,6 +197,65 @@ def certify_dataset(
     >>> table[["idx", "label", "predict", "correct"]].to_numpy().tolist()
     [[0, 1, 1, 1], [1, 1, 0, 0], [2, 1, 1, 1]]
     """
+    request = Request(
+        n0=n0,
+        n=n,
+        alpha=alpha,
+        bound=bound,
+        radius=radius,
+        lipschitz=lipschitz,
+        ordering=ordering,
+        scores=scores,
+        temperature=temperature,
+        target_radius=target_radius,
+        futility=futility,
+    )
+    return certify_request(
+        classifier,
+        dataset,
+        out,
+        request,
+        resume=resume,
+        force=force,
+        certify_label=certify_label,
+        seed=seed,
+        skip=skip,
+        max_inputs=max_inputs,
+        input_range=input_range,
+        batch_size=batch_size,
+        autocast=autocast,
+        compile=compile,
+        channels_last=channels_last,
+        workers=workers,
+        record_time=record_time,
+        progress=progress,
+        origin=origin,
+    )
+
+
+def certify_request(
+    classifier: SmoothedClassifier,
+    dataset: object,
+    out: str | os.PathLike[str],
+    request: Request,
+    *,
+    resume: bool,
+    force: bool,
+    certify_label: bool,
+    seed: Seed,
+    skip: int,
+    max_inputs: int | None,
+    input_range: tuple[float, float] | None,
+    batch_size: int | None,
+    autocast: torch.dtype | None,
+    compile: bool,
+    channels_last: bool,
+    workers: int,
+    record_time: bool,
+    progress: bool,
+    origin: Mapping[str, object] | None,
+) -> pd.DataFrame:
+    """Return what `certify_dataset` does, for a request that is made already."""
     if not isinstance(out, str | os.PathLike):
         raise TypeError(f"out={shown(out)} must be a path")
     if not isinstance(classifier, SmoothedClassifier):
@@ -217,23 +276,10 @@ def certify_dataset(
     check_not_a_shard(place)
     if not resume:
         check_table_free(place, force=force)
-    request = Request(
-        n0=n0,
-        n=n,
-        alpha=alpha,
-        bound=bound,
-        radius=radius,
-        lipschitz=lipschitz,
-        ordering=ordering,
-        scores=scores,
-        temperature=temperature,
-        target_radius=target_radius,
-        futility=futility,
-    )
     if request.of_scores and (autocast is not None or compile or channels_last):
         raise ValueError(
-            f"autocast, compile and channels_last must be left out for bound={bound!r}, which "
-            "is of scores"
+            "autocast, compile and channels_last must be left out for "
+            f"bound={request.bound!r}, which is of scores"
         )
     items = Items(dataset, classifier.num_classes, input_range=input_range, workers=workers)
     wanted = range(0, len(items), check_size("skip", skip))

@@ -18,7 +18,7 @@ from rsverify._core.check import (
     check_choice,
     check_positive,
 )
-from rsverify._core.types import OrderingName
+from rsverify._core.types import OrderingName, VoteBoundName
 from rsverify.bounds.margin import Taylor
 from rsverify.certificates.abstention import Status
 from rsverify.certificates.assumptions import warn_of_level
@@ -56,7 +56,7 @@ def recertify(
     table: pd.DataFrame,
     *,
     alpha: float | None = None,
-    bound: str | None = None,
+    bound: VoteBoundName | None = None,
     ordering: OrderingName | Taylor | None = None,
 ) -> pd.DataFrame:
     """Return a table's certificates at another alpha or bound, from its vote counts.

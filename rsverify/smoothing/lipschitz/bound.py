@@ -27,6 +27,7 @@ from rsverify._core.check import (
     shown,
 )
 from rsverify._core.progress import InputProgress
+from rsverify._core.types import ScoreMapName
 from rsverify.certificates.simplex import scores_lipschitz
 from rsverify.smoothing.batches import evaluating
 from rsverify.smoothing.lipschitz import gains, window_gains
@@ -188,7 +189,7 @@ def scores_lipschitz_bound(
     model: TensorMap,
     preprocess: TensorMap | None,
     sample: Sample,
-    scores: str,
+    scores: ScoreMapName,
     temperature: float,
     progress: bool,
 ) -> float | None:
