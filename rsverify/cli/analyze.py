@@ -67,8 +67,8 @@ def analyze(
     largest_radius: Annotated[
         list[float] | None,
         typer.Option(
-            help="What no radius can exceed, for limits of the average radius "
-            f"[default: from n, sigma and alpha]; {_EACH}."
+            help=f"What no radius can exceed, for limits of the average radius; {_EACH}.",
+            show_default="from n, sigma and alpha",
         ),
     ] = None,
     markdown: Annotated[

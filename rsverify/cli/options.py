@@ -41,11 +41,10 @@ def with_request_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def _parameter(option: Option) -> inspect.Parameter:
     kind = option.kind if option.default is not None else option.kind | None
+    shown = typer.Option(help=option.help, show_default=option.unset or True)
     return inspect.Parameter(
         option.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=option.default,
-        annotation=Annotated[
-            kind, typer.Option(help=option.help, show_default=option.unset or True)
-        ],
+        annotation=Annotated[kind, shown],
     )
