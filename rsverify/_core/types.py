@@ -10,9 +10,14 @@ import numpy.typing as npt
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.int64]
 
-IntLike: TypeAlias = int | np.integer[Any]
+AnyArray: TypeAlias = npt.NDArray[Any]
+"""An array whose type of numbers is not known, or does not matter."""
+Json: TypeAlias = dict[str, Any]
+"""What a JSON file holds: its types are known to those who read it."""
+
+IntLike: TypeAlias = int | np.integer
 """One integer: what it gives is a float, where an array gives an array."""
-FloatLike: TypeAlias = float | np.floating[Any] | np.integer[Any]
+FloatLike: TypeAlias = float | np.floating | np.integer
 """One number."""
 
 MarginName = Literal["difference", "probit"]

@@ -6,7 +6,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, get_args
+from typing import get_args
 
 from rsverify._core.check import (
     check_alpha,
@@ -39,7 +39,7 @@ _MOST_JOBS = 1024
 
 @FLOAT_ERRORS
 def audit(
-    bound: Callable[..., Any] | Bound | str,
+    bound: Callable[..., object] | Bound | str,
     *,
     estimand: AuditEstimandName | Estimand = "mean",
     n: int,
@@ -227,8 +227,8 @@ def _refuse_ignored(kind: AuditKindName, **options: tuple[object, object]) -> No
 
 
 def _asked(
-    bound: Callable[..., Any] | Bound, estimand: AuditEstimandName | Estimand, side: Side | None
-) -> tuple[Callable[..., Any], Estimand, Side]:
+    bound: Callable[..., object] | Bound, estimand: AuditEstimandName | Estimand, side: Side | None
+) -> tuple[Callable[..., object], Estimand, Side]:
     """Return the function, the estimand and the side that are audited."""
     if side is not None:
         check_choice("side", side, SIDES)

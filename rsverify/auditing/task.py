@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 
 import numpy as np
 
@@ -131,7 +132,7 @@ def _with_more_classes(task: Task, report: AuditReport) -> AuditReport:
     suite = [
         s
         for s in default_scenarios(estimand, design.n, design.alpha)
-        if len(s.parameters["p"]) > CLASSES
+        if len(cast(Sequence[float], s.parameters["p"])) > CLASSES
     ]
     try:
         caller = task.caller_for(suite)

@@ -9,7 +9,7 @@ bound of their own name.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +62,10 @@ def mirror(lower: FloatArray | float) -> FloatArray | float:
 
 
 def upper_of(
-    bound: Callable[..., Any], x: npt.ArrayLike, alpha: npt.ArrayLike, **options: Any
+    bound: Callable[..., FloatArray | float],
+    x: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    **options: object,
 ) -> FloatArray | float:
     """Return the upper bound that mirrors a lower one.
 
@@ -114,12 +117,12 @@ def upper_of(
 
 
 def interval_of(
-    bound: Callable[..., Any],
+    bound: Callable[..., FloatArray | float],
     x: npt.ArrayLike,
     alpha: npt.ArrayLike,
     *,
     split: float = 0.5,
-    **options: Any,
+    **options: object,
 ) -> Interval:
     """Return the confidence interval of a lower bound and its mirror image.
 

@@ -12,6 +12,7 @@ import typer
 from rsverify._core.arrays import read_npy
 from rsverify._core.files import check_free, write_file
 from rsverify._core.optional import need
+from rsverify._core.types import AnyArray
 from rsverify.cli.console import (
     err_console,
     out_console,
@@ -22,7 +23,6 @@ from rsverify.cli.console import (
 )
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     import pandas as pd
 
     from rsverify.tables.analysis import Analysis
@@ -185,7 +185,7 @@ def _numbers(option: str, text: str | None) -> list[float] | None:
         raise ValueError(f"{option}={text!r} must be numbers separated by commas") from None
 
 
-def _read_base(path: Path) -> npt.NDArray[Any]:
+def _read_base(path: Path) -> AnyArray:
     if path.suffix != ".npy":
         raise ValueError(f"base={str(path)!r} must end in .npy")
     return read_npy(path)

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args
 
 import typer
 from rich.progress import track
@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from rsverify._core.errors import DataError, UnavailableError, cause_of
 from rsverify._core.files import Interrupted
 from rsverify._core.optional import need
+from rsverify._core.types import MarginName, OrderingName, RadiusName, VoteBoundName
 from rsverify.cli import analyze as cli_analyze
 from rsverify.cli import audit as cli_audit
 from rsverify.cli import certify as cli_certify
@@ -31,6 +32,7 @@ from rsverify.cli.console import (
 from rsverify.cli.summary import print_summary
 
 if TYPE_CHECKING:
+    from rsverify.bounds.margin import Taylor
     from rsverify.tables.recertify_radii import InconsistentRadiiError
 
 # From sysexits.h: what a script can tell apart.
@@ -77,6 +79,9 @@ Ordering = Annotated[
 ]
 
 
+_OTHER_ORDERINGS = ("difference", "bonferroni", "taylor:5")
+
+
 def _version(asked: bool) -> None:
     if asked:
         from rsverify import __version__
@@ -107,17 +112,15 @@ def bound(
     ] = None,
 ) -> None:
     """Bound the margin of class Y from vote COUNTS, by every method side by side."""
+    from rsverify.bounds.margin import find_ordering
     from rsverify.certificates.certificate import certify_counts, margin_lower_bounds
     from rsverify.certificates.radius import round_down_digits
 
-    methods: list[tuple[str, dict[str, Any]]] = [
-        ("Cohen", {"bound": "cohen"}),
-        ("Bonferroni", {"bound": "bonferroni"}),
-        ("exact (likelihood-ratio)", {"bound": "exact"}),
-        *(
-            (f"exact ({ordering})", {"bound": "exact", "ordering": ordering})
-            for ordering in ("difference", "bonferroni", "taylor:5")
-        ),
+    methods: list[tuple[str, VoteBoundName, OrderingName | Taylor | None]] = [
+        ("Cohen", "cohen", None),
+        ("Bonferroni", "bonferroni", None),
+        ("exact (likelihood-ratio)", "exact", None),
+        *((f"exact ({o})", "exact", find_ordering(o)) for o in _OTHER_ORDERINGS),
     ]
     n = sum(counts)
     table = plain_table(f"Class {y}: {_of(counts, y)} of {n} votes, alpha = {alpha:g}")
@@ -125,15 +128,27 @@ def bound(
     for heading in ("p1 − p2", "Φ⁻¹(p1) − Φ⁻¹(p2)", *(("R1", "R2") if sigma else ())):
         table.add_column(heading, justify="right", no_wrap=True)
     with working("bounding"):
-        for name, options in methods:
+        for name, bound, ordering in methods:
             cells = [
-                _down(float(margin_lower_bounds(counts, y, alpha, estimand=e, **options)))
-                for e in ("difference", "probit")
+                _down(
+                    float(
+                        margin_lower_bounds(
+                            counts, y, alpha, estimand=e, bound=bound, ordering=ordering
+                        )
+                    )
+                )
+                for e in get_args(MarginName)
             ]
             if sigma is not None:
-                for kind in ("R1", "R2"):
+                for kind in get_args(RadiusName):
                     certificate = certify_counts(
-                        counts, sigma=sigma, alpha=alpha, y=y, radius=kind, **options
+                        counts,
+                        sigma=sigma,
+                        alpha=alpha,
+                        y=y,
+                        bound=bound,
+                        radius=kind,
+                        ordering=ordering,
                     )
                     certified = certificate.radius > 0
                     cells.append(round_down_digits(certificate.radius, 5) if certified else "—")
@@ -329,7 +344,7 @@ def demo(
     print_lines(explanation(result))
 
 
-def _progress(items: Iterable[Any], title: str) -> Iterable[Any]:
+def _progress(items: Iterable[object], title: str) -> Iterable[object]:
     hidden = not err_console.is_terminal
     return track(
         list(items), description=title, console=err_console, transient=True, disable=hidden

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
@@ -19,6 +19,14 @@ from rsverify.cli.summary import print_summary
 
 if TYPE_CHECKING:
     from rsverify.smoothing.classifier import SmoothedClassifier
+
+
+class _Loading(TypedDict):
+    """Options of `load_model` and `as_model`."""
+
+    checkpoint: Path | None
+    output: str | None
+    allow_pickle: bool
 
 
 @with_request_options
@@ -117,7 +125,7 @@ def certify(
     precision = None if autocast is None else check_precision(autocast)
     place = choose_device(device)
     dataset = _dataset(data, split)
-    loading = {"checkpoint": checkpoint, "output": output, "allow_pickle": allow_pickle}
+    loading: _Loading = {"checkpoint": checkpoint, "output": output, "allow_pickle": allow_pickle}
     with DeviceContext(place).active():  # a factory may put its model on the current GPU
         dataset = _dataset(data, split)
         classifier = _classifier(model, num_classes, sigma, str(place), lattice, loading)
@@ -181,7 +189,7 @@ def _classifier(
     sigma: float | None,
     device: str,
     lattice: str | None,
-    loading: dict[str, Any],
+    loading: _Loading,
 ) -> SmoothedClassifier:
     from rsverify.smoothing.classifier import SmoothedClassifier
     from rsverify.smoothing.models.load import as_model, load_model, names_a_function
@@ -191,7 +199,7 @@ def _classifier(
         made = _call(model)
         if isinstance(made, SmoothedClassifier):
             given = {"num_classes": num_classes, "sigma": sigma, "lattice": step}
-            _check_agreement(made, model, given | loading)
+            _check_agreement(made, model, {**given, **loading})
             return made
         network = as_model(made, name=model, device=device, **loading)
     else:
@@ -203,7 +211,7 @@ def _classifier(
     return SmoothedClassifier(network, num_classes, sigma, device=device, noise=noise, lattice=step)
 
 
-def _check_agreement(made: SmoothedClassifier, model: str, given: dict[str, Any]) -> None:
+def _check_agreement(made: SmoothedClassifier, model: str, given: dict[str, object]) -> None:
     """Raise where an option says something else than the classifier that a factory made."""
     for name, value in given.items():
         owner = made.noise if name == "lattice" else made
@@ -220,7 +228,7 @@ def _step(lattice: str) -> Fraction:
         raise ValueError(f"lattice={lattice!r} must be a fraction such as 1/255") from None
 
 
-def _dataset(data: str, split: str | None) -> Any:
+def _dataset(data: str, split: str | None) -> object:
     """Return a dataset made by a factory, or arrays from a file."""
     if Path(data).suffix not in {".npy", ".npz"}:
         if ":" not in data:
@@ -246,7 +254,7 @@ def _splits(names: Iterable[str]) -> str:
     return f"; --split can be {' or '.join(found)}" if found else ""
 
 
-def _call(target: str, *arguments: str) -> Any:
+def _call(target: str, *arguments: str) -> object:
     factory = load_function(target)
     try:
         return factory(*arguments)

@@ -122,7 +122,7 @@ def run_demo(
     # All bounds read the same votes: one sampling pass.
     tables: dict[str, pd.DataFrame] = {b: recertify(cohen, bound=b) for b in BOUNDS}
 
-    configuration: dict[str, Any] = {
+    configuration: dict[str, object] = {
         "command": "demo",
         "data": "scikit-learn digits, held out",
         "images": images,

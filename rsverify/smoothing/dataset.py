@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -16,7 +15,7 @@ from rsverify._core.check import check_flag, shown
 from rsverify._core.files import Interrupted, check_free, remove_file
 from rsverify._core.lock import locked
 from rsverify._core.progress import InputProgress
-from rsverify._core.types import Auto, BoundName, OrderingName, RadiusName, ScoreMapName
+from rsverify._core.types import Auto, BoundName, Json, OrderingName, RadiusName, ScoreMapName
 from rsverify.bounds.margin import Taylor
 from rsverify.smoothing.classifier import SmoothedClassifier
 from rsverify.smoothing.data.fingerprint import model_hash
@@ -329,7 +328,7 @@ class _Run:
     batch_size: int | None
     record_time: bool
     progress: bool
-    origin: dict[str, Any] | None
+    origin: Json | None
 
     def complete(self, seed: Seed, resume: bool) -> None:
         """Make the table, or what is missing of it; one run at a time."""
@@ -353,7 +352,7 @@ class _Run:
                     self.certify(todo, engine, entropy, how, group)
             group.first_does(lambda: self.finish(entropy))
 
-    def configuration(self, entropy: Entropy) -> dict[str, Any]:
+    def configuration(self, entropy: Entropy) -> Json:
         """Return what decides the rows, of JSON types: it must be the same on a resume."""
         model = self.classifier
         device, dtype = model.placement(torch.get_default_dtype())
@@ -403,7 +402,7 @@ class _Run:
         merge_shards(self.out, self.configuration(entropy))
         return entropy
 
-    def _begun_with(self) -> dict[str, Any]:
+    def _begun_with(self) -> Json:
         """Return the configuration of a run before this one, empty where there was none."""
         if self.out.exists():
             content = resumable_metadata(self.out)
@@ -414,7 +413,7 @@ class _Run:
                 raise FileExistsError(
                     f"{error}; name another table, or give --force (force=True)"
                 ) from None
-        before: dict[str, Any] = content.get("configuration", {})
+        before: Json = content.get("configuration", {})
         return before
 
     def unchanged(self, entropy: Entropy, group: Group) -> set[int]:
@@ -450,9 +449,7 @@ class _Run:
             path=self.out,
         )
 
-    def try_model(
-        self, entropy: Entropy, group: Group, *, rows: bool
-    ) -> tuple[Engine, dict[str, Any]]:
+    def try_model(self, entropy: Entropy, group: Group, *, rows: bool) -> tuple[Engine, Json]:
         """Return what certifies, and how: the batch size and the like.
 
         Its model is tried and probed, and is the one of the rows that there are, if any.
@@ -478,7 +475,7 @@ class _Run:
         }
         return engine, how
 
-    def start(self, entropy: Entropy, how: dict[str, Any]) -> None:
+    def start(self, entropy: Entropy, how: Json) -> None:
         """Write the JSON of a new table: the first thing that is written at all."""
         beside = metadata_path(self.out)
         if self.force:
@@ -497,7 +494,7 @@ class _Run:
         todo: Sequence[int],
         engine: Engine,
         entropy: Entropy,
-        how: dict[str, Any],
+        how: Json,
         group: Group,
     ) -> None:
         """Write the rows of this process's share of `todo`."""
@@ -523,10 +520,10 @@ class _Run:
 
     def answers(
         self,
-        before: Mapping[str, Any] | None,
+        before: Mapping[str, object] | None,
         batch_size: int,
         group: Group,
-    ) -> dict[str, Any]:
+    ) -> Json:
         """Return what the table keeps of its model; raise where it was begun with another one."""
         own = record_answers(self.classifier, self.example, batch_size, self.execution)
         return same_answers(before, group.gather(own), f"when {self.out} was begun")

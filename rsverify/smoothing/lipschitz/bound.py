@@ -36,7 +36,9 @@ from rsverify.smoothing.lipschitz.convolution import times
 from rsverify.smoothing.lipschitz.gains import UnsupportedError, each
 from rsverify.smoothing.lipschitz.operations import COMBINATIONS, FUNCTIONS
 from rsverify.smoothing.lipschitz.recording import (
+    Args,
     Form,
+    Kwargs,
     Node,
     Place,
     Recording,
@@ -289,9 +291,7 @@ class _Padded(NamedTuple):
     pad: Sequence[int]
     mode: str
 
-    def convolution_gain(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], out: torch.Tensor
-    ) -> float:
+    def convolution_gain(self, args: Args, kwargs: Kwargs, out: torch.Tensor) -> float:
         """Return the gain of the padding and the convolution of its result."""
         given = _bound_arguments(gains.convolution, args, kwargs, out)
         dims = out.ndim - 2
@@ -330,10 +330,10 @@ def _refusal(place: Place, reason: str) -> ValueError:
 
 def _constants(
     step: Step,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    arg_bounds: tuple[Any, ...],
-    kwarg_bounds: dict[str, Any],
+    args: Args,
+    kwargs: Kwargs,
+    arg_bounds: Args,
+    kwarg_bounds: Kwargs,
 ) -> tuple[float | None, float]:
     """Return the gain of an operation on one function of the input, and the bound after it."""
     # The arguments that torch lets one name come first, as their rules expect them.
@@ -360,9 +360,7 @@ def _constants(
     return gain, times(first, gain)
 
 
-def _bound_arguments(
-    rule: gains.Gain, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
-) -> dict[str, Any]:
+def _bound_arguments(rule: gains.Gain, args: Args, kwargs: Kwargs, out: object) -> Kwargs:
     """Return all arguments of a rule by name, with its defaults."""
     rest = {k: v for k, v in kwargs.items() if k != "input"}
     first = args[0] if args else kwargs.get("input")
@@ -374,7 +372,7 @@ def _bound_arguments(
     return dict(bound.arguments)
 
 
-def _map(value: Any, change: Callable[[object], Any]) -> Any:
+def _map(value: object, change: Callable[[object], object]) -> Any:
     """Return nested tuples, lists, dictionaries and slices with every leaf changed."""
     if isinstance(value, tuple | list):
         return type(value)(_map(part, change) for part in value)

@@ -13,7 +13,6 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -27,7 +26,7 @@ from rsverify.smoothing.models.onnx import load_onnx
 
 
 def load_model(
-    model: str | os.PathLike[str] | Callable[[], Any],
+    model: str | os.PathLike[str] | Callable[[], object],
     *,
     checkpoint: str | os.PathLike[str] | None = None,
     output: int | str | None = None,
@@ -114,7 +113,7 @@ def names_a_function(model: str | os.PathLike[str]) -> bool:
 
 
 def as_model(
-    made: Any,
+    made: object,
     *,
     name: str,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -223,7 +222,7 @@ def _refusal(path: Path, kind: str) -> str:
     )
 
 
-def _loaded(path: Path, kind: str, device: torch.device) -> Any:
+def _loaded(path: Path, kind: str, device: torch.device) -> object:
     with warnings.catch_warnings():
         # torch discourages new TorchScript, but files of it remain.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
