@@ -23,6 +23,8 @@ from rsverify.bounds.bound import Bound
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
+__all__ = ["AuditOptions", "assert_covers", "bounded_samples", "counts", "simplex_points"]
+
 
 class AuditOptions(TypedDict, total=False):
     """The options of `rsverify.audit`."""

@@ -31,6 +31,8 @@ from rsverify.auditing.verdict import FALSE_ALARM, TOLERANCE
 from rsverify.bounds.bound import Bound
 from rsverify.bounds.registry import BOUNDS
 
+__all__ = ["audit"]
+
 METHODS: tuple[AuditMethodName, ...] = get_args(AuditMethodName)
 KINDS: tuple[AuditKindName, ...] = get_args(AuditKindName)
 

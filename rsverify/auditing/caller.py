@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from rsverify._core.said import said
 from rsverify._core.types import Side
 from rsverify.auditing.estimand import Data
 
-Bound = Callable[..., object]
+Bound = Callable[..., Any]
 Layout = Literal["rows", "pair"]
 """Two-sided limits of R replications: of shape (R, 2), or two arrays of R each."""
 

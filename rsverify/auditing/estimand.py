@@ -13,6 +13,8 @@ from scipy.special import ndtri
 from rsverify._core.check import check_choice, check_probability
 from rsverify._core.types import AnyArray
 
+__all__ = ["ESTIMANDS", "Estimand"]
+
 Data = AnyArray
 """Of an estimand, one replication a row."""
 Parameters = Mapping[str, object]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+__all__ = ["AuditReport", "Row"]
+
 MISCOVERAGE = "miscoverage"
 TABLES = (".json", ".parquet", ".csv")
 

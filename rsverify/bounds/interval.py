@@ -22,6 +22,8 @@ from rsverify._core.check import (
 )
 from rsverify.bounds._samples import check_sample, check_unit
 
+__all__ = ["Interval", "interval_of", "upper_of"]
+
 
 class _Limits(NamedTuple):
     lower: FloatArray | float

@@ -38,6 +38,8 @@ from rsverify.kernels.margin.sequence import LARGEST_PROBIT_MARGIN
 from rsverify.kernels.mean.closed_form import log_inverse
 from rsverify.kernels.special import norm_isf
 
+__all__ = ["Answer", "Bets", "Decision", "decide_margin", "line_bets"]
+
 
 class Answer(IntEnum):
     """What is known about a threshold; each answer says what it means and what to do."""

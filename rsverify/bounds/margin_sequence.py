@@ -34,6 +34,8 @@ from rsverify.bounds.margin import check_votes
 from rsverify.kernels.margin import sequence as kernels
 from rsverify.kernels.mean.closed_form import log_inverse
 
+__all__ = ["log_e_at_most", "margin_sequence"]
+
 LARGEST_VOTES = 10_000_000
 """The largest number of votes; rounding then takes 3e-7 from the log of an e-value."""
 

@@ -30,6 +30,14 @@ from rsverify.kernels.binomial import (
     randomized_upper_rows,
 )
 
+__all__ = [
+    "clopper_pearson_interval",
+    "clopper_pearson_lower",
+    "clopper_pearson_upper",
+    "randomized_clopper_pearson_lower",
+    "randomized_clopper_pearson_upper",
+]
+
 LARGEST_TRIALS = 10_000_000
 """The largest number of trials for which the limits' errors are measured."""
 

@@ -39,6 +39,8 @@ from rsverify.bounds import mean as means
 from rsverify.bounds.bound import Bound, Limits
 from rsverify.kernels.margin.tangent import best_slope, limit_rows, line_rows, score_line
 
+__all__ = ["MeanBound", "score_margin_lower"]
+
 MeanBound = Callable[[FloatArray, FloatArray], Limits]
 """Samples (..., n) in [0, 1] and levels (...) to lower bounds of their means (...)."""
 

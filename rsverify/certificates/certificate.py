@@ -48,6 +48,8 @@ from rsverify.certificates.radius import (
     round_down_digits,
 )
 
+__all__ = ["ABSTAIN", "Certificate", "certify_counts", "margin_lower_bounds"]
+
 ABSTAIN = -1
 """The prediction of a certificate that certifies nothing."""
 

@@ -30,6 +30,8 @@ from rsverify.certificates.assumptions import warn_of_level, warn_of_selection
 from rsverify.certificates.certificate import ABSTAIN, Certificate, certificate_of_counts
 from rsverify.certificates.radius import certified_radius_r1, certified_radius_r2, round_down_digits
 
+__all__ = ["EarlyCertificate", "decide_counts", "decide_looks"]
+
 AT_LEAST_TARGET: DecisionName = "radius >= target"
 BELOW_TARGET: DecisionName = "radius < target"
 UNDECIDED: DecisionName = "undecided"

@@ -23,6 +23,8 @@ from rsverify._core.check import (
 )
 from rsverify._core.types import FloatLike, MarginName, RadiusName
 
+__all__ = ["certified_radius_r1", "certified_radius_r2", "round_down_digits"]
+
 # Which margin each radius needs: p_1 - p_2, or Φ⁻¹(p_1) - Φ⁻¹(p_2).
 ESTIMANDS: dict[RadiusName, MarginName] = {"R1": "difference", "R2": "probit"}
 

@@ -46,6 +46,8 @@ from rsverify.certificates.radius import (
     round_down_digits,
 )
 
+__all__ = ["ScoreCertificate", "certify_scores"]
+
 SCORE_BOUNDS = tuple(MEAN_BOUNDS)
 """The bounds of one mean from which score certificates are made."""
 

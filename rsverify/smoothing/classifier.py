@@ -60,6 +60,8 @@ from rsverify.smoothing.sampling.job import Job
 from rsverify.smoothing.sampling.scores import queue_columns, queue_scores
 from rsverify.smoothing.score_maps import score_map
 
+__all__ = ["SmoothedClassifier"]
+
 Progress = Callable[[int], None]
 T = TypeVar("T")
 

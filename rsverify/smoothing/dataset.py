@@ -57,6 +57,8 @@ from rsverify.tables.metadata import (
 from rsverify.tables.reader import read_table
 from rsverify.tables.writer import TableWriter, sort_table
 
+__all__ = ["certify_dataset"]
+
 
 def certify_dataset(
     classifier: SmoothedClassifier,

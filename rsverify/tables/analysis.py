@@ -43,6 +43,8 @@ from rsverify.tables.limits import (
 )
 from rsverify.tables.reader import average_certified_radius, certified_accuracy, count_columns
 
+__all__ = ["Analysis", "Estimate", "analyze", "default_radii"]
+
 # More than covers the rounding of the three operations that it is applied to.
 _ROUNDED_DOWN = 1.0 - 1e-15
 # Less than any table shows.

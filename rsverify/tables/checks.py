@@ -29,6 +29,8 @@ from rsverify.tables.reader import count_columns
 from rsverify.tables.recertify_radii import InconsistentRadiiError, printed_radii, recertify_radii
 from rsverify.tables.rows import check_unique_indices
 
+__all__ = ["findings", "largest_possible_radius", "misfits", "smoothed_predictions"]
+
 SETTINGS = ("sigma", "n", "alpha", "bound", "ordering", "radius_kind", "lipschitz")
 """The columns that say how a row was certified."""
 

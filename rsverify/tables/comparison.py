@@ -16,6 +16,8 @@ from rsverify._core.check import (
 from rsverify.tables.analysis import Analysis, Estimate, correct_radii
 from rsverify.tables.limits import mean_interval
 
+__all__ = ["Comparison", "NotComparableError", "compare"]
+
 
 class NotComparableError(ValueError):
     """Two tables are not of the same inputs."""

@@ -28,6 +28,8 @@ from rsverify.tables.metadata import (
 )
 from rsverify.tables.schema import check_columns, field, row_fields, table_row
 
+__all__ = ["TableWriter", "sort_table", "write_table"]
+
 
 class TableWriter:
     """Write certificates to a table, each row complete on disk before the next begins.

@@ -48,6 +48,8 @@ from rsverify.smoothing.lipschitz.recording import (
 )
 from rsverify.smoothing.lipschitz.tracing import TensorMap
 
+__all__ = ["LayerBound", "lipschitz_bound", "lipschitz_report"]
+
 # Norms that were found before take no time, and need no bar.
 _PATIENCE = 1.0
 

@@ -14,11 +14,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rsverify._core.types import AnyArray
 from rsverify.smoothing.data.fingerprint import model_hash
 from rsverify.smoothing.device import scores_on
 
+__all__ = ["LimitedBatch", "NumpyModel", "SelectedOutput", "SklearnModel"]
+
 Model = Callable[[torch.Tensor], object]
+"""Whatever it returns."""
+Scores = Callable[[torch.Tensor], torch.Tensor]
+"""A model whose output is one tensor of scores."""
 
 
 class SelectedOutput(torch.nn.Module):
@@ -194,7 +198,7 @@ class NumpyModel:
     1
     """
 
-    def __init__(self, function: Callable[[AnyArray], npt.ArrayLike]) -> None:
+    def __init__(self, function: Callable[..., npt.ArrayLike]) -> None:
         if not callable(function):
             raise TypeError(f"function={function!r} must be callable")
         self.function = function

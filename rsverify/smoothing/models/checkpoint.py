@@ -12,6 +12,8 @@ from rsverify._core.errors import DataError, cause_of
 from rsverify._core.optional import missing
 from rsverify.smoothing.models.archive import check_file, check_torch, kind_of, unsafe_globals
 
+__all__ = ["load_weights"]
+
 State = Mapping[str, torch.Tensor]
 
 _NESTED = ("state_dict", "model_state_dict", "model", "net", "network", "module")
