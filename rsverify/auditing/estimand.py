@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
 from rsverify._core.check import check_choice, check_probability
-from rsverify._core.types import AnyArray
 
 __all__ = ["ESTIMANDS", "Estimand"]
 
-Data = AnyArray
+Data: TypeAlias = npt.NDArray[np.number]
 """Of an estimand, one replication a row."""
 Parameters = Mapping[str, object]
 """Of a distribution, as the estimand's `draw` takes them."""
