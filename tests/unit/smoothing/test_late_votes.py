@@ -95,8 +95,8 @@ def test_a_stream_of_the_caller_is_used_and_waited_for(gpus, tmp_path):
 
 def test_what_the_caller_does_between_results_changes_nothing(gpus):
     """A scheduler is a generator: between its results the caller may choose other devices."""
+    from rsverify.smoothing.batches import CleanInput
     from rsverify.smoothing.request import Request
-    from rsverify.smoothing.sampling.batches import CleanInput
     from rsverify.smoothing.sampling.job import Job, Scheduler
 
     classifier = smoothed(2, "cuda:0")
