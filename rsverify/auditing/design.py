@@ -22,6 +22,10 @@ Record = dict[str, Any]
 """A design as a report keeps it."""
 
 
+PICTURES = (".png", ".pdf", ".svg")
+"""Endings of files that a figure can be drawn into."""
+
+
 @dataclass(frozen=True)
 class Design:
     """What determines the result of an audit, bit for bit, beside the bound and its scenarios."""

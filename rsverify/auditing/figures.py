@@ -13,16 +13,17 @@ from rsverify._core.check import check_choice
 from rsverify._core.figure import save_figure
 from rsverify._core.files import check_free
 from rsverify.auditing import plot as plotting
-from rsverify.auditing.design import FLOAT_ERRORS
+from rsverify.auditing.design import FLOAT_ERRORS, PICTURES
 from rsverify.auditing.estimand import margin_value
 from rsverify.auditing.exact.evidence import MarginClaims, ProportionLimits
 from rsverify.auditing.exact.proportion import miscoverage_at
-from rsverify.auditing.report import PICTURES, AuditReport
 from rsverify.auditing.simulation.blocks import Replay, block_span, missed
 from rsverify.bounds.proportion import clopper_pearson_lower, clopper_pearson_upper
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from rsverify.auditing.report import AuditReport
 
 CHOICES = ("auto", "sawtooth", "map", "claims", "zip", "time", "capital")
 TOOTH = 9  # points between two jumps

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rsverify._core.files import check_free, write_file
 from rsverify.auditing.caller import Failure
-from rsverify.auditing.design import Record
-from rsverify.auditing.exact.proportion import Witness
-from rsverify.auditing.verdict import Verdict
+from rsverify.auditing.design import PICTURES, Record
+from rsverify.auditing.verdict import Verdict, Witness
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 MISCOVERAGE = "miscoverage"
 TABLES = (".json", ".parquet", ".csv")
-PICTURES = (".png", ".pdf", ".svg")
 
 
 @dataclass(frozen=True)

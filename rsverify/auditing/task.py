@@ -17,15 +17,16 @@ from rsverify.auditing.company import COMPANY, prepare
 from rsverify.auditing.design import Design, Progress, Record
 from rsverify.auditing.estimand import Data, Estimand, Parameters
 from rsverify.auditing.exact.repeats import Answer, Table, shared_look
-from rsverify.auditing.exact.report import (
+from rsverify.auditing.exact.trinomial import LARGEST_TRINOMIAL_N
+from rsverify.auditing.fitting import fitting_estimand, probe
+from rsverify.auditing.report import AuditReport, plain, with_mixing
+from rsverify.auditing.reports.exact import (
     CLASSES,
     MARGINS,
     MORE_CLASSES,
     exact_report,
 )
-from rsverify.auditing.exact.trinomial import LARGEST_TRINOMIAL_N
-from rsverify.auditing.fitting import fitting_estimand, probe
-from rsverify.auditing.report import AuditReport, plain, with_mixing
+from rsverify.auditing.reports.simulation import simulation_report
 from rsverify.auditing.scenario import Scenario, check_scenarios, default_scenarios
 from rsverify.auditing.simulation.blocks import (
     FIRST_BLOCK,
@@ -35,7 +36,6 @@ from rsverify.auditing.simulation.blocks import (
     simulate,
 )
 from rsverify.auditing.simulation.discontinuities import beside_a_jump
-from rsverify.auditing.simulation.report import simulation_report
 from rsverify.auditing.simulation.search import Family, find_family, worst_laws
 from rsverify.auditing.simulation.store import Store
 from rsverify.auditing.simulation.tally import Tally

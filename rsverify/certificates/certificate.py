@@ -353,7 +353,7 @@ def certify_counts(
 
     1. The votes are of one base classifier, which answers the same for the same noisy input,
        whatever else is in its batch. *Not checked here*: `SmoothedClassifier` probes it, see
-       `rsverify.smoothing.probe`.
+       `rsverify.smoothing.probing.probe`.
     2. The noise of each vote is N(0, σ²I), added to the input in the units of `sigma` and of the
        radius, before any preprocessing. *Not checkable*: counts do not tell their noise.
        Noise in floating point meets this only approximately [2]_.

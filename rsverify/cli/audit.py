@@ -66,7 +66,8 @@ def _hint(store: Path | None) -> Iterator[None]:
 def _check_outputs(paths: Sequence[Path], store: Path | None, force: bool) -> None:
     """Raise before any work where a report could not be written, or not be kept."""
     from rsverify._core.figure import check_figure
-    from rsverify.auditing.report import PICTURES, check_ending
+    from rsverify.auditing.design import PICTURES
+    from rsverify.auditing.report import check_ending
 
     taken = set() if store is None else {store.resolve()}
     for path in paths:

@@ -29,6 +29,7 @@ from rsverify.bounds.margin import Taylor
 from rsverify.certificates.assumptions import warn_of_level
 from rsverify.certificates.certificate import ABSTAIN, Certificate
 from rsverify.certificates.scores import ScoreCertificate, certify_columns, choose_class
+from rsverify.smoothing.batches import Scores, count_votes, evaluating, noisy_batches
 from rsverify.smoothing.data.inputs import (
     LARGEST_CLASSES,
     Input,
@@ -52,9 +53,8 @@ from rsverify.smoothing.noise.gaussian import (
     Noise,
     seeded_generator,
 )
-from rsverify.smoothing.probe import Probes, Subject
+from rsverify.smoothing.probing.probe import Probes, Subject
 from rsverify.smoothing.request import Question, Request, level_of
-from rsverify.smoothing.sampling.batches import Scores, count_votes, evaluating, noisy_batches
 from rsverify.smoothing.sampling.forward import Forward
 from rsverify.smoothing.sampling.job import Job
 from rsverify.smoothing.sampling.scores import queue_columns, queue_scores
@@ -110,7 +110,7 @@ class SmoothedClassifier:
     The first sample for inputs of a shape, and for larger batches, probes the model: a few noisy
     inputs are put to it again, in other order and company, alone and in batches of other sizes,
     and a model whose rows depend on each other, or that does not repeat its answers, is refused
-    by a `ValueError` that names the layer; see `rsverify.smoothing.probe`. A certificate's
+    by a `ValueError` that names the layer; see `rsverify.smoothing.probing.probe`. A certificate's
     ``probed`` says what was done.
 
     The guarantees are those of exact Gaussian noise. Where floats are drawn and added, the sum

@@ -18,6 +18,7 @@ from scipy.special import betainc, betaincc, gammaln, xlog1py, xlogy
 
 from rsverify._core.check import FloatArray
 from rsverify.auditing.estimand import Data
+from rsverify.auditing.verdict import Witness
 
 LARGEST_PROPORTION_N = 100_000
 LARGEST_RATIONAL_N = 2_000  # beyond it the witness's probability is a float sum
@@ -28,26 +29,6 @@ SUM_ERROR = 1e-9
 WITNESS_SHARE = 0.995  # of the worst miscoverage that a witness with few digits must keep
 CANDIDATES = 4_000  # points tried for a bound that is not monotone
 CELLS = 400_000  # points at which an enclosure gives up
-
-
-@dataclass(frozen=True)
-class Witness:
-    """A law at which the bound misses too often; `probability` is that of `outcomes`."""
-
-    parameters: dict[str, str]
-    truth: float
-    outcomes: str
-    probability: float
-    rational: bool
-    """Whether `probability` was rounded from exact rational arithmetic."""
-
-    def __str__(self) -> str:
-        law = ", ".join(f"{k}={v}" for k, v in self.parameters.items())
-        how = "exact rational arithmetic" if self.rational else "floating-point sum"
-        return (
-            f"at {law} the true value is {self.truth:.10g}, and the outcomes that miss, "
-            f"{self.outcomes}, have probability {self.probability:.10g} ({how})"
-        )
 
 
 class Place(NamedTuple):

@@ -31,8 +31,9 @@ from rsverify._core.check import FloatArray
 from rsverify.auditing.caller import Caller, Failure, merge_failures
 from rsverify.auditing.estimand import margin_value
 from rsverify.auditing.exact.curves import curve_q1, curve_q2, rational_margin
-from rsverify.auditing.exact.proportion import ROUNDING, Witness, above
+from rsverify.auditing.exact.proportion import ROUNDING, above
 from rsverify.auditing.exact.staircase_supremum import enclosed_supremum
+from rsverify.auditing.verdict import Witness
 from rsverify.kernels.margin.trinomial import staircase_tail
 
 LARGEST_STAIRCASE_N = 100_000

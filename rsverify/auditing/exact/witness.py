@@ -18,7 +18,8 @@ from rsverify.auditing.exact.curves import (
     rational_margin,
     rational_probability,
 )
-from rsverify.auditing.exact.proportion import ROUNDING, WITNESS_SHARE, Place, Witness, above
+from rsverify.auditing.exact.proportion import ROUNDING, WITNESS_SHARE, Place, above
+from rsverify.auditing.verdict import Witness
 
 NUDGES = (1e-12, 1e-11, 1e-10, 1e-9, 1e-8)  # how far below a claim its supremum is shown
 SHOWN = 0.9999  # of a supremum that is not attained

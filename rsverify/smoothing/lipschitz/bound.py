@@ -28,6 +28,7 @@ from rsverify._core.check import (
 )
 from rsverify._core.progress import InputProgress
 from rsverify.certificates.simplex import scores_lipschitz
+from rsverify.smoothing.batches import evaluating
 from rsverify.smoothing.lipschitz import gains, window_gains
 from rsverify.smoothing.lipschitz.comparison import Sample, Subject
 from rsverify.smoothing.lipschitz.convolution import times
@@ -43,7 +44,6 @@ from rsverify.smoothing.lipschitz.recording import (
     leaves,
 )
 from rsverify.smoothing.lipschitz.tracing import TensorMap
-from rsverify.smoothing.sampling.batches import evaluating
 
 # Norms that were found before take no time, and need no bar.
 _PATIENCE = 1.0

@@ -24,10 +24,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from rsverify.smoothing.batches import NoisyInputs, check_model_output, evaluating
 from rsverify.smoothing.classifier import SmoothedClassifier
 from rsverify.smoothing.data.fingerprint import input_hash
 from rsverify.smoothing.noise.gaussian import seeded_generator
-from rsverify.smoothing.sampling.batches import NoisyInputs, check_model_output, evaluating
 from rsverify.smoothing.sampling.forward import memory_format
 from rsverify.smoothing.sampling.session import Execution
 

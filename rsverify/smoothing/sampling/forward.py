@@ -13,8 +13,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from rsverify.smoothing.batches import Scores, check_model_output, votes_of_scores
 from rsverify.smoothing.device import DeviceContext, exhausted
-from rsverify.smoothing.sampling.batches import Scores, check_model_output, votes_of_scores
 
 INVALID = -1
 """The vote of a row with NaN among its scores, or −∞ alone."""

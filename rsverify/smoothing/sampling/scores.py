@@ -19,8 +19,8 @@ import torch
 from rsverify._core.check import FloatArray
 from rsverify.bounds.score_margin import SIMPLEX_TOLERANCE, RivalPlan
 from rsverify.certificates.scores import ScoreColumns
+from rsverify.smoothing.batches import Scores, check_model_output, votes_of_scores
 from rsverify.smoothing.device import Arriving, DeviceContext, has_float64
-from rsverify.smoothing.sampling.batches import Scores, check_model_output, votes_of_scores
 from rsverify.smoothing.score_maps import ScoreMap
 
 

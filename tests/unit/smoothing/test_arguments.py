@@ -17,7 +17,8 @@ from support.arguments import hostile, outcome  # noqa: E402
 
 from rsverify import SmoothedClassifier, certify_dataset  # noqa: E402
 from rsverify.smoothing.noise.discrete import DiscreteGaussian  # noqa: E402
-from rsverify.smoothing.sampling.scores import ProbabilitiesWarning, score_map  # noqa: E402
+from rsverify.smoothing.sampling.scores import ProbabilitiesWarning  # noqa: E402
+from rsverify.smoothing.score_maps import score_map  # noqa: E402
 from rsverify.tables.reader import read_table  # noqa: E402
 
 X = np.array([[1.0, 0.0], [-1.0, 0.5], [0.25, 0.75]])

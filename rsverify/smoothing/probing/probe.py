@@ -23,17 +23,17 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from rsverify.smoothing.culprit import PREPROCESS, Layer, drawing_layer, first_layer
+from rsverify.smoothing.batches import CleanInput, NoisyInputs, Scores, check_model_output
 from rsverify.smoothing.noise.gaussian import Noise, seeded_generator
-from rsverify.smoothing.randomness import Watch, force, reachable, sources
-from rsverify.smoothing.rounding import (
+from rsverify.smoothing.probing.culprit import PREPROCESS, Layer, drawing_layer, first_layer
+from rsverify.smoothing.probing.randomness import Watch, force, reachable, sources
+from rsverify.smoothing.probing.rounding import (
     difference,
     relative_difference,
     rounding_unit,
     spread,
 )
-from rsverify.smoothing.sampling.batches import CleanInput, NoisyInputs, Scores, check_model_output
-from rsverify.smoothing.state import State
+from rsverify.smoothing.probing.state import State
 
 PROBE = 4
 """The stream of the noise that models are probed with: of none of the samples."""

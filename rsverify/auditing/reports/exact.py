@@ -17,9 +17,9 @@ from rsverify.auditing.exact.evidence import MarginClaims, ProportionLimits
 from rsverify.auditing.exact.proportion import ROUNDING, Worst
 from rsverify.auditing.exact.repeats import Answer, Table, first_look, long_look
 from rsverify.auditing.exact.staircase import LARGEST_STAIRCASE_N
-from rsverify.auditing.exact.staircase_report import staircase_report
 from rsverify.auditing.registry import all_outcomes, outcome_table
 from rsverify.auditing.report import AuditReport, Row, with_mixing
+from rsverify.auditing.reports.staircase import staircase_report
 from rsverify.auditing.simulation.blocks import generator
 from rsverify.auditing.verdict import Verdict
 
