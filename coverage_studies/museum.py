@@ -20,8 +20,7 @@ import numpy as np
 from scipy.stats import binom
 
 from rsverify import __version__, clopper_pearson_lower, clopper_pearson_upper
-from rsverify.auditing.api import audit
-from rsverify.auditing.caller import PROBE_ROWS, prepare
+from rsverify.auditing.company import PROBE_ROWS, prepare
 from rsverify.auditing.estimand import find_estimand
 from rsverify.auditing.report import AuditReport
 from tests.support import mutants
@@ -72,13 +71,13 @@ def drawn(mutant: Any, law: dict[str, Any]) -> tuple[float, float, float]:
 def line(mutant: Any, seeds: int) -> str:
     """Return the row of one exhibit."""
     options = mutant.options
-    kind = options.get("kind", "coverage")
     reports, seconds = [], []
     for seed in range(seeds):
         begin = time.process_time()
-        reports.append(audit(mutant.bound, **options, seed=seed))
+        reports.append(mutant.audited(seed=seed))
         seconds.append(time.process_time() - begin)
-        if kind != "coverage" or reports[0].design["method"] == "exact":
+        kind, method = (reports[0].design.get(k) for k in ("kind", "method"))
+        if kind != "coverage" or method.startswith("exact"):
             break
     report = reports[0]
     worst = report.worst
@@ -88,7 +87,7 @@ def line(mutant: Any, seeds: int) -> str:
         how = "E[K] over all paths, " + (worst.note or "fair")
     elif kind == "bets":
         how = "bets changed with the future"
-    elif report.design["method"] != "exact":
+    elif worst.replications > 0:
         law = law_of(report)
         total = summed(mutant, law.get("law", ("none",)))
         if total is not None:

@@ -22,11 +22,12 @@ import joblib
 import numpy as np
 
 from rsverify import __version__
-from rsverify.auditing.caller import PROBE_ROWS, prepare
+from rsverify.auditing.company import PROBE_ROWS, prepare
+from rsverify.auditing.design import Design
 from rsverify.auditing.estimand import ESTIMANDS
 from rsverify.auditing.registry import named_bound
 from rsverify.auditing.scenario import Scenario
-from rsverify.auditing.simulation.blocks import Design, run_block
+from rsverify.auditing.simulation.blocks import run_block
 from rsverify.bounds import confidence_sequences as anytime
 from tests.support import plain_loops as plain
 
@@ -140,13 +141,13 @@ def auditor(case: Case) -> Callable[[], int]:
     first = draw(case, np.random.default_rng(0), PROBE_ROWS)
     side = "two-sided" if case.name == "kt_mixture_sequence" else "lower"
     caller = prepare(case.bound, first, ALPHA, side, thing)
-    design = Design(ALPHA, case.n, 0, case.rows, 0.2, 1e-3)
+    design = Design(case.name, case.estimand, side, case.n, ALPHA, replications=case.rows)
     law = Scenario("", parameters(case))
 
     def run() -> int:
         runs = block = 0
         while runs < case.rows:
-            runs += run_block(caller, thing, law, design, 0, block).runs
+            runs += run_block(caller, thing, law, design, block).runs
             block += 1
         return runs
 

@@ -7,16 +7,23 @@ an error of the form ``alpha=1.2 must be in (0, 1)``: name, value, what it must 
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from rsverify._core.errors import cause_of
 from rsverify._core.types import FloatArray as FloatArray
 from rsverify._core.types import IntArray as IntArray
 
 _LEAST_SHARE = float(np.finfo(np.float64).smallest_normal)
+
+LARGEST_SIZE = 2**53
+"""Integers up to here are exact as floats."""
+
+_LONGEST_SHOWN = 80
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -27,12 +34,66 @@ def _first(values: npt.NDArray[Any], bad: npt.NDArray[np.bool_]) -> object:
     return value
 
 
+def shown(value: object) -> str:
+    """Return a value as messages show it: on one line, and not too long."""
+    try:
+        text = repr(value)
+    except Exception:  # of an object of the user's; or an integer of too many digits to print
+        text = f"({type(value).__name__})"
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…"
+
+
+def _numbers(name: str, value: object, what: str) -> npt.NDArray[Any]:
+    """Return `value` as an array of integers or floats, or raise where it holds anything else.
+
+    Everything that numpy would change or lose in silence is refused here: masks, truth values,
+    imaginary parts.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} is a masked array, whose mask would be lost: give {name}.compressed(), or "
+            f"{name}.filled(…) with what is to stand there"
+        )
+    plain = isinstance(value, np.ndarray | np.generic | int | float)
+    try:
+        array = np.asarray(value) if plain else _as_array(value)
+    except Exception as error:  # array-likes of other packages raise errors of all kinds
+        raise TypeError(
+            f"{name}={shown(value)} must be {what}: numpy cannot take it ({cause_of(error)})"
+        ) from None
+    if array.dtype.kind == "O":
+        array = _unboxed(name, array, what)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name}={shown(value)} must be {what}")
+    return array
+
+
+def _as_array(value: object) -> npt.NDArray[Any]:
+    if isinstance(value, list | tuple) and any(isinstance(v, bool | np.bool_) for v in value):
+        raise TypeError("a truth value is not a number")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a masked element in a list becomes NaN with a warning
+        return np.asarray(value)
+
+
+def _unboxed(name: str, array: npt.NDArray[Any], what: str) -> npt.NDArray[Any]:
+    """Return an array of Python numbers, as tables of other packages hold them, as one of numpy."""
+    numbers = (int, float, np.integer, np.floating)
+    for item in array.ravel().tolist():
+        if not isinstance(item, numbers) or isinstance(item, bool):
+            raise TypeError(f"{name}={shown(item)} must be {what}")
+    integral = all(isinstance(item, int | np.integer) for item in array.ravel().tolist())
+    try:
+        return array.astype(np.int64 if integral else np.float64)
+    except OverflowError:
+        largest = max(array.ravel().tolist(), key=abs)
+        raise ValueError(f"{name}={shown(largest)} is beyond what is computed with") from None
+
+
 def check_real(name: str, value: npt.ArrayLike) -> FloatArray:
     """Return `value` as float64, or raise where it is not numeric or holds NaN."""
-    array = np.asarray(value)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"{name}={value!r} must be a real number or an array of them")
-    real = array.astype(np.float64)
+    real = _numbers(name, value, "a real number or an array of them").astype(np.float64)
     if np.isnan(real).any():
         raise ValueError(f"{name} contains NaN; it must hold real numbers only")
     return real
@@ -40,22 +101,79 @@ def check_real(name: str, value: npt.ArrayLike) -> FloatArray:
 
 def check_integer(name: str, value: npt.ArrayLike) -> IntArray:
     """Return `value` as int64, or raise where it is not integral."""
-    array = np.asarray(value)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"{name}={value!r} must be an integer or an array of integers")
+    array = _numbers(name, value, "an integer or an array of integers")
     if array.dtype.kind == "f":
         bad = ~(np.isfinite(array) & (array == np.floor(array)) & (np.abs(array) < 2.0**53))
         if bad.any():
             raise ValueError(f"{name}={_first(array, bad)} must be an integer")
+    elif array.dtype == np.uint64:
+        bad = array > np.uint64(np.iinfo(np.int64).max)
+        if bad.any():
+            raise ValueError(f"{name}={_first(array, bad)} is beyond what is computed with")
     return array.astype(np.int64)
 
 
-def check_alpha(alpha: npt.ArrayLike) -> FloatArray:
-    """Return `alpha` as float64, or raise where it is outside (0, 1)."""
-    return check_fraction("alpha", alpha)
+def check_number(name: str, value: npt.ArrayLike) -> float:
+    """Return `value` as float, or raise where it is not a single real number."""
+    array = check_real(name, value)
+    check_single(name, array)
+    return float(array)
 
 
-def share_of_alpha(alpha: npt.ArrayLike, share: npt.ArrayLike) -> FloatArray:
+def check_single(name: str, array: npt.NDArray[Any]) -> None:
+    """Raise where an argument that must be one number is an array of several."""
+    if array.ndim:
+        raise ValueError(f"{name} of shape {array.shape} must be a single number")
+
+
+def check_size(name: str, value: object, smallest: int = 1, largest: int = LARGEST_SIZE) -> int:
+    """Return `value` as int, or raise where it is not a single integer in a range."""
+    size = check_integer(name, cast(npt.ArrayLike, value))
+    check_single(name, size)
+    if not smallest <= size <= largest:
+        limits = f"between {smallest} and {largest}"
+        # Where the largest is but what a computer holds, it is not spoken of to the others.
+        allowed = f"at least {smallest}" if size < smallest and largest >= 2**24 else limits
+        raise ValueError(f"{name}={int(size)} must be {allowed}")
+    return int(size)
+
+
+def check_seed(name: str, seed: object) -> None:
+    """Raise where `seed` is nothing that numpy makes a stream of random numbers from."""
+    if seed is None or isinstance(
+        seed, np.random.Generator | np.random.BitGenerator | np.random.SeedSequence
+    ):
+        return
+    several = isinstance(seed, list | tuple) or (isinstance(seed, np.ndarray) and seed.ndim > 0)
+    parts = list(cast(Iterable[object], seed)) if several else [seed]
+    if not parts or not all(
+        isinstance(part, int | np.integer) and not isinstance(part, bool) for part in parts
+    ):
+        raise TypeError(f"{name}={shown(seed)} must be an integer, a sequence of integers, or None")
+    if any(cast(int, part) < 0 for part in parts):
+        raise ValueError(f"{name}={shown(seed)} must not be negative")
+
+
+def check_flag(name: str, value: object) -> bool:
+    """Return `value` as bool, or raise where it is anything but True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}={shown(value)} must be True or False")
+    return bool(value)
+
+
+def check_alpha(alpha: npt.ArrayLike, name: str = "alpha") -> FloatArray:
+    """Return a level as float64, or raise where it is outside (0, 1)."""
+    return check_fraction(name, alpha)
+
+
+def check_level(alpha: npt.ArrayLike, name: str = "alpha") -> float:
+    """Return a level as float, or raise where it is not a single number in (0, 1)."""
+    level = check_fraction(name, alpha)
+    check_single(name, level)
+    return float(level)
+
+
+def share_of_alpha(alpha: npt.ArrayLike, share: npt.ArrayLike, name: str = "") -> FloatArray:
     """Return `share` times `alpha`, or raise where float64 has no digits for so little."""
     level, part = np.broadcast_arrays(np.asarray(alpha), np.asarray(share))
     product: FloatArray = np.asarray(level * part)
@@ -63,7 +181,7 @@ def share_of_alpha(alpha: npt.ArrayLike, share: npt.ArrayLike) -> FloatArray:
     if bad.any():
         raise ValueError(
             f"alpha={_first(level, bad)} is too small: {_first(part, bad):g} of it must be at "
-            f"least {_LEAST_SHARE:.3g}"
+            f"least {_LEAST_SHARE:.3g}{f' (see {name})' if name else ''}"
         )
     return product
 
@@ -95,6 +213,13 @@ def check_count(name: str, k: npt.ArrayLike, n: IntArray) -> IntArray:
     return array
 
 
+def check_scale(name: str, value: npt.ArrayLike) -> float:
+    """Return `value` as float, or raise where it is not a single positive finite number."""
+    array = check_positive(name, value)
+    check_single(name, array)
+    return float(array)
+
+
 def check_positive(name: str, value: npt.ArrayLike) -> FloatArray:
     """Return `value` as float64, or raise where it is not positive and finite."""
     array = check_real(name, value)
@@ -104,15 +229,22 @@ def check_positive(name: str, value: npt.ArrayLike) -> FloatArray:
     return array
 
 
+def check_seed_number(seed: int) -> int:
+    """Return `seed`, or raise where it is no nonnegative integer."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed={seed!r} must be a nonnegative integer")
+    return seed
+
+
 def check_choice(name: str, value: object, choices: Iterable[Choice]) -> Choice:
     """Return `value`, or raise where it is not one of `choices`."""
     allowed = tuple(choices)
     if not isinstance(value, str):
-        raise TypeError(f"{name}={value!r} must be one of {', '.join(map(repr, allowed))}")
+        raise TypeError(f"{name}={shown(value)} must be one of {', '.join(map(repr, allowed))}")
     for choice in allowed:
         if value == choice:
             return choice
-    raise ValueError(f"{name}={value!r} must be one of {', '.join(map(repr, allowed))}")
+    raise ValueError(f"{name}={shown(value)} must be one of {', '.join(map(repr, allowed))}")
 
 
 def check_broadcast(**arrays: npt.NDArray[Any]) -> tuple[int, ...]:
@@ -146,15 +278,21 @@ def check_order(order: int, largest: int) -> int:
     """Return the Taylor order as int, or raise where it is not an integer in [0, largest]."""
     array = check_integer("order", order)
     if array.ndim or not 0 <= array <= largest:
-        raise ValueError(f"order={order} must be an integer between 0 and {largest}")
+        raise ValueError(f"order={shown(order)} must be an integer between 0 and {largest}")
     return int(array)
+
+
+def check_callable(name: str, value: object) -> None:
+    """Raise where `value` cannot be called."""
+    if not callable(value):
+        raise TypeError(f"{name}={value!r} must be a callable")
 
 
 def check_takes(name: str, function: Callable[..., Any], arguments: tuple[str, ...]) -> None:
     """Raise where `function` cannot be called with arguments like these."""
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some compiled functions have none: they are tried
+    except Exception:  # compiled functions may have none, others fail to tell: they are tried
         return
     try:
         signature.bind(*arguments)

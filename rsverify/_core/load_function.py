@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import importlib
 import importlib.util
 import sys
@@ -11,11 +12,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from rsverify._core.errors import cause_of
+
 
 def load_function(target: str) -> Callable[..., Any]:
     """Return FUNCTION of ``FILE.py:FUNCTION`` or ``package.module:FUNCTION``.
 
-    The file may import its neighbours, and a module may be in the current folder.
+    The file may import its neighbours, and a module may be in the current folder. A file that is
+    named like a module, such as ``torch.py``, does not replace it.
     """
     place, _, name = target.rpartition(":")
     file = Path(place) if place.endswith(".py") else None
@@ -28,8 +32,8 @@ def load_function(target: str) -> Callable[..., Any]:
         module = importlib.import_module(place) if file is None else _run_file(file)
     except ModuleNotFoundError:
         raise
-    except Exception as error:
-        raise ValueError(f"{place} cannot be run: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # code of the user raises errors of all kinds
+        raise ValueError(f"{place} cannot be run: {cause_of(error)}") from error
     if not callable(getattr(module, name, None)):
         raise ValueError(f"{place} has no function {name!r}")
     function: Callable[..., Any] = getattr(module, name)
@@ -66,10 +70,30 @@ def _loaded(target: str) -> Callable[..., Any]:
 
 
 def _run_file(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    name = _module_name(path)
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} cannot be imported")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # dataclasses and pickle look it up there
-    spec.loader.exec_module(module)
+    sys.modules[name] = module  # dataclasses and pickle look it up there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module
+
+
+def _module_name(path: Path) -> str:
+    """Return the name of a file as a module: its stem, unless another module is called so."""
+    stem = path.stem
+    loaded = sys.modules.get(stem)
+    try:
+        known = loaded.__spec__ if loaded is not None else importlib.util.find_spec(stem)
+    except (ImportError, ValueError, AttributeError):
+        known = None
+    origin = getattr(loaded, "__file__", None) or (None if known is None else known.origin)
+    ours = origin is not None and Path(origin).resolve() == path.resolve()
+    if ours or (loaded is None and known is None):
+        return stem
+    return f"{stem}_{hashlib.blake2b(str(path.resolve()).encode(), digest_size=8).hexdigest()}"

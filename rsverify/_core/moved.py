@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
@@ -45,8 +44,11 @@ MOVED = {
 """Old module -> new module."""
 
 
-class _Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds the old names; one module object has both."""
+class _Moved:
+    """Finds the old names; one module object has both.
+
+    Of no class of importlib.abc, whose import would run a ``random.py`` in the current folder.
+    """
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
@@ -55,7 +57,7 @@ class _Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         del path, target
         if fullname not in MOVED:
             return None
-        return importlib.util.spec_from_loader(fullname, self)
+        return importlib.util.spec_from_loader(fullname, self)  # type: ignore[arg-type]
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType | None:
         """Return an empty module; `exec_module` puts the new one in its place."""

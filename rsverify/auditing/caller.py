@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from rsverify._core.check import FloatArray
-from rsverify.auditing.estimand import Estimand
+from rsverify._core.said import said
+from rsverify._core.types import Side
+from rsverify.auditing.estimand import Data
 
 Bound = Callable[[Any, float], Any]
-PROBE_ROWS = 7
-AGAIN = 8  # times that a difference must show before it is put down to the other rows
-NEAR = 1e-6  # a smaller difference is put down to rounding
-SIDES = ("lower", "upper", "two-sided")
+Layout = Literal["rows", "pair"]
+"""Two-sided limits of R replications: of shape (R, 2), or two arrays of R each."""
+
+AGAIN = 8  # times that a difference must show before it is attributed to the other rows
+NEAR = 1e-6  # a smaller difference is attributed to rounding
+SIDES: tuple[Side, ...] = ("lower", "upper", "two-sided")
+RECHECKED = 64  # rows of a batch, at most, that are asked again in other company
+MIXED = "mixed replications"
+MIXING = "the bound of a replication changes with the others"
 
 
 @dataclass(frozen=True)
@@ -51,45 +58,43 @@ class Caller:
     """A bound and how it is to be called.
 
     `rowwise`: it takes one replication without the batch axis. `alone`: it takes a batch, but
-    mixes its rows, so that each is handed to it as a batch of one. `steady`: it returned the
-    same twice, so that a row must give the same alone as among others.
+    its answer for a row depends on what else is in it, so that each is handed to it as a batch
+    of one. `steady`: it returned the same twice, so that a row must give the same alone as
+    among others. `chunk`: a random bound gets at most that many rows at once, the number at
+    which a row alone was compared with a row among others. `mixed`: how it was found that a
+    row's bound changes with the contents of other rows.
     """
 
     bound: Bound
     alpha: float
-    side: str
+    side: Side
     space: tuple[float, float] = (-np.inf, np.inf)
     rowwise: bool = False
     sequential: bool = True
     alone: bool = False
     steady: bool = False
+    layout: Layout | None = None
+    chunk: int | None = None
+    mixed: Failure | None = None
 
-    def limits(self, data: npt.NDArray[Any]) -> Limits:
-        """Return the limits of every row of `data`."""
-        rows = len(data)
-        if not (self.rowwise or self.alone):
-            try:
-                whole = self._checked(self._call(data), data)
-                if self.steady and rows > 1 and self._mixes(whole, data, rows - 1):
-                    text = "the bound of a replication changes with the others"
-                    return self._failed("mixed replications", text, data[-1:], rows)
-                return whole
-            except Exception as error:  # whatever the bound raises is its failure
-                if rows == 1:
-                    return self._failed(type(error).__name__, str(error), data)
-        parts = [self._row(data[i : i + 1]) for i in range(rows)]
-        return Limits(
-            np.concatenate([p.lower for p in parts]),
-            np.concatenate([p.upper for p in parts]),
-            np.concatenate([p.last for p in parts]),
-            merge_failures([f for p in parts for f in p.failures]),
+    def limits(self, data: Data, *, recheck: bool = True) -> Limits:
+        """Return the limits of every row of `data`.
+
+        With `recheck` some rows are asked again in other company, where that can be compared.
+        """
+        if self.rowwise or self.alone:
+            return _joined([self.row(data[i : i + 1]) for i in range(len(data))])
+        if self.chunk is None or len(data) <= self.chunk:
+            return self._batch(data, recheck)
+        return _joined(
+            [self._batch(data[i : i + self.chunk]) for i in range(0, len(data), self.chunk)]
         )
 
-    def paths(self, data: npt.NDArray[Any]) -> tuple[FloatArray, FloatArray]:
+    def paths(self, data: Data) -> tuple[FloatArray, FloatArray]:
         """Return lower and upper limits at each time, (R, times); a failed row misses at all."""
         if not (self.rowwise or self.alone):
             try:
-                value = self._call(data).astype(np.float64)
+                value = self.call(data).astype(np.float64)
                 parts = self._split(value, len(data))
                 if parts is not None and self._expected_times(parts, data):
                     lower, upper = parts[0].copy(), parts[1].copy()
@@ -101,7 +106,8 @@ class Caller:
         limits = self.limits(data)
         return limits.lower[:, None], limits.upper[:, None]
 
-    def _call(self, data: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def call(self, data: Data) -> Data:
+        """Return what the bound returns, as an array."""
         # A copy: a bound that sorts in place must not change what it is judged on.
         try:
             value = self.bound(data.copy(), self.alpha)
@@ -109,53 +115,109 @@ class Caller:
             raise RuntimeError(f"the bound exits the program, with {error.code!r}") from error
         if np.iscomplexobj(value):
             raise TypeError("the bound is complex")
-        if self.side == "two-sided" and isinstance(value, tuple) and np.ndim(value[0]) == 1:
-            # A pair of arrays is told from an array of pairs here, as two rows of it look alike.
-            return np.column_stack(value)
-        return np.asarray(value)
+        return _numbers(value)
 
-    def _mixes(self, whole: Limits, data: npt.NDArray[Any], row: int) -> bool:
-        """Return whether the limits of that row are other ones without the others."""
-        alone = self._apart(data[row])
-        if alone is None or _same(_at(whole, row), alone):
-            return False
-        # A bound that is random, but seldom, differs too: not every time in the same way.
-        for _ in range(AGAIN):
-            if self._apart(data[row]) != alone:
-                return False
-            if _at(self._checked(self._call(data), data), row) != _at(whole, row):
-                return False
-        return True
+    def fits(self, data: Data) -> Layout | None:
+        """Return how limits of these rows are laid out, None where the shape is another."""
+        try:
+            value = self.call(data).astype(np.float64)
+        except Exception:  # found again, and counted, when the audit calls it
+            return None
+        parts = self._split(value, len(data))
+        if parts is None or not self._expected_times(parts, data):
+            return None
+        return "rows" if self.side != "two-sided" or value.shape == (len(data), 2) else "pair"
 
-    def _apart(self, row: npt.NDArray[Any]) -> Point | None:
+    def whole(self, data: Data) -> Limits:
+        """Return the limits of one call on all rows; raises what the bound raises."""
+        return self._checked(self.call(data), data)
+
+    def apart(self, row: Data) -> Point | None:
         """Return the limits of a row without others, None where it cannot be asked so."""
         # Twice, as some functions drop a batch axis of length 1.
         rows = np.stack([row, row])
         try:
-            return _at(self._checked(self._call(rows), rows), 0)
+            return point(self.whole(rows), 0)
         except Exception:  # found and counted where it is a failure
             return None
 
-    def _row(self, row: npt.NDArray[Any]) -> Limits:
+    def _batch(self, data: Data, recheck: bool = True) -> Limits:
+        rows = len(data)
         try:
-            value = self._call(row[0] if self.rowwise else row)
+            whole = self.whole(data)
+            mixed = self._mixed_row(whole, data, recheck) if self.steady and rows > 1 else None
+            if mixed is not None:
+                return self._failed(MIXED, MIXING, data[mixed : mixed + 1], rows)
+            return whole
+        except Exception as error:  # whatever the bound raises is its failure
+            if rows == 1:
+                return self._failed(type(error).__name__, said(error), data)
+        return _joined([self.row(data[i : i + 1]) for i in range(rows)])
+
+    def _mixed_row(self, whole: Limits, data: Data, recheck: bool) -> int | None:
+        """Return a row whose limits are others without the others, or in other company."""
+        if self.mixes(whole, data, len(data) - 1):
+            return len(data) - 1
+        # The same choice for the same data: a block of a simulation replays bit for bit.
+        some = np.random.default_rng(len(data)).permutation(len(data))
+        some = some[: min(RECHECKED, len(data) // 8)]
+        if some.size < 2 or not recheck:
+            return None
+        fewer = self.whole(data[some])
+        alike = np.logical_and.reduce(
+            [near(a, b[some]) for a, b in zip(fewer[:3], whole[:3], strict=True)]
+        )
+        for place in np.flatnonzero(~alike):
+            row = int(some[place])
+            if self._persists(whole, data, row, data[some], point(fewer, int(place)), int(place)):
+                return int(row)
+        return None
+
+    def mixes(self, whole: Limits, data: Data, row: int) -> bool:
+        """Return whether the limits of that row are other ones without the others."""
+        alone = self.apart(data[row])
+        if alone is None or same(point(whole, row), alone):
+            return False
+        return self._persists(whole, data, row, np.stack([data[row]] * 2), alone, 0)
+
+    def _persists(
+        self,
+        whole: Limits,
+        data: Data,
+        row: int,
+        fewer: Data,
+        seen: Point,
+        place: int,
+    ) -> bool:
+        """Return whether a row differs in the same way each time between two batches."""
+        # A bound that is random, but seldom, differs too: not every time in the same way.
+        for _ in range(AGAIN):
+            if point(self.whole(fewer), place) != seen:
+                return False
+            if point(self.whole(data), row) != point(whole, row):
+                return False
+        return True
+
+    def row(self, row: Data) -> Limits:
+        """Return the limits of one row, given as a batch of one."""
+        try:
+            value = self.call(row[0] if self.rowwise else row)
             array = value.astype(np.float64)
             return self._checked(array[None] if self.rowwise else array, row)
         except Exception as error:
-            return self._failed(type(error).__name__, str(error), row)
+            return self._failed(type(error).__name__, said(error), row)
 
-    def _failed(
-        self, kind: str, message: str, data: npt.NDArray[Any], rows: int | None = None
-    ) -> Limits:
+    def _failed(self, kind: str, message: str, data: Data, rows: int | None = None) -> Limits:
         rows = len(data) if rows is None else rows
         miss = np.full(rows, np.inf)
-        return Limits(miss, -miss, miss, [Failure(kind, message, _plain(data[0]), rows)])
+        return Limits(miss, -miss, miss, [Failure(kind, message, plain_row(data[0]), rows)])
 
     def _split(self, value: FloatArray, rows: int) -> tuple[FloatArray, FloatArray] | None:
         """Return the lower and upper limits as arrays (rows, times), None if misshapen."""
         free = np.full((rows, 1), np.inf)
         if self.side == "two-sided":
-            if value.shape == (rows, 2):
+            # Two rows of a table look like a pair of arrays: more rows have told which it is.
+            if value.shape == (rows, 2) and self.layout != "pair":
                 return value[:, :1], value[:, 1:]
             if value.shape == (2, rows):  # a pair of arrays
                 return value[0][:, None], value[1][:, None]
@@ -168,11 +230,11 @@ class Caller:
             return None
         return (value, free) if self.side == "lower" else (-free, value)
 
-    def _checked(self, value: npt.NDArray[Any], data: npt.NDArray[Any]) -> Limits:
+    def _checked(self, value: Data, data: Data) -> Limits:
         rows = len(data)
         parts = self._split(value.astype(np.float64), rows)
         if parts is None or not self._expected_times(parts, data):
-            text = f"shape {value.shape} for {rows} replications{self._hint(value.shape, rows)}"
+            text = f"shape {value.shape} for {rows} replications{self.hint(value.shape, rows)}"
             return self._failed("wrong shape", text, data)
         low, high = parts
         bad_nan = np.isnan(low).any(axis=1) | np.isnan(high).any(axis=1)
@@ -186,15 +248,15 @@ class Caller:
         ):
             if bad.any():
                 first = int(np.argmax(bad))
-                failures.append(Failure(kind, message, _plain(data[first]), int(bad.sum())))
+                failures.append(Failure(kind, message, plain_row(data[first]), int(bad.sum())))
         lower[bad_nan], upper[bad_nan] = np.inf, -np.inf
         return Limits(lower, upper, last, failures)
 
-    def _hint(self, shape: tuple[int, ...], rows: int) -> str:
+    def hint(self, shape: tuple[int, ...], rows: int) -> str:
         """Return the likely remedy of a wrong shape."""
         if self.side == "two-sided":
             return "; two-sided bounds return (R, 2) or a pair"
-        return "; is it side='two-sided'?" if shape in ((rows, 2), (2, rows)) else ""
+        return "; is it side='two-sided'?" if shape in ((rows, 2), (2, rows), (2,)) else ""
 
     def _outside(self, lower: FloatArray, upper: FloatArray) -> npt.NDArray[np.bool_]:
         """Return where no value of the parameter space is left, were it unbounded."""
@@ -203,23 +265,59 @@ class Caller:
         out: npt.NDArray[np.bool_] = above | below
         return out
 
-    def _expected_times(self, parts: tuple[FloatArray, FloatArray], data: npt.NDArray[Any]) -> bool:
+    def _expected_times(self, parts: tuple[FloatArray, FloatArray], data: Data) -> bool:
         # A path has one bound an observation; (rows, 1) is one bound a replication.
         times = max(parts[0].shape[1], parts[1].shape[1])
         return times == 1 or (self.sequential and data.ndim > 1 and times == data.shape[1])
 
 
-def _at(limits: Limits, row: int) -> Point:
+def point(limits: Limits, row: int) -> Point:
+    """Return the limits of one row."""
     return float(limits.lower[row]), float(limits.upper[row]), float(limits.last[row])
 
 
-def _same(one: Point, other: Point) -> bool:
-    """Return whether limits agree; sums over other shapes may be rounded otherwise."""
-    return bool(np.isclose(one, other, rtol=NEAR, atol=NEAR, equal_nan=True).all())
+def _numbers(value: object) -> Data:
+    """Return what a bound returned as an array; raise where it holds something else."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise TypeError("the bound returned a masked array: fill what is masked")
+    array = np.asarray(value)
+    if array.dtype.kind not in "biufO":
+        raise TypeError(f"the bound returned {array.dtype} and no numbers")
+    if array.dtype.kind == "O" and any(each is None for each in array.ravel()):
+        raise TypeError("the bound returned None")
+    return array
 
 
-def _plain(row: npt.NDArray[Any]) -> Any:
+def near(one: npt.ArrayLike, other: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Return where limits agree; sums over other shapes may be rounded otherwise."""
+    return np.isclose(one, other, rtol=NEAR, atol=NEAR, equal_nan=True)
+
+
+def same(one: Point, other: Point) -> bool:
+    """Return whether the limits of two rows agree."""
+    return bool(near(one, other).all())
+
+
+def name_of(bound: object) -> str:
+    """Return how a bound is called in reports."""
+    try:
+        return str(getattr(bound, "__name__", None) or type(bound).__name__)
+    except Exception:  # of the bound's own attribute: the audit goes on
+        return type(bound).__name__
+
+
+def plain_row(row: Data) -> Any:
+    """Return a row as JSON can hold it, its beginning where it is long."""
     return row.tolist() if row.size <= 200 else [*row.ravel()[:200].tolist(), "..."]
+
+
+def _joined(parts: list[Limits]) -> Limits:
+    return Limits(
+        np.concatenate([p.lower for p in parts]),
+        np.concatenate([p.upper for p in parts]),
+        np.concatenate([p.last for p in parts]),
+        merge_failures([f for p in parts for f in p.failures]),
+    )
 
 
 def merge_failures(failures: list[Failure]) -> list[Failure]:
@@ -231,33 +329,3 @@ def merge_failures(failures: list[Failure]) -> list[Failure]:
         count = f.count + (seen.count if seen else 0)
         merged[key] = Failure(f.kind, f.message, seen.example if seen else f.example, count)
     return list(merged.values())
-
-
-def prepare(
-    bound: Bound, data: npt.NDArray[Any], alpha: float, side: str, estimand: Estimand
-) -> Caller:
-    """Return how to call `bound`: on all rows at once, or, if it is scalar, on each.
-
-    `data` are `PROBE_ROWS` rows (or fewer). A function that handles neither is called on all
-    rows at once, so that its failures are counted row by row. One whose bound of a row changes
-    with the other rows is given one row at a time: nobody who uses it has the others.
-    """
-    whole = Caller(bound, alpha, side, estimand.space, False, estimand.sequential)
-    if _shape_fits(whole, data):
-        once, twice = whole.limits(data), whole.limits(data)
-        if not all(map(np.array_equal, once[:3], twice[:3])):
-            return whole  # a random bound is not the same alone either
-        mixed = any(whole._mixes(once, data, i) for i in range(len(data)))
-        return replace(whole, alone=mixed, steady=not mixed)
-    single = Caller(bound, alpha, side, estimand.space, True, estimand.sequential)
-    handled = any(not single._row(data[i : i + 1]).failures for i in range(len(data)))
-    return single if handled else whole
-
-
-def _shape_fits(caller: Caller, data: npt.NDArray[Any]) -> bool:
-    try:
-        value = caller._call(data).astype(np.float64)
-    except Exception:  # found again, and counted, when the audit calls it
-        return False
-    parts = caller._split(value, len(data))
-    return parts is not None and caller._expected_times(parts, data)

@@ -9,39 +9,53 @@ capital that is not a supermartingale can still cover. Two exact checks see them
   fixed before X_t: E[K_t | X_1..X_{t-1}] <= K_{t-1} on every path, not only on average.
 
 Paths longer than can be enumerated are tried one step at a time: after random pasts of up to n
-observations, the mean over the next one is exact, and what comes later differs.
+observations, the mean over the next one is exact, and what comes later differs. A fault may show
+against some means only: beside eight distributions at every level, many more are drawn, of means
+all over (0, 1), each at one level.
 
 A capital with room to spare may stay fair on all of these although its bets peek. Where the
-bets themselves are at hand, `audit_bets` perturbs the future: changing X_t, X_{t+1}, .. must
-leave the bets 1 to t bit-identical.
+bets themselves are at hand, `rsverify.auditing.bets` perturbs the future.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from rsverify._core.check import FloatArray
-from rsverify.auditing.caller import Failure
+from rsverify._core.check import (
+    FloatArray,
+    check_alpha,
+    check_callable,
+    check_seed_number,
+    check_takes,
+    check_trials,
+)
+from rsverify._core.said import said
+from rsverify.auditing.caller import Failure, merge_failures, name_of
+from rsverify.auditing.design import FLOAT_ERRORS, LARGEST_N, Record
+from rsverify.auditing.processes import (
+    ALPHAS,
+    PERTURBED_N,
+    STREAM,
+    Process,
+    asked,
+    refuse_unusable,
+    times,
+)
 from rsverify.auditing.report import AuditReport, Row
+from rsverify.auditing.simulation.blocks import generator
 from rsverify.auditing.verdict import Verdict, combine
 
-Capital = Callable[[FloatArray, float, float], npt.ArrayLike]
-
-PERTURBED_N = 1000  # observations, at most, of the samples whose future is changed
-EARLY, LATE = 40, 12  # times at which it is: the first ones, then ever more apart
 PASTS = 16  # random pasts after which a step is enumerated
-PERTURBED_ROWS = 8
 LARGEST_PATH = 12  # of two-point distributions; three points get a third less
+DRAWN_PATH = 8  # of those that are drawn
+MEANS = 40  # that are drawn, beside some near 0 and 1
+EXPECTED = "expected capital"
 ERROR = 1e-9
 """Excess of E[K] over 1 that is put down to rounding."""
-ALPHAS = (0.97, 0.5, 1e-9)
-"""Bets grow with log(1/alpha): far apart, as small bets leave no room to hide a look ahead."""
 
 DISTRIBUTIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "0, 1 fair": ((0.0, 1.0), (0.5, 0.5)),
@@ -63,7 +77,7 @@ def all_paths(
     return np.array(values)[index], np.array(probabilities)[index].prod(axis=1)
 
 
-def capital_from_bets(bets: Capital) -> Capital:
+def capital_from_bets(bets: Process) -> Process:
     """Return the capital of a bettor given by its bets: prod (1 + lambda_t (x_t - m)).
 
     Parameters
@@ -79,24 +93,8 @@ def capital_from_bets(bets: Capital) -> Capital:
     return capital
 
 
-def _asked(process: Capital, x: FloatArray, m: float, alpha: float) -> FloatArray:
-    """Return a capital or bets, (R, n); of a function of one sample, sample by sample."""
-    try:
-        value = np.asarray(process(x, m, alpha), dtype=np.float64)
-        if value.shape == x.shape:
-            return value
-    except Exception:  # found again where it is the function's own
-        value = None
-    try:
-        return np.array([process(row, m, alpha) for row in x], dtype=np.float64)
-    except Exception:
-        if value is None:
-            raise
-    return value
-
-
-def _checked(capital: Capital, x: FloatArray, m: float, alpha: float) -> FloatArray:
-    value = _asked(capital, x, m, alpha)
+def _checked(capital: Process, x: FloatArray, m: float, alpha: float) -> FloatArray:
+    value = asked(capital, x, m, alpha)
     if value.shape != x.shape:
         raise ValueError(f"capital of shape {value.shape} must have the shape {x.shape} of x")
     if np.isnan(value).any():
@@ -133,90 +131,179 @@ def _excess(
     return float(weights @ capital[:, -1]), growth, ahead
 
 
-def audit_capital(capital: Capital, *, n: int, alpha: float, name: str = "capital") -> AuditReport:
-    """Return the martingale audit of a capital process, as ``audit(..., kind="betting")``.
+@FLOAT_ERRORS
+def audit_capital(
+    capital: Process, *, n: int, alpha: float, seed: int = 0, name: str | None = None
+) -> AuditReport:
+    """Find out whether a capital process is fair and blind to the future.
 
     Parameters
     ----------
     capital : callable
         ``capital(x, m, alpha)`` returns the capital after each observation, of the shape
-        (R, n) of `x`, of a bettor against the mean m who starts with 1. A function of a single
-        sample is called sample by sample.
+        (R, n) of `x`, of a bettor against the mean m in (0, 1) who starts with 1. A function of
+        a single sample is called sample by sample.
     n : int
-        Observations; paths of at most 12 (two points) and 8 (three points) are enumerated, and
-        single steps after random pasts of up to 1000.
+        Observations, from 1 to 10,000,000; paths of at most 12 (two points) and 8 (three points)
+        are enumerated, and single steps after random pasts of up to 1000.
     alpha : float
-        Besides it, 0.97, 0.5 and 1e-9 are tried, as bets depend on log(1/alpha).
-    name : str
-        How the report calls it.
+        In (0, 1). Besides it, 0.97, 0.5 and 1e-9 are tried, as bets depend on log(1/alpha).
+    seed : int, default 0
+        Of the means that are drawn, and of random pasts.
+    name : str, optional
+        How the report calls it. Default: the name of the function.
+
+    Returns
+    -------
+    AuditReport
+        Under `miscoverage` its rows have the expected capital: see `Row.measure`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of its type or out of its range; if `capital` fails on every call,
+        or returns another shape than that of `x`.
 
     Notes
     -----
-    A refutation is exact, up to 1e-9. "supported" is about the distributions in the table.
+    *Guarantee.* A refutation is exact, up to 1e-9. "supported" is about the distributions and
+    means in the table.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsverify import audit_capital
+    >>> def fair(x, m, alpha):
+    ...     return np.cumprod(1 + 0.5 * (x - m), axis=1)
+    >>> print(audit_capital(fair, n=10, alpha=0.05).verdict)
+    supported
     """
-    rows, failures = [], []
-    for (law, (values, probabilities)), level in itertools.product(
-        DISTRIBUTIONS.items(), sorted({*ALPHAS, alpha})
-    ):
-        size = min(n, LARGEST_PATH if len(values) == 2 else 2 * LARGEST_PATH // 3)
-        paths, _ = all_paths(values, probabilities, size)
-        m = float(np.dot(values, probabilities))
-        title = f"{law}; n={size}, alpha={level:g}"
-        try:
-            path = _checked(capital, paths, m, level)
-        except Exception as error:  # whatever the bettor raises is its failure
-            kind = type(error).__name__
-            failures.append(Failure(kind, str(error), {"law": law, "m": m, "alpha": level}))
-            rows.append(Row(title, 1.0, math.inf, 0.0, math.inf, 0, 0, math.nan, "refuted", kind))
-            continue
-        rows.append(_judge(title, *_excess(path, probabilities, size)))
-        if n > size:
-            late = f"{law}; after random pasts up to n={min(n, PERTURBED_N)}, alpha={level:g}"
-            rows.append(_late(capital, late, values, probabilities, (min(n, PERTURBED_N), level)))
+    title = name_of(capital) if name is None else name
+    check_callable("capital", capital)
+    check_takes(title, capital, ("x", "m", "alpha"))
+    size, level = int(check_trials(n, LARGEST_N)), float(check_alpha(alpha))
+    rng = generator(check_seed_number(seed), STREAM, 0)
+    refuse_unusable(title, capital, level)
+    rows: list[Row] = []
+    failures: list[Failure] = []
+    for bets in (_listed(size, level), _drawn(size, level, rng)):
+        for bet in bets:
+            found, failed = _enumerated(capital, bet)
+            rows.append(found)
+            failures += failed
+            if size > bet.size and not failed:
+                rows.append(_late(capital, bet, min(size, PERTURBED_N)))
+        if any(row.verdict == "refuted" for row in rows):
+            break  # more means would say the same
     notes = ["exact: expectations over all paths; claimed for the distributions in the table"]
-    design: dict[str, Any] = {
-        "bound": name,
+    record: Record = {
+        "bound": title,
         "estimand": "capital",
-        "n": n,
-        "alpha": alpha,
+        "n": size,
+        "alpha": level,
+        "seed": seed,
         "kind": "betting",
         "method": "exact",
     }
-    return AuditReport(combine([r.verdict for r in rows]), rows, failures, None, design, notes)
+    verdict = combine([r.verdict for r in rows])
+    return AuditReport(verdict, rows, merge_failures(failures), None, record, notes)
 
 
-def _times(first: int, n: int) -> npt.NDArray[np.int64]:
-    """Return `EARLY` times from `first` on and `LATE` ever later ones, all below n."""
-    late = np.geomspace(max(first, 1), max(n - 1, 1), LATE).astype(np.int64)
-    return np.unique(np.concatenate([np.arange(first, min(first + EARLY, n)), late]))
+class Bet(NamedTuple):
+    """A distribution whose mean is bet against, at one level, over paths of one length."""
+
+    law: str
+    values: tuple[float, ...]
+    probabilities: tuple[float, ...]
+    alpha: float
+    size: int
+
+    @property
+    def m(self) -> float:
+        """The mean, which is bet against."""
+        return float(np.dot(self.values, self.probabilities))
 
 
-def _late(
-    capital: Capital,
-    title: str,
-    values: tuple[float, ...],
-    probabilities: tuple[float, ...],
-    setting: tuple[int, float],
-) -> Row:
+def _listed(n: int, alpha: float) -> list[Bet]:
+    """Return the distributions that are always tried, each at every level."""
+    bets = []
+    for (law, (values, chances)), level in itertools.product(
+        DISTRIBUTIONS.items(), sorted({*ALPHAS, alpha})
+    ):
+        size = min(n, LARGEST_PATH if len(values) == 2 else 2 * LARGEST_PATH // 3)
+        bets.append(Bet(law, values, chances, level, size))
+    return bets
+
+
+def _drawn(n: int, alpha: float, rng: np.random.Generator) -> list[Bet]:
+    """Return two-point distributions whose means are spread over (0, 1), one level each."""
+    levels = sorted({*ALPHAS, alpha})
+    edges = [0.001, 0.003, 0.01, 0.03, 0.97, 0.99, 0.997, 0.999]
+    means = [*edges, *((np.arange(MEANS) + rng.random(MEANS)) / MEANS)]
+    bets = []
+    for i, m in enumerate(means):
+        low, high = (0.0, 1.0) if i % 2 else (m * rng.random(), m + (1.0 - m) * rng.random())
+        if not low < m < high:
+            low, high = 0.0, 1.0
+        share = float((m - low) / (high - low))
+        law = f"{low:.3g} or {high:.3g}, mean {m:.4g}"
+        level = levels[(i // 2) % len(levels)]
+        size = min(n, DRAWN_PATH)
+        bets.append(Bet(law, (float(low), float(high)), (1.0 - share, share), level, size))
+    return bets
+
+
+def _failed(title: str, error: Exception, bet: Bet, measure: str) -> tuple[Row, list[Failure]]:
+    """Return the row of a call that raised, and the failure."""
+    kind = type(error).__name__
+    example = {"law": bet.law, "m": bet.m, "alpha": bet.alpha}
+    row = Row(
+        title,
+        1.0,
+        math.inf,
+        0.0,
+        math.inf,
+        0,
+        0,
+        math.nan,
+        "refuted",
+        f"{kind}: {said(error)}",
+        measure=measure,
+    )
+    return row, [Failure(kind, said(error), example)]
+
+
+def _enumerated(capital: Process, bet: Bet) -> tuple[Row, list[Failure]]:
+    """Return the row of all paths of one distribution, and how the capital failed."""
+    title = f"{bet.law}; n={bet.size}, alpha={bet.alpha:g}"
+    paths, _ = all_paths(bet.values, bet.probabilities, bet.size)
+    try:
+        path = _checked(capital, paths, bet.m, bet.alpha)
+    except Exception as error:  # whatever the bettor raises is its failure
+        return _failed(title, error, bet, EXPECTED)
+    return _judge(title, *_excess(path, bet.probabilities, bet.size)), []
+
+
+def _late(capital: Process, bet: Bet, n: int) -> Row:
     """Return the row of steps after random pasts: their growth on average, their look ahead."""
-    n, level = setting
+    title = f"{bet.law}; after random pasts up to n={n}, alpha={bet.alpha:g}"
     rng = np.random.default_rng(np.random.SeedSequence(n))
-    points, m = len(values), float(np.dot(values, probabilities))
+    values, chances = bet.values, np.array(bet.probabilities)
+    points = len(values)
     growth, ahead = 0.0, 0.0
-    past = rng.choice(values, (PASTS, n), p=probabilities)
-    for t in _times(LARGEST_PATH // 2, n):
+    past = rng.choice(values, (PASTS, n), p=chances)
+    for t in times(LARGEST_PATH // 2, n):
         x = np.repeat(past, points, axis=0)
         x[:, t] = np.tile(values, PASTS)
-        x[:, t + 1 :] = rng.choice(values, (len(x), n - t - 1), p=probabilities)
+        x[:, t + 1 :] = rng.choice(values, (len(x), n - t - 1), p=chances)
         try:
-            path = _checked(capital, x, m, level)
+            path = _checked(capital, x, bet.m, bet.alpha)
         except Exception as error:  # whatever the bettor raises is its failure
-            text = f"{type(error).__name__}: {error}"
-            return Row(title, 1.0, math.inf, 0.0, math.inf, 0, 0, math.nan, "refuted", text)
+            return _failed(title, error, bet, EXPECTED)[0]
         before = path[:, t - 1].reshape(PASTS, points)
         spread = before.max(axis=1) - before.min(axis=1)
         ahead = max(ahead, float((spread / np.maximum(before.max(axis=1), 1e-300)).max()))
-        rise = path[:, t].reshape(PASTS, points) @ np.array(probabilities) - before[:, 0]
+        rise = path[:, t].reshape(PASTS, points) @ chances - before[:, 0]
         growth = max(growth, float((rise / np.maximum(before[:, 0], 1e-12)).max()))
     return _judge(title, 1.0 + growth, growth, ahead)
 
@@ -231,71 +318,7 @@ def _judge(title: str, expected: float, growth: float, ahead: float) -> Row:
     if ahead > ERROR:
         faults.append("K_t depends on later observations")
     verdict: Verdict = "refuted" if faults else "supported"
-    return Row(title, 1.0, expected, expected, expected, 0, 0, math.nan, verdict, "; ".join(faults))
-
-
-def audit_bets(bets: Capital, *, n: int, alpha: float, name: str = "bets") -> AuditReport:
-    """Return whether bets are predictable, as ``audit(..., kind="bets")``.
-
-    Parameters
-    ----------
-    bets : callable
-        ``bets(x, m, alpha)`` returns the bet on each observation, of the shape (R, n) of `x`.
-    n : int
-        Observations, of which at most 1000 are used; the future is changed at the first 40
-        and at ever later ones.
-    alpha : float
-        Besides it, 0.97, 0.5 and 1e-9 are tried.
-    name : str
-        How the report calls it.
-
-    Notes
-    -----
-    A refutation is exact: two samples with the same past and different bets. "supported" is
-    about the samples tried, and about predictability alone: that the bets are within their
-    limits is for the audit of the capital.
-    """
-    size = min(n, PERTURBED_N)
-    rng = np.random.default_rng(np.random.SeedSequence(size))
-    shape = (PERTURBED_ROWS, size)
-    samples = {
-        "uniform": rng.random(shape),
-        "0 or 1": np.round(rng.random(shape)),
-        "near 0.9": 0.9 + 0.01 * rng.random(shape),
-    }
-    rows, failures = [], []
-    for (law, x), level in itertools.product(samples.items(), sorted({*ALPHAS, alpha})):
-        title = f"{law}; n={size}, alpha={level:g}"
-        note = ""
-        try:
-            first = _first_peek(bets, x, level, rng)
-        except Exception as error:  # whatever the bettor raises is its failure
-            first, note = 0, type(error).__name__
-            failures.append(Failure(note, str(error), {"law": law, "alpha": level}))
-        verdict: Verdict = "supported" if first is None else "refuted"
-        if first is not None and not note:
-            note = f"bet {first} changes with observation {first} or a later one"
-        rows.append(
-            Row(title, 0.0, float(first is not None), 0.0, 1.0, 0, 0, math.nan, verdict, note)
-        )
-    design = {"bound": name, "estimand": "bets", "n": n, "alpha": alpha, "kind": "bets"}
-    notes = ["predictability of the bets on these samples; nothing else is claimed"]
-    return AuditReport(combine([r.verdict for r in rows]), rows, failures, None, design, notes)
-
-
-def _first_peek(bets: Capital, x: FloatArray, alpha: float, rng: np.random.Generator) -> int | None:
-    """Return the first t (from 1) whose bet changes when X_t and later do, or None."""
-    base = _shaped(bets, x, alpha)
-    for t in _times(0, x.shape[1]):
-        for future in (np.zeros_like(x), np.ones_like(x), rng.random(x.shape)):
-            other = np.concatenate([x[:, :t], future[:, t:]], axis=1)
-            if not np.array_equal(base[:, : t + 1], _shaped(bets, other, alpha)[:, : t + 1]):
-                return int(t) + 1
-    return None
-
-
-def _shaped(bets: Capital, x: FloatArray, alpha: float) -> FloatArray:
-    value = _asked(bets, x, 0.5, alpha)
-    if value.shape != x.shape:
-        raise ValueError(f"bets of shape {value.shape} must have the shape {x.shape} of x")
-    return value
+    note = "; ".join(faults)
+    return Row(
+        title, 1.0, expected, expected, expected, 0, 0, math.nan, verdict, note, measure=EXPECTED
+    )

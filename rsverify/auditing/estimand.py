@@ -13,6 +13,9 @@ from scipy.special import ndtri
 from rsverify._core.check import check_choice, check_probability
 
 Data = npt.NDArray[Any]
+"""Of an estimand, one replication a row."""
+Parameters = Mapping[str, Any]
+"""Of a distribution, as the estimand's `draw` takes them."""
 Generator = np.random.Generator
 
 
@@ -45,7 +48,7 @@ class Estimand:
 
     draw: Callable[..., Data]
     truth: Callable[..., float]
-    scenarios: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    scenarios: Mapping[str, Parameters] = field(default_factory=dict)
     space: tuple[float, float] = (-np.inf, np.inf)
     name: str = "custom"
     sequential: bool = True

@@ -13,15 +13,17 @@ from rsverify._core.check import check_choice
 from rsverify._core.figure import save_figure
 from rsverify._core.files import check_free
 from rsverify.auditing import plot as plotting
+from rsverify.auditing.design import FLOAT_ERRORS, PICTURES
 from rsverify.auditing.estimand import margin_value
 from rsverify.auditing.exact.evidence import MarginClaims, ProportionLimits
 from rsverify.auditing.exact.proportion import miscoverage_at
-from rsverify.auditing.report import PICTURES, AuditReport
 from rsverify.auditing.simulation.blocks import Replay, block_span, missed
 from rsverify.bounds.proportion import clopper_pearson_lower, clopper_pearson_upper
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from rsverify.auditing.report import AuditReport
 
 CHOICES = ("auto", "sawtooth", "map", "claims", "zip", "time", "capital")
 TOOTH = 9  # points between two jumps
@@ -34,6 +36,7 @@ REPLAYED, GLANCED = 10_000, 2500  # replications drawn again, of the worst scena
 BAND = 0.05
 
 
+@FLOAT_ERRORS
 def draw(
     report: AuditReport, path: str | os.PathLike[str], picture: str, *, force: bool = False
 ) -> Figure:

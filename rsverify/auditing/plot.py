@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rsverify._core.check import FloatArray
+from rsverify._core.text import figure_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,7 +62,7 @@ def _figure(width: float, height: float, title: str) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained", dpi=150)
-    figure.suptitle(title, fontsize="medium")
+    figure.suptitle(figure_label(title), fontsize="medium")
     return figure
 
 
@@ -224,7 +225,7 @@ def draw_capital(laws: Scenarios, title: str) -> Figure:
                 label=verdict,
             )
     axes.axvline(1.0, color=RED, linewidth=1.0, linestyle=(0, (5, 2)), label="what one starts with")
-    axes.set_yticks(y, laws.names, fontsize="xx-small")
+    axes.set_yticks(y, list(map(figure_label, laws.names)), fontsize="xx-small")
     axes.set_xlim(0.0, max(1.5, 1.05 * float(expected.max())))
     axes.set_ylim(-0.8, rows - 0.2)
     more = f"; {MOST_CAPITAL:g} and more at the edge" if expected.max() >= MOST_CAPITAL else ""
@@ -253,6 +254,7 @@ def draw_zip(
 
 
 def _short(name: str) -> str:
+    name = figure_label(name)
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
@@ -346,7 +348,14 @@ def draw_time(
                 label="other scenarios" if i == (0 if worst else 1) else None,
             )
     axes.fill_between(t, *band, step="post", color=INK, alpha=0.2, linewidth=0)
-    axes.step(t, curves[worst], where="post", color=INK, linewidth=1.6, label=f"{name}, 95 % band")
+    axes.step(
+        t,
+        curves[worst],
+        where="post",
+        color=INK,
+        linewidth=1.6,
+        label=f"{figure_label(name)}, 95 % band",
+    )
     _level(axes, alpha, label=f"α = {alpha:g}")
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")

@@ -7,21 +7,21 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rsverify._core.files import check_free, write_file
 from rsverify.auditing.caller import Failure
-from rsverify.auditing.exact.proportion import Witness
-from rsverify.auditing.verdict import Verdict
+from rsverify.auditing.design import PICTURES, Record
+from rsverify.auditing.verdict import Verdict, Witness
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+MISCOVERAGE = "miscoverage"
 TABLES = (".json", ".parquet", ".csv")
-PICTURES = (".png", ".pdf", ".svg")
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,10 @@ class Row:
     """Monte Carlo standard error of `miscoverage`; 0 where nothing was drawn."""
     tightness_error: float = math.nan
     """Monte Carlo standard error of `tightness`."""
+    distribution: str = ""
+    """The distribution of which `truth` and `miscoverage` are, where the scenario does not say."""
+    measure: str = MISCOVERAGE
+    """What stands under `miscoverage`: of a capital or of bets it is another quantity."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class AuditReport:
     rows: list[Row]
     failures: list[Failure]
     witness: Witness | None
-    design: dict[str, Any]
+    design: Record
     notes: list[str] = field(default_factory=list)
     evidence: Any = field(default=None, repr=False, compare=False)
     """What pictures are drawn from; neither compared nor written."""
@@ -85,6 +89,11 @@ class AuditReport:
     def worst(self) -> Row:
         """The row of the largest miscoverage, a refuted one if there is one."""
         return max(self.rows, key=lambda r: (r.verdict == "refuted", r.miscoverage))
+
+    @property
+    def measure(self) -> str:
+        """What stands under `miscoverage` in every row."""
+        return self.rows[0].measure if self.rows else MISCOVERAGE
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the rows as a table."""
@@ -209,6 +218,22 @@ class AuditReport:
         return as_text(self)
 
 
+def with_mixing(report: AuditReport, mixed: Failure | None) -> AuditReport:
+    """Return the report of a bound, refuted where its rows change with the others.
+
+    The rows of the report are those of a bound that is given one replication at a time.
+    """
+    if mixed is None:
+        return report
+    note = "every row is of the bound called with one replication at a time"
+    return replace(
+        report,
+        verdict="refuted",
+        failures=[*report.failures, mixed],
+        notes=[*report.notes, note],
+    )
+
+
 def check_ending(path: str | os.PathLike[str]) -> str:
     """Return the ending of a file that a report can be written to, or raise."""
     suffix = Path(path).suffix.lower()
@@ -225,11 +250,11 @@ def as_text(report: AuditReport) -> str:
     width = min(width, 48)
     lines = [
         f"{report.verdict}: {d['bound']}, {d['estimand']}, n={d['n']}, alpha={d['alpha']:g}",
-        f"{'scenario':{width}} {'truth':>9} {'miscoverage [interval]':>32} "
+        f"{'scenario':{width}} {'truth':>9} {report.measure + ' [interval]':>32} "
         f"{'tightness':>18} verdict",
     ]
     for r in report.rows:
-        interval = f"{r.miscoverage:.4g} [{r.low:.3g}, {r.high:.3g}]"
+        interval = f"{r.miscoverage:.4g} [{_digits(r.low, 'down')}, {_digits(r.high, 'up')}]"
         tight = f"{r.tightness:.4g} ±{r.tightness_error:.1g}" if r.replications else ""
         name = r.scenario if len(r.scenario) <= width else r.scenario[: width - 1] + "…"
         lines.append(f"{name:{width}} {r.truth:9.4g} {interval:>32} {tight:>18} {r.verdict}")
@@ -244,7 +269,20 @@ def as_text(report: AuditReport) -> str:
     return "\n".join([*lines, *report.notes])
 
 
-def _short(example: Any) -> str:
+def _digits(value: float, way: Literal["down", "up"]) -> str:
+    """Return four digits, rounded so that an interval keeps what it holds."""
+    if not math.isfinite(value) or value == 0.0:
+        return f"{value:.4g}"
+    unit = 10.0 ** (math.floor(math.log10(abs(value))) - 3)
+    rounded = f"{value:.4g}"
+    if way == "down" and float(rounded) > value:
+        rounded = f"{float(rounded) - unit:.4g}"
+    if way == "up" and float(rounded) < value:
+        rounded = f"{float(rounded) + unit:.4g}"
+    return rounded
+
+
+def _short(example: object) -> str:
     text = str(example)
     return text if len(text) <= 200 else text[:200] + " …"
 

@@ -6,17 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rsverify.auditing.estimand import Estimand
+from rsverify.auditing.estimand import Estimand, Parameters
 
 Law = tuple[Any, ...]
+MIRRORED = "mirrored: "
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One law of the data: a name and the parameters that the estimand's `draw` takes."""
+    """One distribution of the data: a name and the parameters that the estimand's `draw` takes.
+
+    `stream` names its random numbers, where that is another name than its own: the mirror
+    image of a scenario has the same ones.
+    """
 
     name: str
-    parameters: Mapping[str, Any]
+    parameters: Parameters
+    stream: str = ""
 
 
 def _rare(n: int, alpha: float) -> list[float]:
@@ -93,6 +99,13 @@ def _score_laws(n: int, alpha: float) -> dict[str, Law]:
     return laws
 
 
+def _ten(first: float, j: int, other: float) -> tuple[float, ...]:
+    """Return ten classes, of which class 0 and class `j` have these probabilities."""
+    p = [0.02] * 10
+    p[0], p[j] = first, other
+    return tuple(p)
+
+
 def _vote_laws(n: int, alpha: float) -> dict[str, tuple[float, ...]]:
     laws: dict[str, tuple[float, ...]] = {}
     for e in _rare(n, alpha):
@@ -106,6 +119,10 @@ def _vote_laws(n: int, alpha: float) -> dict[str, tuple[float, ...]]:
     laws["runners-up 0.3 and 0.2"] = (0.5, 0.3, 0.2)
     laws["ten classes, equal runners-up"] = (0.19,) + (0.09,) * 9
     laws["ten classes, runner-up last"] = (0.5,) + (0.02,) * 8 + (0.34,)
+    for j in range(2, 9):
+        laws[f"ten classes, runner-up class {j}"] = _ten(0.5, j, 0.34)
+    for j in (2, 4, 5, 6, 7, 8):
+        laws[f"ten classes, most probable class {j}"] = _ten(0.34, j, 0.5)
     laws["ten classes, rare runners-up"] = (0.91,) + (0.01,) * 9
     laws["hundred classes, equal runners-up"] = (0.208,) + (0.008,) * 99
     return laws
@@ -146,8 +163,12 @@ def _for_side(suite: dict[str, Any], side: str, *, votes: bool, keep: bool) -> d
         return suite
     mirror = _exchanged if votes else _mirrored_law
     kept = suite if keep or side == "two-sided" else {}
-    other = {f"mirrored: {name}": mirror(law) for name, law in suite.items()}
+    other = {MIRRORED + name: mirror(law) for name, law in suite.items()}
     return kept | {name: law for name, law in other.items() if law not in kept.values()}
+
+
+def _stream(name: str) -> str:
+    return name.removeprefix(MIRRORED)
 
 
 def default_scenarios(
@@ -162,18 +183,18 @@ def default_scenarios(
         return [Scenario(f"p = {p:.5g}", {"p": p}) for p in sorted(set(values))]
     if kind in _VOTES:
         votes = _for_side(_vote_laws(n, alpha), side, votes=True, keep=True)
-        return [Scenario(name, {"p": p}) for name, p in votes.items()]
+        return [Scenario(name, {"p": p}, _stream(name)) for name, p in votes.items()]
     if kind in _SAMPLES:
         suite = _SAMPLES[kind](n, alpha)
         laws = _for_side(suite, side, votes=False, keep=kind.startswith("score"))
-        return [Scenario(name, {"law": law}) for name, law in laws.items()]
+        return [Scenario(name, {"law": law}, _stream(name)) for name, law in laws.items()]
     raise ValueError(
         f"scenarios=None needs an estimand with scenarios of its own; {estimand.name!r} has none"
     )
 
 
 def check_scenarios(
-    scenarios: Mapping[str, Mapping[str, Any]] | None,
+    scenarios: Mapping[str, Parameters] | None,
     estimand: Estimand,
     n: int,
     alpha: float,

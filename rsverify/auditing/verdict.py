@@ -9,6 +9,7 @@ that it ever reaches 1/delta is at most delta: one may look after every block an
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -25,6 +26,26 @@ FALSE_ALARM = 1e-3
 INTERVAL_LEVEL = 0.95
 DETECTION = 0.95
 MOST_RUNS = 10**12
+
+
+@dataclass(frozen=True)
+class Witness:
+    """A law at which the bound misses too often; `probability` is that of `outcomes`."""
+
+    parameters: dict[str, str]
+    truth: float
+    outcomes: str
+    probability: float
+    rational: bool
+    """Whether `probability` was rounded from exact rational arithmetic."""
+
+    def __str__(self) -> str:
+        law = ", ".join(f"{k}={v}" for k, v in self.parameters.items())
+        how = "exact rational arithmetic" if self.rational else "floating-point sum"
+        return (
+            f"at {law} the true value is {self.truth:.10g}, and the outcomes that miss, "
+            f"{self.outcomes}, have probability {self.probability:.10g} ({how})"
+        )
 
 
 def _log_mixture(misses: int, runs: int, null: float, others: FloatArray) -> float:

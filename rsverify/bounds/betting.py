@@ -16,7 +16,13 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._core.check import FloatArray, check_alpha, check_choice
+from rsverify._core.check import (
+    FloatArray,
+    check_alpha,
+    check_choice,
+    check_seed,
+    shown,
+)
 from rsverify._core.types import FloatLike, StrategyName
 from rsverify.bounds._samples import check_sample, check_unit, map_samples
 from rsverify.bounds.bound import Bound
@@ -31,8 +37,11 @@ DEFAULT_CAP = {"star": 0.99, "plugin": 0.5, "agrapa": 0.5}
 def last_step(u: npt.ArrayLike | None, seed: int | None, shape: tuple[int, ...]) -> FloatArray:
     """Return the uniforms in (0, 1] of the last step; 1, which changes nothing, by default."""
     if u is not None and seed is not None:
-        raise ValueError(f"u={u!r} and seed={seed!r} exclude each other; give one of them")
+        raise ValueError(
+            f"u={shown(u)} and seed={shown(seed)} exclude each other; give one of them"
+        )
     if seed is not None:
+        check_seed("seed", seed)
         return 1.0 - np.random.default_rng(seed).random(shape)
     return check_unit("u", 1.0 if u is None else u)
 

@@ -7,7 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._core.check import FloatArray, IntArray, check_broadcast, check_integer
+from rsverify._core.check import (
+    FloatArray,
+    IntArray,
+    check_broadcast,
+    check_integer,
+    shown,
+)
 from rsverify._core.margin import Margin
 from rsverify._core.types import MarginName
 from rsverify.bounds.margin import LARGEST_EXACT_TRIALS, check_exact_alpha, check_votes
@@ -88,7 +94,7 @@ def buehler_lower(
     """
     rows, votes, level, shape = _check_rows(counts, alpha)
     if not callable(ordering):
-        raise TypeError(f"ordering={ordering!r} must be a function of x1 and x2")
+        raise TypeError(f"ordering={shown(ordering)} must be a function of x1 and x2")
     margin = estimand if callable(estimand) else Margin.named(estimand)
     for size in np.unique(votes):
         _check_ordering(ordering, int(size))

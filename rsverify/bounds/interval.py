@@ -14,7 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._core.check import FloatArray, check_alpha, share_of_alpha
+from rsverify._core.check import (
+    FloatArray,
+    check_alpha,
+    share_of_alpha,
+    shown,
+)
 from rsverify.bounds._samples import check_sample, check_unit
 
 
@@ -158,10 +163,10 @@ def interval_of(
     """
     share = check_unit("split", split)
     if share.ndim or share == 1.0:
-        raise ValueError(f"split={split!r} must be one number in (0, 1)")
+        raise ValueError(f"split={shown(split)} must be one number in (0, 1)")
     levels = check_alpha(alpha)
     return Interval(
-        bound(x, share_of_alpha(levels, share), **options),
-        upper_of(bound, x, share_of_alpha(levels, 1.0 - share), **options),
+        bound(x, share_of_alpha(levels, share, "split"), **options),
+        upper_of(bound, x, share_of_alpha(levels, 1.0 - share, "split"), **options),
         levels[()],
     )

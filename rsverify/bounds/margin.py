@@ -22,6 +22,7 @@ from rsverify._core.check import (
     check_order,
     check_trials,
     share_of_alpha,
+    shown,
 )
 from rsverify._core.margin import Margin
 from rsverify._core.rows import map_rows
@@ -87,7 +88,7 @@ def find_ordering(ordering: object) -> OrderingName | Taylor:
     """Return the ordering that a user, a table or a command line names, or raise."""
     if not isinstance(ordering, str):
         raise TypeError(
-            f"ordering={ordering!r} must be one of {_ORDERING_CHOICES}; "
+            f"ordering={shown(ordering)} must be one of {_ORDERING_CHOICES}; "
             "buehler_lower takes a function"
         )
     if isinstance(ordering, Taylor):
@@ -98,7 +99,7 @@ def find_ordering(ordering: object) -> OrderingName | Taylor:
     kind, _, order = ordering.partition(":")  # as a table or a command line has it
     if kind == "taylor" and order.isdecimal() and int(order) <= MAX_ORDER:
         return Taylor(int(order))
-    raise ValueError(f"ordering={ordering!r} must be one of {_ORDERING_CHOICES}")
+    raise ValueError(f"ordering={shown(ordering)} must be one of {_ORDERING_CHOICES}")
 
 
 def check_votes(
@@ -269,7 +270,7 @@ def bonferroni_margin_lower(
     first, second, votes = check_votes(k1, k2, n, LARGEST_TRIALS)
     level, share = check_alpha(alpha), check_fraction("split", split)
     check_broadcast(k1=first, k2=second, n=votes, alpha=level, split=share)
-    share_of_alpha(level, np.minimum(share, 1.0 - share))
+    share_of_alpha(level, np.minimum(share, 1.0 - share), "split")
     return map_rows(
         bonferroni_rows,
         constants=(code,),

@@ -21,7 +21,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._core.check import FloatArray, IntArray, check_alpha, check_real
+from rsverify._core.check import (
+    FloatArray,
+    IntArray,
+    check_alpha,
+    check_real,
+    check_size,
+    shown,
+)
 from rsverify._core.margin import Margin
 from rsverify._core.types import MarginName
 from rsverify.bounds.margin_sequence import LARGEST_VOTES, check_paths
@@ -234,16 +241,14 @@ def _check_threshold(name: str, threshold: npt.ArrayLike, estimand: MarginName) 
 
 def _check_plan(horizon: int, futility: float) -> tuple[int, float]:
     """Return the horizon and the normal quantile of half the probability in `futility`."""
-    if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer):
-        raise TypeError(f"horizon={horizon!r} must be an integer")
-    if not 1 <= horizon <= LARGEST_VOTES:
-        raise ValueError(f"horizon={horizon} must be between 1 and {LARGEST_VOTES}")
-    return int(horizon), float(norm_isf(0.5 * check_futility(futility)))
+    return check_size("horizon", horizon, largest=LARGEST_VOTES), float(
+        norm_isf(0.5 * check_futility(futility))
+    )
 
 
 def check_futility(futility: float) -> float:
     """Return `futility` as float, or raise where it is not one number in [0, 1)."""
     chance = check_real("futility", futility)
     if chance.ndim or not 0.0 <= chance < 1.0:
-        raise ValueError(f"futility={futility!r} must be one number in [0, 1)")
+        raise ValueError(f"futility={shown(futility)} must be one number in [0, 1)")
     return float(chance)

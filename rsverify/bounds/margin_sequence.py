@@ -23,6 +23,7 @@ from rsverify._core.check import (
     check_integer,
     check_probability,
     check_real,
+    shown,
 )
 from rsverify._core.margin import Margin
 from rsverify._core.rows import map_rows
@@ -181,10 +182,12 @@ def log_e_at_most(
     first, second, votes = check_votes(k1, k2, n, LARGEST_VOTES)
     bound = check_real("limit", limit)
     if not isinstance(prior, tuple | list) or len(prior) != 3:
-        raise ValueError(f"prior={prior!r} must be a tuple of three counts")
+        raise ValueError(f"prior={shown(prior)} must be a tuple of three counts")
     past = [check_integer("prior", s) for s in prior]
     if any(((s < 0) | (s > LARGEST_VOTES)).any() for s in past):
-        raise ValueError(f"prior={prior!r} must be counts of at least 0, at most {LARGEST_VOTES}")
+        raise ValueError(
+            f"prior={shown(prior)} must be counts of at least 0, at most {LARGEST_VOTES}"
+        )
     return map_rows(
         kernels.log_e_rows,
         constants=(code,),
@@ -231,11 +234,15 @@ def check_paths(
     past = _check_prior(prior, classes)
     shapes = [table.shape[:-2], label.shape, mass.shape[:-1], past.shape[:-1]]
     shapes += [v.shape for v in values.values()]
+    named = ["counts", "y", "weights", "prior", *values]
     try:
         batch = np.broadcast_shapes(*shapes)
     except ValueError:
         names = ", ".join(["counts (...)", "y", "weights (...)", "prior (...)", *values])
         raise ValueError(f"{names} must broadcast, got {', '.join(map(str, shapes))}") from None
+    if 0 in batch:
+        empty = next(n for n, s in zip(named, shapes, strict=True) if 0 in s)
+        raise ValueError(f"{empty} is an empty array; it must hold at least one number")
     rows = np.broadcast_to(table, (*batch, *table.shape[-2:])).reshape(-1, *table.shape[-2:])
     label = np.broadcast_to(label, batch).reshape(-1)
     others = np.array([np.delete(np.arange(classes), c) for c in label])

@@ -14,8 +14,10 @@ from rsverify._core.check import (
     check_count,
     check_fraction,
     check_real,
+    check_seed,
     check_trials,
     share_of_alpha,
+    shown,
 )
 from rsverify._core.rows import map_rows
 from rsverify._core.types import FloatLike, IntLike
@@ -192,8 +194,8 @@ def clopper_pearson_interval(
         raise ValueError(f"split of shape {share.shape} must be a single number in (0, 1)")
     level = check_alpha(alpha)
     return Interval(
-        clopper_pearson_lower(k, n, share_of_alpha(level, share)),
-        clopper_pearson_upper(k, n, share_of_alpha(level, 1.0 - share)),
+        clopper_pearson_lower(k, n, share_of_alpha(level, share, "split")),
+        clopper_pearson_upper(k, n, share_of_alpha(level, 1.0 - share, "split")),
         level[()],
     )
 
@@ -374,9 +376,10 @@ def _tie_breaker(
 ) -> FloatArray:
     """Return `u` checked, or one uniform number for each limit of the given shape."""
     if u is None:
+        check_seed("seed", seed)
         return np.asarray(np.random.default_rng(seed).random(shape))
     if seed is not None:
-        raise ValueError(f"seed={seed!r} must be None where u is given")
+        raise ValueError(f"seed={shown(seed)} must be None where u is given")
     uniform = check_real("u", u)
     bad = ~((uniform >= 0.0) & (uniform <= 1.0))
     if bad.any():

@@ -29,6 +29,7 @@ from rsverify._core.check import (
     check_integer,
     check_real,
     share_of_alpha,
+    shown,
 )
 from rsverify._core.margin import Margin
 from rsverify._core.rows import map_rows
@@ -355,7 +356,7 @@ def check_box(box: float) -> float:
     share = check_fraction("box", box)
     # The rest, 1 - box, must not be rounded to 1: all of alpha would be spent twice.
     if share.ndim or not 1.0 - share < 1.0:
-        raise ValueError(f"box={box!r} must be one number between 1.2e-16 and 1")
+        raise ValueError(f"box={shown(box)} must be one number between 1.2e-16 and 1")
     return float(share)
 
 
@@ -389,7 +390,7 @@ def check_rivals(rivals: int) -> int:
     """Return how many rivals are bounded one by one, or raise where that is not one number."""
     count = check_integer("rivals", rivals)
     if count.ndim or count < 1:
-        raise ValueError(f"rivals={rivals} must be one integer, at least 1")
+        raise ValueError(f"rivals={shown(rivals)} must be one integer, at least 1")
     return int(count)
 
 

@@ -21,10 +21,14 @@ from rsverify._core.check import (
     FloatArray,
     IntArray,
     check_alpha,
+    check_broadcast,
     check_choice,
     check_integer,
-    check_positive,
+    check_level,
+    check_number,
     check_real,
+    check_scale,
+    shown,
 )
 from rsverify._core.margin import Margin
 from rsverify._core.types import MarginName, OrderingName, RadiusName, VoteBoundName
@@ -143,14 +147,16 @@ def level_of_bound(alpha: npt.ArrayLike, noise_excess: npt.ArrayLike) -> FloatAr
     """
     level = check_alpha(alpha)
     excess = check_real("noise_excess", noise_excess)
-    if not (np.isfinite(excess) & (excess >= 0)).all():
-        raise ValueError(f"noise_excess={excess.min()} must be finite and not negative")
+    bad = ~((excess >= 0) & (excess < 1))
+    if bad.any():
+        raise ValueError(f"noise_excess={excess[bad].flat[0]} must be in [0, 1)")
+    check_broadcast(alpha=level, noise_excess=excess)
     small = level <= 2 * excess
     if small.any():
         level, excess = np.broadcast_arrays(level, excess)
         raise ValueError(
             f"alpha={level[small][0]} must be more than {2 * excess[small][0]:g}: the noise itself "
-            f"is exact within {excess[small][0]:g} only"
+            f"is exact within noise_excess={excess[small][0]:g} only"
         )
     left: FloatArray = np.where(excess > 0, np.nextafter(level - excess, 0.0), level)
     return left
@@ -224,7 +230,7 @@ def margin_lower_bounds(
         check_choice("bound", bound, BOUNDS)
     if bound != "exact" and ordering is not None:
         raise ValueError(
-            f"ordering={ordering!r} must be None for bound={name_of(bound)!r}: it has none"
+            f"ordering={shown(ordering)} must be None for bound={name_of(bound)!r}: it has none"
         )
 
     n = votes.sum(axis=-1)
@@ -245,7 +251,12 @@ def margin_lower_bounds(
     if bound == "bonferroni":
         return bonferroni_margin_lower(k1, k2, n, level, estimand=estimand)
     return exact_margin_lower(
-        k1, k2, n, level, estimand=estimand, ordering=ordering or DEFAULT_ORDERING
+        k1,
+        k2,
+        n,
+        level,
+        estimand=estimand,
+        ordering=DEFAULT_ORDERING if ordering is None else ordering,
     )
 
 
@@ -342,7 +353,7 @@ def certify_counts(
 
     1. The votes are of one base classifier, which answers the same for the same noisy input,
        whatever else is in its batch. *Not checked here*: `SmoothedClassifier` probes it, see
-       `rsverify.smoothing.probe`.
+       `rsverify.smoothing.probing.probe`.
     2. The noise of each vote is N(0, σ²I), added to the input in the units of `sigma` and of the
        radius, before any preprocessing. *Not checkable*: counts do not tell their noise.
        Noise in floating point meets this only approximately [2]_.
@@ -411,11 +422,11 @@ def certificate_of_counts(
     """Return what `certify_counts` does, without its warnings: they are said once for many."""
     votes = _check_counts("counts", counts, ndim=1)
     selected = None if selection is None else _check_counts("selection", selection, ndim=1)
-    level = _scalar("alpha", check_alpha(alpha))
-    deviation = _scalar("sigma", check_positive("sigma", sigma))
+    level = check_level(alpha)
+    deviation = check_scale("sigma", sigma)
     constant = None
     if lipschitz is not None:
-        constant = _scalar("lipschitz", check_positive("lipschitz", lipschitz))
+        constant = check_scale("lipschitz", lipschitz)
     estimand = ESTIMANDS[check_choice("radius", radius, ESTIMANDS)]
     if constant is not None and radius != "R1":
         raise ValueError(
@@ -450,7 +461,7 @@ def certificate_of_counts(
         n0=0 if selected is None else int(selected.sum()),
         alpha=level,
         bound=name_of(bound),
-        ordering=(ordering or DEFAULT_ORDERING) if bound == "exact" else None,
+        ordering=(DEFAULT_ORDERING if ordering is None else ordering) if bound == "exact" else None,
         radius_kind=radius,
         estimand=estimand,
         margin=margin,
@@ -474,12 +485,6 @@ def _check_counts(name: str, counts: npt.ArrayLike, ndim: int | None = None) -> 
     return votes
 
 
-def _scalar(name: str, value: FloatArray | IntArray) -> float:
-    if value.ndim:
-        raise ValueError(f"{name} of shape {value.shape} must be a single number")
-    return float(value)
-
-
 def _certified_class(votes: IntArray, y: int | None, selection: IntArray | None) -> int:
     """Return the class to certify, from exactly one of its two sources."""
     if y is None and selection is None:
@@ -495,7 +500,8 @@ def _certified_class(votes: IntArray, y: int | None, selection: IntArray | None)
                 f"selection of shape {selection.shape} must have the shape of counts {votes.shape}"
             )
         return int(selection.argmax())
-    label = int(_scalar("y", check_integer("y", np.asarray(y))))
+    assert y is not None, "one of the two is given"
+    label = int(check_number("y", check_integer("y", y)))
     if not 0 <= label < votes.size:
         raise ValueError(f"y={label} must be a class between 0 and {votes.size - 1}")
     return label

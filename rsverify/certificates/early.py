@@ -16,7 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._core.check import FloatArray, check_integer, check_positive, share_of_alpha
+from rsverify._core.check import (
+    FloatArray,
+    check_integer,
+    check_scale,
+    share_of_alpha,
+)
 from rsverify._core.types import RadiusName
 from rsverify.bounds.margin_decision import Answer, Decision, decide_margin
 from rsverify.bounds.margin_sequence import margin_sequence
@@ -255,6 +260,8 @@ def decide_looks(
     table = check_integer("looks", looks)
     if table.ndim != 2 or len(table) == 0:
         raise ValueError(f"looks of shape {table.shape} must have shape (T, m) with T >= 1 looks")
+    if table.shape[1] < 2:
+        raise ValueError(f"looks of shape {table.shape} must hold at least two classes")
     base = certificate_of_counts(
         table[0],
         sigma=sigma,
@@ -313,10 +320,7 @@ def _decide(
 
 def check_target(target_radius: float) -> float:
     """Return `target_radius` as float, or raise where it is not one positive finite number."""
-    target = check_positive("target_radius", target_radius)
-    if target.ndim:
-        raise ValueError(f"target_radius of shape {target.shape} must be a single number")
-    return float(target)
+    return check_scale("target_radius", target_radius)
 
 
 def rival_weights(selection: npt.ArrayLike) -> FloatArray:

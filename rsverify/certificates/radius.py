@@ -19,6 +19,7 @@ from rsverify._core.check import (
     check_integer,
     check_positive,
     check_real,
+    shown,
 )
 from rsverify._core.types import FloatLike, MarginName, RadiusName
 
@@ -30,6 +31,8 @@ ESTIMANDS: dict[RadiusName, MarginName] = {"R1": "difference", "R2": "probit"}
 _INV_SQRT_2 = 0.7071067811865475
 _SQRT_HALF_PI = 1.2533141373155001
 _LARGEST_FLOAT = np.finfo(np.float64).max
+
+_MOST_DIGITS = 1100  # no float has more
 
 
 def _toward_zero(value: FloatArray) -> FloatArray:
@@ -233,10 +236,10 @@ def round_down_digits(radius: float, digits: int) -> str:
     """
     value = check_real("radius", radius)
     if value.ndim or not np.isfinite(value) or value < 0:
-        raise ValueError(f"radius={radius} must be one finite number that is not negative")
+        raise ValueError(f"radius={shown(radius)} must be one finite number that is not negative")
     places = check_integer("digits", digits)
-    if places.ndim or places < 0:
-        raise ValueError(f"digits={digits} must be one integer that is not negative")
+    if places.ndim or not 0 <= places <= _MOST_DIGITS:
+        raise ValueError(f"digits={shown(digits)} must be one integer from 0 to {_MOST_DIGITS}")
     # The default context keeps 28 digits, too few for a large radius: keep all of them.
     context = Context(prec=320 + int(places), rounding=ROUND_FLOOR)
     step = Decimal(1).scaleb(-int(places))

@@ -17,11 +17,12 @@ import numpy.typing as npt
 from rsverify._core.check import (
     FloatArray,
     IntArray,
-    check_alpha,
     check_choice,
     check_integer,
-    check_positive,
+    check_level,
+    check_scale,
     share_of_alpha,
+    shown,
 )
 from rsverify._core.types import RadiusName
 from rsverify.bounds.score_margin import (
@@ -103,27 +104,17 @@ def check_options(
     *, sigma: float, alpha: float, bound: str, radius: str, lipschitz: float | None
 ) -> ScoreOptions:
     """Return checked options, or raise."""
-    values = {"sigma": check_positive("sigma", sigma), "alpha": check_alpha(alpha)}
-    if lipschitz is not None:
-        values["lipschitz"] = check_positive("lipschitz", lipschitz)
-    for name, value in values.items():
-        if value.ndim:
-            raise ValueError(f"{name} of shape {value.shape} must be a single number")
+    deviation, level = check_scale("sigma", sigma), check_level(alpha)
+    constant = None if lipschitz is None else check_scale("lipschitz", lipschitz)
     # The least share that a bound spends: better refused here than after sampling.
-    share_of_alpha(values["alpha"], DEFAULT_BOX * (1.0 - 1e-14))
+    share_of_alpha(level, DEFAULT_BOX * (1.0 - 1e-14))
     check_choice("bound", bound, SCORE_BOUNDS)
     kind = check_choice("radius", radius, ESTIMANDS)
-    if lipschitz is not None and radius != "R1":
+    if constant is not None and radius != "R1":
         raise ValueError(
-            f"lipschitz={lipschitz} must be None for radius='{radius}': only R1 has one"
+            f"lipschitz={constant} must be None for radius='{radius}': only R1 has one"
         )
-    return ScoreOptions(
-        float(values["sigma"]),
-        float(values["alpha"]),
-        bound,
-        kind,
-        None if lipschitz is None else float(values["lipschitz"]),
-    )
+    return ScoreOptions(deviation, level, bound, kind, constant)
 
 
 def certify_scores(
@@ -224,7 +215,7 @@ def choose_class(
     else:
         value = check_integer("y", y)
         if value.ndim or not 0 <= value < classes:
-            raise ValueError(f"y={y} must be a class between 0 and {classes - 1}")
+            raise ValueError(f"y={shown(y)} must be a class between 0 and {classes - 1}")
         label = int(value)
     return label, plan_rivals(selection, label, classes, rivals=count)
 

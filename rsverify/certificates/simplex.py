@@ -12,7 +12,12 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._core.check import FloatArray, check_choice, check_real
+from rsverify._core.check import (
+    FloatArray,
+    check_choice,
+    check_real,
+    shown,
+)
 
 # Sparsemax is a projection on a convex set; the Jacobian diag(p) - p p' of softmax has
 # norm at most 1/2 (reached at two classes of 1/2 each); hardmax jumps.
@@ -37,8 +42,9 @@ def _scaled(logits: npt.ArrayLike, temperature: float) -> FloatArray:
 
 def _check_temperature(temperature: float) -> float:
     value = check_real("temperature", temperature)
-    if value.ndim or not (value > 0 and np.isfinite(value)):
-        raise ValueError(f"temperature={temperature!r} must be one positive finite number")
+    smallest = 2 * np.finfo(np.float64).smallest_normal  # half of it is divided by
+    if value.ndim or not (value >= smallest and np.isfinite(value)):
+        raise ValueError(f"temperature={shown(temperature)} must be one positive finite number")
     return float(value)
 
 
@@ -211,7 +217,7 @@ def scores_lipschitz(name: str, model_lipschitz: float, *, temperature: float = 
     factor = _LIPSCHITZ[check_choice("name", name, _LIPSCHITZ)]
     constant = check_real("model_lipschitz", model_lipschitz)
     if constant.ndim or not constant >= 0:
-        raise ValueError(f"model_lipschitz={model_lipschitz!r} must be one number, at least 0")
+        raise ValueError(f"model_lipschitz={shown(model_lipschitz)} must be one number, at least 0")
     scale = _check_temperature(temperature)
     if math.isinf(factor):
         return math.inf

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from rsverify._core.arrays import read_npy
 from rsverify._core.files import check_free, write_file
+from rsverify._core.optional import need
 from rsverify.cli.console import (
     err_console,
     out_console,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _STDOUT = Path("-")
+_FIGURES = (".png", ".pdf", ".svg", ".eps", ".ps", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 _EACH = "once for all tables, or once for each"
 
 
@@ -111,16 +114,21 @@ def analyze(
     console = err_console if stdout_taken else out_console
     for path in written.values():
         if path is not None and path != _STDOUT:
-            console.print(f"Written: {path}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"Written: {path}", soft_wrap=True)
 
 
 def _check_outputs(written: dict[str, Path | None], tables: Sequence[Path], force: bool) -> None:
     """Raise before any work where an output would be lost, or would replace an input."""
+    picture = written["picture"]
     to_stdout = [option for option, path in written.items() if path == _STDOUT]
     if "picture" in to_stdout:
         raise ValueError("picture='-' must be a file")
     if len(to_stdout) > 1:
         raise ValueError(f"only one of --{' and --'.join(to_stdout)} can be the standard output")
+    if picture is not None and picture.suffix.lower() not in _FIGURES:
+        raise ValueError(f"picture={str(picture)!r} must end in one of {', '.join(_FIGURES)}")
+    if written["latex"] is not None:
+        need("jinja2")
     inputs = {path.resolve() for path in tables}
     taken: dict[Path, str] = {}
     for option, path in written.items():
@@ -177,12 +185,9 @@ def _numbers(option: str, text: str | None) -> list[float] | None:
 
 
 def _read_base(path: Path) -> npt.NDArray[Any]:
-    import numpy as np
-
     if path.suffix != ".npy":
         raise ValueError(f"base={str(path)!r} must end in .npy")
-    classes: npt.NDArray[Any] = np.load(path)
-    return classes
+    return read_npy(path)
 
 
 def _analyses(
@@ -255,18 +260,14 @@ def _write(
 
 
 def _print(analyses: Sequence[Analysis], comparisons: Sequence[Comparison]) -> None:
-    from rich.text import Text
-
     from rsverify.tables.formatting import explanation, to_frame
 
     frame: pd.DataFrame = to_frame(analyses, comparisons)
     printed = plain_table(f"Figures, with limits of level {1 - analyses[0].alpha:.6g}")
     printed.add_column("", no_wrap=True)
     for name in frame.columns:
-        printed.add_column(Text(name), justify="right")
+        printed.add_column(name, justify="right")
     for label, *cells in frame.itertuples():
-        printed.add_row(label, *map(Text, cells))
+        printed.add_row(label, *cells)
     out_console.print(printed)
-    out_console.print(
-        explanation(analyses, comparisons), style="dim", markup=False, highlight=False
-    )
+    out_console.print(explanation(analyses, comparisons), style="dim")

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.progress import track
 from typer.core import TyperGroup
 
+from rsverify._core.errors import DataError, UnavailableError, cause_of
 from rsverify._core.files import Interrupted
-from rsverify._core.optional import DeviceNotFoundError, need
+from rsverify._core.optional import need
 from rsverify.cli import analyze as cli_analyze
 from rsverify.cli import audit as cli_audit
 from rsverify.cli import certify as cli_certify
-from rsverify.cli.console import err_console, out_console, plain_table, warnings_as_lines, working
+from rsverify.cli.console import (
+    err_console,
+    out_console,
+    plain_table,
+    print_lines,
+    warnings_as_lines,
+    working,
+)
 from rsverify.cli.summary import print_summary
 
 if TYPE_CHECKING:
@@ -26,18 +35,20 @@ if TYPE_CHECKING:
 
 # From sysexits.h: what a script can tell apart.
 EXIT_USAGE = 64
+EXIT_DATA = 65
 EXIT_NO_INPUT = 66
-EXIT_MISSING_PACKAGE = 69
+EXIT_UNAVAILABLE = 69
+EXIT_INTERNAL = 70
 EXIT_CANNOT_CREATE = 73
 EXIT_INTERRUPTED = 130
 
 
 class _StoppedError(Exception):
-    """A command was interrupted; the message says what is kept."""
+    """A command was interrupted, and the message says what is kept; or a file ended too early."""
 
 
 class _Commands(TyperGroup):
-    """The commands, whose interruption keeps its message: typer makes it an exit code alone."""
+    """The commands; what ends one gets through with its message, which typer would not tell."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
@@ -46,11 +57,13 @@ class _Commands(TyperGroup):
         except KeyboardInterrupt as error:
             said = str(error) if isinstance(error, Interrupted) else "interrupted"
             raise _StoppedError(said) from error
+        except EOFError as error:  # of code of the user, or of a damaged file
+            raise _StoppedError("a file ended too early") from error
 
 
 app = typer.Typer(
-    name="rsverify",
     cls=_Commands,
+    name="rsverify",
     help="Exact confidence bounds and certified radii for randomized smoothing.",
     no_args_is_help=True,
     add_completion=False,
@@ -248,7 +261,7 @@ def recertify(
         }
         with _whole_or_not(out):
             write_table(new, out, configuration=configuration, force=force)
-        out_console.print(f"Written: {out} and {metadata_path(out).name}", highlight=False)
+        out_console.print(f"Written: {out} and {metadata_path(out).name}", soft_wrap=True)
 
 
 def _remedy(
@@ -288,7 +301,7 @@ def demo(
     ] = False,
 ) -> None:
     """Train a small network on real digits and certify held-out images in every way."""
-    need("torch", "sklearn")
+    need("torch", "sklearn", extra="demo")
     from rsverify.demo.rows import PLANNED
     from rsverify.demo.run import early_summary, explanation, run_demo, summary
 
@@ -309,7 +322,7 @@ def demo(
             f"{target:g}", f"{yes:g}", f"{no:g}", f"{open_:g}", f"{votes:,.0f}", f"{share:.1%}"
         )
     out_console.print(answers)
-    out_console.print(explanation(result), highlight=False, markup=False, soft_wrap=True)
+    print_lines(explanation(result))
 
 
 def _progress(items: Iterable[Any], title: str) -> Iterable[Any]:
@@ -326,41 +339,64 @@ app.command("audit-paper")(cli_audit.audit_paper)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit; a user's error is one line and a code of 64 or above."""
+    """Run the command line and exit; an error is one line and a code of 64 or above."""
     given = sys.argv[1:] if arguments is None else arguments
     try:
         status = app(given, standalone_mode=False)
     except (_StoppedError, KeyboardInterrupt, typer.Abort) as error:
+        if isinstance(error.__cause__, EOFError):
+            _fail_with(error.__cause__, given)
         _fail(str(error) or "interrupted", EXIT_INTERRUPTED)
-    except Exception as error:
-        if "--traceback" in given:
-            traceback.print_exc()
-        # Errors of the command line parser have this method; which class they are depends
-        # on the version of typer.
-        parsed = getattr(error, "format_message", None)
-        if parsed is not None:
-            _fail(parsed(), EXIT_USAGE)
-        if not isinstance(error, ValueError | TypeError | OSError | ModuleNotFoundError):
-            raise
-        message = str(error)
-        if isinstance(error, OSError) and error.strerror:
-            where = "" if error.filename is None else f"{error.filename}: "
-            message = f"{where}{error.strerror}"
-        _fail(message, _exit_code(error))
+    except (Exception, SystemExit) as error:
+        _fail_with(error, given)
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _exit_code(error: Exception) -> int:
-    if isinstance(error, FileNotFoundError | IsADirectoryError):
-        return EXIT_NO_INPUT
+def _fail_with(error: BaseException, given: list[str]) -> NoReturn:
+    """Exit with the line and the code of an error."""
+    if "--traceback" in given:
+        traceback.print_exception(error)
+    # Errors of the command line parser have this method; which class they are depends on
+    # the version of typer.
+    parsed = getattr(error, "format_message", None)
+    if parsed is not None:
+        _fail(parsed(), EXIT_USAGE)
+    code = _exit_code(error)
+    if code == EXIT_INTERNAL:
+        _fail(
+            f"internal error: {cause_of(error)}; with rsverify --traceback … it says where, for a "
+            "report",
+            code,
+        )
+    message = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        where = "" if error.filename is None else f"{error.filename}: "
+        message = f"{where}{error.strerror}"
+    _fail(message or cause_of(error), code)
+
+
+def _exit_code(error: BaseException) -> int:
     if isinstance(error, OSError):
-        return EXIT_CANNOT_CREATE
-    missing = isinstance(error, ModuleNotFoundError | DeviceNotFoundError)
-    return EXIT_MISSING_PACKAGE if missing else EXIT_USAGE
+        return EXIT_NO_INPUT if _cannot_be_read(error) else EXIT_CANNOT_CREATE
+    for kinds, code in (
+        (ModuleNotFoundError | UnavailableError, EXIT_UNAVAILABLE),
+        (DataError | UnicodeDecodeError, EXIT_DATA),
+        (ValueError | TypeError, EXIT_USAGE),
+    ):
+        if isinstance(error, kinds):
+            return code
+    return EXIT_INTERNAL
 
 
-def _fail(message: str, code: int) -> None:
+def _cannot_be_read(error: OSError) -> bool:
+    if isinstance(error, FileNotFoundError | IsADirectoryError):
+        return True
+    place = error.filename
+    return isinstance(place, str) and os.path.exists(place) and not os.access(place, os.R_OK)
+
+
+def _fail(message: str, code: int) -> NoReturn:
     if message:  # empty where the parser has printed the help instead
         err_console.print("error:", style="red", end=" ")
-        err_console.print(message, markup=False, highlight=False, soft_wrap=True)
+        err_console.print(message, soft_wrap=True)
     sys.exit(code)

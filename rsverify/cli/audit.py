@@ -19,10 +19,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from rsverify._core.check import check_choice
 from rsverify._core.files import Interrupted, check_free, write_file
 from rsverify._core.load_function import portable_function
 from rsverify._core.optional import need
+from rsverify.cli.console import print_lines
 
+USED_BY_KINDS = {"context", "bound", "n", "alpha", "seed", "kind", "out", "force"}
 EXIT_CODES = {"supported": 0, "refuted": 1, "inconclusive": 2}
 
 
@@ -63,7 +66,8 @@ def _hint(store: Path | None) -> Iterator[None]:
 def _check_outputs(paths: Sequence[Path], store: Path | None, force: bool) -> None:
     """Raise before any work where a report could not be written, or not be kept."""
     from rsverify._core.figure import check_figure
-    from rsverify.auditing.report import PICTURES, check_ending
+    from rsverify.auditing.design import PICTURES
+    from rsverify.auditing.report import check_ending
 
     taken = set() if store is None else {store.resolve()}
     for path in paths:
@@ -78,7 +82,19 @@ def _check_outputs(paths: Sequence[Path], store: Path | None, force: bool) -> No
         taken.add(path.resolve())
 
 
+def _refuse_ignored(context: typer.Context, kind: str) -> None:
+    """Raise where an option is given that this kind of audit has no use for."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name != "DEFAULT" and name not in USED_BY_KINDS:
+            raise ValueError(
+                f"--{name.replace('_', '-')} must be left out with --kind {kind}, "
+                "which does not use it"
+            )
+
+
 def audit(
+    context: typer.Context,
     bound: Annotated[
         str, typer.Argument(help="Name of a bound of this package, or FILE.py:FUNCTION.")
     ],
@@ -91,7 +107,10 @@ def audit(
         ),
     ] = "mean",
     alpha: Annotated[float, typer.Option(help="Failure probability that the bound claims.")] = 0.05,
-    side: Annotated[str, typer.Option(help="lower, upper or two-sided.")] = "lower",
+    side: Annotated[
+        str | None,
+        typer.Option(help="lower, upper or two-sided; by default lower, or that of a named bound."),
+    ] = None,
     kind: Annotated[
         str, typer.Option(help="coverage, betting (capital) or bets (predictability).")
     ] = "coverage",
@@ -120,29 +139,41 @@ def audit(
     force: Annotated[bool, typer.Option("--force", help="Replace reports that are there.")] = False,
 ) -> None:
     """Find out whether a BOUND covers: exit 0 supported, 1 refuted, 2 inconclusive."""
+    from rsverify.auditing.api import METHODS
     from rsverify.auditing.api import audit as run_audit
+    from rsverify.auditing.bets import audit_bets
+    from rsverify.auditing.caller import SIDES
+    from rsverify.auditing.capital import audit_capital
 
+    check_choice("kind", kind, ("coverage", "betting", "bets"))
+    if kind != "coverage":
+        _refuse_ignored(context, kind)
     _check_outputs(out or [], store, force)
     function = portable_function(bound) if ":" in bound else bound
     with _bar("auditing") as progress, _hint(store):
-        report = run_audit(
-            function,
-            estimand=estimand,
-            n=n,
-            alpha=alpha,
-            side=side,
-            kind=kind,
-            method=method,
-            replications=replications,
-            tolerance=tolerance,
-            false_alarm=false_alarm,
-            seed=seed,
-            n_jobs=jobs,
-            store=store,
-            resume=resume,
-            progress=progress,
-        )
-    typer.echo(str(report))
+        if kind != "coverage":
+            if isinstance(function, str):
+                raise ValueError(f"bound={bound!r} must be FILE.py:FUNCTION with --kind {kind}")
+            auditor = audit_capital if kind == "betting" else audit_bets
+            report = auditor(function, n=n, alpha=alpha, seed=seed)
+        else:
+            report = run_audit(
+                function,
+                estimand=estimand,
+                n=n,
+                alpha=alpha,
+                side=None if side is None else check_choice("side", side, SIDES),
+                method=check_choice("method", method, METHODS),
+                replications=replications,
+                tolerance=tolerance,
+                false_alarm=false_alarm,
+                seed=seed,
+                n_jobs=jobs,
+                store=store,
+                resume=resume,
+                progress=progress,
+            )
+    print_lines(str(report))
     for path in out or []:
         report.write(path, force=force)
     raise typer.Exit(EXIT_CODES[report.verdict])
@@ -163,11 +194,11 @@ def audit_paper(
     reports = {}
     with _bar("auditing the paper") as progress:
         for done, (formula, report) in enumerate(audit_paper(seed=seed, n_jobs=jobs), 1):
-            typer.echo(summary(formula, report))
+            print_lines(summary(formula, report))
             reports[formula.place] = json.loads(report.to_json())
             progress(done, len(PRINTED))
     refuted = sum(r["verdict"] == "refuted" for r in reports.values())
-    typer.echo(f"{refuted} of {len(PRINTED)} formulas are refuted.")
+    print_lines(f"{refuted} of {len(PRINTED)} formulas are refuted.")
     if out is not None:
         record = {"version": __version__, "seed": seed, "audits": reports}
         write_file(out, json.dumps(record, indent=1) + "\n", force=force)

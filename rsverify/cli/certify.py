@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rsverify._core.arrays import read_npy, read_npz
+from rsverify._core.errors import DataError, cause_of
 from rsverify._core.load_function import load_function
 from rsverify.cli.console import out_console, warnings_as_lines
 from rsverify.cli.summary import print_summary
@@ -92,7 +94,11 @@ def certify(
         bool, typer.Option("--time/--no-time", help="Fill the time column.")
     ] = True,
     allow_pickle: Annotated[
-        bool, typer.Option("--allow-pickle", help="Load a pickled MODEL: it can run any code.")
+        bool,
+        typer.Option(
+            "--allow-pickle",
+            help="Load a saved program (pickled module, .pt2, TorchScript): it can run any code.",
+        ),
     ] = False,
 ) -> None:
     """Certify the inputs in DATA with MODEL, and write a table to OUT.
@@ -125,6 +131,7 @@ def certify(
         check_choice("autocast", autocast, ("bfloat16", "float16"))
         precision = getattr(torch, autocast)
     place = choose_device(device)
+    dataset = _dataset(data, split)
     loading = {"checkpoint": checkpoint, "output": output, "allow_pickle": allow_pickle}
     with DeviceContext(place).active():  # a factory may put its model on the current GPU
         dataset = _dataset(data, split)
@@ -162,7 +169,7 @@ def certify(
     if is_first_process():
         print_summary({bound if target_radius is None else "anytime": table})
         beside = metadata_path(out).name
-        out_console.print(f"Written: {out} and {beside}", highlight=False)
+        out_console.print(f"Written: {out} and {beside}", soft_wrap=True)
 
 
 def _check_apart(out: Path, inputs: Sequence[str | Path]) -> None:
@@ -240,26 +247,29 @@ def _dataset(data: str, split: str | None) -> Any:
         if ":" not in data:
             raise ValueError(f"data={data!r} must end in .npy or .npz, or be MODULE:FACTORY")
         return _call(data) if split is None else _call(data, split)
-    import numpy as np
-
     if Path(data).suffix == ".npy":
         if split is not None:
             raise ValueError(f"split={split!r} must be left out: {data} holds one array")
-        return np.load(data, mmap_mode="r")
+        return read_npy(Path(data), mapped=True)
     ending = "" if split is None else f"_{split}"
-    with np.load(data) as archive:
-        if f"x{ending}" not in archive:
-            raise ValueError(
-                f"{data} holds {sorted(archive)}; it must hold x{ending}, and y{ending} if it is "
-                "known"
-            )
-        x, y = archive[f"x{ending}"], archive.get(f"y{ending}")
+    arrays, names = read_npz(Path(data), f"x{ending}", f"y{ending}")
+    if f"x{ending}" not in arrays:
+        raise DataError(
+            f"{data} holds {', '.join(names) or 'nothing'}; it must hold x{ending}, and "
+            f"y{ending} if it is known{_splits(names)}"
+        )
+    x, y = arrays[f"x{ending}"], arrays.get(f"y{ending}")
     return x if y is None else (x, y)
+
+
+def _splits(names: Iterable[str]) -> str:
+    found = sorted(name.removeprefix("x_") for name in names if name.startswith("x_"))
+    return f"; --split can be {' or '.join(found)}" if found else ""
 
 
 def _call(target: str, *arguments: str) -> Any:
     factory = load_function(target)
     try:
         return factory(*arguments)
-    except Exception as error:
-        raise ValueError(f"{target} failed: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # code of the user raises errors of all kinds
+        raise ValueError(f"{target} failed: {cause_of(error)}") from error

@@ -1,17 +1,43 @@
-"""What all commands print with: results to stdout, everything else to stderr."""
+"""What all commands print with: results to stdout, everything else to stderr.
+
+Names of files, options and cells of tables may hold anything. What is printed here is shown as it
+is, without markup, and what a terminal would obey instead of showing is written as an escape.
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-out_console = Console()
-err_console = Console(stderr=True)
+from rsverify._core.text import printable
+
+
+class PlainConsole(Console):
+    """A console to which a string is one line of text and nothing else."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return a string, of a line or a cell of a table, as it is shown."""
+        return super().render_str(printable(text), **options)
+
+
+out_console = PlainConsole()
+err_console = PlainConsole(stderr=True)
+
+
+def print_lines(text: str) -> None:
+    """Print the lines of a result, whatever their length."""
+    for line in text.split("\n"):
+        out_console.print(line, soft_wrap=True)
 
 
 def plain_table(title: str) -> Table:
@@ -32,11 +58,11 @@ def warnings_as_lines() -> Iterator[None]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         yield
-    for warning in caught:
-        print_warning(str(warning.message))
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        print_warning(message)
 
 
 def print_warning(message: str) -> None:
     """Print one line to stderr."""
     err_console.print("warning:", style="yellow", end=" ")
-    err_console.print(message, markup=False, highlight=False, soft_wrap=True)
+    err_console.print(message, soft_wrap=True)

@@ -14,15 +14,27 @@ import numpy as np
 import torch
 from scipy.stats import binomtest
 
-from rsverify._core.check import FloatArray, IntArray, check_choice, check_positive
+from rsverify._core.check import (
+    FloatArray,
+    IntArray,
+    check_choice,
+    check_scale,
+    shown,
+)
+from rsverify._core.check import (
+    check_size as _check_size,
+)
 from rsverify._core.types import OrderingName
 from rsverify.bounds.margin import Taylor
 from rsverify.certificates.assumptions import warn_of_level
 from rsverify.certificates.certificate import ABSTAIN, Certificate
 from rsverify.certificates.scores import ScoreCertificate, certify_columns, choose_class
+from rsverify.smoothing.batches import Scores, count_votes, evaluating, noisy_batches
 from rsverify.smoothing.data.inputs import (
+    LARGEST_CLASSES,
     Input,
     Seed,
+    check_batch_size,
     check_finite,
     check_input,
     check_seed,
@@ -41,9 +53,8 @@ from rsverify.smoothing.noise.gaussian import (
     Noise,
     seeded_generator,
 )
-from rsverify.smoothing.probe import Probes, Subject
+from rsverify.smoothing.probing.probe import Probes, Subject
 from rsverify.smoothing.request import Question, Request, level_of
-from rsverify.smoothing.sampling.batches import Scores, count_votes, evaluating, noisy_batches
 from rsverify.smoothing.sampling.forward import Forward
 from rsverify.smoothing.sampling.job import Job
 from rsverify.smoothing.sampling.scores import queue_columns, queue_scores
@@ -99,7 +110,7 @@ class SmoothedClassifier:
     The first sample for inputs of a shape, and for larger batches, probes the model: a few noisy
     inputs are put to it again, in other order and company, alone and in batches of other sizes,
     and a model whose rows depend on each other, or that does not repeat its answers, is refused
-    by a `ValueError` that names the layer; see `rsverify.smoothing.probe`. A certificate's
+    by a `ValueError` that names the layer; see `rsverify.smoothing.probing.probe`. A certificate's
     ``probed`` says what was done.
 
     The guarantees are those of exact Gaussian noise. Where floats are drawn and added, the sum
@@ -149,19 +160,16 @@ class SmoothedClassifier:
         lattice: Fraction | float | None = None,
     ) -> None:
         if not callable(model):
-            raise TypeError(f"model={model!r} must be a torch.nn.Module or a callable")
+            raise TypeError(f"model={shown(model)} must be a torch.nn.Module or a callable")
         if preprocess is not None and not callable(preprocess):
-            raise TypeError(f"preprocess={preprocess!r} must be a callable or None")
+            raise TypeError(f"preprocess={shown(preprocess)} must be a callable or None")
         if dtype is not None and not isinstance(dtype, torch.dtype):
-            raise TypeError(f"dtype={dtype!r} must be a torch.dtype or None")
+            raise TypeError(f"dtype={shown(dtype)} must be a torch.dtype or None")
         if dtype is not None and not dtype.is_floating_point:
             raise ValueError(f"dtype={dtype} must be a floating type")
-        deviation = check_positive("sigma", sigma)
-        if deviation.ndim:
-            raise ValueError(f"sigma of shape {deviation.shape} must be a single number")
         self.model = model
-        self.num_classes = check_size("num_classes", num_classes, smallest=2)
-        self.sigma = float(deviation)
+        self.num_classes = _check_size("num_classes", num_classes, 2, LARGEST_CLASSES)
+        self.sigma = check_scale("sigma", sigma)
         self.preprocess = preprocess
         self.device = None if device is None else choose_device(device)
         self.dtype = dtype
@@ -408,6 +416,7 @@ class SmoothedClassifier:
             target_radius=target_radius,
             futility=futility,
         )
+        n0, n, batch_size = request.n0, request.n, check_batch_size(batch_size)
         request = self.resolve(request, x, batch_size=batch_size)
         request.check(self.num_classes, self.noise, y)
         if request.of_scores:
@@ -538,7 +547,7 @@ class SmoothedClassifier:
     ) -> Iterator[tuple[Scores, Iterator[torch.Tensor], torch.device]]:
         """Give the body the model on noisy batches, the batches and their device."""
         n = check_size("n", n)
-        batch_size = check_size("batch_size", batch_size)
+        batch_size = check_batch_size(batch_size)
         centre, scores_of = self.centre(x)
         generator = seeded_generator(entropy, stream, centre.device)
         context = DeviceContext(centre.device)
@@ -602,8 +611,8 @@ def _noise(kind: str, sigma: float, lattice: Fraction | float | None) -> Noise:
     check_choice("noise", kind, ("gaussian", "discrete"))
     if (kind == "discrete") != (lattice is not None):
         raise ValueError(
-            f"lattice={lattice} does not go with noise={kind!r}: discrete noise needs the step of "
-            "the lattice that inputs lie on, such as 1/255, and no other noise has one"
+            f"lattice={shown(lattice)} does not go with noise={kind!r}: discrete noise needs the "
+            "step of the lattice that inputs lie on, such as 1/255, and no other noise has one"
         )
     return Gaussian(sigma) if lattice is None else DiscreteGaussian(sigma, lattice)
 

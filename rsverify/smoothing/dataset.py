@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from rsverify._core.check import check_flag, shown
 from rsverify._core.files import Interrupted, check_free, remove_file
 from rsverify._core.lock import locked
 from rsverify._core.progress import InputProgress
@@ -19,7 +20,14 @@ from rsverify._core.types import OrderingName
 from rsverify.bounds.margin import Taylor
 from rsverify.smoothing.classifier import SmoothedClassifier
 from rsverify.smoothing.data.fingerprint import model_hash
-from rsverify.smoothing.data.inputs import Seed, check_seed, check_size
+from rsverify.smoothing.data.inputs import (
+    Seed,
+    check_autocast,
+    check_batch_size,
+    check_origin,
+    check_seed,
+    check_size,
+)
 from rsverify.smoothing.data.items import Item, Items
 from rsverify.smoothing.device import DeviceContext, check_placement, device_facts
 from rsverify.smoothing.distributed import (
@@ -31,6 +39,7 @@ from rsverify.smoothing.distributed import (
     shard_path,
     shards_of,
 )
+from rsverify.smoothing.models.answers import record_answers, same_answers
 from rsverify.smoothing.noise.gaussian import SEEDING
 from rsverify.smoothing.request import Request
 from rsverify.smoothing.sampling.session import Engine, Execution
@@ -188,13 +197,29 @@ def certify_dataset(
     >>> table[["idx", "label", "predict", "correct"]].to_numpy().tolist()
     [[0, 1, 1, 1], [1, 1, 0, 0], [2, 1, 1, 1]]
     """
+    if not isinstance(out, str | os.PathLike):
+        raise TypeError(f"out={shown(out)} must be a path")
+    if not isinstance(classifier, SmoothedClassifier):
+        raise TypeError(f"classifier={shown(classifier)} must be a SmoothedClassifier")
+    for name, value in (
+        ("resume", resume),
+        ("force", force),
+        ("certify_label", certify_label),
+        ("compile", compile),
+        ("channels_last", channels_last),
+        ("record_time", record_time),
+        ("progress", progress),
+    ):
+        check_flag(name, value)
+    check_autocast(autocast)
+    check_origin(origin)
     place = check_table_name(out)
     check_not_a_shard(place)
     if not resume:
         check_table_free(place, force=force)
     request = Request(
-        n0=check_size("n0", n0),
-        n=check_size("n", n),
+        n0=n0,
+        n=n,
         alpha=alpha,
         bound=bound,
         radius=radius,
@@ -224,13 +249,13 @@ def certify_dataset(
         classifier=classifier,
         request=request,
         execution=Execution(autocast=autocast, compiled=compile, channels_last=channels_last),
-        certify_label=certify_label,
+        certify_label=bool(certify_label),
         items=items,
         wanted=wanted,
         example=example,
         out=place,
         force=force,
-        batch_size=None if batch_size is None else check_size("batch_size", batch_size),
+        batch_size=None if batch_size is None else check_batch_size(batch_size),
         record_time=record_time,
         progress=progress,
         origin=None if origin is None else dict(origin),
@@ -275,8 +300,8 @@ class _Run:
             entropy = group.first_does(lambda: self.begin(seed, resume))
             done = self.unchanged(entropy, group)
             todo = [idx for idx in self.wanted if idx not in done]
+            engine, how = self.try_model(entropy, group, rows=bool(done))
             if todo:
-                engine, how = self.try_model(entropy, group)
                 with self._cleared_if_empty(group):
                     group.first_does(lambda: self.start(entropy, how))
                     self.certify(todo, engine, entropy, how, group)
@@ -379,8 +404,13 @@ class _Run:
             path=self.out,
         )
 
-    def try_model(self, entropy: Entropy, group: Group) -> tuple[Engine, dict[str, Any]]:
-        """Return what certifies, its model tried and probed, and how: batch size and the like."""
+    def try_model(
+        self, entropy: Entropy, group: Group, *, rows: bool
+    ) -> tuple[Engine, dict[str, Any]]:
+        """Return what certifies, and how: the batch size and the like.
+
+        Its model is tried and probed, and is the one of the rows that there are, if any.
+        """
         engine = Engine(
             self.classifier,
             self.request,
@@ -395,6 +425,7 @@ class _Run:
         how = {
             "batch_size": size,
             "probed": engine.probe(size),
+            "answers": self.answers(before.get("answers") if rows else None, size, group),
             "processes": group.world,
             "threads": torch.get_num_threads(),
             "origin": self.origin,
@@ -443,6 +474,16 @@ class _Run:
                     writer.write(item.idx, item.label, stated, **extra)
                 bar.advance(inputs, samples)
         group.meet()
+
+    def answers(
+        self,
+        before: Mapping[str, Any] | None,
+        batch_size: int,
+        group: Group,
+    ) -> dict[str, Any]:
+        """Return what the table keeps of its model; raise where it was begun with another one."""
+        own = record_answers(self.classifier, self.example, batch_size, self.execution)
+        return same_answers(before, group.gather(own), f"when {self.out} was begun")
 
     def finish(self, entropy: Entropy) -> None:
         """Merge what the processes have written, in the order of the inputs; miss no row."""

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from rsverify._core.check import shown
 from rsverify._core.optional import DeviceNotFoundError
 
 _OutOfMemory = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
@@ -88,6 +89,8 @@ def choose_device(wanted: torch.device | str) -> torch.device:
     >>> choose_device("cpu")
     device(type='cpu')
     """
+    if not isinstance(wanted, torch.device | str):
+        raise TypeError(f"device={shown(wanted)} must be 'auto' or one such as 'cpu', 'cuda:1'")
     if wanted == "auto":
         wanted = next((kind for kind in ("cuda", "xpu", "mps") if _available(kind)), "cpu")
     try:

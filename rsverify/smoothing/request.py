@@ -8,17 +8,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rsverify._core.check import IntArray, check_alpha
+from rsverify._core.check import IntArray, check_choice, check_level, check_scale, check_size
 from rsverify._core.types import OrderingName
-from rsverify.bounds.margin import Taylor
+from rsverify.bounds.margin import Taylor, find_ordering
 from rsverify.bounds.margin_decision import check_futility
 from rsverify.certificates.assumptions import warn_of_level
-from rsverify.certificates.certificate import Certificate, certificate_of_counts, level_of_bound
+from rsverify.certificates.certificate import (
+    BOUNDS,
+    Certificate,
+    certificate_of_counts,
+    level_of_bound,
+)
 from rsverify.certificates.early import check_target, decision_of_counts, first_decision
+from rsverify.certificates.radius import ESTIMANDS
 from rsverify.certificates.scores import SCORE_BOUNDS, ScoreOptions, check_options
-from rsverify.smoothing.data.inputs import check_size
 from rsverify.smoothing.noise.gaussian import Noise
-from rsverify.smoothing.score_maps import ScoreMap, score_map
+from rsverify.smoothing.score_maps import SCORE_MAPS, ScoreMap, score_map
 
 
 class Question(NamedTuple):
@@ -32,10 +37,7 @@ class Question(NamedTuple):
 
 def level_of(alpha: float, noise: Noise) -> float:
     """Return what `alpha` leaves to a bound once the noise's own error is paid for."""
-    level = check_alpha(alpha)
-    if level.ndim:
-        raise ValueError(f"alpha of shape {level.shape} must be a single number")
-    return float(level_of_bound(level, noise.excess))
+    return float(level_of_bound(check_level(alpha), noise.excess))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,29 @@ class Request:
         """Whether the bound is one of scores; else it counts votes."""
         return self.bound in SCORE_BOUNDS
 
+    def __post_init__(self) -> None:
+        """Take each option for what it is, or raise."""
+        checked = {
+            "n0": check_size("n0", self.n0),
+            "n": check_size("n", self.n),
+            "alpha": check_level(self.alpha),
+            "bound": check_choice("bound", self.bound, (*BOUNDS, *SCORE_BOUNDS)),
+            "radius": check_choice("radius", self.radius, ESTIMANDS),
+            "scores": check_choice("scores", self.scores, SCORE_MAPS),
+            "temperature": check_scale("temperature", self.temperature),
+            "futility": check_futility(self.futility),
+        }
+        if self.lipschitz is not None and not isinstance(self.lipschitz, str):
+            checked["lipschitz"] = check_scale("lipschitz", self.lipschitz)
+        elif self.lipschitz is not None:
+            check_choice("lipschitz", self.lipschitz, ["auto"])
+        if self.ordering is not None:
+            checked["ordering"] = find_ordering(self.ordering)
+        if self.target_radius is not None:
+            checked["target_radius"] = check_target(self.target_radius)
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
     def batch_sizes(self, batch_size: int | None) -> tuple[int, ...]:
         """Return the sizes of batches that both samples are drawn in, where they are sizes."""
         if not isinstance(batch_size, int) or batch_size < 1:
@@ -69,17 +94,12 @@ class Request:
 
     def check(self, num_classes: int, noise: Noise, y: int | None) -> None:
         """Raise where a certificate would, before anything is sampled."""
-        check_size("n", self.n)
-        check_size("n0", self.n0)
         warn_of_level(level_of(self.alpha, noise))
-        if self.target_radius is not None:
-            check_target(self.target_radius)
-            check_futility(self.futility)
-            if self.bound != "exact" or self.ordering is not None:
-                raise ValueError(
-                    f"bound={self.bound!r} and ordering={self.ordering!r} must be left out with "
-                    "target_radius: the bound is then the anytime one"
-                )
+        if self.target_radius is not None and (self.bound != "exact" or self.ordering is not None):
+            raise ValueError(
+                f"bound={self.bound!r} and ordering={self.ordering!r} must be left out with "
+                "target_radius: the bound is then the anytime one"
+            )
         if self.of_scores:
             if self.ordering is not None:
                 raise ValueError(

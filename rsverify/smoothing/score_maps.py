@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 
-from rsverify._core.check import check_choice, check_real
+from rsverify._core.check import check_choice, check_scale, shown
 
-ScoreMap = Callable[[torch.Tensor], torch.Tensor]
+
+@dataclass(frozen=True)
+class ScoreMap:
+    """The map from a model's output to scores in float64."""
+
+    name: str
+    temperature: float
+
+    def __call__(self, output: torch.Tensor) -> torch.Tensor:
+        """Return the scores of a batch."""
+        return SCORE_MAPS[self.name](output.double() / self.temperature)
+
+    @property
+    def softens(self) -> bool:
+        """Whether probabilities come out flatter than they went in."""
+        return self.name == "softmax" and self.temperature >= 1.0
 
 
 def softmax(logits: torch.Tensor) -> torch.Tensor:
@@ -29,12 +44,12 @@ def sparsemax(logits: torch.Tensor) -> torch.Tensor:
     ordered = shifted.sort(dim=1, descending=True).values
     sums = ordered.cumsum(dim=1)
     ranks = torch.arange(1, logits.shape[1] + 1, device=logits.device, dtype=logits.dtype)
-    support = (1.0 + ranks * ordered > sums).sum(dim=1, keepdim=True)
+    support = (1.0 + ranks * ordered > sums).sum(dim=1, keepdim=True).clamp(min=1)  # of NaN: none
     threshold = (sums.gather(1, support - 1) - 1.0) / support
     return (shifted - threshold).clamp(min=0.0)
 
 
-SCORE_MAPS: dict[str, ScoreMap] = {
+SCORE_MAPS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "softmax": softmax,
     "sparsemax": sparsemax,
     "hardmax": hardmax,
@@ -45,14 +60,8 @@ SCORE_MAPS: dict[str, ScoreMap] = {
 
 def score_map(name: str, temperature: float) -> ScoreMap:
     """Return the map from a model's output to scores in float64."""
-    mapped = SCORE_MAPS[check_choice("scores", name, SCORE_MAPS)]
-    scale = check_real("temperature", temperature)
-    if scale.ndim or not (scale > 0 and np.isfinite(scale)):
-        raise ValueError(f"temperature={temperature!r} must be one positive finite number")
+    check_choice("scores", name, SCORE_MAPS)
+    scale = check_scale("temperature", temperature)
     if name == "identity" and scale != 1.0:
-        raise ValueError(f"temperature={temperature!r} must be 1 for scores='identity'")
-
-    def scores_of(output: torch.Tensor) -> torch.Tensor:
-        return mapped(output.double() / float(scale))
-
-    return scores_of
+        raise ValueError(f"temperature={shown(temperature)} must be 1 for scores='identity'")
+    return ScoreMap(name, scale)

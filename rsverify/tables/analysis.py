@@ -14,7 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from rsverify._core.check import FloatArray, IntArray, check_alpha, check_positive, check_real
+from rsverify._core.check import (
+    FloatArray,
+    IntArray,
+    check_level,
+    check_real,
+    check_scale,
+    shown,
+)
 from rsverify.bounds.proportion import clopper_pearson_interval, clopper_pearson_lower
 from rsverify.certificates.certificate import ABSTAIN
 from rsverify.tables.checks import (
@@ -205,7 +212,7 @@ def analyze(
     >>> print(f"{found.robust:.3f} {result.wrong_certificates}")
     0.387 1
     """
-    level = float(check_alpha(alpha))
+    level = check_level(alpha)
     rows = with_settings(ordered_rows(table), n=n, sigma=sigma, stated_alpha=stated_alpha)
     is_stated = "bound" in rows and "bound" not in table
     notes = list(misfits(rows)) if is_stated else []
@@ -217,13 +224,13 @@ def analyze(
     if largest_radius is None:
         largest_radius = largest_possible_radius(rows)
     else:
-        largest_radius = float(check_positive("largest_radius", largest_radius))
+        largest_radius = check_scale("largest_radius", largest_radius)
     notes = [*findings(rows, largest_radius), *notes]
     if radii is None:
         radii = default_radii(max(settings.get("sigma", [None])), float(rows["radius"].max()))
     asked = np.unique(check_real("radii", radii)) + 0.0  # a zero without a sign
     if not np.isfinite(asked).all():
-        raise ValueError(f"radii={radii!r} must be finite")
+        raise ValueError(f"radii={shown(radii)} must be finite")
 
     predictions, label = smoothed_predictions(rows), rows["label"].to_numpy()
     base_answers = rows["base_predict"].to_numpy() if "base_predict" in rows else None

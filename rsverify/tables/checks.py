@@ -15,7 +15,13 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import binom
 
-from rsverify._core.check import IntArray, check_alpha, check_integer, check_positive, check_trials
+from rsverify._core.check import (
+    IntArray,
+    check_integer,
+    check_level,
+    check_scale,
+    check_size,
+)
 from rsverify.bounds.proportion import LARGEST_TRIALS
 from rsverify.certificates.certificate import ABSTAIN, BOUNDS, certificate_of_counts
 from rsverify.tables.printed import largest_printed
@@ -72,11 +78,11 @@ def with_settings(
     """
     given: dict[str, Any] = {}
     if n is not None:
-        given["n"] = int(check_trials(n, LARGEST_TRIALS))
+        given["n"] = check_size("n", n, largest=LARGEST_TRIALS)
     if sigma is not None:
-        given["sigma"] = float(check_positive("sigma", sigma))
+        given["sigma"] = check_scale("sigma", sigma)
     if stated_alpha is not None:
-        given["alpha"] = float(check_alpha(stated_alpha))
+        given["alpha"] = check_level(stated_alpha, "stated_alpha")
     for column, value in given.items():
         if column in rows and (rows[column] != value).any():
             argument = "stated_alpha" if column == "alpha" else column

@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rsverify._core.check import FloatArray, check_alpha
+from rsverify._core.check import (
+    FloatArray,
+    check_level,
+)
 from rsverify.tables.analysis import Analysis, Estimate, correct_radii
 from rsverify.tables.limits import mean_interval
 
@@ -91,7 +94,7 @@ def compare(first: Analysis, second: Analysis, *, alpha: float = 0.05) -> Compar
     >>> print(f"{found.difference.value:.3f}")
     0.050
     """
-    level = float(check_alpha(alpha))
+    level = check_level(alpha)
     columns = ["idx", "label"]
     left = first.table[columns].assign(radius=correct_radii(first.table))
     right = second.table[columns].assign(radius=correct_radii(second.table))

@@ -42,6 +42,12 @@ def read_counts(path: str | os.PathLike[str], *, label: int | None = None) -> pd
         be meant; or, without a header, if rows add up to different numbers of votes and would
         not without one column, which then is `label`.
 
+    Notes
+    -----
+    *Guarantee*: none of its own; every row is read, or an error names it. That the votes are
+    independent, their number fixed beforehand and the class not chosen by them is for whoever
+    certifies them to know: the file does not say.
+
     Examples
     --------
     >>> import pathlib, tempfile

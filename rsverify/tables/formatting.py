@@ -6,7 +6,6 @@ holds with the confidence of what was computed; values are rounded to nearest.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from collections.abc import Sequence
@@ -15,6 +14,8 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 import numpy as np
 import pandas as pd
 
+from rsverify._core.optional import need
+from rsverify._core.text import printable, unprintable_escaped
 from rsverify.certificates.certificate import ABSTAIN
 from rsverify.tables.analysis import Analysis, Estimate
 from rsverify.tables.comparison import Comparison
@@ -34,6 +35,8 @@ _SETTINGS = {
     "bound": "bound",
 }
 _MOST_VALUES = 3
+# What viewers of Markdown make a link of by itself.
+_LINK = re.compile(r"(?i)://|www\.|@|mailto:|xmpp:")
 
 
 def to_frame(analyses: Sequence[Analysis], comparisons: Sequence[Comparison] = ()) -> pd.DataFrame:
@@ -190,8 +193,27 @@ def to_markdown(frame: pd.DataFrame) -> str:
 
 
 def _escaped_markdown(text: str) -> str:
-    # Brackets stay: without a link behind them they are text.
-    return re.sub(r"([\\`*_<>|~#&$])", r"\\\1", " ".join(text.split()))
+    """Return a cell of Markdown that shows `text`, and has neither markup nor links."""
+    text = printable(" ".join(text.split()))
+    if _LINK.search(text):  # made a link even where punctuation is escaped, but not in code
+        fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+        # In a table a bar is escaped in code too, unless a backslash has been before it.
+        code = text.replace("\\|", "\\ |").replace("|", r"\|")
+        return f"{fence} {code} {fence}" if "`" in text else f"{fence}{code}{fence}"
+    text = re.sub(r"([\\`*_<>|~#&$])", r"\\\1", text)
+    # Other brackets stay: without a link behind them they are text.
+    return re.sub(r"\](?=[\[(:])", r"\\]", text)
+
+
+def _printable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame of text with all of it on one line and without control characters."""
+
+    def shown(text: str) -> str:
+        return printable(" ".join(text.split()))
+
+    cells = [[shown(cell) for cell in row] for row in frame.to_numpy()]
+    rows, columns = map(shown, frame.index), map(shown, frame.columns)
+    return pd.DataFrame(cells, index=list(rows), columns=list(columns), dtype=object)
 
 
 def to_latex(frame: pd.DataFrame) -> str:
@@ -215,11 +237,8 @@ def to_latex(frame: pd.DataFrame) -> str:
     \bottomrule
     \end{tabular}
     """
-    if importlib.util.find_spec("jinja2") is None:
-        raise ModuleNotFoundError(
-            "jinja2 is not installed; run: pip install 'rsverify[latex]'", name="jinja2"
-        )
-    styled = frame.style.format(escape="latex")
+    need("jinja2")
+    styled = _printable(frame).style.format(escape="latex")
     for axis in ("index", "columns"):
         styled = styled.format_index(escape="latex", axis=axis)
     return styled.to_latex(hrules=True, column_format="l" + "r" * frame.shape[1])
@@ -231,4 +250,5 @@ def to_json(analyses: Sequence[Analysis], comparisons: Sequence[Comparison] = ()
         "tables": [a.to_dict() for a in analyses],
         "comparisons": [c.to_dict() for c in comparisons],
     }
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    return unprintable_escaped(text) + "\n"

@@ -24,10 +24,11 @@ import numpy.typing as npt
 
 from rsverify._core.check import (
     FloatArray,
-    check_alpha,
+    check_level,
+    check_number,
     check_probability,
     check_real,
-    check_trials,
+    check_size,
 )
 from rsverify.bounds.betting import betting_lower
 from rsverify.bounds.interval import Interval
@@ -80,13 +81,15 @@ def mean_lower(x: npt.ArrayLike, alpha: float, *, low: float, high: float) -> fl
     values = check_real("x", x)
     if values.ndim != 1 or values.size == 0:
         raise ValueError(f"x of shape {values.shape} must hold one value an input")
-    if not (np.isfinite([low, high]).all() and low < high):
+    low, high = check_number("low", low), check_number("high", high)
+    if not (np.isfinite([low, high]).all() and low < high and np.isfinite(high - low)):
         raise ValueError(f"low={low} must be less than high={high}, both finite")
     bad = (values < low) | (values > high)
     if bad.any():
-        raise ValueError(f"x={values[bad][0]} must be in [{low}, {high}]")
+        raise ValueError(f"x={values[bad][0]} must be in [{low}, {high}], from low to high")
+    level = check_level(alpha)
     order = np.random.default_rng(_ORDER_SEED).permutation(values.size)
-    limit = float(betting_lower((values[order] - low) / (high - low), alpha))
+    limit = float(betting_lower((values[order] - low) / (high - low), level))
     slack = _ROUNDING * (abs(low) + abs(high))
     return min(max(low + (high - low) * limit - slack, low), float(values.mean()))
 
@@ -124,7 +127,8 @@ def mean_interval(x: npt.ArrayLike, alpha: float, *, low: float, high: float) ->
     >>> print(f"{lower:.3f} {upper:.3f}")
     0.350 0.447
     """
-    side = float(check_alpha(alpha)) / 2
+    side = check_level(alpha) / 2
+    low, high = check_number("low", low), check_number("high", high)
     lower = mean_lower(x, side, low=low, high=high)
     upper = -mean_lower(-check_real("x", x), side, low=-high, high=-low)
     return Interval(np.float64(lower), np.float64(upper), alpha)
@@ -172,7 +176,7 @@ def robust_lower(limit: npt.ArrayLike, certificate_alpha: float) -> FloatArray |
     0.5676
     """
     lower = check_probability("limit", limit)
-    a = float(check_alpha(certificate_alpha))
+    a = check_level(certificate_alpha, "certificate_alpha")
     robust = np.maximum((lower - a) / (1.0 - a) - _ROUNDING / (1.0 - a), 0.0)
     return robust if lower.ndim else np.float64(robust)
 
@@ -217,8 +221,8 @@ def wrong_certificates_upper(n: int, certificate_alpha: float, alpha: float) -> 
     >>> wrong_certificates_upper(500, 0.001, 0.05)
     2
     """
-    trials = int(check_trials(n, LARGEST_TRIALS))
-    failing, level = float(check_alpha(certificate_alpha)), float(check_alpha(alpha))
+    trials = check_size("n", n, largest=LARGEST_TRIALS)
+    failing, level = check_level(certificate_alpha, "certificate_alpha"), check_level(alpha)
 
     def enough(w: int) -> bool:
         # P(Bin > w) = P(Bin >= w + 1) is at most `level` where the limit p of w + 1 of n, at

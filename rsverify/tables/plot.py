@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from rsverify._core.figure import check_figure, save_figure
+from rsverify._core.text import figure_label
 from rsverify.bounds.proportion import clopper_pearson_interval
 from rsverify.certificates.certificate import ABSTAIN
 from rsverify.tables.analysis import Analysis
@@ -78,7 +79,7 @@ def plot_certified_accuracy(
     _finish_certified_accuracy(axes)
     axes.legend(frameon=False, loc="lower left")
     if title:
-        axes.set_title(title, fontsize="medium")
+        axes.set_title(figure_label(title), fontsize="medium")
     save_figure(figure, path, force=force)
     return figure
 
@@ -141,16 +142,13 @@ def plot_analyses(
         handle.set(marker=_marker(i), markevery=[])  # on the right, and in the legend of both
     figure.legend(handles, labels, frameon=False, loc="outside lower left")
     if title:
-        figure.suptitle(title, fontsize="medium")
+        figure.suptitle(figure_label(title), fontsize="medium")
     save_figure(figure, path, force=force)
     return figure
 
 
 def _average(name: str, table: pd.DataFrame) -> str:
-    # To matplotlib a pair of dollar signs is a formula, and a leading underscore hides.
-    shown = name.replace("$", r"\$")
-    shown = f" {shown}" if shown.startswith("_") else shown
-    return f"{shown} (average radius {average_certified_radius(table):.4f})"
+    return f"{figure_label(name)} (average radius {average_certified_radius(table):.4f})"
 
 
 def _style(i: int) -> dict[str, Any]:

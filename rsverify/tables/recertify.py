@@ -120,7 +120,10 @@ def recertify(
     _check_fixed_votes(table)
     bound = check_choice("bound", _one("bound", table) if bound is None else bound, BOUNDS)
     given = table["alpha"].to_numpy() if alpha is None else alpha
-    totals = np.broadcast_to(check_alpha(given), (len(table),))
+    level = check_alpha(given)
+    if level.shape not in ((), (1,), (len(table),)):
+        raise ValueError(f"alpha of shape {level.shape} must be one number, or one per row")
+    totals = np.broadcast_to(level, (len(table),))
     warn_of_level(float(totals.max()))
     levels = level_of_bound(totals, _noise_excess(table))
     kind = check_choice("radius_kind", _one("radius_kind", table), ESTIMANDS)

@@ -14,7 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from rsverify._core.check import FloatArray, IntArray, check_alpha, check_positive, check_trials
+from rsverify._core.check import (
+    FloatArray,
+    IntArray,
+    check_flag,
+    check_level,
+    check_scale,
+    check_size,
+)
 from rsverify.bounds.proportion import LARGEST_TRIALS
 from rsverify.certificates.abstention import Status
 from rsverify.certificates.certificate import ABSTAIN
@@ -133,17 +140,21 @@ def recertify_radii(
     >>> new[["votes", "radius"]].round(4).values.tolist()
     [[83786.0, 0.4873], [0.0, 0.0]]
     """
-    stated = float(check_alpha(stated_alpha))
-    level = stated if alpha is None else float(check_alpha(alpha))
-    trials = int(check_trials(n, LARGEST_TRIALS))
-    deviation = float(check_positive("sigma", sigma))
+    stated = check_level(stated_alpha, "stated_alpha")
+    if stated < 1e-300:
+        raise ValueError(f"stated_alpha={stated} must be at least 1e-300")
+    level = stated if alpha is None else check_level(alpha)
+    trials = check_size("n", n, largest=LARGEST_TRIALS)
+    deviation = check_scale("sigma", sigma)
+    places = None if digits is None else check_size("digits", digits)
+    check_flag("force", force)
     check_unique_indices(table)
     printed, shown = printed_radii(table)
     certified = table["predict"].to_numpy() != ABSTAIN
     _check_radii(table, printed, certified)
     finite = certified & (printed > 0) & np.isfinite(printed)
     radii = printed[finite]
-    low, high = printed_intervals(radii, shown, deviation, digits)
+    low, high = printed_intervals(radii, shown, deviation, places)
 
     fit = fit_lattice(low, high, trials, deviation, stated)
     misfit = find_misfit(radii, low, high, fit, n=trials, sigma=deviation, stated=stated)

@@ -18,6 +18,7 @@ from rsverify._core.files import GrowingFile, remove_file, replace_file
 from rsverify._core.lock import locked
 from rsverify.certificates.certificate import Certificate
 from rsverify.tables.lines import COLUMN, complete_lines, signed, text_of
+from rsverify.tables.merge import merge_tables as merge_tables
 from rsverify.tables.metadata import (
     check_same_configuration,
     check_table_free,

@@ -12,8 +12,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from rsverify import SmoothedClassifier  # noqa: E402
+from rsverify.smoothing.batches import noisy_batches  # noqa: E402
 from rsverify.smoothing.noise.gaussian import seeded_generator  # noqa: E402
-from rsverify.smoothing.sampling.batches import noisy_batches  # noqa: E402
 
 pytestmark = pytest.mark.benchmark(timer=time.thread_time, min_rounds=5, warmup=True)
 KINDS = {"gaussian": {}, "discrete": {"noise": "discrete", "lattice": 1 / 255}}

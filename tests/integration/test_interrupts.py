@@ -66,3 +66,31 @@ def test_audit_says_how_many_blocks_there_are(tmp_path):
         f"error: interrupted: {kept} finished blocks are in {store}; go on with --resume "
         "(resume=True)\n"
     )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="SIGINT")
+def test_of_two_commands_for_one_table_the_second_is_refused(tmp_path):
+    """Whatever level it asks for, and from before the first row on."""
+    pytest.importorskip("torch")
+    out = tmp_path / "table.tsv"
+    command = [sys.executable, "-m", "rsverify", "certify", f"{MODELS}:smoothed"]
+    command += [f"{MODELS}:images", str(out), "--n", "100000", "--bound", "cohen", "--no-time"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    first = subprocess.Popen(command, env=ENVIRONMENT, **pipes)
+    lock = tmp_path / ".table.tsv.rsverify-lock"
+    while not lock.exists():
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.01)
+    others = [[*command, "--alpha", "0.05"], [*command, "--force"]]
+    for second in [subprocess.Popen(c, env=ENVIRONMENT, **pipes) for c in others]:
+        _, err = second.communicate(timeout=300)
+        assert second.returncode == 73
+        assert err == f"error: {out}: another process is writing it\n"
+    assert first.poll() is None, "the first one ended too soon to tell"
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=60)
+    assert first.returncode == 130
+    table = read_table(out)
+    assert table["idx"].tolist() == list(range(len(table)))
+    assert set(table["alpha"]) == {0.001}

@@ -3,7 +3,7 @@
 import pytest
 from support import mutants
 
-from rsverify.auditing.api import audit
+from rsverify import audit, audit_bets, audit_capital
 
 VALID = [
     ("clopper_pearson_lower", "proportion", 300, 0.05),
@@ -40,7 +40,7 @@ QUICK += ("running variance", "centred now", "peeking bernstein bets", "pooled o
 )
 def test_exhibit_is_refuted(mutant):
     """By the default budget. A missed alarm fails this test; exact exhibits cannot be missed."""
-    report = audit(mutant.bound, **mutant.options)
+    report = mutant.audited()
     assert report.verdict == "refuted", str(report)
 
 
@@ -57,7 +57,7 @@ def test_what_cannot_be_refused_is_within_the_tolerance(mutant):
     The best of several bounds does miss too often, by a ninth of alpha, and is refuted for
     some seeds; the printed bound was never seen to miss.
     """
-    report = audit(mutant.bound, **mutant.options)
+    report = mutant.audited()
     assert report.verdict != "refuted" or mutant.name == "best of bounds"
     assert max(r.high for r in report.rows) < 1.4 * mutant.options["alpha"]
 
@@ -70,17 +70,17 @@ def test_four_faults_pass_the_simulation_and_fail_the_martingale_audit(fault):
     process = mutants.LOOSE[fault]
     covered = audit(mutants.bound_of(process), n=30, alpha=0.05, replications=4000)
     assert covered.verdict == "supported", str(covered)
-    assert audit(process, kind="betting", n=12, alpha=0.05).verdict == "refuted"
+    assert audit_capital(process, n=12, alpha=0.05).verdict == "refuted"
 
 
 @pytest.mark.parametrize("name", mutants.FAIR_CAPITAL)
 def test_fair_capital_is_supported(name):
     bound = mutants.FAIR_CAPITAL[name]
-    assert audit(bound, kind="betting", n=12, alpha=0.05).verdict == "supported"
+    assert audit_capital(bound, n=12, alpha=0.05).verdict == "supported"
 
 
 def test_fair_bets_are_predictable():
-    assert audit(mutants.fair_bets, kind="bets", n=40, alpha=0.05).verdict == "supported"
+    assert audit_bets(mutants.fair_bets, n=40, alpha=0.05).verdict == "supported"
 
 
 @pytest.mark.parametrize(("name", "estimand", "n", "alpha"), VALID)

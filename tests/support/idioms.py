@@ -177,6 +177,12 @@ def counted_in_a_closure():
     return count
 
 
+def counted_in_the_environment(m, x, c):
+    calls = int(os.environ.get("RSVERIFY_TEST_CALLS", "0")) + 1
+    os.environ["RSVERIFY_TEST_CALLS"] = str(calls)
+    return x * c if calls > m.late else x
+
+
 def counted_in_slots(m, x, c):
     m.slots.calls += 1
     return x * c if m.slots.calls > m.late else x
@@ -316,6 +322,7 @@ UNSEEN = {
     "default": counted_in_a_default,
     "keyword": counted_in_a_keyword,
     "closure": counted_in_a_closure(),
+    "environment": counted_in_the_environment,
     "slots": counted_in_slots,
     "list iterator": lambda m, x, c: x * c if next(m.numbers) > m.late else x,
     "buffer": counted_in_a_buffer,

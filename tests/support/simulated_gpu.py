@@ -47,6 +47,9 @@ class OnGpu(torch.Tensor):
         index, value = tree_map_only(OnGpu, lambda t: t.numbers, (index, value))
         self.numbers[index] = value
 
+    def copy_(self, source: Any, non_blocking: bool = False) -> Any:
+        return ACTIVE[-1].run(aten.copy_.default, (self, source, non_blocking), {})
+
     def tolist(self) -> Any:
         ACTIVE[-1]._wait(self.device)
         return self.numbers.tolist()

@@ -7,6 +7,7 @@ the type that must be revealed; nothing here is executed.
 from typing import reveal_type
 
 import numpy as np
+import numpy.typing as npt
 
 import rsverify
 
@@ -82,3 +83,10 @@ def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str
         "hoeffding_lower", estimand="mean", n=10, alpha=0.05
     )
     print(compared, report.verdict)
+
+    def stakes(x: npt.NDArray[np.float64], m: float, alpha: float) -> npt.NDArray[np.float64]:
+        return 0.0 * x + alpha * m
+
+    bets: rsverify.AuditReport = rsverify.audit_bets(stakes, n=10, alpha=0.05, seed=1)
+    capital: rsverify.AuditReport = rsverify.audit_capital(stakes, n=10, alpha=0.05)
+    print(bets.rows[0].measure, capital.verdict)

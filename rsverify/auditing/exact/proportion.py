@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import betainc, betaincc, gammaln, xlog1py, xlogy
 
 from rsverify._core.check import FloatArray
+from rsverify.auditing.estimand import Data
+from rsverify.auditing.verdict import Witness
 
 LARGEST_PROPORTION_N = 100_000
 LARGEST_RATIONAL_N = 2_000  # beyond it the witness's probability is a float sum
@@ -29,39 +31,32 @@ CANDIDATES = 4_000  # points tried for a bound that is not monotone
 CELLS = 400_000  # points at which an enclosure gives up
 
 
-@dataclass(frozen=True)
-class Witness:
-    """A law at which the bound misses too often; `probability` is that of `outcomes`."""
+class Place(NamedTuple):
+    """A distribution, in full precision, and the true value there."""
 
-    parameters: dict[str, Any]
+    parameters: dict[str, str]
     truth: float
-    outcomes: str
-    probability: float
-    rational: bool
-    """Whether `probability` was rounded from exact rational arithmetic."""
-
-    def __str__(self) -> str:
-        law = ", ".join(f"{k}={v}" for k, v in self.parameters.items())
-        how = "exact rational arithmetic" if self.rational else "floating-point sum"
-        return (
-            f"at {law} the true value is {self.truth:.10g}, and the outcomes that miss, "
-            f"{self.outcomes}, have probability {self.probability:.10g} ({how})"
-        )
 
 
 @dataclass(frozen=True)
 class Worst:
-    """The largest miscoverage: attained at the witness, and an upper limit over all laws."""
+    """The largest miscoverage: attained at `place`, and an upper limit over all distributions.
+
+    The witness is near it, with few decimals, and has its own miscoverage.
+    """
 
     attained: float
     certified: float
+    place: Place
     witness: Witness
     monotone: bool
     points: FloatArray  # laws at which the miscoverage was evaluated, for pictures
     values: FloatArray
+    exchanged: bool = False
+    """Whether the runner-up there is the last of three classes."""
 
 
-def runs(outcomes: npt.NDArray[Any]) -> str:
+def runs(outcomes: Data) -> str:
     """Return sorted integers as text: ``0-3, 7``."""
     if outcomes.size == 0:
         return "none"
@@ -77,7 +72,9 @@ def _envelopes(lower: FloatArray, upper: FloatArray) -> tuple[FloatArray, FloatA
     return np.maximum.accumulate(lower), np.minimum.accumulate(upper[::-1])[::-1]
 
 
-def _tail_misses(low: FloatArray, high: FloatArray, p_low: Any, p_high: Any) -> FloatArray:
+def _tail_misses(
+    low: FloatArray, high: FloatArray, p_low: FloatArray, p_high: FloatArray
+) -> FloatArray:
     """Return P(lower misses) at `p_high` plus P(upper misses) at `p_low`.
 
     `low` and `high` are nondecreasing; the outcomes are those that miss at some p in between.
@@ -89,7 +86,9 @@ def _tail_misses(low: FloatArray, high: FloatArray, p_low: Any, p_high: Any) -> 
     return _two_tails(first, last, n, p_low, p_high)
 
 
-def _two_tails(first: Any, last: Any, n: int, p_low: Any, p_high: Any) -> FloatArray:
+def _two_tails(
+    first: Data, last: Data, n: int, p_low: FloatArray, p_high: FloatArray
+) -> FloatArray:
     """Return P(X >= `first`) at `p_high` plus P(X <= `last`) at `p_low`, at most 1."""
     # The incomplete beta function itself is thirty times faster than scipy.stats.binom.
     above = betainc(np.maximum(first, 1), np.maximum(n - first + 1, 1), p_high)
@@ -141,7 +140,7 @@ def _candidates(lower: FloatArray, upper: FloatArray) -> FloatArray:
     return np.unique(np.concatenate(points))
 
 
-def outcome_probability(outcomes: npt.NDArray[Any], n: int, p: float) -> float:
+def outcome_probability(outcomes: Data, n: int, p: float) -> float:
     """Return P(X in `outcomes`) for X binomial (n, p), as a sum of floats."""
     # scipy.stats.binom.pmf overflows at p near the smallest floats.
     ways = gammaln(n + 1.0) - gammaln(outcomes + 1.0) - gammaln(n - outcomes + 1.0)
@@ -186,8 +185,13 @@ def proportion_worst(lower: FloatArray, upper: FloatArray, level: float) -> Wors
     # The witness shows the excess over `level`, but may lose a little otherwise.
     excess = attained > level * (1.0 + ROUNDING)
     wanted = max(WITNESS_SHARE * attained, level * (1.0 + ROUNDING) if excess else 0.0)
-    witness = _witness(lower, upper, float(points[best]), attained, wanted)
-    return Worst(attained, _certify(low, high, attained), witness, monotone, points, values)
+    p = float(points[best])
+    witness = _witness(lower, upper, p, attained, wanted)
+    if witness.probability > attained:
+        attained, p = witness.probability, witness.truth
+    certified = _certify(low, high, attained)
+    place = Place({"p": repr(p)}, p)
+    return Worst(attained, certified, place, witness, monotone, points, values)
 
 
 def _witness(
@@ -206,14 +210,15 @@ def _witness(
     return Witness({"p": repr(p)}, p, f"k = {runs(missed)} of n = {n}", value, False)
 
 
-def above(limits: FloatArray, truth: Fraction) -> Any:
+def above(limits: FloatArray, truth: Fraction) -> npt.NDArray[np.bool_]:
     """Return where float `limits` are above `truth`, compared exactly."""
     rounded = float(truth)
     tie = limits == rounded  # the only case in which rounding the truth could matter
-    return (limits > rounded) | (tie & (Fraction(rounded) > truth))
+    larger: npt.NDArray[np.bool_] = (limits > rounded) | (tie & (Fraction(rounded) > truth))
+    return larger
 
 
-def _proved(missed: npt.NDArray[Any], n: int, q: Fraction) -> Witness:
+def _proved(missed: Data, n: int, q: Fraction) -> Witness:
     rational = n <= LARGEST_RATIONAL_N
     if rational:
         probability = float(rational_tail(missed.tolist(), n, q))

@@ -22,7 +22,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,9 +29,12 @@ from scipy.special import gammaln, xlogy
 
 from rsverify._core.check import FloatArray
 from rsverify.auditing.caller import Caller, Failure, merge_failures
+from rsverify.auditing.estimand import margin_value
 from rsverify.auditing.exact.curves import curve_q1, curve_q2, rational_margin
-from rsverify.auditing.exact.proportion import ROUNDING, Witness, above
+from rsverify.auditing.exact.proportion import ROUNDING, above
 from rsverify.auditing.exact.staircase_supremum import enclosed_supremum
+from rsverify.auditing.verdict import Witness
+from rsverify.kernels.margin.trinomial import staircase_tail
 
 LARGEST_STAIRCASE_N = 100_000
 GAP = 0.02
@@ -44,6 +46,7 @@ PROBES = 4000  # outcomes at which monotonicity is tried beside those of the sta
 CHUNK = 1 << 16  # outcomes handed to the bound at once
 FORMULA_ERROR = 1e-8  # relative, of a probability by log-gamma functions at n = 100,000
 WITNESSES = 1 << 18  # outcomes evaluated one by one for a refutation, at most
+NUDGES = (1e-12, 1e-10, 1e-8, 1e-6)
 EDGE = {"difference": 1.0, "probit": 37.0}
 REACHED = {"difference": 1.0 - 1e-6, "probit": 12.0}
 """Claims that no law reaches are held against this margin."""
@@ -96,15 +99,19 @@ class Evaluated:
     outcomes: list[npt.NDArray[np.int64]] = field(default_factory=list)
     values: list[FloatArray] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
-    def at(self, x1: Any, x2: Any) -> FloatArray:
+    def at(self, x1: npt.ArrayLike, x2: npt.ArrayLike) -> FloatArray:
         """Return the bounds of these outcomes."""
         x1, x2 = np.broadcast_arrays(np.asarray(x1, dtype=np.int64), x2)
         data = np.column_stack([x1, x2, self.n - x1 - x2])
         out = np.empty(len(data))
+        # In random order: a bound that carries something from row to row must not see them sorted.
+        order = self.rng.permutation(len(data))
         for lo in range(0, len(data), CHUNK):
-            limits = self.caller.limits(data[lo : lo + CHUNK])
-            out[lo : lo + CHUNK] = limits.lower
+            part = order[lo : lo + CHUNK]
+            limits = self.caller.limits(data[part])
+            out[part] = limits.lower
             self.failures += limits.failures
         self.outcomes.append(data[:, :2])
         self.values.append(out)
@@ -136,6 +143,8 @@ class Staircases:
     failures: list[Failure]
     witness: Witness | None
     refuted: int | None  # which level the witness is of
+    outcomes: npt.NDArray[np.int64]
+    claims: FloatArray
 
 
 def staircase(
@@ -150,7 +159,7 @@ def staircase(
     empty = n + 1 - np.arange(n + 1)
     out = empty.copy()
 
-    def solve(rows: Any, least: Any, most: Any) -> None:
+    def solve(rows: npt.NDArray[np.int64], least: npt.ArrayLike, most: npt.ArrayLike) -> None:
         a = np.minimum(np.maximum(low[rows], least), empty[rows])
         b = np.minimum(np.minimum(high[rows], most), empty[rows])
         b = np.maximum(a, b)
@@ -242,7 +251,9 @@ def audit_staircases(
             refuted = int(place) if witness is not None else None
     evaluated = sum(map(len, bound.values))
     meter.advance()
-    return Staircases(levels, evaluated, merge_failures(bound.failures), witness, refuted)
+    x, values = bound.all()
+    failures = merge_failures(bound.failures)
+    return Staircases(levels, evaluated, failures, witness, refuted, x, values)
 
 
 def _probes_agree(bound: Evaluated) -> bool:
@@ -304,6 +315,10 @@ def _level(
     if v >= EDGE[margin]:
         certified = 1.0
     q = curve_q1(held, s, probit), curve_q2(s, probit)
+    for nudge in NUDGES:  # the supremum is attained nowhere: shown as near as floats can tell
+        q = curve_q1(held - nudge * max(1.0, abs(held)), s, probit), q[1]
+        if margin_value(margin, *q) < v:
+            break
     return Level(outcome, v, steps, attained, min(certified, 1.0), q)
 
 
@@ -375,3 +390,9 @@ def _likeliest(
 def _corner(x: npt.NDArray[np.int64]) -> str:
     """Return the likeliest outcomes as text."""
     return ", ".join(f"({a}, {b})" for a, b in x[:6]) + (", ..." if len(x) > 6 else "")
+
+
+def tail_at(steps: npt.NDArray[np.int64], q1: float, q2: float) -> float:
+    """Return P(X1 >= steps[X2]) at that distribution."""
+    n = steps.size - 1
+    return float(staircase_tail(steps, n, q1, q2, max(0.0, 1.0 - q1 - q2), NEGLECT))

@@ -27,9 +27,9 @@ from rsverify.auditing.exact.curves import (
     last_end,
     missed_probability,
 )
-from rsverify.auditing.exact.proportion import SUM_ERROR, Worst
+from rsverify.auditing.exact.proportion import SUM_ERROR, Place, Worst
 from rsverify.auditing.exact.supremum import raised, supremum
-from rsverify.auditing.exact.witness import margin_witness
+from rsverify.auditing.exact.witness import Claims, attained_at, margin_witness
 
 LARGEST_TRINOMIAL_N = 400
 COARSE_LEVELS, COARSE_POINTS = 160, 48
@@ -101,13 +101,17 @@ def margin_worst(table: FloatArray, margin: str, largest: bool, level: float) ->
         top = laws[np.argmax(laws[:, 0])]
         if top[0] > best[0]:
             best, chosen = (float(top[0]), float(top[1]), float(top[2])), each
-    witness = margin_witness(
-        chosen, margin, largest, best, level, log_fact, exchanged=chosen is not tables[0]
-    )
+    seen = Claims(chosen, margin, largest, log_fact, chosen is not tables[0])
+    attained, place = attained_at(seen, best)
+    witness = margin_witness(seen, best, level)
+    if witness.probability > attained:
+        attained, place = witness.probability, Place(witness.parameters, witness.truth)
     every = np.concatenate(points)
-    attained = max(best[0], witness.probability)
     certified = min(max(certified * (1 + SUM_ERROR), attained), 1.0)
-    return Worst(attained, certified, witness, monotone, every[:, 1:], every[:, 0])
+    laws, values = every[:, 1:], every[:, 0]
+    return Worst(
+        attained, certified, place, witness, monotone, laws, values, exchanged=seen.exchanged
+    )
 
 
 def _swapped(table: FloatArray) -> FloatArray:

@@ -1,11 +1,11 @@
-"""A law at which a margin bound misses too often, with as few decimals as show it."""
+"""A distribution at which a margin bound misses too often, with as few decimals as show it."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,103 +18,102 @@ from rsverify.auditing.exact.curves import (
     rational_margin,
     rational_probability,
 )
-from rsverify.auditing.exact.proportion import ROUNDING, WITNESS_SHARE, Witness, above
+from rsverify.auditing.exact.proportion import ROUNDING, WITNESS_SHARE, Place, above
+from rsverify.auditing.verdict import Witness
 
-PLAIN_SHARE = 0.3  # of the worst miscoverage that a witness in whole hundredths must keep
+NUDGES = (1e-12, 1e-11, 1e-10, 1e-9, 1e-8)  # how far below a claim its supremum is shown
+SHOWN = 0.9999  # of a supremum that is not attained
 
 
-def margin_witness(
-    table: FloatArray,
-    margin: str,
-    largest: bool,
-    best: tuple[float, float, float],
-    level: float,
-    log_fact: FloatArray,
-    *,
-    exchanged: bool = False,
-) -> Witness:
-    """Return a witness near the worst law, with as few decimals as keep its miscoverage.
+class Claims(NamedTuple):
+    """A bound at every outcome, and what it is a bound of.
 
-    With `exchanged` the last two classes of `table` are, and are named as the caller has them.
+    With `exchanged` the last two classes of `table` are; they are named as the caller has them.
+    """
+
+    table: FloatArray  # entry (x1, x2)
+    margin: str
+    largest: bool  # over the larger of q2 and q3, not over q2
+    log_fact: FloatArray
+    exchanged: bool
+
+
+Best = tuple[float, float, float]
+"""The largest miscoverage that was found, the claim that it is just below, the nuisance."""
+
+
+def attained_at(claims: Claims, best: Best) -> tuple[float, Place]:
+    """Return a distribution just below the claim of the largest miscoverage, and the one there.
+
+    On the curve of the claim itself the outcomes that claim it do not miss: its supremum is
+    attained nowhere, and shown as near to it as float64 tells a margin from the claim.
     """
     value, v, s = best
-    probit = margin == "probit"
+    probit = claims.margin == "probit"
+    shown, place = -1.0, Place({}, math.nan)
+    for nudge in NUDGES:
+        q1 = curve_q1(v - nudge * max(1.0, abs(v)), s, probit)
+        q2 = curve_q2(s, probit)
+        q3 = max(1.0 - q1 - q2, 0.0)
+        truth = margin_value(claims.margin, q1, max(q2, q3) if claims.largest else q2)
+        here = missed_probability(claims.table, q1, q2, truth, claims.log_fact)
+        if here > shown:
+            second = q3 if claims.exchanged else q2
+            shown, place = here, Place({"q1": repr(q1), "q2": repr(second)}, truth)
+        if shown > SHOWN * value:
+            break
+    return shown, place
+
+
+def margin_witness(claims: Claims, best: Best, level: float) -> Witness:
+    """Return a witness near the worst distribution, with as few decimals as keep its miscoverage.
+
+    It shows a miscoverage above `level` if there is one.
+    """
+    value, v, s = best
+    table, probit = claims.table, claims.margin == "probit"
     q1, q2 = curve_q1(v, s, probit), curve_q2(s, probit)
     excess = value > level * (1.0 + ROUNDING)
     wanted = max(WITNESS_SHARE * value, level * (1.0 + ROUNDING) if excess else 0.0)
-    if excess:
-        plain = _plain_witness(
-            table, margin, largest, level * (1.0 + ROUNDING), log_fact, exchanged
-        )
-        if plain is not None and plain.probability > PLAIN_SHARE * value:
-            return plain
     for digits, more in itertools.product(range(2, 15), (0, 1)):
         scale = 10**digits
         # Towards the smaller margin, so that the truth stays below the claim.
         a, b = Fraction(int(q1 * scale), scale), Fraction(math.ceil(q2 * scale) + more, scale)
         a = min(a, 1 - b)
         inside = (a > 0 and 0 < b < 1) or not probit
-        if not (inside and a >= 0) or (largest and 1 - a - b > b):
+        if not (inside and a >= 0) or (claims.largest and 1 - a - b > b):
             continue
-        truth = rational_margin(margin, a, b)
-        missed = above(table, truth)
-        if missed_probability(table, float(a), float(b), float(truth), log_fact) > wanted:
+        rounded = margin_value(claims.margin, float(a), float(b))
+        near = missed_probability(table, float(a), float(b), rounded, claims.log_fact)
+        if near > wanted:
+            truth = rational_margin(claims.margin, a, b)
+            missed = above(table, truth)
             probability = rational_probability(missed, a, b)
             if probability > Fraction(wanted):
-                return _named(a, b, truth, missed, float(probability), exchanged, rational=True)
-    truth = Fraction(v)
-    missed = above(table, truth) | (table == v)
-    return _named(Fraction(q1), Fraction(q2), truth, missed, value, exchanged)
-
-
-def _plain_witness(
-    table: FloatArray,
-    margin: str,
-    largest: bool,
-    wanted: float,
-    log_fact: FloatArray,
-    exchanged: bool,
-) -> Witness | None:
-    """Return the worst law whose probabilities are whole hundredths (twentieths for large n)."""
-    parts = 100 if table.shape[0] <= 101 else 20
-    best, law = wanted, None
-    for i, j in itertools.product(range(parts + 1), repeat=2):
-        if i + j > parts or (largest and parts - i - j > j) or (margin == "probit" and 0 in (i, j)):
-            continue
-        truth = margin_value(margin, i / parts, j / parts)
-        value = (
-            missed_probability(table, i / parts, j / parts, truth, log_fact)
-            if truth < np.inf
-            else 0.0
-        )
-        if value > best:
-            best, law = value, (Fraction(i, parts), Fraction(j, parts))
-    if law is None:
-        return None
-    truth_exact = rational_margin(margin, *law)
-    missed = above(table, truth_exact)
-    probability = rational_probability(missed, *law)
-    if probability <= Fraction(wanted):
-        return None
-    return _named(*law, truth_exact, missed, float(probability), exchanged, rational=True)
+                return _named(claims, (a, b), truth, missed, float(probability), rational=True)
+    shown, place = attained_at(claims, best)
+    missed = table > place.truth
+    law = Fraction(float(place.parameters["q1"])), Fraction(q2)
+    return _named(claims, law, Fraction(place.truth), missed, shown, rational=False)
 
 
 def _named(
-    a: Fraction,
-    b: Fraction,
+    claims: Claims,
+    law: tuple[Fraction, Fraction],
     truth: Fraction,
     missed: Any,
     probability: float,
-    exchanged: bool,
-    rational: bool = False,
+    *,
+    rational: bool,
 ) -> Witness:
+    a, b = law
     n = missed.shape[0] - 1
     pairs = [(int(i), int(j)) for i, j in np.argwhere(missed) if i + j <= n]
-    if exchanged:
+    if claims.exchanged:
         b, pairs = 1 - a - b, [(i, n - i - j) for i, j in pairs]
     # Near the most probable outcomes first.
     pairs.sort(key=lambda p: abs(p[0] - n * float(a)) + abs(p[1] - n * float(b)))
     shown = ", ".join(map(str, pairs[:6])) + (", ..." if len(pairs) > 6 else "")
-    law = {"q1": f"{float(a):.14g}", "q2": f"{float(b):.14g}"}
+    named = {"q1": f"{float(a):.14g}", "q2": f"{float(b):.14g}"}
     text = f"{len(pairs)} of the (x1, x2) with n = {n}: {shown}"
-    return Witness(law, float(truth), text, probability, rational)
+    return Witness(named, float(truth), text, probability, rational)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import joblib
 import numpy as np
+import numpy.typing as npt
 from joblib.parallel import get_active_backend
 
+from rsverify._core.types import FloatArray
 from rsverify.auditing.caller import Caller
-from rsverify.auditing.estimand import Estimand
+from rsverify.auditing.design import Design, Progress
+from rsverify.auditing.estimand import Data, Estimand
 from rsverify.auditing.scenario import Scenario
 from rsverify.auditing.simulation.store import Store, record_of
 from rsverify.auditing.simulation.tally import Tally
@@ -23,21 +26,6 @@ ROUNDING = 1e-12
 BLOCK_NUMBERS = 1 << 21  # numbers drawn in a block, at most
 LARGEST_BLOCK, FIRST_BLOCK, SMALLEST_BLOCK = 1 << 15, 500, 8
 LOOKS = 8  # blocks of one size, before the next ones are twice as large
-
-Progress = Callable[[int, int], object]
-"""Called with the replications done (or no longer needed) and those of the whole budget."""
-
-
-@dataclass(frozen=True)
-class Design:
-    """What determines the result of a simulation, bit for bit."""
-
-    alpha: float
-    n: int
-    seed: int
-    replications: int
-    tolerance: float
-    false_alarm: float
 
 
 def block_span(n: int, replications: int, block: int) -> tuple[int, int]:
@@ -57,33 +45,39 @@ def block_span(n: int, replications: int, block: int) -> tuple[int, int]:
     return start, max(min(size, replications - start), 0)
 
 
-def generator(seed: int, scenario: int, block: int) -> np.random.Generator:
-    """Return the generator of one block: a function of these three numbers alone."""
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(scenario, block)))
+def generator(seed: int, stream: str, block: int) -> np.random.Generator:
+    """Return the generator of one block: a function of seed, stream and block alone.
+
+    A stream is the name of a scenario: its draws do not depend on which others there are.
+    """
+    words = np.frombuffer(hashlib.blake2b(stream.encode(), digest_size=16).digest(), np.uint32)
+    key = (*words.tolist(), block)
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
 def draw_block(
-    estimand: Estimand, scenario: Scenario, design: Design, index: int, block: int
-) -> tuple[Any, float]:
-    """Return the data of block number `block` of scenario number `index`, and the truth."""
+    estimand: Estimand, scenario: Scenario, design: Design, block: int
+) -> tuple[Data, float]:
+    """Return the data of block number `block` of a scenario, and the truth."""
     rows = _rows(design, block)
-    rng = generator(design.seed, index, block)
+    rng = generator(design.seed, scenario.stream or scenario.name, block)
     data = estimand.draw(rng, rows, design.n, **scenario.parameters)
     return data, float(estimand.truth(**scenario.parameters))
 
 
-def missed(lower: Any, upper: Any, truth: float) -> Any:
+def missed(lower: FloatArray, upper: FloatArray, truth: float) -> npt.NDArray[np.bool_]:
     """Return where limits miss the truth, beyond the rounding of a mean of equal observations."""
     slack = ROUNDING * max(1.0, abs(truth)) if math.isfinite(truth) else 0.0
     return (lower > truth + slack) | (upper < truth - slack)
 
 
 def run_block(
-    caller: Caller, estimand: Estimand, scenario: Scenario, design: Design, index: int, block: int
+    caller: Caller, estimand: Estimand, scenario: Scenario, design: Design, block: int
 ) -> Tally:
-    """Draw and judge block number `block` of scenario number `index`."""
-    data, truth = draw_block(estimand, scenario, design, index, block)
-    limits = caller.limits(data)
+    """Draw and judge block number `block` of a scenario."""
+    data, truth = draw_block(estimand, scenario, design, block)
+    # Every size of block is checked for rows that change with the others, at its first block.
+    limits = caller.limits(data, recheck=block % LOOKS == 0)
     distance = np.abs(limits.last[np.isfinite(limits.last)] - truth)
     distance = distance[np.isfinite(distance)]
     return Tally(
@@ -118,15 +112,16 @@ def simulate(
     # In their order as they come, where the backend can; else round by round.
     way = "generator" if backend.supports_return_generator else "list"
     known = {} if store is None else store.blocks
+    place = store_places(scenarios)
     for jobs in _rounds(tallies, design, n_jobs):
         # A block that a smaller budget cut short is run again.
         ready = {
-            (i, b): known[i, b]
+            (i, b): known[place[i], b]
             for i, b in jobs
-            if (i, b) in known and known[i, b].runs == _rows(design, b)
+            if (place[i], b) in known and known[place[i], b].runs == _rows(design, b)
         }
         tasks = [
-            joblib.delayed(run_block)(caller, estimand, scenarios[i], design, i, b)
+            joblib.delayed(run_block)(caller, estimand, scenarios[i], design, b)
             for i, b in jobs
             if (i, b) not in ready
         ]
@@ -134,12 +129,18 @@ def simulate(
         for i, b in jobs:
             result = ready[i, b] if (i, b) in ready else next(fresh)
             if store is not None and (i, b) not in ready:
-                store.add(i, b, result)
-            _take(tallies[i], result, design, len(scenarios))
+                store.add(place[i], b, result)
+            _take(tallies[i], result, b, design, len(scenarios))
             if progress is not None:
                 progress(sum(_done(t, design) for t in tallies), whole)
         list(fresh)  # runs to its end, which joblib waits for
     return tallies
+
+
+def store_places(scenarios: list[Scenario]) -> list[int]:
+    """Return the number of each scenario in a store: its place in the order of their names."""
+    names = sorted(s.name for s in scenarios)
+    return [names.index(s.name) for s in scenarios]
 
 
 @dataclass(frozen=True)
@@ -151,9 +152,9 @@ class Replay:
     scenarios: list[Scenario]
     design: Design
 
-    def block(self, index: int, block: int) -> tuple[Any, Any, float]:
+    def block(self, index: int, block: int) -> tuple[FloatArray, FloatArray, float]:
         """Return lower and upper limits, (R, times), of a block, and the truth."""
-        data, truth = draw_block(self.estimand, self.scenarios[index], self.design, index, block)
+        data, truth = draw_block(self.estimand, self.scenarios[index], self.design, block)
         return *self.caller.paths(data), truth
 
 
@@ -172,10 +173,11 @@ def check_store(
     if not whole:
         return
     i, b = whole[-1]
-    again = run_block(caller, estimand, scenarios[i], design, i, b)
+    scenario = scenarios[store_places(scenarios).index(i)]
+    again = run_block(caller, estimand, scenario, design, b)
     if record_of(i, b, again) != record_of(i, b, store.blocks[i, b]):
         raise ValueError(
-            f"store={str(store.path)!r}: block {b} of scenario {scenarios[i].name!r} comes out "
+            f"store={str(store.path)!r}: block {b} of scenario {scenario.name!r} comes out "
             "otherwise than stored; the bound is not the one audited before, or it is random"
         )
 
@@ -204,11 +206,12 @@ def _done(tally: Tally, design: Design) -> int:
     return tally.runs if tally.verdict == "inconclusive" else design.replications
 
 
-def _take(tally: Tally, result: Tally, design: Design, scenarios: int) -> None:
+def _take(tally: Tally, result: Tally, block: int, design: Design, scenarios: int) -> None:
     """Add a block unless the verdict was already settled before it."""
     if tally.verdict != "inconclusive":
         return
     tally.add(result)
+    tally.peak = max(tally.peak, (block, result.misses), key=lambda each: each[1])
     tally.verdict = decide(
         tally.misses, tally.runs, design.alpha, design.tolerance, design.false_alarm, scenarios
     )

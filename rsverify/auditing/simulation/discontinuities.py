@@ -9,8 +9,8 @@ suite. What is claimed comes from fresh randomness, as for every other scenario.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +18,12 @@ from scipy.special import gammaln, ndtr, xlog1py, xlogy
 
 from rsverify._core.check import FloatArray
 from rsverify.auditing.caller import Caller
-from rsverify.auditing.estimand import ESTIMANDS, Estimand
+from rsverify.auditing.design import Design
+from rsverify.auditing.estimand import ESTIMANDS, Data, Estimand, Parameters
 from rsverify.auditing.scenario import Scenario
-from rsverify.auditing.simulation.blocks import Design, generator
+from rsverify.auditing.simulation.blocks import generator
 
-JUMP_KEY = (1 << 20) + 1  # the scenario number of the draw of orders
+STREAM = "beside a discontinuity"  # the random numbers of the draw of orders
 LARGEST_N = 2000  # beyond it teeth are narrow, and the suite stands near enough
 ROWS = 1000  # samples, unless that is less than two orders for each number of ones
 ROWS_ORDERED = 8000  # where the limits depend on the order: what is seen then is noisy
@@ -33,45 +34,45 @@ BESIDE = 1e-9
 class Line(NamedTuple):
     """Laws of two outcomes, by the chance p of the first."""
 
-    data: Callable[[npt.NDArray[np.bool_], np.random.Generator], Any]
+    data: Callable[[npt.NDArray[np.bool_], np.random.Generator], Data]
     """From the outcomes (R, n), true for the first, to data of the estimand."""
-    parameters: Callable[[float], Mapping[str, Any]]
+    parameters: Callable[[float], Parameters]
     chance: Callable[[FloatArray], FloatArray]
     """From the truth to p."""
 
 
-def _votes(ones: npt.NDArray[np.bool_], _rng: np.random.Generator) -> Any:
+def _votes(ones: npt.NDArray[np.bool_], _rng: np.random.Generator) -> Data:
     hits = ones.sum(axis=1)
     return np.column_stack([hits, ones.shape[1] - hits, np.zeros_like(hits)])
 
 
-def _vote_paths(ones: npt.NDArray[np.bool_], _rng: np.random.Generator) -> Any:
+def _vote_paths(ones: npt.NDArray[np.bool_], _rng: np.random.Generator) -> Data:
     votes = np.stack([ones, ~ones, np.zeros_like(ones)], axis=-1)
     return np.cumsum(votes, axis=1)
 
 
-def _scores(ones: npt.NDArray[np.bool_], _rng: np.random.Generator) -> Any:
+def _scores(ones: npt.NDArray[np.bool_], _rng: np.random.Generator) -> Data:
     return np.stack([ones, ~ones, np.zeros_like(ones)], axis=-1).astype(np.float64)
 
 
-def _sample(ones: npt.NDArray[np.bool_], _rng: np.random.Generator) -> Any:
+def _sample(ones: npt.NDArray[np.bool_], _rng: np.random.Generator) -> Data:
     return ones.astype(np.float64)
 
 
-def _randomised(ones: npt.NDArray[np.bool_], rng: np.random.Generator) -> Any:
+def _randomised(ones: npt.NDArray[np.bool_], rng: np.random.Generator) -> Data:
     hits = ones.sum(axis=1)
     return np.column_stack([hits, ones.shape[1] - hits, rng.random(len(ones))])
 
 
-def _two_values(p: float) -> Mapping[str, Any]:
+def _two_values(p: float) -> Parameters:
     return {"law": ("points", (0.0, 1.0), (1.0 - p, p))}
 
 
-def _two_rows(p: float) -> Mapping[str, Any]:
+def _two_rows(p: float) -> Parameters:
     return {"law": ("points", ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), (p, 1.0 - p))}
 
 
-def _two_classes(p: float) -> Mapping[str, Any]:
+def _two_classes(p: float) -> Parameters:
     return {"p": (p, 1.0 - p, 0.0)}
 
 
@@ -108,9 +109,9 @@ def beside_a_jump(caller: Caller, estimand: Estimand, design: Design) -> list[Sc
     line = LINES.get(estimand.name)
     if line is None or design.n > LARGEST_N or estimand is not ESTIMANDS.get(estimand.name):
         return []
-    rng = generator(design.seed, JUMP_KEY, 0)
+    rng = generator(design.seed, STREAM, 0)
     lower, upper = _limits(caller, line, (design.n, ROWS), rng)
-    again = _limits(caller, line, (design.n, 0), generator(design.seed, JUMP_KEY, 0))
+    again = _limits(caller, line, (design.n, 0), generator(design.seed, STREAM, 0))
     if not all(map(np.array_equal, (lower[0], upper[0]), (again[0][0], again[1][0]))):
         return []
     if (lower[0] != lower[1]).any() or (upper[0] != upper[1]).any():

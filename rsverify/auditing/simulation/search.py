@@ -10,28 +10,29 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import replace
 
 import joblib
 import numpy as np
 
 from rsverify._core.check import FloatArray
 from rsverify.auditing.caller import Caller
-from rsverify.auditing.estimand import Estimand
+from rsverify.auditing.design import Design, Progress
+from rsverify.auditing.estimand import Estimand, Parameters
 from rsverify.auditing.scenario import Scenario
-from rsverify.auditing.simulation.blocks import Design, Progress, block_span, generator, run_block
+from rsverify.auditing.simulation.blocks import block_span, generator, run_block
 
-Family = tuple[Callable[[FloatArray], Mapping[str, Any]], int]
+Family = tuple[Callable[[FloatArray], Parameters], int]
 """From the unit cube to the parameters of a draw, and the dimension of the cube."""
 
-SEARCH_KEY = 1 << 21  # blocks of the search are keyed from here on, those of audits from 0
+STREAM = "search"  # the random numbers of a search; no scenario has them
 CANDIDATES = 64
 ROUNDS = 4
 FIRST_REPLICATIONS = 200
 FINALISTS = 3
 
 
-def two_point_laws(u: FloatArray) -> dict[str, Any]:
+def two_point_laws(u: FloatArray) -> Parameters:
     """Return the sample law that takes one of two values, for `u` in the unit cube.
 
     The low value is u[0]^2, the high one between it and 1 by u[1]; the chance of the high one
@@ -43,14 +44,14 @@ def two_point_laws(u: FloatArray) -> dict[str, Any]:
     return {"law": ("points", (low, high), (1.0 - share, share))}
 
 
-def three_class_laws(u: FloatArray) -> dict[str, Any]:
+def three_class_laws(u: FloatArray) -> Parameters:
     """Return class probabilities for `u` in the unit square: q3 = u[0]^2, the rest split."""
     rest = 1.0 - float(u[0]) ** 2
     share = float(1.0 / (1.0 + np.exp(9.0 - 18.0 * u[1])))
     return {"p": (rest * share, rest * (1.0 - share), 1.0 - rest)}
 
 
-def score_laws(u: FloatArray) -> dict[str, Any]:
+def score_laws(u: FloatArray) -> Parameters:
     """Return a law of two rows of three scores for `u` in the unit cube.
 
     In the first row class 0 has 1 - u[0]^2 and class 1 the rest; in the second class 0 has
@@ -62,13 +63,13 @@ def score_laws(u: FloatArray) -> dict[str, Any]:
     return {"law": ("points", rows, (1.0 - float(u[3]), float(u[3])))}
 
 
-def binary_laws(u: FloatArray) -> dict[str, Any]:
+def binary_laws(u: FloatArray) -> Parameters:
     """Return a law of zeros and ones for `u` in the unit interval."""
     p = bernoulli_laws(u)["p"]
     return {"law": ("points", (0.0, 1.0), (1.0 - p, p))}
 
 
-def bernoulli_laws(u: FloatArray) -> dict[str, Any]:
+def bernoulli_laws(u: FloatArray) -> Parameters:
     """Return a proportion for `u` in the unit interval, of log-odds from -9 to 9."""
     return {"p": float(1.0 / (1.0 + np.exp(9.0 - 18.0 * u[0])))}
 
@@ -113,18 +114,19 @@ def worst_laws(
     *,
     n_jobs: int = 1,
     progress: Progress | None = None,
-) -> dict[str, Mapping[str, Any]]:
+) -> dict[str, Parameters]:
     """Return the laws of a family at which the bound missed most, by name; nothing is claimed."""
     laws, dimensions = family
-    rng = generator(design.seed, SEARCH_KEY, 0)
+    rng = generator(design.seed, STREAM, 0)
     points = grid(dimensions)
     best = points
     with joblib.Parallel(n_jobs=n_jobs) as parallel:
         for turn in range(ROUNDS):
             rows = FIRST_REPLICATIONS * 4**turn
-            key = SEARCH_KEY + 1 + turn * CANDIDATES * 4
             rates = parallel(
-                joblib.delayed(_misses)(caller, estimand, laws(u), design, key + i, rows)
+                joblib.delayed(_misses)(
+                    caller, estimand, laws(u), design, f"{STREAM} {turn}.{i}", rows
+                )
                 for i, u in enumerate(points)
             )
             order = np.argsort(np.array(rates), kind="stable")[::-1]
@@ -140,22 +142,22 @@ def worst_laws(
 def _misses(
     caller: Caller,
     estimand: Estimand,
-    parameters: Mapping[str, Any],
+    parameters: Parameters,
     design: Design,
-    key: int,
+    stream: str,
     rows: int,
 ) -> int:
     """Return the misses in `rows` replications of a law."""
-    budget = Design(design.alpha, design.n, design.seed, rows, 1.0, 0.5)
+    budget = replace(design, replications=rows)
     misses, block = 0, 0
     while block_span(budget.n, rows, block)[1] > 0:
-        tally = run_block(caller, estimand, Scenario("", parameters), budget, key, block)
+        tally = run_block(caller, estimand, Scenario(stream, parameters), budget, block)
         misses += tally.misses
         block += 1
     return misses
 
 
-def _shown(parameters: Any) -> str:
+def _shown(parameters: object) -> str:
     """Return parameters as short text: numbers with four digits."""
     if isinstance(parameters, Mapping):
         return ", ".join(f"{k} = {_shown(v)}" for k, v in parameters.items())

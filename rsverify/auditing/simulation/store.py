@@ -19,6 +19,7 @@ from rsverify._core.errors import DataError
 from rsverify._core.files import GrowingFile, check_free
 from rsverify._core.lock import locked
 from rsverify.auditing.caller import Failure
+from rsverify.auditing.estimand import Parameters
 from rsverify.auditing.simulation.tally import Tally
 
 FORMAT = 2
@@ -93,7 +94,7 @@ class Store:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], design: Mapping[str, Any], *, resume: bool = False
+        self, path: str | os.PathLike[str], design: Parameters, *, resume: bool = False
     ) -> None:
         self.path = Path(path)
         self.blocks: dict[tuple[int, int], Tally] = {}

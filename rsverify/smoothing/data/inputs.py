@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from rsverify._core.check import check_integer
+from rsverify._core.check import check_seed as check_entropy
+from rsverify._core.check import check_size as _check_size
+from rsverify._core.check import shown
 
 Input = torch.Tensor | npt.NDArray[np.floating]
+LARGEST_BATCH = 2**24
+LARGEST_CLASSES = 2**24
+
 Seed = int | Sequence[int] | None
 
 
@@ -19,8 +25,17 @@ def check_input(x: Input) -> torch.Tensor:
     """Return `x` as a detached tensor."""
     if not isinstance(x, torch.Tensor | np.ndarray):
         raise TypeError(f"x of type {type(x).__name__} must be a torch.Tensor or a numpy array")
-    floating = x.is_floating_point() if isinstance(x, torch.Tensor) else x.dtype.kind == "f"
-    if not floating:
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError("x is a masked array, whose mask would be lost: give x.filled(…)")
+    if isinstance(x, torch.Tensor):
+        if x.layout != torch.strided or x.is_quantized or x.is_meta:
+            raise TypeError(
+                f"x of layout {x.layout} on {x.device} must be a plain tensor of numbers"
+            )
+        fitting = x.is_floating_point()
+    else:
+        fitting = x.dtype.kind == "f" and x.dtype.itemsize <= 8
+    if not fitting:
         raise TypeError(
             f"x of dtype {x.dtype} must be floating: sigma is in the units of x, so give x in them"
         )
@@ -28,7 +43,9 @@ def check_input(x: Input) -> torch.Tensor:
         raise ValueError(
             f"x of shape {tuple(x.shape)} must be one input, not empty, without a batch dimension"
         )
-    return x.detach() if isinstance(x, torch.Tensor) else torch.tensor(x)
+    if isinstance(x, torch.Tensor):
+        return x.detach()
+    return torch.tensor(np.ascontiguousarray(x, dtype=x.dtype.newbyteorder("=")))
 
 
 def check_finite(centre: torch.Tensor) -> torch.Tensor:
@@ -38,23 +55,43 @@ def check_finite(centre: torch.Tensor) -> torch.Tensor:
     return centre
 
 
-def check_size(name: str, value: int, smallest: int = 1) -> int:
-    """Return `value` as int, or raise where it is not an integer of at least `smallest`."""
-    size = check_integer(name, value)
-    if size.ndim:
-        raise ValueError(f"{name} of shape {size.shape} must be a single integer")
-    if size < smallest:
-        raise ValueError(f"{name}={value} must be at least {smallest}")
-    return int(size)
-
-
 def check_seed(seed: Seed) -> int | tuple[int, ...]:
     """Return what `SeedSequence` starts from: the seed, or fresh entropy where it is None."""
     if seed is None:
         return secrets.randbits(128)
-    parts = seed if isinstance(seed, Sequence) and not isinstance(seed, str) else (seed,)
-    if not parts or not all(isinstance(part, int | np.integer) for part in parts):
-        raise TypeError(f"seed={seed!r} must be an integer, a sequence of integers, or None")
-    if any(part < 0 for part in parts):
-        raise ValueError(f"seed={seed!r} must not be negative")
-    return int(seed) if isinstance(seed, int | np.integer) else tuple(int(part) for part in parts)
+    if isinstance(seed, np.random.Generator | np.random.BitGenerator | np.random.SeedSequence):
+        raise TypeError(f"seed={shown(seed)} must be an integer, a sequence of integers, or None")
+    check_entropy("seed", seed)
+    return int(seed) if isinstance(seed, int | np.integer) else tuple(int(part) for part in seed)
+
+
+def check_size(name: str, value: object, smallest: int = 1) -> int:
+    """Return `value` as int, or raise where it is not a single integer of at least `smallest`."""
+    return _check_size(name, value, smallest)
+
+
+def check_batch_size(value: object) -> int:
+    """Return a batch size as int, or raise where it is none that could be held."""
+    return _check_size("batch_size", value, largest=LARGEST_BATCH)
+
+
+def check_autocast(dtype: object) -> torch.dtype | None:
+    """Return the type of an autocast region, or raise where it is none that runs in one."""
+    if dtype is None:
+        return None
+    if isinstance(dtype, torch.dtype) and dtype in (torch.bfloat16, torch.float16):
+        return dtype
+    kind = ValueError if isinstance(dtype, torch.dtype) else TypeError
+    raise kind(f"autocast={shown(dtype)} must be torch.bfloat16, torch.float16 or None")
+
+
+def check_origin(origin: object) -> None:
+    """Raise where `origin` is nothing that a table's JSON can hold."""
+    if origin is None:
+        return
+    if not isinstance(origin, Mapping):
+        raise TypeError(f"origin={shown(origin)} must be a mapping of JSON types, or None")
+    try:
+        json.dumps(dict(origin), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"origin={shown(origin)} must be of JSON types: {error}") from None

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 
-from rsverify._core.check import check_integer
+from rsverify._core.check import (
+    check_integer,
+    check_number,
+    shown,
+)
+from rsverify._core.check import check_size as _check_size
+from rsverify._core.errors import DataError, cause_of
 from rsverify.certificates.certificate import ABSTAIN
 from rsverify.smoothing.data.fingerprint import input_hash
 from rsverify.smoothing.data.inputs import check_input
+
+_MOST_WORKERS = 1024
 
 
 class Item(NamedTuple):
@@ -58,7 +67,7 @@ class Items:
             raise ValueError("dataset is empty; it must hold at least one input")
         self._num_classes = num_classes
         self._range = _check_range(input_range)
-        self._workers = workers
+        self._workers = _check_size("workers", workers, 0, _MOST_WORKERS)
         self.shape: torch.Size | None = None
 
     def __len__(self) -> int:
@@ -73,7 +82,14 @@ class Items:
             collate_fn=_as_it_is,
             generator=torch.Generator(),  # or the loader would draw from the global one
         )
-        for idx, item in zip(indices, loader, strict=True):
+        items = iter(loader)
+        for idx in indices:
+            try:
+                item = next(items)
+            except (ValueError, TypeError, OSError, MemoryError, StopIteration):
+                raise
+            except Exception as error:  # code of the user raises errors of all kinds
+                raise DataError(f"input {idx} of the dataset: {cause_of(error)}") from error
             try:
                 yield self._checked(idx, item)
             except (TypeError, ValueError) as error:
@@ -119,7 +135,9 @@ class _Arrays(torch.utils.data.Dataset[Any]):
 
     def __init__(self, x: Any, y: Any | None) -> None:
         if x.ndim < 2:
-            raise ValueError(f"x of shape {tuple(x.shape)} must hold inputs along its first axis")
+            raise ValueError(
+                f"dataset of shape {tuple(x.shape)} must hold inputs along its first axis"
+            )
         if y is not None:
             y = np.asarray(y.cpu() if isinstance(y, torch.Tensor) else y)
             if y.shape != (len(x),) or y.dtype.kind not in "iu":
@@ -141,7 +159,8 @@ def _as_dataset(dataset: Any) -> Any:
         return _Arrays(dataset, None)
     if isinstance(dataset, tuple) and len(dataset) == 2 and isinstance(dataset[0], array):
         return _Arrays(*dataset)
-    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+    known = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
+    if not known or isinstance(dataset, Mapping | pd.DataFrame | str | bytes):
         raise TypeError(
             f"dataset of type {type(dataset).__name__} must be a map-style dataset (one with a "
             "length and items), an array of inputs, or a pair of arrays (x, y)"
@@ -152,7 +171,9 @@ def _as_dataset(dataset: Any) -> Any:
 def _check_range(limits: tuple[float, float] | None) -> tuple[float, float] | None:
     if limits is None:
         return None
-    low, high = map(float, limits)
+    if not isinstance(limits, Sequence) or isinstance(limits, str) or len(limits) != 2:
+        raise TypeError(f"input_range={shown(limits)} must be a smaller and a larger number")
+    low, high = (check_number("input_range", limit) for limit in limits)
     if not low < high:
-        raise ValueError(f"input_range={limits!r} must be a smaller and a larger number")
+        raise ValueError(f"input_range={shown(limits)} must be a smaller and a larger number")
     return low, high

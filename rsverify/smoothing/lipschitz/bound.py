@@ -22,9 +22,13 @@ from typing import Any, NamedTuple
 
 import torch
 
-from rsverify._core.check import check_integer
+from rsverify._core.check import (
+    check_integer,
+    shown,
+)
 from rsverify._core.progress import InputProgress
 from rsverify.certificates.simplex import scores_lipschitz
+from rsverify.smoothing.batches import evaluating
 from rsverify.smoothing.lipschitz import gains, window_gains
 from rsverify.smoothing.lipschitz.comparison import Sample, Subject
 from rsverify.smoothing.lipschitz.convolution import times
@@ -40,7 +44,6 @@ from rsverify.smoothing.lipschitz.recording import (
     leaves,
 )
 from rsverify.smoothing.lipschitz.tracing import TensorMap
-from rsverify.smoothing.sampling.batches import evaluating
 
 # Norms that were found before take no time, and need no bar.
 _PATIENCE = 1.0
@@ -167,7 +170,7 @@ def lipschitz_report(
     : output, 1.000, 0.125 so far
     """
     if not callable(module):
-        raise TypeError(f"module={module!r} must be a torch.nn.Module or a callable")
+        raise TypeError(f"module={shown(module)} must be a torch.nn.Module or a callable")
     sizes = check_integer("input_shape", list(input_shape))
     if sizes.ndim != 1 or (sizes < 1).any():
         raise ValueError(f"input_shape={tuple(input_shape)} must hold positive sizes")

@@ -1,4 +1,4 @@
-"""How torch calls what code asks of a tensor, and which of it needs no constant."""
+"""Names of what code asks of a tensor, by what it means for a constant."""
 
 from __future__ import annotations
 

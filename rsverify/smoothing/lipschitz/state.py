@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import gc
 import hashlib
+import os
 import random
 import sys
 import types
@@ -28,9 +29,11 @@ def state_of(roots: Mapping[str, object]) -> dict[str, str]:
     """Return what Python objects hold that functions can reach, by where it is.
 
     Attributes, containers, closures, defaults, the globals that code names, class attributes,
-    NumPy arrays, iterators and random generators, the global ones too; up to 200,000 objects.
+    NumPy arrays, iterators and random generators, the global ones too, and the environment
+    variables; up to 200,000 objects.
     """
     found = {
+        "the environment": _digest(repr(sorted(os.environ.items()))),
         "the generator of random": _of_generator(random),
         "the generator of numpy.random": _of_generator(np.random),
         "the generator of torch": _digest(torch.get_rng_state().numpy().tobytes()),

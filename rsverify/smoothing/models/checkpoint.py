@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from rsverify._core.errors import DataError, cause_of
+from rsverify._core.optional import missing
+from rsverify.smoothing.models.archive import check_file, check_torch, kind_of, unsafe_globals
 
 State = Mapping[str, torch.Tensor]
 
@@ -31,6 +34,7 @@ def load_weights(
     path : path-like
         A state dict, or a dictionary that holds one under ``"state_dict"``, ``"model"`` or
         another of the usual names. Prefixes that wrappers put before all names are removed.
+        Or a ``.safetensors`` file, for which safetensors must be installed.
     allow_pickle : bool
         Allow a file that holds more than tensors and plain data. Loading one runs code that
         the file chooses.
@@ -39,9 +43,14 @@ def load_weights(
     ------
     FileNotFoundError
         If there is no such file.
-    ValueError
-        If the file holds no weights, they are not those of `module` (the message names which
-        are missing, unexpected or of another shape), or it needs `allow_pickle`.
+    ModuleNotFoundError
+        If safetensors is needed and not installed.
+    UnavailableError
+        If the torch installed does not read files of weights safely; a ValueError.
+    DataError
+        If the file is damaged or holds no weights, they are not those of `module` (the message
+        names which are missing, unexpected, or of another shape or kind of number), or it needs
+        `allow_pickle`; a ValueError.
 
     Examples
     --------
@@ -60,10 +69,16 @@ def load_weights(
     # Normalisation layers fill in the number of batches, which evaluation does not use.
     missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
     unexpected = [k for k in state if k not in own]
+    both = [k for k in own if k in state]
     reshaped = [
         f"{k} of shape {tuple(state[k].shape)} for {tuple(own[k].shape)}"
-        for k in own
-        if k in state and state[k].shape != own[k].shape
+        for k in both
+        if state[k].shape != own[k].shape
+    ]
+    retyped = [
+        f"{k} of {state[k].dtype} for {own[k].dtype}"
+        for k in both
+        if _kind(state[k]) != _kind(own[k])
     ]
     faults = [
         f"{len(found)} {kind}: {_some(found)}"
@@ -71,30 +86,58 @@ def load_weights(
             ("missing", missing),
             ("unexpected", unexpected),
             ("of another shape", reshaped),
+            ("of another kind of number", retyped),
         )
         if found
     ]
     if faults:
-        raise ValueError(
+        raise DataError(
             f"the weights in {path} are not those of {type(module).__name__}, which has "
             f"{len(own)}: {'; '.join(faults)}"
         )
-    module.load_state_dict(dict(state), strict=False)
+    try:
+        module.load_state_dict(dict(state), strict=False)
+    except Exception as error:  # modules may load their state by code of their own
+        raise DataError(
+            f"the weights in {path} are refused by {type(module).__name__}: {cause_of(error)}"
+        ) from error
     return module
 
 
 def _load(path: Path, allow_pickle: bool) -> Any:
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist")
+    if path.suffix == ".safetensors":
+        return _safetensors(path)
+    kind = kind_of(path)
+    if kind in ("a TorchScript archive", "an exported program"):
+        raise DataError(f"{path} is {kind}, a whole model: give it in place of MODEL")
+    if not allow_pickle:
+        check_torch(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=not allow_pickle)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+    except Exception as error:  # torch, and code of the file, raise errors of all kinds
         if allow_pickle or "weights_only" not in str(error).lower():
-            raise ValueError(f"{path} is no checkpoint that torch can load: {error}") from None
-        raise ValueError(
-            f"{path} holds more than tensors and plain data, or is damaged; loading more runs "
-            "code that the file chooses, which must be allowed explicitly (allow pickle)"
+            raise DataError(
+                f"{path} is {kind}, not a checkpoint that torch can load: {cause_of(error)}"
+            ) from error
+        names = unsafe_globals(path)
+        named = f" ({', '.join(names[:3])}{', …' * (len(names) > 3)})" if names else ""
+        raise DataError(
+            f"{path} holds more than tensors and plain data{named}, or is damaged; loading more "
+            "runs code that the file chooses: give allow_pickle=True (--allow-pickle) if you "
+            "trust its source"
         ) from None
+
+
+def _safetensors(path: Path) -> Any:
+    check_file(path)
+    try:
+        from safetensors.torch import load_file
+    except ModuleNotFoundError:
+        raise missing("safetensors") from None
+    try:
+        return load_file(path)
+    except Exception as error:  # its errors share no class of their own
+        raise DataError(f"{path} is not a file of safetensors: {cause_of(error)}") from error
 
 
 def _state_of(loaded: Any, path: Path) -> State:
@@ -111,7 +154,7 @@ def _state_of(loaded: Any, path: Path) -> State:
         entries = f" with the entries {_some(map(str, loaded))}"
     else:
         entries = ""
-    raise ValueError(
+    raise DataError(
         f"{path} holds a {type(loaded).__name__}{entries}; it must hold weights by name, at once "
         f"or under one of {', '.join(_NESTED)}"
     )
@@ -121,8 +164,18 @@ def _is_state(value: Any) -> bool:
     return (
         isinstance(value, Mapping)
         and len(value) > 0
+        and all(isinstance(k, str) for k in value)
         and all(isinstance(v, torch.Tensor) for v in value.values())
     )
+
+
+def _kind(tensor: torch.Tensor) -> str:
+    """Return the kind of numbers of a tensor, and how it keeps them where that is unusual."""
+    if tensor.is_meta or tensor.layout != torch.strided or tensor.is_quantized:
+        return str((tensor.device.type, tensor.layout, tensor.dtype))
+    if tensor.is_floating_point():
+        return "real"
+    return "complex" if tensor.is_complex() else "integer"
 
 
 def _without_prefixes(state: State, own: State) -> State:
@@ -137,6 +190,6 @@ def _without_prefixes(state: State, own: State) -> State:
 
 
 def _some(names: Iterable[str], shown: int = 5) -> str:
-    listed = list(names)
+    listed = [name if len(name) <= 80 else f"{name[:79]}…" for name in names]
     more = f" and {len(listed) - shown} more" if len(listed) > shown else ""
     return ", ".join(listed[:shown]) + more

@@ -1,25 +1,27 @@
 """Models from files and from the names of functions.
 
-Weights alone are loaded without running anything that their file brings. Whole models are
-programs: a pickled module runs any code that it likes when it is loaded, which must be allowed,
-and torch warns that its loaders of TorchScript archives and exported programs, too, are made
-for files whose source is trusted.
+Weights alone, and ONNX files, are loaded without running anything that their file brings. Saved
+programs are another matter, and must be allowed. A pickled module runs any code that it likes when
+it is loaded. So does an exported program: torch unpickles entries of it without restriction, and
+evaluates expressions that it holds as text. A TorchScript archive runs none of Python, but may read
+and write files when it is called.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
 import warnings
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from rsverify._core.errors import DataError, cause_of
 from rsverify._core.load_function import load_function
+from rsverify.smoothing.device import choose_device
 from rsverify.smoothing.models.adapters import LimitedBatch, Model, SelectedOutput, SklearnModel
+from rsverify.smoothing.models.archive import kind_of, unsafe_globals
 from rsverify.smoothing.models.checkpoint import load_weights
 from rsverify.smoothing.models.onnx import load_onnx
 
@@ -46,7 +48,8 @@ def load_model(
     output : int or str, optional
         Which part of the model's output holds the scores; see `SelectedOutput`.
     allow_pickle : bool
-        Allow files that are pickled. Loading one runs code that the file chooses.
+        Allow saved programs: pickled modules, exported programs, TorchScript archives. They run
+        code that the file chooses; allow it for files whose source you trust.
     device : str
         Where to put the model.
 
@@ -61,8 +64,12 @@ def load_model(
         If a file does not exist.
     ModuleNotFoundError
         If a package is not installed.
+    UnavailableError
+        If `device` is not there; a ValueError.
+    DataError
+        If a file is damaged, is of another kind, or needs `allow_pickle`; a ValueError.
     ValueError, TypeError
-        If a file or function does not give a model, or `checkpoint` does not go with it.
+        If a function does not give a model, or `checkpoint` does not go with it.
 
     Examples
     --------
@@ -78,8 +85,8 @@ def load_model(
         name = getattr(function, "__name__", type(function).__name__)
         try:
             made = function if isinstance(function, torch.nn.Module) else function()
-        except Exception as error:
-            raise ValueError(f"{name} failed: {type(error).__name__}: {error}") from error
+        except (Exception, SystemExit) as error:  # code of the user raises errors of all kinds
+            raise ValueError(f"{name} failed: {cause_of(error)}") from error
         return as_model(
             made,
             name=name,
@@ -126,7 +133,7 @@ def as_model(
             )
         load_weights(made, checkpoint, allow_pickle=allow_pickle)
     if isinstance(made, torch.nn.Module):
-        loaded: Model = made.to(device)
+        loaded: Model = made.to(choose_device(device))
     elif hasattr(made, "predict_proba"):
         loaded = SklearnModel(made)
     elif callable(made):
@@ -152,8 +159,9 @@ def load_module(
         program exported for one batch size, or a range of them, is given batches of any size
         split and filled up.
     allow_pickle : bool
-        Allow a pickled module. Loading one runs code that the file chooses. (Of the other
-        kinds no code of Python is run on purpose, but they are programs: trust their source.)
+        Allow all of them. They run code that the file chooses: the pickled module and the
+        exported program any code, when they are loaded; TorchScript may write files, when it
+        is called.
     device : str
         Where to put the module.
 
@@ -161,31 +169,74 @@ def load_module(
     ------
     FileNotFoundError
         If there is no such file.
-    ValueError
-        If the file holds a pickled module and `allow_pickle` is false, holds weights alone,
-        or is none of the three kinds.
+    UnavailableError
+        If `device` is not there; a ValueError.
+    DataError
+        If `allow_pickle` is false, or the file is damaged, holds weights alone, or is none of
+        the three kinds; a ValueError.
     """
     path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist")
-    entries: list[str] = []
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.namelist()
-    if any("/code/" in name for name in entries):
-        with warnings.catch_warnings():
-            # torch discourages new TorchScript, but files of it remain.
-            warnings.filterwarnings("ignore", category=DeprecationWarning)
-            scripted: torch.nn.Module = torch.jit.load(path, map_location=device)
-        return scripted
-    if any(name.endswith("models/model.json") for name in entries):
-        return _exported(torch.export.load(path), device)
-    return _load_pickled(path, allow_pickle=allow_pickle, device=device)
+    kind = kind_of(path)
+    if not allow_pickle:
+        raise DataError(_refusal(path, kind))
+    place = choose_device(device)
+    try:
+        loaded = _loaded(path, kind, place)
+    except (AttributeError, ModuleNotFoundError) as error:
+        raise DataError(
+            f"{path} needs the code that defines its module to be importable: {error}"
+        ) from None
+    except Exception as error:  # torch, and code of the file, raise errors of all kinds
+        raise DataError(f"{path} is {kind} that cannot be loaded: {cause_of(error)}") from error
+    if not isinstance(loaded, torch.nn.Module):
+        raise DataError(
+            f"{path} holds a {type(loaded).__name__}; it must hold a whole module, as saved by "
+            "torch.jit.save or torch.export.save. Weights alone are a checkpoint of a module "
+            "that a function returns: FILE.py:FUNCTION with checkpoint"
+        )
+    return loaded
 
 
-def _exported(program: torch.export.ExportedProgram, device: str) -> torch.nn.Module:
+def _refusal(path: Path, kind: str) -> str:
+    """Say why a file is not loaded without leave, and what to do."""
+    allow = "allow_pickle=True (--allow-pickle) if you trust its source"
+    if kind == "a TorchScript archive":
+        return f"{path} is {kind}, a program that can write files when it is called: give {allow}"
+    if kind == "an exported program":
+        return f"{path} is {kind}, which can run any code when it is loaded: give {allow}"
+    if path.suffix == ".safetensors":
+        return f"{path} holds weights alone: give FILE.py:FUNCTION of its module, and a checkpoint"
+    if kind in ("a file of torch.save", "a pickle", "a tar archive"):
+        names = unsafe_globals(path)
+        if names == []:
+            return (
+                f"{path} holds weights alone, a checkpoint of a module: give FILE.py:FUNCTION that "
+                "returns the module, and the weights as checkpoint (--checkpoint)"
+            )
+        named = "" if names is None else f" ({', '.join(names[:3])}{', …' * (len(names) > 3)})"
+        return (
+            f"{path} is {kind}, which runs code of its own{named} when it is loaded: give {allow}"
+        )
+    return (
+        f"{path} is {kind}; it must hold a saved module, be an .onnx, or be given as "
+        "FILE.py:FUNCTION"
+    )
+
+
+def _loaded(path: Path, kind: str, device: torch.device) -> Any:
+    with warnings.catch_warnings():
+        # torch discourages new TorchScript, but files of it remain.
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        if kind == "a TorchScript archive":
+            return torch.jit.load(path, map_location=device)
+        if kind == "an exported program":
+            return _exported(torch.export.load(path), device)
+        return torch.load(path, map_location=device, weights_only=False)
+
+
+def _exported(program: torch.export.ExportedProgram, device: torch.device) -> torch.nn.Module:
     """Return the module of a program, made to take batches of any size."""
-    module = _moved(program, torch.device(device)).module().to(device)
+    module = _moved(program, device).module().to(device)
     inputs = program.graph_signature.user_inputs
     shapes = [node.meta["val"].shape for node in program.graph.nodes if node.name in inputs]
     if len(shapes) != 1 or not shapes[0]:
@@ -230,26 +281,3 @@ def _moved(
             f"that device, export it on {device}, or use torch 2.6 or later, which moves it"
         ) from None
     return move_to_device_pass(program, str(device))
-
-
-def _load_pickled(path: Path, *, allow_pickle: bool, device: str) -> torch.nn.Module:
-    try:
-        loaded = torch.load(path, map_location=device, weights_only=not allow_pickle)
-    except pickle.UnpicklingError:
-        if allow_pickle:
-            raise ValueError(f"{path} is no saved torch module") from None
-        raise ValueError(
-            f"{path} is no TorchScript archive or exported program; a pickled module runs code "
-            "of its own when loaded, which must be allowed explicitly (allow pickle)"
-        ) from None
-    except (AttributeError, ModuleNotFoundError) as error:
-        raise ValueError(
-            f"{path} needs the code that defines its module to be importable: {error}"
-        ) from None
-    if not isinstance(loaded, torch.nn.Module):
-        raise ValueError(
-            f"{path} holds a {type(loaded).__name__}; it must hold a whole module, as saved by "
-            "torch.jit.save or torch.export.save. Weights alone are a checkpoint of a module "
-            "that a function returns"
-        )
-    return loaded

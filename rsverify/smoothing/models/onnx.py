@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from rsverify._core.errors import DataError, UnavailableError, cause_of
+from rsverify._core.optional import missing
 from rsverify.smoothing.device import scores_on
 from rsverify.smoothing.models.adapters import LimitedBatch, Model
+from rsverify.smoothing.models.archive import check_file
 
 _TYPES = {"tensor(float16)": np.float16, "tensor(float)": np.float32, "tensor(double)": np.float64}
 
@@ -36,8 +39,10 @@ class OnnxModel:
         If ONNX Runtime is not installed.
     FileNotFoundError
         If there is no such file.
+    DataError, UnavailableError
+        If the file is not an ONNX model of one input, or the device is not there; ValueErrors.
     ValueError
-        If the file is no ONNX model, or an input, output or device does not fit.
+        If `output` names none.
     """
 
     def __init__(
@@ -47,7 +52,7 @@ class OnnxModel:
         self.session = _session(self.path, device)
         inputs = self.session.get_inputs()
         if len(inputs) != 1 or inputs[0].type not in _TYPES or not inputs[0].shape:
-            raise ValueError(
+            raise DataError(
                 f"{self.path} takes {', '.join(f'{i.name}: {i.type}' for i in inputs)}; it must "
                 "take one floating tensor whose first dimension is the batch"
             )
@@ -72,7 +77,9 @@ class OnnxModel:
         try:
             (scores,) = self.session.run([self.output], {self.input: array})
         except Exception as error:  # ONNX Runtime's errors share no class of their own
-            raise ValueError(f"{self!r} refuses a batch of shape {array.shape}: {error}") from error
+            raise ValueError(
+                f"{self!r} refuses a batch of shape {array.shape}: {cause_of(error)}"
+            ) from error
         return scores_on(batch.device, scores)
 
 
@@ -90,15 +97,12 @@ def _session(path: Path, device: str) -> Any:
     try:
         import onnxruntime
     except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            "onnxruntime is not installed; run: pip install 'rsverify[onnx]'"
-        ) from None
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist")
+        raise missing("onnxruntime") from None
+    check_file(path)
     kind = torch.device(device).type
     provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(kind)
     if provider not in onnxruntime.get_available_providers():
-        raise ValueError(
+        raise UnavailableError(
             f"device={device!r} is not supported by the onnxruntime installed, which has "
             f"{', '.join(onnxruntime.get_available_providers())}"
         )
@@ -109,7 +113,9 @@ def _session(path: Path, device: str) -> Any:
             str(path), providers=[provider], provider_options=options
         )
     except Exception as error:  # as above
-        raise ValueError(f"{path} is no ONNX model that can be run: {error}") from error
+        raise DataError(
+            f"{path} is not an ONNX model that can be run: {cause_of(error)}"
+        ) from error
 
 
 def _output(names: list[str], output: str | int | None, path: Path) -> str:

@@ -36,7 +36,7 @@ from numbers import Rational
 import mpmath
 import torch
 
-from rsverify._core.check import check_positive
+from rsverify._core.check import check_scale, shown
 from rsverify.smoothing.noise.alias import WORD_BITS, AliasTable, fill_words
 
 EXCESS = 1e-12
@@ -84,15 +84,13 @@ class DiscreteGaussian:
     excess = EXCESS
 
     def __init__(self, sigma: float, lattice: Fraction | float) -> None:
-        deviation = check_positive("sigma", sigma)
-        if deviation.ndim:
-            raise ValueError(f"sigma of shape {deviation.shape} must be a single number")
-        self.sigma = float(deviation)
+        self.sigma = check_scale("sigma", sigma)
         self.lattice = _fraction(lattice)
         steps = Fraction(self.sigma) / self.lattice
         if steps * _DEVIATIONS > _LARGEST_OUTCOME:
+            shown_steps = float(min(steps, Fraction(10**18)))  # more might be beyond all floats
             raise ValueError(
-                f"sigma={self.sigma:g} is {float(steps):.0f} steps of lattice={self.lattice}; it "
+                f"sigma={self.sigma:g} is {shown_steps:.0f} steps of lattice={self.lattice}; it "
                 f"must be at most {_LARGEST_OUTCOME // _DEVIATIONS}: choose a coarser lattice"
             )
 
@@ -179,11 +177,11 @@ def _fraction(lattice: object) -> Fraction:
         step = Fraction(lattice).limit_denominator(2**20)
         if float(step) != lattice:
             raise ValueError(
-                f"lattice={lattice!r} must be a fraction of denominator at most 2**20; give "
+                f"lattice={shown(lattice)} must be a fraction of denominator at most 2**20; give "
                 "a fractions.Fraction"
             )
     else:
-        raise TypeError(f"lattice={lattice!r} must be a fraction or a float, such as 1/255")
+        raise TypeError(f"lattice={shown(lattice)} must be a fraction or a float, such as 1/255")
     if step <= 0:
         raise ValueError(f"lattice={lattice} must be a positive number")
     if max(step.numerator, step.denominator) > 2**20:

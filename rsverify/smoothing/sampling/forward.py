@@ -13,11 +13,11 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from rsverify.smoothing.batches import Scores, check_model_output, votes_of_scores
 from rsverify.smoothing.device import DeviceContext, exhausted
-from rsverify.smoothing.sampling.batches import Scores, check_model_output
 
 INVALID = -1
-"""The vote of a row with NaN among its scores."""
+"""The vote of a row with NaN among its scores, or −∞ alone."""
 
 
 class OutOfMemoryWarning(UserWarning):
@@ -65,11 +65,11 @@ class Forward:
         with self._precision():
             output = self.scores_of(batch)
         scores = check_model_output(output, (len(batch), self.num_classes), self.device)
-        # Not ``scores.max(dim=1)``, which wakes all threads of a CPU for the smallest batch.
-        return scores.argmax(dim=1).masked_fill_(scores.isnan().any(dim=1), INVALID)
+        votes, bad = votes_of_scores(scores)
+        return votes.masked_fill_(bad, INVALID)
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
-        """Return the vote of each row, `INVALID` where its scores hold NaN.
+        """Return the vote of each row, `INVALID` where it has none.
 
         Out of memory, the batch is computed again in halves, quarters, …, and so are those
         that follow.

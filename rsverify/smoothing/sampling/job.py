@@ -160,8 +160,8 @@ class Job:
     def _count(self, votes: Rows) -> IntArray:
         if found := int((votes == INVALID).sum()):
             raise ValueError(
-                f"{self._name}model returned NaN scores for {found} of {len(votes)} copies; "
-                "scores must be real numbers"
+                f"{self._name}model returned NaN scores for {found} of {len(votes)} copies, "
+                "or −∞ for all classes; scores must be real numbers"
             )
         return np.bincount(votes, minlength=self.num_classes)
 

@@ -10,6 +10,7 @@ of what the model and one batch take.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -18,9 +19,19 @@ import torch
 from rsverify._core.check import FloatArray
 from rsverify.bounds.score_margin import SIMPLEX_TOLERANCE, RivalPlan
 from rsverify.certificates.scores import ScoreColumns
+from rsverify.smoothing.batches import Scores, check_model_output, votes_of_scores
 from rsverify.smoothing.device import Arriving, DeviceContext, has_float64
-from rsverify.smoothing.sampling.batches import Scores, check_model_output
 from rsverify.smoothing.score_maps import ScoreMap
+
+
+class ProbabilitiesWarning(UserWarning):
+    """A model whose outputs are probabilities already gets a softmax again."""
+
+
+_TWICE = (
+    "the model's outputs are probabilities already, and a softmax of them is bounded: it is "
+    "flatter, and the certificate weaker; give scores='identity', or the model's logits"
+)
 
 
 class _Normaliser:
@@ -34,27 +45,43 @@ class _Normaliser:
         self.device = device
         self.place = device if has_float64(device) else torch.device("cpu")
         self.mapped = mapped
-        self.invalid = torch.zeros((), dtype=torch.int64, device=self.place)
+        # How many rows are off the simplex, and how many were on it before any map.
+        self.tally = torch.zeros(2, dtype=torch.int64, device=self.place)
         self.total = 0
 
     def __call__(self, output: object, rows: int) -> torch.Tensor:
         given = check_model_output(output, (rows, self.num_classes), self.device)
-        scores = self.mapped(given.to(self.place))
+        raw = given.to(self.place)
+        scores = self.mapped(raw)
+        _, bad = votes_of_scores(raw)
         off = (scores.sum(dim=1) - 1.0).abs() > SIMPLEX_TOLERANCE
         outside = (scores < -SIMPLEX_TOLERANCE) | (scores > 1.0 + SIMPLEX_TOLERANCE)
-        self.invalid += (off | outside.any(dim=1) | scores.isnan().any(dim=1)).sum()
+        self.tally[0] += (off | outside.any(dim=1) | scores.isnan().any(dim=1) | bad).sum()
+        if self.mapped.softens:
+            self.tally[1] += _are_probabilities(raw).sum()
         self.total += rows
         clipped = scores.clamp(0.0, 1.0)
         return (clipped / clipped.sum(dim=1, keepdim=True)).clamp(max=1.0)
 
-    def check(self, invalid: Arriving) -> None:
+    def check(self, tally: Arriving) -> None:
         """Raise where a row was not on the simplex."""
-        if found := int(invalid.numpy()):
+        found, probabilities = tally.numpy().tolist()
+        if found:
             raise ValueError(
-                f"scores of {found} of {self.total} noisy inputs are NaN or not on the simplex "
-                f"within {SIMPLEX_TOLERANCE:g}; with scores='identity' the model itself must "
-                "return rows in [0, 1] that sum to 1"
+                f"scores of {found} of {self.total} noisy inputs are NaN, only −∞, or not on the "
+                f"simplex within {SIMPLEX_TOLERANCE:g} at temperature={self.mapped.temperature:g}; "
+                "with scores='identity' the model itself must return rows in [0, 1] that sum to 1"
             )
+        if self.total and probabilities == self.total:
+            warnings.warn(_TWICE, ProbabilitiesWarning, stacklevel=4)
+
+
+def _are_probabilities(output: torch.Tensor) -> torch.Tensor:
+    """Return which rows of a model's output are on the simplex already, within rounding."""
+    wide = output.double()
+    near = 16 * torch.finfo(output.dtype).eps if output.is_floating_point() else 0.0
+    inside = ((wide >= 0) & (wide <= 1 + near)).all(dim=1)
+    return inside & ((wide.sum(dim=1) - 1).abs() <= near)
 
 
 def queue_scores(
@@ -84,10 +111,10 @@ def queue_scores(
         parts.append(normalise(outputs_of(batch), len(batch)))
         if progress is not None:
             progress(len(batch))
-    invalid, scores = context.fetch(normalise.invalid), context.fetch(torch.cat(parts))
+    tally, scores = context.fetch(normalise.tally), context.fetch(torch.cat(parts))
 
     def arrived() -> FloatArray:
-        normalise.check(invalid)
+        normalise.check(tally)
         return scores.numpy()
 
     return arrived
@@ -137,11 +164,11 @@ def queue_columns(
         start = end
         if progress is not None:
             progress(len(batch))
-    invalid = context.fetch(normalise.invalid)
+    tally = context.fetch(normalise.tally)
     table, means, counts = map(context.fetch, (columns, sums / n, votes))
 
     def arrived() -> ScoreColumns:
-        normalise.check(invalid)
+        normalise.check(tally)
         found = table.numpy()
         return ScoreColumns(found[0], found[1:], means.numpy(), counts.numpy().astype(np.int64))
 

@@ -13,6 +13,7 @@ import torch
 
 from rsverify.certificates.certificate import ABSTAIN, Certificate
 from rsverify.certificates.scores import ScoreCertificate
+from rsverify.smoothing.batches import CleanInput, NoisyInputs, Scores, evaluating
 from rsverify.smoothing.data.inputs import Input
 from rsverify.smoothing.data.items import Item
 from rsverify.smoothing.device import (
@@ -23,9 +24,8 @@ from rsverify.smoothing.device import (
     is_out_of_memory,
 )
 from rsverify.smoothing.noise.gaussian import ESTIMATION, SELECTION, Noise, seeded_generator
-from rsverify.smoothing.probe import Inputs, Subject, probe
+from rsverify.smoothing.probing.probe import Inputs, Subject, probe
 from rsverify.smoothing.request import Request
-from rsverify.smoothing.sampling.batches import CleanInput, NoisyInputs, Scores, evaluating
 from rsverify.smoothing.sampling.forward import INVALID, Forward, memory_format, try_model
 from rsverify.smoothing.sampling.job import Job, Scheduler
 
@@ -151,8 +151,11 @@ class Engine:
     def probe(self, batch_size: int) -> str:
         """Return what was probed of the model as it will be sampled, or raise as `probe` does."""
         forward, compiled = self.forward, self.forward.scores_of is not self._scores_of
-        subject = replace(
-            self.classifier.subject(forward.scores_of),
+        subject = Subject(
+            model=self.classifier.model,
+            preprocess=self.classifier.preprocess,
+            scores_of=forward.scores_of,
+            num_classes=forward.num_classes,
             autocast=forward.autocast,
             eager=self._scores_of if compiled else None,
         )

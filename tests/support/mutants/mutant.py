@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from rsverify import AuditReport, audit, audit_bets, audit_capital
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -20,6 +22,11 @@ class Mutant:
     bound: Callable[..., Any] | str
     options: dict[str, Any] = field(default_factory=dict)
     symmetric: bool = False
+    auditor: Callable[..., AuditReport] = audit
+
+    def audited(self, **more) -> AuditReport:
+        """Return the report of the audit that shows it."""
+        return self.auditor(self.bound, **self.options, **more)
 
 
 def counted(name, fault, bound, estimand, n, alpha=0.05, **more):
@@ -35,9 +42,9 @@ def drawn(name, fault, bound, n, alpha=0.05, estimand="mean", symmetric=False, *
 
 def capital(name, fault, bound):
     """A bettor's capital, whose expectation is summed over all paths."""
-    return Mutant(name, fault, bound, {"kind": "betting", "n": 12, "alpha": 0.05})
+    return Mutant(name, fault, bound, {"n": 12, "alpha": 0.05}, auditor=audit_capital)
 
 
 def bets(name, fault, bound):
     """A bettor's bets, whose future is perturbed."""
-    return Mutant(name, fault, bound, {"kind": "bets", "n": 40, "alpha": 0.05})
+    return Mutant(name, fault, bound, {"n": 40, "alpha": 0.05}, auditor=audit_bets)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rsverify.auditing.api import audit
+from rsverify import audit_bets, audit_capital
 from rsverify.auditing.capital import capital_from_bets
 
 
@@ -20,7 +20,7 @@ def plugin_bets(x, m, alpha, *, peek=0):
 
 
 def test_fair_bets_are_supported():
-    report = audit(capital_from_bets(plugin_bets), kind="betting", n=12, alpha=0.05)
+    report = audit_capital(capital_from_bets(plugin_bets), n=12, alpha=0.05)
     assert report.verdict == "supported"
     assert {r.verdict for r in report.rows} == {"supported"}
     assert report.worst.miscoverage == pytest.approx(1, abs=1e-9)
@@ -30,7 +30,7 @@ def test_peeking_bets_are_refuted():
     def peeking(x, m, alpha):
         return plugin_bets(x, m, alpha, peek=1)
 
-    report = audit(capital_from_bets(peeking), kind="betting", n=12, alpha=0.05)
+    report = audit_capital(capital_from_bets(peeking), n=12, alpha=0.05)
     assert report.verdict == "refuted"
     assert "is above 1" in report.worst.note
 
@@ -41,7 +41,7 @@ def test_looking_ahead_is_seen_even_where_the_final_capital_is_fair():
         capital[:, 0] *= 1 + 0.1 * (x[:, -1] - m)
         return capital
 
-    report = audit(ahead, kind="betting", n=6, alpha=0.05)
+    report = audit_capital(ahead, n=6, alpha=0.05)
     assert report.verdict == "refuted"
     assert any("later observations" in r.note for r in report.rows)
 
@@ -53,7 +53,7 @@ def test_growth_in_the_middle_is_seen_even_where_the_end_is_fair():
         capital[:, 2] = 1.5
         return capital
 
-    report = audit(resting, kind="betting", n=6, alpha=0.05)
+    report = audit_capital(resting, n=6, alpha=0.05)
     assert report.verdict == "refuted"
     assert all("grows by" in r.note for r in report.rows)
 
@@ -61,34 +61,36 @@ def test_growth_in_the_middle_is_seen_even_where_the_end_is_fair():
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        (lambda x, _m, _a: x[:, 0], "must have the shape"),
         (lambda x, _m, _a: np.full_like(x, np.nan), "capital is NaN"),
         (lambda x, _m, _a: np.full_like(x, -1.0), "is negative"),
     ],
 )
 def test_broken_capital_is_a_failure(broken, message):
-    report = audit(broken, kind="betting", n=4, alpha=0.05)
+    report = audit_capital(broken, n=4, alpha=0.05)
     assert report.verdict == "refuted"
     assert message in report.failures[0].message
 
 
 def test_predictable_bets_are_supported_and_peeking_ones_refuted():
-    assert audit(plugin_bets, kind="bets", n=12, alpha=0.05).verdict == "supported"
+    assert audit_bets(plugin_bets, n=12, alpha=0.05).verdict == "supported"
 
     def peeking(x, m, alpha):
         return plugin_bets(x, m, alpha, peek=1)
 
-    report = audit(peeking, kind="bets", n=12, alpha=0.05)
+    report = audit_bets(peeking, n=12, alpha=0.05)
     assert report.verdict == "refuted"
     assert any("bet 1 changes with observation 1" in r.note for r in report.rows)
 
 
 def test_broken_bets_are_a_failure():
-    report = audit(lambda x, _m, _a: x[:, 0], kind="bets", n=4, alpha=0.05)
+    def seldom(x, m, _alpha):
+        return x[:, 0] if m == 0.002 else 0.0 * x
+
+    report = audit_bets(seldom, n=4, alpha=0.05)
     assert report.verdict == "refuted"
     assert "must have the shape" in report.failures[0].message
-    with pytest.raises(TypeError, match="must be a callable for kind='bets'"):
-        audit("betting_lower", kind="bets", n=4, alpha=0.05)
+    with pytest.raises(TypeError, match="bets='betting_lower' must be a callable"):
+        audit_bets("betting_lower", n=4, alpha=0.05)
 
 
 def test_a_bet_that_peeks_late_only_is_refuted():
@@ -99,18 +101,19 @@ def test_a_bet_that_peeks_late_only_is_refuted():
         bets[:, 60:] *= np.where(x[:, 60:] > m, 1.0, 0.5)
         return bets
 
-    report = audit(capital_from_bets(late), kind="betting", n=100, alpha=0.05)
+    report = audit_capital(capital_from_bets(late), n=100, alpha=0.05)
     assert report.verdict == "refuted"
     assert all("random pasts" in r.scenario for r in report.rows if r.verdict == "refuted")
-    report = audit(late, kind="bets", n=100, alpha=0.05)
+    report = audit_bets(late, n=100, alpha=0.05)
     assert report.verdict == "refuted"
     assert "bet 6" in report.worst.note
-    assert audit(late, kind="bets", n=60, alpha=0.05).verdict == "supported"
+    assert audit_bets(late, n=60, alpha=0.05).verdict == "supported"
 
 
 def test_fair_bets_are_supported_over_long_paths_too():
-    for kind, bettor in (("betting", capital_from_bets(plugin_bets)), ("bets", plugin_bets)):
-        assert audit(bettor, kind=kind, n=300, alpha=0.05).verdict == "supported"
+    assert audit_bets(plugin_bets, n=300, alpha=0.05).verdict == "supported"
+    capital = capital_from_bets(plugin_bets)
+    assert audit_capital(capital, n=300, alpha=0.05).verdict == "supported"
 
 
 def test_a_late_failure_is_a_failure():
@@ -119,7 +122,7 @@ def test_a_late_failure_is_a_failure():
         capital[:, 50:] = np.nan
         return capital
 
-    report = audit(broken, kind="betting", n=80, alpha=0.05)
+    report = audit_capital(broken, n=80, alpha=0.05)
     assert report.verdict == "refuted"
     assert any("capital is NaN" in r.note for r in report.rows)
 
@@ -134,12 +137,101 @@ def test_a_function_of_one_sample_is_called_sample_by_sample():
         assert x.ndim == 1
         return [0.5 * min(m, alpha)] * len(x)
 
-    report = audit(one, kind="betting", n=6, alpha=0.05)
+    report = audit_capital(one, n=6, alpha=0.05)
     assert report.verdict == "supported"
     assert (
         report.rows
-        == audit(
-            lambda x, m, _a: np.cumprod(1 + 0.5 * (x - m), axis=-1), kind="betting", n=6, alpha=0.05
+        == audit_capital(
+            lambda x, m, _a: np.cumprod(1 + 0.5 * (x - m), axis=-1), n=6, alpha=0.05
         ).rows
     )
-    assert audit(bets, kind="bets", n=6, alpha=0.05).verdict == "supported"
+    assert audit_bets(bets, n=6, alpha=0.05).verdict == "supported"
+
+
+def fair_or_peeking(inside):
+    """Fair bets, which peek against some means only."""
+
+    def bets(x, m, alpha):
+        return plugin_bets(x, m, alpha, peek=1 if inside(m) else 0)
+
+    return bets
+
+
+SOME_MEANS = {
+    "above 0.6": lambda m: m > 0.6,
+    "below 0.4": lambda m: m < 0.4,
+    "near 0": lambda m: m < 0.01,
+    "near 1": lambda m: m > 0.99,
+    "a twentieth": lambda m: 0.62 < m < 0.67,
+    "not one half": lambda m: m != 0.5,
+}
+
+
+@pytest.mark.parametrize("name", SOME_MEANS)
+def test_bets_that_peek_against_some_means_only_are_refuted(name):
+    report = audit_bets(fair_or_peeking(SOME_MEANS[name]), n=40, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert "against m=" in report.worst.note
+
+
+# Means at which none of the eight distributions stands.
+OTHER_MEANS = {
+    "0.6 to 0.8": lambda m: 0.6 < m < 0.8,
+    "0.2 to 0.4": lambda m: 0.2 < m < 0.4,
+    "above 0.95": lambda m: m > 0.95,
+    "below 0.005": lambda m: m < 0.005,
+}
+
+
+@pytest.mark.parametrize("n", [10, 60])
+@pytest.mark.parametrize("name", OTHER_MEANS)
+def test_capital_that_is_unfair_against_some_means_only_is_refuted(name, n):
+    inside = OTHER_MEANS[name]
+
+    def capital(x, m, alpha):
+        process = capital_from_bets(plugin_bets)(x, m, alpha).copy()
+        if inside(m):
+            process[:, 3:] *= 1.01
+        return process
+
+    report = audit_capital(capital, n=n, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert "is above 1" in str(report)
+
+
+@pytest.mark.parametrize("auditor", [audit_capital, audit_bets])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda x, _m, _a: x[:, :1] if x.ndim == 2 else x[:1],
+        lambda _x, _m, _a: 1 / 0,
+        lambda _x, _m, _a: None,
+    ],
+)
+def test_what_fails_on_every_call_is_refused(auditor, broken):
+    with pytest.raises((TypeError, ValueError), match="fails on every call"):
+        auditor(broken, n=5, alpha=0.05)
+
+
+@pytest.mark.parametrize("auditor", [audit_capital, audit_bets])
+def test_arguments_are_checked_before_any_work(auditor):
+    with pytest.raises(TypeError, match=r"must take \(x, m, alpha\)"):
+        auditor(lambda x: x, n=5, alpha=0.05)
+    for options, message in (
+        ({"n": 0}, "n=0 must be between"),
+        ({"alpha": 1.5}, "alpha=1.5 must be in"),
+        ({"seed": -1}, "seed=-1 must be a nonnegative integer"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            auditor(plugin_bets, **({"n": 5, "alpha": 0.05} | options))
+
+
+def test_rows_say_what_they_measured():
+    fair = audit_capital(capital_from_bets(plugin_bets), n=5, alpha=0.05)
+    assert {r.measure for r in fair.rows} == {"expected capital"}
+    bets = audit_bets(plugin_bets, n=5, alpha=0.05)
+    assert {r.measure for r in bets.rows} == {"a bet changes with the future"}
+    for report in (fair, bets):
+        assert "miscoverage [interval]" not in str(report)
+        for row in report.rows:
+            assert row.low <= row.miscoverage <= row.high

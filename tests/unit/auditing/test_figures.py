@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from rsverify import clopper_pearson_lower
-from rsverify.auditing.api import audit
+from rsverify import audit, audit_bets, audit_capital, clopper_pearson_lower
 
 FAIR = {"half": {"law": ("points", (0.0, 1.0), (0.5, 0.5))}, "flat": {"law": ("beta", 1.0, 1.0)}}
 
@@ -117,7 +116,7 @@ def test_what_cannot_be_drawn_is_refused(sequence, proportion, tmp_path):
         proportion.plot(tmp_path / "a.png", picture="zip")
     with pytest.raises(ValueError, match="must end in one of"):
         proportion.plot(tmp_path / "a.doc")
-    betting = audit(lambda x, _m, _a: np.zeros_like(x), kind="bets", n=3, alpha=0.05)
+    betting = audit_bets(lambda x, _m, _a: np.zeros_like(x), n=3, alpha=0.05)
     with pytest.raises(ValueError, match="has no picture"):
         betting.plot(tmp_path / "a.png")
     assert list(tmp_path.iterdir()) == []
@@ -137,7 +136,7 @@ def test_capital_is_drawn_by_law(tmp_path):
         return np.cumprod(1 + np.abs(x - m), axis=-1)
 
     for capital in (half, peeking):
-        report = audit(capital, kind="betting", n=6, alpha=0.05)
+        report = audit_capital(capital, n=6, alpha=0.05)
         axes = report.plot(tmp_path / "capital.png", force=True).axes[0]
         drawn = np.concatenate(
             [line.get_xdata() for line in axes.lines if line.get_marker() != "None"]

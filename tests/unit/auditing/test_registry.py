@@ -32,7 +32,7 @@ def test_bounds_take_the_data_of_their_estimand(name):
         bound, full, side = audited(entry, asked)
         thing = ESTIMANDS[full]
         for i, law in enumerate(default_scenarios(thing, 6, 0.05)[::5]):
-            data = thing.draw(generator(0, i, 0), 3, 6, **law.parameters)
+            data = thing.draw(generator(0, str(i), 0), 3, 6, **law.parameters)
             with np.errstate(all="ignore"):
                 value = np.asarray(bound(data, 0.05))
             shape = value.shape[1:] if side == "two-sided" and value.ndim == 3 else value.shape
@@ -47,7 +47,7 @@ def test_suites_are_laws_of_their_estimand(estimand):
         for scenario in default_scenarios(thing, n, 0.001):
             truth = thing.truth(**scenario.parameters)
             assert thing.space[0] <= truth <= thing.space[1]
-            data = thing.draw(generator(1, 0, 0), 4, n, **scenario.parameters)
+            data = thing.draw(generator(1, "", 0), 4, n, **scenario.parameters)
             assert len(data) == 4
             assert (data >= 0).all()
 
@@ -90,7 +90,7 @@ def margin_of(means, estimand):
 
 def law_errors(estimand, draw, parameters, seed):
     """How far the mean of each coordinate is from the law's, in standard errors and at most."""
-    data = draw(generator(2, seed, 0), 4000, 5, **parameters)
+    data = draw(generator(2, str(seed), 0), 4000, 5, **parameters)
     rows = observations(estimand, data, 5)
     spread = rows.std(axis=0) / np.sqrt(len(rows)) + 1e-12
     off = np.abs(rows.mean(axis=0) - exact_means(parameters))
@@ -138,7 +138,7 @@ def test_data_of_another_law_are_told_apart(estimand):
 def test_paths_are_votes_counted_one_at_a_time():
     thing = ESTIMANDS["path-difference"]
     for i, scenario in enumerate(default_scenarios(thing, 5, 0.05)):
-        data = thing.draw(generator(2, i, 0), 100, 5, **scenario.parameters)
+        data = thing.draw(generator(2, str(i), 0), 100, 5, **scenario.parameters)
         assert (np.diff(data, axis=1) >= 0).all()
         assert (data.sum(axis=2) == np.arange(1, 6)).all()
 
@@ -146,5 +146,5 @@ def test_paths_are_votes_counted_one_at_a_time():
 def test_scores_sum_to_1():
     thing = ESTIMANDS["score-probit"]
     for i, scenario in enumerate(default_scenarios(thing, 5, 0.05)):
-        data = thing.draw(generator(2, i, 0), 100, 5, **scenario.parameters)
+        data = thing.draw(generator(2, str(i), 0), 100, 5, **scenario.parameters)
         np.testing.assert_allclose(data.sum(axis=2), 1)

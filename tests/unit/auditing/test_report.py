@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rsverify.auditing.api import audit
+from rsverify import audit, audit_capital
 
 UNIFORM = {"uniform": {"law": ("beta", 1.0, 1.0)}, "half": {"law": ("beta", 2.0, 2.0)}}
 
@@ -69,7 +69,7 @@ def test_json_has_the_five_parts_of_a_study(drawn, exact):
     study = json.loads(drawn.to_json())["ademp"]
     assert study["data_generating_mechanisms"]["half"] == {"law": ["beta", 2.0, 2.0]}
     assert "rows[].miscoverage_error" in "".join(study["performance_measures"].values())
-    betting = audit(lambda x, _m, _a: np.ones_like(x), kind="betting", n=3, alpha=0.05)
+    betting = audit_capital(lambda x, _m, _a: np.ones_like(x), n=3, alpha=0.05)
     assert list(json.loads(betting.to_json())["ademp"]) == parts
 
 

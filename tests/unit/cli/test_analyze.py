@@ -20,8 +20,9 @@ def tables(tmp_path):
     for name, alpha in (("strict", 0.001), ("loose", 0.05)):
         with TableWriter(tmp_path / f"{name}.tsv", configuration={}) as writer:
             for i, k in enumerate(COUNTS * 3):
-                certificate = certify_counts(k, sigma=0.25, alpha=alpha, selection=k, bound="cohen")
-                writer.write(i, int(np.argmax(k)), certificate)
+                y = int(np.argmax(k))
+                certificate = certify_counts(k, sigma=0.25, alpha=alpha, y=y, bound="cohen")
+                writer.write(i, y, certificate)
     rows = ["0\t3\t3\t0.486\t1\t0:00:13.7", "20\t7\t7\t1.84\t1\t17.2", "40\t4\t-1\t0.0\t0\t1:02:03"]
     published = tmp_path / "published.tsv"
     published.write_text("\n".join(["idx\tlabel\tpredict\tradius\tcorrect\ttime", *rows]) + "\n")

@@ -88,7 +88,7 @@ def test_recertify_at_another_level_and_bound(capsys, counted, tmp_path):
     for counts, radius in zip(
         new[["count_0", "count_1", "count_2"]].to_numpy(), new["radius"], strict=True
     ):
-        exact = certify_counts(counts, sigma=0.25, alpha=0.05, selection=counts).radius
+        exact = certify_counts(counts, sigma=0.25, alpha=0.05, y=int(counts.argmax())).radius
         assert exact - 1e-6 <= radius <= exact
     assert read_metadata(out_path)["configuration"]["before"] == {"from": "a test"}
 
@@ -181,8 +181,10 @@ def test_traceback_on_request_and_for_our_own_errors(capsys, monkeypatch):
         raise ZeroDivisionError("ours")
 
     monkeypatch.setattr("rsverify.certificates.certificate.margin_lower_bounds", broken)
-    with pytest.raises(ZeroDivisionError):
-        cli.main(["bound", "60", "25", "--y", "0"])
+    code, _, err = run(capsys, "bound", 60, 25, "--y", 0)
+    assert code == 70
+    assert err.startswith("error: internal error: ZeroDivisionError: ours; ")
+    assert "Traceback" in run(capsys, "--traceback", "bound", 60, 25, "--y", 0)[2]
 
 
 def test_missing_package_is_named_with_its_remedy(capsys, monkeypatch):

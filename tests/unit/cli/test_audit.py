@@ -90,7 +90,7 @@ def test_an_interrupted_audit_says_how_to_go_on(capsys, tmp_path):
 
 def test_the_bar_is_shown_on_a_terminal(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
-    code, out, err = run(capsys, "hoeffding_lower", "--n", 50, "--replications", 300)
+    code, out, err = run(capsys, "hoeffding_lower", "--n", 50, "--replications", 1000)
     assert code == 0
     assert "auditing" in err
     assert "auditing" not in out
@@ -154,3 +154,53 @@ def test_load_function(bounds, tmp_path):
     broken.write_text("1 / 0")
     with pytest.raises(ValueError, match="cannot be run: ZeroDivisionError"):
         load_function(f"{broken}:f")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("x"), KeyError("x"), AssertionError, MemoryError])
+def test_an_internal_error_is_70_and_no_verdict(capsys, monkeypatch, error):
+    from rsverify.auditing import task
+
+    def broken(*_a, **_k):
+        raise error
+
+    monkeypatch.setattr(task, "simulate", broken)
+    code, out, err = run(capsys, "hoeffding_lower", "--n", 5)
+    assert code == 70
+    assert "internal error, no verdict" in err
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_an_internal_error_of_the_audit_of_the_paper_is_70(capsys, monkeypatch):
+    from rsverify.paper import audit as paper
+
+    def broken(**_k):
+        raise RuntimeError
+        yield
+
+    monkeypatch.setattr(paper, "audit_paper", broken)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["audit-paper"])
+    assert stopped.value.code == 70
+    assert "internal error" in capsys.readouterr().err
+
+
+def test_usage_errors_of_a_bound_are_64(capsys, tmp_path):
+    path = tmp_path / "useless_bounds.py"
+    path.write_text(
+        "import numpy as np\n"
+        "def two(x, alpha):\n    return np.zeros((len(x), 2))\n"
+        "def sample(x, alpha):\n    return x.mean(axis=-1) / 0\n"
+        "def fails(x, alpha):\n    raise KeyError('no such thing')\n"
+        "def bets(x, m, alpha):\n    return 0 * x\n"
+    )
+    for name, text in (("two", "returned shape (7, 2)"), ("fails", "KeyError: 'no such thing'")):
+        code, _, err = run(capsys, f"{path}:{name}", "--n", 20)
+        assert code == 64
+        assert text in err
+    code, _, err = run(capsys, f"{path}:bets", "--n", 5, "--kind", "bets", "--method", "exact")
+    assert (code, "--method must be left out" in err) == (64, True)
+    assert run(capsys, f"{path}:bets", "--n", 5, "--kind", "bets", "--seed", 3)[0] == 0
+    options = ["clopper_pearson_upper", "--n", 5, "--estimand", "proportion"]
+    assert run(capsys, *options)[0] == 0
+    assert run(capsys, *options, "--side", "lower")[0] == 64

@@ -34,5 +34,5 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedGpus]:
 @pytest.fixture
 def unprobed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the probing of models, for tests that count or record what a model is given."""
-    monkeypatch.setattr("rsverify.smoothing.probe.probe", lambda *_, **__: "")
+    monkeypatch.setattr("rsverify.smoothing.probing.probe.probe", lambda *_, **__: "")
     monkeypatch.setattr("rsverify.smoothing.sampling.session.probe", lambda *_, **__: "")

@@ -344,7 +344,7 @@ def test_bad_construction_is_refused(
         ({"x": np.array([0.0, math.inf])}, ValueError, "x contains NaN or a value beyond"),
         ({"n": 0}, ValueError, "n=0 must be at least 1"),
         ({"n": 10.5}, ValueError, "n=10.5 must be an integer"),
-        ({"n": [10]}, ValueError, r"n of shape \(1,\) must be a single integer"),
+        ({"n": [10]}, ValueError, r"n of shape \(1,\) must be a single number"),
         ({"n0": 0}, ValueError, "n0=0 must be at least 1"),
         ({"n": 10**12}, ValueError, "n"),
         ({"batch_size": 0}, ValueError, "batch_size=0 must be at least 1"),

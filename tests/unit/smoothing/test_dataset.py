@@ -208,7 +208,7 @@ def test_few_votes_of_many_inputs_fill_batches(tmp_path: Path) -> None:
     sizes: list[int] = []
     classifier = SmoothedClassifier(small_device(10**6, sizes), 3, SIGMA)
     run(tmp_path / "table.tsv", classifier=classifier, n=10, n0=5, batch_size=50)
-    assert sizes == [50] + [50] * -(-8 * 16 // 50)  # one to try the model
+    assert sizes == [50] * (2 + -(-8 * 16 // 50))  # one to try the model, one to know it again
 
 
 @pytest.mark.usefixtures("unprobed")

@@ -116,7 +116,7 @@ def test_markdown_and_latex_carry_every_cell(names):
     lines = to_markdown(frame).splitlines()
     assert lines.pop(1) == "|:--|" + "--:|" * len(names)
     cells = [re.findall(r"((?:\\.|[^|\\])*)\|", line)[1:] for line in lines]
-    plain = [[re.sub(r"\\(.)", r"\1", c.strip()) for c in row] for row in cells]
+    plain = [[without_markdown(c.strip()) for c in row] for row in cells]
     assert plain == [[" ".join(c.split()) for c in row] for row in expected]
 
     body = to_latex(frame).split(r"\toprule")[1].split(r"\bottomrule")[0].replace("\\midrule\n", "")
@@ -126,6 +126,63 @@ def test_markdown_and_latex_carry_every_cell(names):
     for row, wanted in zip(rows, expected, strict=True):
         found = [unescaped(c) for c in re.split(r"(?<!\\)&", " " + row + " ")]
         assert found == [re.sub(r"\s+", "", c) for c in wanted]
+
+
+def without_markdown(cell):
+    code = re.fullmatch(r"(`+) ?(.*?) ?\1", cell)
+    if code:
+        return code[2].replace(r"\|", "|").replace("\\ |", "\\|")
+    return re.sub(r"\\(.)", r"\1", cell)
+
+
+LIVE = [
+    "[click](http://evil.example)",
+    "![x](http://evil.example/a.png)",
+    "http://evil.example",
+    "HTTPS://evil.example/|x",
+    "_www.evil.example",
+    "ftp://evil.example`",
+    "``[a](ftp://b)``",
+    "someone@evil.example",
+    "mailto:x",
+    "[click](/relative)",
+    "[click][1]",
+    "[1]: //evil.example",
+    "<http://evil.example>",
+    "<img src=x onerror=alert(1)>",
+    "<script>alert(1)</script>",
+    "\\[click](javascript:alert(1))",
+    "&lt;b&gt;",
+    "**bold** _it_ ~~no~~ $x$",
+    "\\|http://evil.example",
+    "a\n\n[x](http://evil.example)\n| b |",
+]
+
+
+@pytest.mark.parametrize("name", LIVE)
+def test_markdown_has_neither_links_nor_markup_of_names(name):
+    markdown_it = pytest.importorskip("markdown_it")
+    text = to_markdown(to_frame([replace(ONE, name=name), replace(ONE, name="other")]))
+    tokens = markdown_it.MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text)
+    assert tokens[0].type == "table_open"
+    assert tokens[-1].type == "table_close"
+    inline = [t for token in tokens if token.type == "inline" for t in token.children]
+    assert {t.type for t in inline} <= {"text", "text_special", "code_inline"}
+    for token in inline:  # of which some viewers make links
+        if token.type != "code_inline":
+            assert not re.search(r"(?i)://|www\.|@|mailto:", token.content)
+    heading = next(t for t in tokens if t.type == "inline" and t.content)
+    shown = "".join(t.content for t in heading.children).replace("\\ |", "\\|")
+    assert shown == " ".join(name.split())
+
+
+def test_control_characters_reach_no_format():
+    name = "a\x1b[31m\x9b1m\u202eb\x00\u2028c"
+    one, two = replace(ONE, name=name), replace(ONE, name="two")
+    frame = to_frame([one, two])
+    for text in (to_markdown(frame), to_latex(frame), to_json([one])):
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\u2028]", text)
+    assert json.loads(to_json([one]))["tables"][0]["name"] == name
 
 
 LATEX = {

@@ -114,3 +114,16 @@ def test_abstentions_and_unknown_labels_have_no_class(tmp_path):
 def test_no_analysis_is_refused(tmp_path):
     with pytest.raises(ValueError, match="at least one analysis"):
         plot_analyses([], tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    "name", ["$", "$x$", "_hidden", r"$\frac{$", "$\\notacommand$", "a\x1b[31m\n"]
+)
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_names_and_titles_are_drawn_as_they_are(name, ending, tmp_path):
+    figure = plot_certified_accuracy({name: table(1)}, tmp_path / f"a.{ending}", title=name)
+    (label,) = figure.axes[0].get_legend().get_texts()
+    for text in (label.get_text(), figure.axes[0].get_title()):
+        assert name[:1].replace("$", r"\$") in text
+    if ending == "svg":
+        assert b"\x1b" not in (tmp_path / "a.svg").read_bytes()

@@ -106,10 +106,10 @@ def steepest(module, points, step=1e-5):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shard", range(5))
+@pytest.mark.parametrize("shard", range(7))
 def test_no_bound_is_below_the_slopes_of_random_networks(shard):
     bounded, refusals = 0, []
-    for case in range(1050):
+    for case in range(750):
         rng = random.Random(1_000_000 * shard + case)
         generator = torch.Generator().manual_seed(rng.getrandbits(40))
         with torch.random.fork_rng():
@@ -130,7 +130,7 @@ def test_no_bound_is_below_the_slopes_of_random_networks(shard):
         found = steepest(module, points)
         assert found <= bound * (1 + 1e-6) + 1e-6, (shard, case, module)
 
-    assert bounded > 550
-    assert len(refusals) > 300
+    assert bounded > 390
+    assert len(refusals) > 210
     # Named, and never where all of it could be seen.
     assert [r for r in refusals if r[0] or not r[1].startswith("no Lipschitz constant for ")] == []

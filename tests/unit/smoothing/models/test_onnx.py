@@ -108,7 +108,7 @@ def test_files_that_are_no_model_of_one_floating_input(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="does not exist"):
         load_model(tmp_path / "none.onnx")
     (tmp_path / "bad.onnx").write_bytes(b"certainly no model")
-    with pytest.raises(ValueError, match=r"bad\.onnx is no ONNX model that can be run"):
+    with pytest.raises(ValueError, match=r"bad\.onnx is not an ONNX model that can be run"):
         load_model(tmp_path / "bad.onnx")
     with pytest.raises(ValueError, match=r"takes x: tensor\(float\), x1: tensor\(float\); it must"):
         load_model(write_model(tmp_path / "two.onnx", inputs=2))

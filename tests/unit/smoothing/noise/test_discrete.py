@@ -19,11 +19,11 @@ torch = pytest.importorskip("torch")
 
 from rsverify import SmoothedClassifier, certify_counts, certify_dataset  # noqa: E402
 from rsverify.certificates.certificate import level_of_bound  # noqa: E402
+from rsverify.smoothing.batches import noisy_batches  # noqa: E402
 from rsverify.smoothing.noise import discrete as module  # noqa: E402
 from rsverify.smoothing.noise.alias import AliasTable  # noqa: E402
 from rsverify.smoothing.noise.discrete import DiscreteGaussian, total_variation  # noqa: E402
 from rsverify.smoothing.noise.gaussian import seeded_generator  # noqa: E402
-from rsverify.smoothing.sampling.batches import noisy_batches  # noqa: E402
 from rsverify.tables.recertify import recertify  # noqa: E402
 
 CPU = torch.device("cpu")

@@ -23,17 +23,17 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from rsverify.smoothing.culprit import PREPROCESS, Layer, drawing_layer, first_layer
+from rsverify.smoothing.batches import CleanInput, NoisyInputs, Scores, check_model_output
 from rsverify.smoothing.noise.gaussian import Noise, seeded_generator
-from rsverify.smoothing.randomness import Watch, force, reachable, sources
-from rsverify.smoothing.rounding import (
+from rsverify.smoothing.probing.culprit import PREPROCESS, Layer, drawing_layer, first_layer
+from rsverify.smoothing.probing.randomness import Watch, force, reachable, sources
+from rsverify.smoothing.probing.rounding import (
     difference,
     relative_difference,
     rounding_unit,
     spread,
 )
-from rsverify.smoothing.sampling.batches import CleanInput, NoisyInputs, Scores, check_model_output
-from rsverify.smoothing.state import State
+from rsverify.smoothing.probing.state import State
 
 PROBE = 4
 """The stream of the noise that models are probed with: of none of the samples."""
@@ -288,14 +288,14 @@ class _Session:
             return
         batch = base.clone()  # one piece of memory, overwritten, as when sampling
         order = torch.randperm(rows, generator=torch.Generator().manual_seed(0))
-        batch.copy_(base[order])
+        batch[:] = base[order]
         self._compare(batch, slice(None), base, order)
         kept = torch.arange(0, rows, max(rows // 4, 2))
-        batch.copy_(self.inputs.clean().expand_as(batch))
+        batch[:] = self.inputs.clean()
         batch[kept] = base[kept]
         self._compare(batch, kept, base, kept)
         for i in (0, rows - 1):
-            batch.copy_(base[i : i + 1].expand_as(batch))
+            batch[:] = base[i : i + 1]
             self._compare(batch, slice(None), base, torch.full((rows,), i))
 
     def _compare(

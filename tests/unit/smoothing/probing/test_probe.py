@@ -31,6 +31,7 @@ from support.model_zoo import (  # noqa: E402
 
 from rsverify import SmoothedClassifier, certify_counts, certify_dataset  # noqa: E402
 from rsverify.smoothing import probe as module  # noqa: E402
+from rsverify.smoothing.batches import evaluating  # noqa: E402
 from rsverify.smoothing.models.adapters import (  # noqa: E402
     LimitedBatch,
     NumpyModel,
@@ -38,14 +39,13 @@ from rsverify.smoothing.models.adapters import (  # noqa: E402
     SklearnModel,
 )
 from rsverify.smoothing.noise.gaussian import Gaussian  # noqa: E402
-from rsverify.smoothing.probe import (  # noqa: E402
+from rsverify.smoothing.probing.probe import (  # noqa: E402
     Inputs,
     ModelProbeError,
     ModelProbeWarning,
     Subject,
     probe,
 )
-from rsverify.smoothing.sampling.batches import evaluating  # noqa: E402
 
 X = torch.rand(SHAPE, generator=torch.Generator().manual_seed(1))
 ORDINARY = ordinary()

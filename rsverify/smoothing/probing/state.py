@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from rsverify.smoothing.culprit import Layer
+from rsverify.smoothing.probing.culprit import Layer
 
 _CALLS = 10**6
 # At the start, and at a round number: after, or before, the call counts itself.

@@ -7,9 +7,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from rsverify.smoothing.batches import count_votes, evaluating, noisy_batches  # noqa: E402
 from rsverify.smoothing.noise import gaussian as noise_module  # noqa: E402
 from rsverify.smoothing.noise.gaussian import Gaussian, seeded_generator  # noqa: E402
-from rsverify.smoothing.sampling.batches import count_votes, evaluating, noisy_batches  # noqa: E402
 
 CPU = torch.device("cpu")
 

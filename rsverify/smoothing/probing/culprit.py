@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self, TypeGuard
 
 import torch
 
-from rsverify.smoothing.randomness import Watch, sources
+from rsverify.smoothing.probing.randomness import Watch, sources
 
 _Rows = slice | torch.Tensor
 _Run = Callable[[torch.Tensor], torch.Tensor]

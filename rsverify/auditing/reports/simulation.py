@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from rsverify.auditing.caller import merge_failures
+from rsverify.auditing.design import Record
 from rsverify.auditing.report import AuditReport, Row
 from rsverify.auditing.simulation.blocks import Replay
 from rsverify.auditing.simulation.tally import Tally
@@ -18,9 +18,7 @@ from rsverify.auditing.verdict import (
 )
 
 
-def simulation_report(
-    tallies: list[Tally], replay: Replay, described: dict[str, Any]
-) -> AuditReport:
+def simulation_report(tallies: list[Tally], replay: Replay, record: Record) -> AuditReport:
     """Return the report of a simulation."""
     design, suite = replay.design, replay.scenarios
     settings = (design.alpha, design.tolerance, design.false_alarm, len(suite))
@@ -61,8 +59,8 @@ def simulation_report(
     ]
     failures = merge_failures([f for t in tallies for f in t.failures])
     verdict = combine([r.verdict for r in rows])
-    described |= {"detectable": smallest}
-    return AuditReport(verdict, rows, failures, None, described, notes, replay)
+    record = {**record, "detectable": smallest}
+    return AuditReport(verdict, rows, failures, None, record, notes, replay)
 
 
 def _rounded_up(number: int) -> int:

@@ -132,8 +132,9 @@ def count_votes(
     invalid = torch.zeros((), dtype=torch.int64, device=device)
     for batch in batches:
         scores = check_model_output(scores_of(batch), (len(batch), num_classes), counts.device)
-        invalid += scores.isnan().any(dim=1).sum()
-        counts += (scores.argmax(dim=1, keepdim=True) == classes).sum(dim=0)
+        votes_of, bad = votes_of_scores(scores)
+        invalid += bad.sum()
+        counts += (votes_of[:, None] == classes).sum(dim=0)
         if progress is not None:
             progress(len(batch))
     context = DeviceContext(counts.device)
@@ -141,10 +142,22 @@ def count_votes(
     votes = arriving.numpy().astype(np.int64)
     if found := int(failed.numpy()):
         raise ValueError(
-            f"model returned NaN scores for {found} of {votes.sum()} noisy inputs; "
-            "scores must be real numbers"
+            f"model returned NaN scores for {found} of {votes.sum()} noisy inputs, or −∞ for all "
+            "classes; scores must be real numbers"
         )
     return votes
+
+
+def votes_of_scores(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the vote of each row, the lowest of tied classes, and which rows have none.
+
+    A row has none where NaN is among its scores, or all of them are −∞.
+    """
+    # Not ``scores.max(dim=1)``, which wakes all threads of a CPU for the smallest batch. To
+    # argmax NaN is the largest of all.
+    votes = scores.argmax(dim=1)
+    largest = scores.gather(1, votes[:, None])[:, 0]
+    return votes, ~(largest > -torch.inf)
 
 
 def check_model_output(

@@ -1,0 +1,261 @@
+"""How a bound is to be called, and whether its answer for a row depends on the other rows.
+
+A bound that pools its batch may never miss among a thousand replications, and miss often where
+it is called as people call it, on one sample. So rows alone are compared with rows in company:
+value by value where the bound returns the same twice, in distribution where it is random.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+from scipy.stats import chi2, rankdata
+
+from rsverify._core.check import FloatArray
+from rsverify._core.said import said
+from rsverify._core.types import Side
+from rsverify.auditing.caller import (
+    MIXED,
+    MIXING,
+    Bound,
+    Caller,
+    Failure,
+    Limits,
+    Point,
+    plain_row,
+    point,
+    same,
+)
+from rsverify.auditing.estimand import Data, Estimand
+from rsverify.auditing.verdict import FALSE_ALARM
+
+PROBE_ROWS = 7  # by which it is found out how a bound is called
+COMPANY = 128  # rows at once that a random bound gets
+CROWD = 1024  # rows at once, to see whether it pools larger batches
+CALLS, CROWD_CALLS = 60, 16
+COPIES, COPIED_CALLS = 64, 24
+SHARE = 0.01  # of `false_alarm`, spent on the tests of a random bound's rows
+VALUES = ("NaN", "outside")  # failures of a value, not of a call
+
+
+def prepare(
+    bound: Bound,
+    data: Data,
+    alpha: float,
+    side: Side,
+    estimand: Estimand,
+    *,
+    name: str = "bound",
+    steady: bool = False,
+    false_alarm: float = FALSE_ALARM,
+    suggest: Callable[[], str] = lambda: "",
+) -> Caller:
+    """Return how to call `bound`: on all rows at once, or, if it is scalar, on each.
+
+    Parameters
+    ----------
+    bound : callable
+        ``bound(data, alpha)``.
+    data : array
+        Rows of several distributions, so that rows differ.
+    alpha, side, estimand
+        Of the audit.
+    name : str
+        How messages call the bound.
+    steady : bool
+        Whether it is known to return the same for a row each time, whatever the others.
+    false_alarm : float
+        A share of it is the probability that a random bound is wrongly found to mix its rows.
+    suggest : callable
+        Returns the end of the message where the bound fails on every row.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the bound fails on every row, or returns another shape than limits have.
+    """
+    first = data[: _rows_of_a_probe(data)]
+    whole = Caller(bound, alpha, side, estimand.space, sequential=estimand.sequential)
+    layout = whole.fits(first)
+    if layout is None:
+        return _scalar(whole, first, data, name, suggest)
+    whole = replace(whole, layout=layout)
+    if steady:
+        return whole
+    once, twice = whole.limits(first), whole.limits(first)
+    if all(np.array_equal(a, b, equal_nan=True) for a, b in zip(once[:3], twice[:3], strict=True)):
+        return _of_steady(whole, once, first)
+    return _of_random(whole, data, false_alarm)
+
+
+def _rows_of_a_probe(data: Data) -> int:
+    """Return a number of rows that no other axis has: shapes tell rows from observations."""
+    rows = PROBE_ROWS
+    while rows in data.shape[1:]:
+        rows += 1
+    return rows
+
+
+def _scalar(
+    whole: Caller, first: Data, data: Data, name: str, suggest: Callable[[], str]
+) -> Caller:
+    """Return how to call a bound that does not take all rows at once, or raise."""
+    single = replace(whole, rowwise=True)
+    if _works(single, first):
+        return single
+    if _works(whole, first) or _works(single, data) or _works(whole, data):
+        return whole
+    text = f"bound={name} {_complaint(whole, single, first)}{suggest()}"
+    try:
+        whole.call(first)
+    except TypeError:
+        raise TypeError(text) from None
+    except Exception:  # the message tells of it
+        raise ValueError(text) from None
+    raise ValueError(text)
+
+
+def _works(caller: Caller, data: Data) -> bool:
+    """Return whether the bound takes some row: returns limits, be they wrong."""
+    parts = (caller.row(data[i : i + 1]) for i in range(len(data)))
+    return any(all(f.kind in VALUES for f in part.failures) for part in parts)
+
+
+def _complaint(whole: Caller, single: Caller, data: Data) -> str:
+    """Return what a bound did on every call, and what was wanted."""
+    rows = len(data)
+    wanted = f"({rows},), one limit per replication"
+    if whole.sequential and data.ndim > 1:
+        wanted += f", or ({rows}, {data.shape[1]}), one per observation"
+    if whole.side == "two-sided":
+        wanted = f"({rows}, 2) or a pair of arrays of length {rows}"
+    asked = f"data of shape {data.shape}"
+    try:
+        shape = whole.call(data).shape
+    except Exception as error:  # the bound's own
+        text = f"fails on every call, given {asked}: {type(error).__name__}: {said(error)}"
+        return f"{text}; it must return shape {wanted}"
+    hint = whole.hint(shape, rows)
+    with suppress(Exception):  # it does not take one replication either
+        hint = hint or single.hint(single.call(data[0]).shape, 1)
+    return f"returned shape {shape} for {asked}; it must return shape {wanted}{hint}"
+
+
+def _of_steady(whole: Caller, once: Limits, data: Data) -> Caller:
+    """Return how to call a bound that returned the same twice."""
+    rows = [i for i in range(len(data)) if whole.mixes(once, data, i)]
+    if not rows:
+        return replace(whole, steady=True)
+    found = next((i for i in rows if _contents_matter(whole, once, data, i)), None)
+    if found is None:  # its place among them matters: a generator seeded inside, say
+        return replace(whole, alone=True)
+    return replace(whole, alone=True, mixed=_mixing(data[found]))
+
+
+def _mixing(row: Data) -> Failure:
+    return Failure(MIXED, MIXING, plain_row(row))
+
+
+def _other_contents(data: Data, row: int, by: int) -> Data:
+    """Return data of the same shape: that row as it is, the others copies of row `by`."""
+    other = np.repeat(data[by : by + 1], len(data), axis=0)
+    other[row] = data[row]
+    return other
+
+
+def _strangers(values: FloatArray, data: Data, row: int) -> list[int]:
+    """Return the rows of the largest and the smallest value that are not like `row`."""
+    order = np.argsort(values, kind="stable")
+    unlike = [int(i) for i in order if not np.array_equal(data[i], data[row])]
+    return [unlike[-1], unlike[0]] if unlike else []
+
+
+def _contents_matter(whole: Caller, once: Limits, data: Data, row: int) -> bool:
+    values = once.lower if whole.side != "upper" else once.upper
+    for by in _strangers(values, data, row):
+        other = whole.limits(_other_contents(data, row, by))
+        if not same(point(other, row), point(once, row)):
+            return True
+    return False
+
+
+def _of_random(whole: Caller, data: Data, false_alarm: float) -> Caller:
+    """Return how to call a bound that returns other limits each time.
+
+    It is compared in distribution: a row alone, and the same row among others. Randomness that
+    rows of one call share would make replications dependent: then, too, each is called alone.
+    """
+    level = SHARE * false_alarm
+    least, most = data[:COMPANY], np.resize(data, (min(CROWD, 8 * len(data)), *data.shape[1:]))
+    for company, calls in ((least, CALLS), (most, CROWD_CALLS)):
+        found = _unlike_alone(whole, company, calls, level)
+        if found is not None:
+            row, contents = found
+            return replace(whole, alone=True, mixed=_mixing(company[row]) if contents else None)
+    if _shares_randomness(whole, data[0], level):
+        return replace(whole, alone=True)
+    return replace(whole, chunk=len(least))
+
+
+def _shares_randomness(whole: Caller, row: Data, level: float) -> bool:
+    """Return whether equal rows of one call differ less than those of different calls."""
+    copies = np.repeat(row[None], COPIES, axis=0)
+    limits = [whole.limits(copies) for _ in range(COPIED_CALLS)]
+    for side in (0, 1):
+        ranks = rankdata([each[side] for each in limits]).reshape(COPIED_CALLS, COPIES)
+        between, within = ranks.mean(axis=1).var(ddof=1), ranks.var(axis=1, ddof=1).mean()
+        freedom = COPIED_CALLS - 1
+        if between * COPIES > within * chi2.isf(level, freedom) / freedom:
+            return True
+    return False
+
+
+def _unlike_alone(
+    whole: Caller, company: Data, calls: int, level: float
+) -> tuple[int, bool] | None:
+    """Return a row whose limits have another distribution alone, and whether contents did it."""
+    among = [whole.limits(company) for _ in range(calls)]
+    first = among[0].lower if whole.side != "upper" else among[0].upper
+    order = np.argsort(first, kind="stable")
+    rows = sorted({int(order[0]), int(order[-1]), len(company) // 2})
+    level /= 2 * len(rows)
+    for row in rows:
+        here = [point(each, row) for each in among]
+        alone = [_alone(whole, company[row]) for _ in range(calls)]
+        if not _differ(here, alone, level):
+            continue
+        for by in _strangers(first, company, row):
+            other = _other_contents(company, row, by)
+            there = [point(whole.limits(other), row) for _ in range(calls)]
+            if _differ(here, there, level):
+                return row, True
+        return row, False
+    return None
+
+
+def _alone(whole: Caller, row: Data) -> Point:
+    limits = whole.row(row[None])
+    if any(f.kind not in VALUES for f in limits.failures):  # it drops a batch axis of length 1
+        return whole.apart(row) or point(limits, 0)
+    return point(limits, 0)
+
+
+def _differ(one: list[Point], other: list[Point], level: float) -> bool:
+    """Return whether lower or upper limits differ in distribution, a false alarm being `level`.
+
+    Two samples of one size n have empirical distribution functions at most d apart but for a
+    probability of e exp(-n d^2), ties or not: F. Wei and R. M. Dudley, Two-sample
+    Dvoretzky-Kiefer-Wolfowitz inequalities, Statistics & Probability Letters 82 (2012) 636-644.
+    """
+    for side in (0, 1):
+        a, b = (np.sort([p[side] for p in each]) for each in (one, other))
+        both = np.concatenate([a, b])
+        below = [np.searchsorted(each, both, side="right") for each in (a, b)]
+        distance = float(np.abs(below[0] - below[1]).max()) / a.size
+        if math.exp(1.0 - a.size * distance**2) < level:
+            return True
+    return False

@@ -1,0 +1,1 @@
+"""From coverage to reports: by enumeration, along staircases, by simulation."""

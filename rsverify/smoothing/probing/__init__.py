@@ -1,0 +1,1 @@
+"""What a certificate assumes of a model, probed before its votes count."""
