@@ -295,7 +295,9 @@ def certify_request(
     run = _Run(
         classifier=classifier,
         request=request,
-        execution=Execution(autocast=autocast, compiled=compile, channels_last=channels_last),
+        execution=Execution(
+            autocast=autocast, compiled=bool(compile), channels_last=bool(channels_last)
+        ),
         certify_label=bool(certify_label),
         items=items,
         wanted=wanted,
