@@ -17,6 +17,7 @@ import numpy.typing as npt
 from rsverify._core.check import (
     FloatArray,
     check_alpha,
+    check_single,
     share_of_alpha,
     shown,
 )
@@ -167,8 +168,9 @@ def interval_of(
     0.392 0.608
     """
     share = check_unit("split", split)
-    if share.ndim or share == 1.0:
-        raise ValueError(f"split={shown(split)} must be one number in (0, 1)")
+    check_single("split", share)
+    if share == 1.0:
+        raise ValueError(f"split={shown(split)} must be in (0, 1)")
     levels = check_alpha(alpha)
     return Interval(
         bound(x, share_of_alpha(levels, share, "split"), **options),

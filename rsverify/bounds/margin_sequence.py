@@ -23,6 +23,7 @@ from rsverify._core.check import (
     check_integer,
     check_probability,
     check_real,
+    check_single,
     shown,
 )
 from rsverify._core.margin import Margin
@@ -123,8 +124,7 @@ def margin_sequence(
     code = int(Margin.named(estimand))
     paths, (level,) = check_paths(counts, y, weights, prior, alpha=check_alpha(alpha))
     share = check_probability("split", split)
-    if share.ndim:
-        raise ValueError(f"split of shape {share.shape} must be a single number in [0, 1]")
+    check_single("split", share)
     lower, upper = np.empty(paths.votes.shape), np.empty(paths.votes.shape)
     votes = paths.first, paths.rivals, paths.votes, paths.prior
     kernels.lower_paths(*votes, _thresholds(share * level), code, lower)

@@ -15,6 +15,7 @@ from rsverify._core.check import (
     check_fraction,
     check_real,
     check_seed,
+    check_single,
     check_trials,
     share_of_alpha,
     shown,
@@ -198,8 +199,7 @@ def clopper_pearson_interval(
     0.568 0.655
     """
     share = check_fraction("split", split)
-    if share.ndim:
-        raise ValueError(f"split of shape {share.shape} must be a single number in (0, 1)")
+    check_single("split", share)
     level = check_alpha(alpha)
     return Interval(
         clopper_pearson_lower(k, n, share_of_alpha(level, share, "split")),

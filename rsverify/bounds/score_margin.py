@@ -28,6 +28,8 @@ from rsverify._core.check import (
     check_fraction,
     check_integer,
     check_real,
+    check_single,
+    check_size,
     share_of_alpha,
     shown,
 )
@@ -356,9 +358,10 @@ def column_margin_lower(
 def check_box(box: float) -> float:
     """Return the share of alpha that bounds a rival, or raise where it is not one number."""
     share = check_fraction("box", box)
+    check_single("box", share)
     # The rest, 1 - box, must not be rounded to 1: all of alpha would be spent twice.
-    if share.ndim or not 1.0 - share < 1.0:
-        raise ValueError(f"box={shown(box)} must be one number between 1.2e-16 and 1")
+    if not 1.0 - share < 1.0:
+        raise ValueError(f"box={shown(box)} must be between 1.2e-16 and 1")
     return float(share)
 
 
@@ -390,10 +393,7 @@ def _upper(
 
 def check_rivals(rivals: int) -> int:
     """Return how many rivals are bounded one by one, or raise where that is not one number."""
-    count = check_integer("rivals", rivals)
-    if count.ndim or count < 1:
-        raise ValueError(f"rivals={shown(rivals)} must be one integer, at least 1")
-    return int(count)
+    return check_size("rivals", rivals)
 
 
 BOUNDS = (
