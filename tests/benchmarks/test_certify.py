@@ -107,7 +107,12 @@ def test_overhead_of_a_data_set(benchmark, tmp_path, target):
     timed = Timed(net)
     smoothed = SmoothedClassifier(timed, 10, 0.25)
     images = torch.rand(10, *x.shape)
-    options = {"n": 500 if benchmark.disabled else 10_000, "seed": 0, "target_radius": target, "progress": False}
+    options = {
+        "n": 500 if benchmark.disabled else 10_000,
+        "seed": 0,
+        "target_radius": target,
+        "progress": False,
+    }
     certify_dataset(smoothed, images[:1], tmp_path / "warm.tsv", **options | {"n": 300})
     timed.seconds = timed.inputs = 0
 
