@@ -16,6 +16,7 @@ from rsverify._core.check import (
     check_seed_number,
     check_takes,
     check_trials,
+    shown,
 )
 from rsverify._core.types import AuditEstimandName, AuditKindName, AuditMethodName, Side
 from rsverify.auditing.bets import audit_bets
@@ -176,8 +177,11 @@ def audit(
     check_choice("method", method, METHODS)
     if method == "search" and scenarios is not None:
         raise ValueError("scenarios must be None for method='search', which looks for its own")
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
-        raise ValueError(f"n_jobs={n_jobs!r} must be a number of processes, or -1 for all cores")
+    whole = isinstance(n_jobs, int) and not isinstance(n_jobs, bool)
+    if not whole or n_jobs == 0 or abs(n_jobs) > _MOST_JOBS:
+        raise ValueError(
+            f"n_jobs={shown(n_jobs)} must be a number of processes, or -1 for all cores"
+        )
     if resume and store is None:
         raise ValueError("resume=True needs store, the file to resume from")
     known = find_bound(bound) if isinstance(bound, str) else bound
