@@ -109,7 +109,7 @@ def _excess(
 ) -> tuple[float, float, float]:
     """Return E[K_n], the largest growth of a conditional mean, the largest look ahead.
 
-    Paths are in lexical order: those with equal X_1..X_t are neighbours, so that a reshape
+    Paths are in lexical order: those with equal X_1..X_t are neighbors, so that a reshape
     groups them.
     """
     points = len(probabilities)

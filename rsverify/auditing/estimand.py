@@ -80,7 +80,7 @@ def _draw_sample(rng: Generator, replications: int, n: int, law: Sequence[Any]) 
     return values[np.searchsorted(edges[:-1], uniform, side="right")]
 
 
-def _draw_randomised(rng: Generator, replications: int, n: int, p: float) -> Data:
+def _draw_randomized(rng: Generator, replications: int, n: int, p: float) -> Data:
     return np.column_stack([_draw_proportion(rng, replications, n, p), rng.random(replications)])
 
 
@@ -166,7 +166,7 @@ ESTIMANDS = {
     e.name: e
     for e in (
         Estimand(_draw_proportion, _proportion, {}, (0, 1), "proportion", False),
-        Estimand(_draw_randomised, _proportion, {}, (0, 1), "randomised-proportion", False),
+        Estimand(_draw_randomized, _proportion, {}, (0, 1), "randomized-proportion", False),
         *(_margin(m, first=f) for m in ("difference", "probit") for f in (False, True)),
         *(_path_margin(m) for m in ("difference", "probit")),
         *(_score_margin(m) for m in ("difference", "probit")),
@@ -177,7 +177,7 @@ ESTIMANDS = {
 }
 """The built-in estimands, by the data that a bound gets.
 
-Counts: "proportion", (R, 2) hits and misses; "randomised-proportion", (R, 3), with a uniform
+Counts: "proportion", (R, 2) hits and misses; "randomized-proportion", (R, 3), with a uniform
 number beside them. "difference" and "probit", votes (R, m): column 0 is the class certified,
 the margin that over the most probable other class; with ":first", over the class of column 1,
 whatever the others. "path-difference", "path-probit": the votes so far after each of n, (R, n, m).

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours: told apart by the colour-blind, and in grey.
+# Okabe and Ito's colors: told apart by the color-blind, and in gray.
 INK, RED, GREY, ORANGE = "#0072B2", "#D55E00", "#8a8a8a", "#E69F00"
-VERDICT_COLOURS = {"supported": INK, "refuted": RED, "inconclusive": ORANGE}
+VERDICT_COLORS = {"supported": INK, "refuted": RED, "inconclusive": ORANGE}
 VERDICT_MARKS = {"supported": "o", "refuted": "X", "inconclusive": "s"}
 LONGEST_NAME = 34
 FEWEST_DOUBLINGS = 4  # a miscoverage below alpha / 16 is drawn as alpha / 16
@@ -183,15 +183,15 @@ def draw_claims(
     """Draw the miscoverage just below each claim of a margin, attained and certified."""
     figure = _figure(7.0, 4.0, title)
     axes = figure.add_subplot()
-    for verdict, colour in VERDICT_COLOURS.items():
+    for verdict, color in VERDICT_COLORS.items():
         own = np.array([v == verdict for v in levels.verdicts]) & np.isfinite(claims)
         if own.any():
-            axes.vlines(claims[own], levels.low[own], levels.high[own], color=colour, linewidth=1.4)
+            axes.vlines(claims[own], levels.low[own], levels.high[own], color=color, linewidth=1.4)
             axes.plot(
                 claims[own],
                 levels.miscoverage[own],
                 VERDICT_MARKS[verdict],
-                color=colour,
+                color=color,
                 markersize=4.5,
                 label=verdict,
             )
@@ -213,14 +213,14 @@ def draw_capital(laws: Scenarios, title: str) -> Figure:
     y = np.arange(rows)[::-1]
     # What is not finite, or far beyond, stands at the edge.
     expected = np.clip(laws.miscoverage, 0.0, MOST_CAPITAL)
-    for verdict, colour in VERDICT_COLOURS.items():
+    for verdict, color in VERDICT_COLORS.items():
         own = np.array([v == verdict for v in laws.verdicts])
         if own.any():
             axes.plot(
                 expected[own],
                 y[own],
                 VERDICT_MARKS[verdict],
-                color=colour,
+                color=color,
                 markersize=4.0,
                 label=verdict,
             )
@@ -260,17 +260,17 @@ def _short(name: str) -> str:
 
 def _draw_scenarios(axes: Axes, scenarios: Scenarios, alpha: float, tolerance: float) -> None:
     y = np.arange(len(scenarios.names))[::-1]
-    for verdict, colour in VERDICT_COLOURS.items():
+    for verdict, color in VERDICT_COLORS.items():
         own = np.array([v == verdict for v in scenarios.verdicts])
         if own.any():
             axes.hlines(
-                y[own], scenarios.low[own], scenarios.high[own], color=colour, linewidth=1.4
+                y[own], scenarios.low[own], scenarios.high[own], color=color, linewidth=1.4
             )
             axes.plot(
                 scenarios.miscoverage[own],
                 y[own],
                 VERDICT_MARKS[verdict],
-                color=colour,
+                color=color,
                 markersize=4.5,
                 label=verdict,
             )
@@ -297,13 +297,13 @@ def _draw_limits(axes: Axes, limits: Ordered, alpha: float) -> None:
     finite = finite[np.isfinite(finite)]
     room = 0.06 * (np.ptp(finite) or 1.0)
     ends = finite.min() - room, finite.max() + room
-    for wrong, colour in ((False, INK), (True, RED)):
+    for wrong, color in ((False, INK), (True, RED)):
         own = limits.missed[first:] == wrong
         axes.hlines(
             centile[first:][own],
             np.clip(low[own], *ends),
             np.clip(high[own], *ends),
-            color=colour,
+            color=color,
             linewidth=max(0.35, min(2.0, 150.0 / max(count - first, 1))),
             alpha=0.55 if not wrong else 0.9,
         )

@@ -73,7 +73,7 @@ _CALLS: dict[DataKind, Callable[[Function, Data, float], Limits]] = {
 }
 # The estimand that an audit draws data for, by the kind of data; {} is what is bounded.
 _DRAWN: dict[DataKind, str] = {
-    "randomized counts": "randomised-{}",
+    "randomized counts": "randomized-{}",
     "binary sample": "binary-{}",
     "sample and variance": "{}-known-variance",
     "scores": "score-{}",

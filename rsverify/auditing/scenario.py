@@ -178,7 +178,7 @@ def default_scenarios(
     if estimand.scenarios:
         return [Scenario(name, dict(p)) for name, p in estimand.scenarios.items()]
     kind = estimand.name.split(":")[0]
-    if kind in ("proportion", "randomised-proportion"):
+    if kind in ("proportion", "randomized-proportion"):
         values = [*(1.0 - e for e in _rare(n, alpha)), *_rare(n, alpha), 0.05, 0.3, 0.5, 0.7, 0.95]
         return [Scenario(f"p = {p:.5g}", {"p": p}) for p in sorted(set(values))]
     if kind in _VOTES:

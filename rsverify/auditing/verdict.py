@@ -59,7 +59,7 @@ def _log_mixture(misses: int, runs: int, null: float, others: FloatArray) -> flo
 
 def log_e_above(misses: int, runs: int, alpha: float) -> float:
     """Return the log of the e-process against p <= `alpha`."""
-    # Odds from 1.02 times those of alpha to 1000 times. Neighbouring excesses differ by a factor
+    # Odds from 1.02 times those of alpha to 1000 times. Neighboring excesses differ by a factor
     # of 1.6, so that some alternative is near any excess, and evidence grows against all above 1 %.
     odds = alpha / (1.0 - alpha) * (1.0 + np.geomspace(0.02, 999.0, 24))
     return _log_mixture(misses, runs, alpha, odds / (1.0 + odds))

@@ -84,7 +84,7 @@ def betting_lower(
     alpha : float or array of float
         One-sided failure probability, in (0, 1); broadcasts with the batch shape of `x`.
     strategy : {"star", "plugin", "agrapa"}, default "star"
-        How to bet. "star" steers the capital towards 1/alpha at time n, given what it has
+        How to bet. "star" steers the capital toward 1/alpha at time n, given what it has
         reached (STaR-Bets [1]_, with a variance estimate that does not depend on the
         candidate mean, bets kept for short blocks, and a prior of its own); the tightest in
         all comparisons. "plugin" is the predictable plug-in [2]_. "agrapa" is the approximate
@@ -94,7 +94,7 @@ def betting_lower(
         for "star", 0.5 for the others.
     u : float or array of float, optional
         A uniform variate in (0, 1], drawn independently of `x` once for each sample, for the
-        randomised last step: a mean is also rejected if the last capital is at least u/alpha.
+        randomized last step: a mean is also rejected if the last capital is at least u/alpha.
         Default: none, the bound is a function of `x` alone.
     seed : int, optional
         Draws `u` instead.

@@ -245,14 +245,14 @@ def check_scores(name: str, value: npt.ArrayLike) -> FloatArray:
             f"(values in [0, 1] that sum to 1) within {SIMPLEX_TOLERANCE:g}"
         )
     clipped = np.clip(scores, 0.0, 1.0)
-    normalised: FloatArray = np.minimum(clipped / clipped.sum(axis=-1, keepdims=True), 1.0)
-    return normalised
+    normalized: FloatArray = np.minimum(clipped / clipped.sum(axis=-1, keepdims=True), 1.0)
+    return normalized
 
 
 def plan_rivals(
     selection: FloatArray | None, y: int, classes: int, *, rivals: int = DEFAULT_RIVALS
 ) -> RivalPlan:
-    """Choose rivals and slopes from a selection sample (n0, m) of normalised scores."""
+    """Choose rivals and slopes from a selection sample (n0, m) of normalized scores."""
     others = np.delete(np.arange(classes, dtype=np.int64), y)
     if selection is None:
         return RivalPlan(others, np.ones(classes))

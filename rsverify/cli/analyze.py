@@ -102,7 +102,7 @@ def analyze(
         "stated_alpha": _each("stated-alpha", stated_alpha, tables),
         "largest_radius": _each("largest-radius", largest_radius, tables),
     }
-    with working("analysing"):
+    with working("analyzing"):
         analyses = _analyses(tables, _numbers("radii", radii), alpha, options)
         comparisons = _comparisons(analyses, alpha)
     for warning in _warnings(analyses, comparisons):
@@ -135,7 +135,7 @@ def _check_outputs(written: dict[str, Path | None], tables: Sequence[Path], forc
         if path is None or path == _STDOUT:
             continue
         if path.resolve() in inputs:
-            raise ValueError(f"--{option} {path} would replace a table that is analysed")
+            raise ValueError(f"--{option} {path} would replace a table that is analyzed")
         if path.resolve() in taken:
             raise ValueError(f"--{option} and --{taken[path.resolve()]} are both {path}")
         taken[path.resolve()] = option

@@ -303,7 +303,7 @@ def _train(x: FloatArray, y: IntArray, seed: int, track: Track) -> torch.nn.Modu
     import torch
     from torch import nn
 
-    # No batch normalisation: its statistics would differ between noisy and clean images.
+    # No batch normalization: its statistics would differ between noisy and clean images.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = nn.Sequential(
@@ -315,18 +315,18 @@ def _train(x: FloatArray, y: IntArray, seed: int, track: Track) -> torch.nn.Modu
             nn.Linear(48 * 2 * 2, 10),
         )
         images, labels = torch.from_numpy(x), torch.from_numpy(y)
-        optimiser = torch.optim.Adam(model.parameters())
+        optimizer = torch.optim.Adam(model.parameters())
         batches = -(-len(labels) // BATCH)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, max_lr=3e-3, total_steps=EPOCHS * batches
+            optimizer, max_lr=3e-3, total_steps=EPOCHS * batches
         )
         for _ in track(range(EPOCHS), "training"):
             for batch in torch.randperm(len(labels)).split(BATCH):
                 noisy = images[batch] + SIGMA * torch.randn_like(images[batch])
                 loss = nn.functional.cross_entropy(model(noisy), labels[batch])
-                optimiser.zero_grad()
+                optimizer.zero_grad()
                 loss.backward()
-                optimiser.step()
+                optimizer.step()
                 schedule.step()
     return model.eval()
 

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which the colour-blind can tell apart; with a dash pattern each,
-# so that curves that coincide stay visible, and so does a print in grey.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# Okabe and Ito's colors, which the color-blind can tell apart; with a dash pattern each,
+# so that curves that coincide stay visible, and so does a print in gray.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
-# One more than there are colours, so that no pair of both comes twice among 42 tables.
+# One more than there are colors, so that no pair of both comes twice among 42 tables.
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 # More than fit side by side as points of the usual size.
 _MANY_CLASSES = 50
@@ -91,7 +91,7 @@ def plot_analyses(
     title: str = "",
     force: bool = False,
 ) -> Figure:
-    """Draw analysed tables into a file: certified accuracy with its limits, and predictions.
+    """Draw analyzed tables into a file: certified accuracy with its limits, and predictions.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def _average(name: str, table: pd.DataFrame) -> str:
 
 
 def _style(i: int) -> dict[str, Any]:
-    return {"color": _COLOURS[i % len(_COLOURS)], "linestyle": _DASHES[i % len(_DASHES)]}
+    return {"color": _COLORS[i % len(_COLORS)], "linestyle": _DASHES[i % len(_DASHES)]}
 
 
 def _marker(i: int) -> str:

@@ -28,7 +28,7 @@ VALID_MEANS = [
 
 QUICK = ("wald", "strict tail", "three digits", "float ties", "second class")
 QUICK += ("runner-up from other data", "normal mean", "peeking bet", "peeking bernstein capital")
-QUICK += ("running variance", "centred now", "peeking bernstein bets", "pooled over the batch")
+QUICK += ("running variance", "centerd now", "peeking bernstein bets", "pooled over the batch")
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ def staircase(
     """Return the smallest x1 of each row x2 that claims `v`, n - x2 + 1 where none does.
 
     `low` and `high` bracket it: the staircases of a smaller and a larger claim. Rows are
-    solved at wide strides first; those between lie between their neighbours' steps.
+    solved at wide strides first; those between lie between their neighbors' steps.
     """
     n = bound.n
     empty = n + 1 - np.arange(n + 1)

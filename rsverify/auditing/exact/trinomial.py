@@ -159,14 +159,14 @@ def _refined(
     largest: bool,
     log_fact: FloatArray,
 ) -> FloatArray:
-    """Return evaluations around `peak`: neighbouring levels, nuisance on finer and finer grids."""
+    """Return evaluations around `peak`: neighboring levels, nuisance on finer and finer grids."""
     (v, s), width = peak, 0.5 if probit else 0.1
     reach, rows = max(values.size // COARSE_LEVELS, 2), []
     for _ in range(5):
-        centre = int(np.searchsorted(values, v))
+        center = int(np.searchsorted(values, v))
         near = values[
             np.unique(
-                np.linspace(max(centre - reach, 0), min(centre + reach, values.size - 1), 9).astype(
+                np.linspace(max(center - reach, 0), min(center + reach, values.size - 1), 9).astype(
                     int
                 )
             )

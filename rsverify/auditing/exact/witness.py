@@ -77,7 +77,7 @@ def margin_witness(claims: Claims, best: Best, level: float) -> Witness:
     wanted = max(WITNESS_SHARE * value, level * (1.0 + ROUNDING) if excess else 0.0)
     for digits, more in itertools.product(range(2, 15), (0, 1)):
         scale = 10**digits
-        # Towards the smaller margin, so that the truth stays below the claim.
+        # Toward the smaller margin, so that the truth stays below the claim.
         a, b = Fraction(int(q1 * scale), scale), Fraction(math.ceil(q2 * scale) + more, scale)
         a = min(a, 1 - b)
         inside = (a > 0 and 0 < b < 1) or not probit

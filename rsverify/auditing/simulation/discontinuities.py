@@ -59,7 +59,7 @@ def _sample(ones: npt.NDArray[np.bool_], _rng: np.random.Generator) -> Data:
     return ones.astype(np.float64)
 
 
-def _randomised(ones: npt.NDArray[np.bool_], rng: np.random.Generator) -> Data:
+def _randomized(ones: npt.NDArray[np.bool_], rng: np.random.Generator) -> Data:
     hits = ones.sum(axis=1)
     return np.column_stack([hits, ones.shape[1] - hits, rng.random(len(ones))])
 
@@ -93,7 +93,7 @@ _CHANCES = {"difference": _half, "probit": _probit}
 LINES = {
     "mean": Line(_sample, _two_values, _itself),
     "binary-mean": Line(_sample, _two_values, _itself),
-    "randomised-proportion": Line(_randomised, lambda p: {"p": p}, _itself),
+    "randomized-proportion": Line(_randomized, lambda p: {"p": p}, _itself),
     **{m: Line(_votes, _two_classes, c) for m, c in _CHANCES.items()},
     **{f"{m}:first": Line(_votes, _two_classes, c) for m, c in _CHANCES.items()},
     **{f"path-{m}": Line(_vote_paths, _two_classes, c) for m, c in _CHANCES.items()},

@@ -1,7 +1,7 @@
 """Worst-case search: look for the law at which a bound misses most, then ask it afresh.
 
 A grid over a family of laws is compared on few replications; the better quarter survives, is
-joined by neighbours, nearer in every round, and compared on four times as many. The
+joined by neighbors, nearer in every round, and compared on four times as many. The
 miscoverage seen on the way is biased upwards, as a maximum is; the verdict comes from an audit
 of the last candidates with randomness that the search has not seen.
 """
@@ -79,7 +79,7 @@ FAMILIES: dict[str, Family] = {
     "mean-known-variance": (two_point_laws, 3),
     "binary-mean": (binary_laws, 1),
     "proportion": (bernoulli_laws, 1),
-    "randomised-proportion": (bernoulli_laws, 1),
+    "randomized-proportion": (bernoulli_laws, 1),
     "difference": (three_class_laws, 2),
     "probit": (three_class_laws, 2),
     "path-difference": (three_class_laws, 2),
@@ -131,7 +131,7 @@ def worst_laws(
             )
             order = np.argsort(np.array(rates), kind="stable")[::-1]
             best = points[order[: max(len(points) // 4, FINALISTS)]]
-            # A neighbour of each survivor, nearer in every round.
+            # A neighbor of each survivor, nearer in every round.
             steps = rng.normal(0.0, 0.15 / 2**turn, best.shape)
             points = np.concatenate([best, np.clip(best + steps, 0.0, 1.0)])
             if progress is not None:

@@ -146,12 +146,12 @@ def _drawn(caller: Caller, estimand: Estimand, design: Design) -> list[Law]:
     for rows, kept in zip(DRAWN[1:], SURVIVORS, strict=True):
         laws = []
         for p in rated[:kept]:
-            laws += [p, _neighbour(p, design.n, rng)]
+            laws += [p, _neighbor(p, design.n, rng)]
         rated = _rated(caller, estimand, design, laws, rows, rng)
     return rated[:FINALISTS]
 
 
-def _neighbour(p: Law, n: int, rng: np.random.Generator) -> Law:
+def _neighbor(p: Law, n: int, rng: np.random.Generator) -> Law:
     scale = np.sqrt(np.maximum(np.array(p) * (1.0 - np.array(p)), 1.0 / n) / n)
     moved = np.maximum(np.array(p) + scale * rng.normal(size=3), 0.0)
     moved /= moved.sum()

@@ -45,8 +45,8 @@ PLUGIN, AGRAPA, STAR = 0, 1, 2
 WIDTH = 2.0**-36
 # Every sixth step of the search halves the bracket, so that six times 36 steps suffice.
 STEPS = 216
-# A product of this many factors between 1 - cap and 1/m is renormalised by its logarithm;
-# with cap <= 0.99 it stays above 1e-128. It is renormalised at once where it passes FOLD, far
+# A product of this many factors between 1 - cap and 1/m is renormalized by its logarithm;
+# with cap <= 0.99 it stays above 1e-128. It is renormalized at once where it passes FOLD, far
 # from overflow: a capital of e**-10000 may still win a factor of 1e600.
 BLOCK = 64
 FOLD = 1e200

@@ -97,7 +97,7 @@ class DiscreteGaussian:
     def __repr__(self) -> str:
         return f"DiscreteGaussian(sigma={self.sigma:g}, lattice={self.lattice})"
 
-    def centre(self, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    def center(self, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         """Return x in steps, integers held in `dtype`, or raise where it is off the lattice.
 
         A value counts as on the lattice if it is a lattice point but for the rounding of its
@@ -158,9 +158,9 @@ class DiscreteGaussian:
             spare = rest.look_up(fill_words(spares[: n - start], generator))
             yield torch.where(draws.isnan(), spare, draws)
 
-    def add(self, centre: torch.Tensor, draws: torch.Tensor, out: torch.Tensor) -> None:
+    def add(self, center: torch.Tensor, draws: torch.Tensor, out: torch.Tensor) -> None:
         """Write float(h(j + K)) to `out`: the float nearest to the lattice point."""
-        torch.add(centre, draws, out=out)
+        torch.add(center, draws, out=out)
         if self.lattice.numerator != 1:
             out.mul_(self.lattice.numerator)
         # By a tensor: by a plain number, CUDA multiplies with a rounded reciprocal.

@@ -34,7 +34,7 @@ _TWICE = (
 )
 
 
-class _Normaliser:
+class _Normalizer:
     """Divides rows of scores by their sums and counts those off the simplex, in float64.
 
     It does so on the device of the model, or on the CPU where that has no float64.
@@ -104,17 +104,17 @@ def queue_scores(
     TypeError
         If the model returns anything but a tensor.
     """
-    normalise = _Normaliser(num_classes, device, mapped)
+    normalize = _Normalizer(num_classes, device, mapped)
     context = DeviceContext(device)
     parts = []
     for batch in batches:
-        parts.append(normalise(outputs_of(batch), len(batch)))
+        parts.append(normalize(outputs_of(batch), len(batch)))
         if progress is not None:
             progress(len(batch))
-    tally, scores = context.fetch(normalise.tally), context.fetch(torch.cat(parts))
+    tally, scores = context.fetch(normalize.tally), context.fetch(torch.cat(parts))
 
     def arrived() -> FloatArray:
-        normalise.check(tally)
+        normalize.check(tally)
         return scores.numpy()
 
     return arrived
@@ -141,8 +141,8 @@ def queue_columns(
     ValueError, TypeError
         As `queue_scores`.
     """
-    normalise = _Normaliser(num_classes, device, mapped)
-    context, place = DeviceContext(device), DeviceContext(normalise.place)
+    normalize = _Normalizer(num_classes, device, mapped)
+    context, place = DeviceContext(device), DeviceContext(normalize.place)
     which = torch.tensor([y, *plan.rivals.tolist()])
     left_out = torch.ones(num_classes, dtype=torch.bool)
     left_out[which] = False
@@ -154,7 +154,7 @@ def queue_columns(
     votes = torch.zeros(num_classes, dtype=torch.int64, device=place.device)
     start = 0
     for batch in batches:
-        scores = normalise(outputs_of(batch), len(batch))
+        scores = normalize(outputs_of(batch), len(batch))
         end = start + len(batch)
         columns[: len(kept), start:end] = scores[:, kept].T
         if len(rest):
@@ -164,11 +164,11 @@ def queue_columns(
         start = end
         if progress is not None:
             progress(len(batch))
-    tally = context.fetch(normalise.tally)
+    tally = context.fetch(normalize.tally)
     table, means, counts = map(context.fetch, (columns, sums / n, votes))
 
     def arrived() -> ScoreColumns:
-        normalise.check(tally)
+        normalize.check(tally)
         found = table.numpy()
         return ScoreColumns(found[0], found[1:], means.numpy(), counts.numpy().astype(np.int64))
 

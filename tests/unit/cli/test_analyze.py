@@ -158,7 +158,7 @@ def test_same_file_names_are_told_apart(run, tables):
         (["strict.tsv", "--name", "a", "--name", "b"], 64, "--name is given 2 times for 1 tables"),
         (["strict.tsv", "strict.tsv"], 64, "two tables are called 'strict.tsv'"),
         (["strict.tsv", "--base", "strict.tsv"], 64, "must end in .npy"),
-        (["strict.tsv", "--markdown", "strict.tsv"], 64, "would replace a table that is analysed"),
+        (["strict.tsv", "--markdown", "strict.tsv"], 64, "would replace a table that is analyzed"),
         (["strict.tsv", "--markdown", "-", "--json", "-"], 64, "only one of --markdown and --json"),
         (["strict.tsv", "--markdown", "a", "--json", "a"], 64, "--json and --markdown are both a"),
         (["strict.tsv", "--picture", "-"], 64, "picture='-' must be a file"),

@@ -71,7 +71,7 @@ def test_swallowing_starts_at_four_fifths_of_the_other_classes(share, noted):
     assert bool(found(table(predict, label))) == noted
 
 
-def test_a_frequent_label_swallows_nothing_where_the_others_are_recognised():
+def test_a_frequent_label_swallows_nothing_where_the_others_are_recognized():
     label = np.where(np.arange(1000) < 980, 0, 1)
 
     assert found(table(label, label)) == []
@@ -94,7 +94,7 @@ def test_swallowing_is_not_judged_from_few_or_from_one_class_or_from_abstentions
 
 
 def test_abstentions_hide_no_swallowing_where_there_are_votes():
-    """All abstain by a hair, and all towards class 1."""
+    """All abstain by a hair, and all toward class 1."""
     rows = voted(*[[480, 520]] * 20)
 
     assert (rows["predict"] == -1).all()
