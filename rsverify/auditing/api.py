@@ -65,14 +65,14 @@ def audit(
     ----------
     bound : callable, Bound or str
         ``bound(data, alpha)`` returns one bound for each row of `data`, or, for samples, one
-        for each observation, which then must hold at all times at once. A function of a single
+        for each observation, which then must hold time-uniformly. A function of a single
         row that returns one bound is called row by row. A name is that of a bound of this
         package; margins are then audited over the class of column 1 (``":first"``), which
         covers any number of classes.
     estimand : str or Estimand, default "mean"
-        "proportion" (data: counts (R, 2) of hits and misses), "difference" or "probit" (counts
-        (R, m), column 0 the class certified; the margin over the most probable other class, or
-        with ":first" over the class of column 1), "mean" (samples (R, n) in [0, 1]),
+        "proportion" (data: counts (R, 2) of successes and failures), "difference" or "probit"
+        (counts (R, m), column 0 the class certified; the margin over the most probable other class,
+        or with ":first" over the class of column 1), "mean" (samples (R, n) in [0, 1]),
         "score-difference" or "score-probit" (scores (R, n, m)), another of
         `rsverify.auditing.estimand.ESTIMANDS`, or a caller's own `Estimand`.
     n : int
@@ -90,14 +90,14 @@ def audit(
         scenarios the audit simulates unless ``method="exact"``.
     method : {"auto", "exact", "simulation", "search"}, default "auto"
         "auto": exact where data are counts, else simulation. Exact: proportions up to n =
-        100,000; margins of three classes up to n = 400 (laws of more classes are then
+        100,000; margins of three classes up to n = 400 (distributions of more classes are then
         simulated besides); with ":first", monotone margin bounds at chosen claims up to
-        100,000. Bounds that are random are simulated. "search": look through a family of laws
-        for the worst ones, and simulate those with fresh randomness.
+        100,000. Bounds that are random are simulated. "search": look through a family of
+        distributions for the worst ones, and simulate those with fresh randomness.
     family : (callable, int), optional
         For the search: a function from the unit cube of that dimension to the parameters of
-        the estimand's `draw`. Default: two-point laws of samples, three classes of votes, two
-        rows of scores.
+        the estimand's `draw`. Default: two-point distributions of samples, three classes of votes,
+        two rows of scores.
     replications : int, optional
         The most replications a scenario. Default: about 1000/alpha, at least 20,000.
     tolerance : float, default 0.2
@@ -129,7 +129,7 @@ def audit(
     ------
     TypeError, ValueError
         If an argument is not of its type or out of its range. What the bound raises is not
-        raised but counted as a miss. A store of another design, or of another bound.
+        raised but counted as a failure to cover. A store of another design, or of another bound.
     FileExistsError
         If `store` exists and `resume` is false.
 
@@ -137,8 +137,9 @@ def audit(
     -----
     *Guarantee.* A bound that covers in every scenario is refuted with probability at most
     `false_alarm`, and never by an exact audit; a bound whose miscoverage in some scenario is
-    above alpha (1 + tolerance) is supported with probability at most `false_alarm`. For laws
-    that are no scenario of a simulation nothing is claimed; an exact audit is about all laws.
+    above alpha (1 + tolerance) is supported with probability at most `false_alarm`. For
+    distributions that are no scenario of a simulation nothing is claimed; an exact audit is about
+    all distributions.
 
     Examples
     --------

@@ -55,7 +55,7 @@ DRAWN_PATH = 8  # of those that are drawn
 MEANS = 40  # that are drawn, beside some near 0 and 1
 EXPECTED = "expected capital"
 ERROR = 1e-9
-"""Excess of E[K] over 1 that is put down to rounding."""
+"""Excess of E[K] over 1 that is attributed to rounding."""
 
 DISTRIBUTIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "0, 1 fair": ((0.0, 1.0), (0.5, 0.5)),

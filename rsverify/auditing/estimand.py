@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +22,7 @@ Generator = np.random.Generator
 
 @dataclass(frozen=True)
 class Estimand:
-    """A quantity to bound: its data, its true value, and the laws to try.
+    """A quantity to bound: its data, its true value, and the distributions to try.
 
     Attributes
     ----------
@@ -31,19 +32,19 @@ class Estimand:
     truth : callable
         ``truth(**parameters)`` returns the true value, a float.
     scenarios : mapping of str to mapping
-        Name to parameters of each law that an audit tries by default. The built-in estimands
-        leave it empty: their suites depend on n and alpha (`rsverify.auditing.scenario`).
+        Name to parameters of each distribution that an audit tries by default. The built-in
+        estimands leave it empty: their suites depend on n and alpha (`rsverify.auditing.scenario`).
     space : (float, float)
         The ends of the parameter space. A lower bound above the upper end is a failure.
     name : str
         How reports call it.
     sequential : bool
         Whether the second axis of the data is time, so that a bound of shape (R, n) claims to
-        hold at all times at once.
+        hold time-uniformly.
 
     Notes
     -----
-    *Guarantee.* None of its own: an audit claims what it does for the laws given here.
+    *Guarantee.* None of its own: an audit claims what it does for the distributions given here.
     """
 
     draw: Callable[..., Data]
@@ -177,7 +178,7 @@ ESTIMANDS = {
 }
 """The built-in estimands, by the data that a bound gets.
 
-Counts: "proportion", (R, 2) hits and misses; "randomized-proportion", (R, 3), with a uniform
+Counts: "proportion", (R, 2) successes and failures; "randomized-proportion", (R, 3), with a uniform
 number beside them. "difference" and "probit", votes (R, m): column 0 is the class certified,
 the margin that over the most probable other class; with ":first", over the class of column 1,
 whatever the others. "path-difference", "path-probit": the votes so far after each of n, (R, n, m).
@@ -188,8 +189,16 @@ on the simplex, column 0 that of the class certified, the margin that of the mea
 """
 
 
+_OLD_NAME, _NEW_NAME = "randomised-proportion", "randomized-proportion"
+
+
 def find_estimand(estimand: str | Estimand) -> Estimand:
     """Return the built-in estimand of that name, or the caller's own."""
     if isinstance(estimand, Estimand):
         return estimand
+    if estimand == _OLD_NAME:
+        warnings.warn(
+            f"estimand={_OLD_NAME!r} is now {_NEW_NAME!r}", DeprecationWarning, stacklevel=2
+        )
+        estimand = _NEW_NAME
     return ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]

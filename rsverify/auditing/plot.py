@@ -1,4 +1,4 @@
-"""The pictures of audits, from arrays. matplotlib is imported when one is drawn."""
+"""The figures of audits, from arrays. matplotlib is imported when one is drawn."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Scenarios(NamedTuple):
 
 
 class Ordered(NamedTuple):
-    """Limits of one scenario in order of their distance from missing, the worst last."""
+    """Limits of one scenario in order of their distance from non-coverage, the worst last."""
 
     lower: FloatArray
     upper: FloatArray
@@ -91,7 +91,7 @@ def draw_sawtooth(
                 "o",
                 color=INK,
                 markersize=3.2,
-                label="at a jump of the bound",
+                label="at a discontinuity of the bound",
             )
             axes.plot([], [], "o", color=INK, markersize=3.2, fillstyle="none", label="just beside")
         elif teeth.jumps.size <= MOST_MARKS:
@@ -118,7 +118,7 @@ def draw_sawtooth(
         axes.set_ylim(0.0, 1.32 * height)
         ends = teeth.pieces[0][0, 0], teeth.pieces[-1][-1, 0]
         axes.set_xlim(*(ends if i else (0.0, 1.0)))
-        axes.set_ylabel("P(the bound misses p)")
+        axes.set_ylabel("P(the bound fails to cover p)")
         axes.legend(frameon=False, loc="upper right", ncols=4, fontsize="x-small")
         axes.grid(alpha=0.25, linewidth=0.5)
     axes.set_xlabel("p")
@@ -145,7 +145,7 @@ def draw_map(
     edges = np.linspace(0.0, 1.0, len(values) + 1)
     mesh = axes.pcolormesh(edges, edges, share, cmap="RdBu_r", norm=norm, rasterized=True)
     mesh.set_clip_path(Polygon([[0, 0], [1, 0], [0, 1]], transform=axes.transData))
-    bar = figure.colorbar(mesh, ax=axes, label="P(the bound misses the margin) / α")
+    bar = figure.colorbar(mesh, ax=axes, label="P(the bound fails to cover the margin) / α")
     ticks = np.arange(-FEWEST_DOUBLINGS, most + 1)
     bar.set_ticks(
         list(ticks), labels=[f"{2**t:g}" if t >= 0 else f"1/{2**-t:g}" for t in ticks.tolist()]
@@ -168,7 +168,7 @@ def draw_map(
         )
         axes.legend(frameon=False, loc="upper right", fontsize="small")
     axes.set_xlabel("p1, the class certified")
-    axes.set_ylabel("p2, its rival")
+    axes.set_ylabel("p2, the runner-up")
     axes.set_aspect("equal")
     axes.set_xlim(0.0, 1.0)
     axes.set_ylim(0.0, 1.0)
@@ -199,7 +199,7 @@ def draw_claims(
     axes.axhspan(alpha, alpha * (1.0 + tolerance), color=RED, alpha=0.08, linewidth=0)
     axes.set_ylim(0.0, 1.1 * max(alpha * (1.0 + tolerance), float(levels.high.max())))
     axes.set_xlabel("margin claimed")
-    axes.set_ylabel("largest P(miss) just below it: attained to certified")
+    axes.set_ylabel("largest non-coverage just below it: attained to certified")
     axes.grid(alpha=0.25, linewidth=0.5)
     axes.legend(**_ABOVE, ncols=4)
     return figure
@@ -263,9 +263,7 @@ def _draw_scenarios(axes: Axes, scenarios: Scenarios, alpha: float, tolerance: f
     for verdict, color in VERDICT_COLORS.items():
         own = np.array([v == verdict for v in scenarios.verdicts])
         if own.any():
-            axes.hlines(
-                y[own], scenarios.low[own], scenarios.high[own], color=color, linewidth=1.4
-            )
+            axes.hlines(y[own], scenarios.low[own], scenarios.high[own], color=color, linewidth=1.4)
             axes.plot(
                 scenarios.miscoverage[own],
                 y[own],
@@ -286,7 +284,7 @@ def _draw_scenarios(axes: Axes, scenarios: Scenarios, alpha: float, tolerance: f
 
 
 def _draw_limits(axes: Axes, limits: Ordered, alpha: float) -> None:
-    """Draw limits by their centile, the misses on top: they should stay above 1 - alpha."""
+    """Draw limits by their centile, those that fail to cover on top: they should stay above 1 - alpha."""
     count = limits.lower.size
     share = float(limits.missed.mean())
     shown = min(1.0, max(4.0 * alpha, 2.5 * share, 30.0 / count))
@@ -321,7 +319,7 @@ def _draw_limits(axes: Axes, limits: Ordered, alpha: float) -> None:
     axes.set_xlim(*ends)
     axes.set_ylim(100.0 * (1.0 - shown), 100.0)
     axes.set_xlabel(f"the bound; the truth is {limits.truth:.4g} (line)")
-    axes.set_ylabel(f"centile of {count:,} replications, misses in red")
+    axes.set_ylabel(f"centile of {count:,} replications, non-coverage in red")
 
 
 def draw_time(
@@ -332,7 +330,7 @@ def draw_time(
     alpha: float,
     title: str,
 ) -> Figure:
-    """Draw the share of replications that have missed by each time."""
+    """Draw the share of replications that fail to cover by each time."""
     figure = _figure(7.0, 4.2, title)
     axes = figure.add_subplot()
     t = np.arange(1, curves[worst].size + 1)
@@ -362,7 +360,7 @@ def draw_time(
     axes.set_xlim(1, max(t[-1], 2))
     axes.set_ylim(0.0, 1.2 * max(alpha, float(band[1].max())))
     axes.set_xlabel("observations")
-    axes.set_ylabel("P(missed at that time or before)")
+    axes.set_ylabel("P(not covered at that time or before)")
     axes.grid(alpha=0.25, linewidth=0.5)
     axes.legend(**_ABOVE, ncols=3)
     return figure

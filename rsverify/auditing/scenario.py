@@ -26,7 +26,7 @@ class Scenario:
 
 
 def _rare(n: int, alpha: float) -> list[float]:
-    """Return chances of a rare event for which seeing none of it in n is the danger.
+    """Return probabilities of a rare event for which seeing none of it in n is the danger.
 
     None in n observations has probability 0.9, 0.5, 4 alpha and 1.3 alpha in turn: a bound
     that then claims the event never happens misses with that probability.
@@ -78,7 +78,7 @@ def _score_laws(n: int, alpha: float) -> dict[str, Law]:
     laws: dict[str, Law] = {}
     top, rival = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
     for e in _rare(n, alpha)[1:]:
-        laws[f"all for the class, rarely ({e:.3g}) all for its rival"] = _points(
+        laws[f"all for the class, rarely ({e:.3g}) all for the runner-up"] = _points(
             (top, rival), (1.0 - e, e)
         )
     laws["votes 0.6, 0.3, 0.1"] = _points((top, rival, (0.0, 0.0, 1.0)), (0.6, 0.3, 0.1))
@@ -86,7 +86,7 @@ def _score_laws(n: int, alpha: float) -> dict[str, Law]:
     laws["one takes from the other"] = _points(((0.95, 0.05, 0.0), (0.2, 0.8, 0.0)), (0.6, 0.4))
     laws["near-tie, opposed"] = _points(((0.7, 0.3, 0.0), (0.3, 0.7, 0.0)), (0.51, 0.49))
     laws["near-tie, together"] = _points(((0.51, 0.49, 0.0), (0.01, 0.0, 0.99)), (0.5, 0.5))
-    laws["a rival at each observation, neither on average"] = _points(
+    laws["another class ahead at times, none on average"] = _points(
         ((0.5, 0.5, 0.0), (0.5, 0.0, 0.5)), (0.5, 0.5)
     )
     laws["far from where the probit is straight"] = _points(
@@ -157,7 +157,7 @@ def _for_side(suite: dict[str, Any], side: str, *, votes: bool, keep: bool) -> d
 
     What endangers a lower bound (the rare zero that was not seen) is in the mirror what
     endangers an upper one. Equal runners-up are no mirror image of anything: with `keep` they
-    stay, as all laws do for two sides.
+    stay, as all distributions do for two sides.
     """
     if side == "lower":
         return suite
@@ -167,8 +167,20 @@ def _for_side(suite: dict[str, Any], side: str, *, votes: bool, keep: bool) -> d
     return kept | {name: law for name, law in other.items() if law not in kept.values()}
 
 
+# Random numbers keep the names that they were first drawn under.
+_OLD_NAMES = {
+    "all for the runner-up": "all for its rival",
+    "another class ahead at times, none on average": (
+        "a rival at each observation, neither on average"
+    ),
+}
+
+
 def _stream(name: str) -> str:
-    return name.removeprefix(MIRRORED)
+    stream = name.removeprefix(MIRRORED)
+    for new, old in _OLD_NAMES.items():
+        stream = stream.replace(new, old)
+    return stream
 
 
 def default_scenarios(

@@ -2,7 +2,7 @@
 
 Misses are Bernoulli with unknown probability p. Two e-processes watch them, one against
 p <= alpha, one against p > alpha (1 + tolerance). Each is a mixture of likelihood ratios, a
-nonnegative supermartingale of start 1 under what it tests, so by Ville's inequality the chance
+nonnegative supermartingale of start 1 under what it tests, so by Ville's inequality the probability
 that it ever reaches 1/delta is at most delta: one may look after every block and stop.
 """
 
@@ -91,7 +91,7 @@ def decide(
 
 
 def miscoverage_interval(misses: int, runs: int) -> tuple[float, float]:
-    """Return a 95 % interval for the miscoverage that holds at all times at once.
+    """Return a 95 % interval for the miscoverage that holds time-uniformly.
 
     Inverts the Beta(1/2, 1/2) mixture against the likelihood; wider than Clopper-Pearson, but
     valid when the audit stops because of what it saw.
@@ -131,7 +131,7 @@ def detectable(
     limit = alpha * (1.0 + tolerance)
     threshold = math.log(scenarios / false_alarm)
     low, high = math.ceil(alpha * runs), runs + 1
-    while low < high:  # the e-value rises with the misses beyond alpha * runs
+    while low < high:  # the e-value rises with the failures to cover beyond alpha * runs
         middle = (low + high) // 2
         if log_e_above(min(middle, runs), runs, alpha) >= threshold:
             high = middle

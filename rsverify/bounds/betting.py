@@ -1,7 +1,7 @@
 """Betting bounds for the mean of a sample in [0, 1] of fixed size: the tightest here.
 
 A bettor who may only lose on average if the mean is at most m starts with capital 1; where
-the capital reaches 1/alpha, m is rejected, with chance at most alpha if it should not be. The
+the capital reaches 1/alpha, m is rejected, with probability at most alpha if it should not be. The
 strategies differ in how they bet. All have capital that is nonincreasing in m (proved in
 `rsverify.kernels.mean.betting`), so that the rejected means are an interval, a search in a bracket
 finds its end, and no mean below the bound was left out: the bound covers, it is not only

@@ -1,4 +1,4 @@
-"""Confidence sequences for the mean of a sample in [0, 1]: bounds that hold at all times at once.
+"""Confidence sequences for the mean of a sample in [0, 1]: bounds that hold time-uniformly.
 
 A sequence has the shape of the sample; its entry t uses the first t observations of the last
 axis. It is the running intersection: a lower sequence never falls. Whoever watches it may
@@ -182,7 +182,7 @@ def betting_sequence(
     -----
     *Guarantee.* P(sequence[t] <= mu for all t) >= 1 - alpha, for observations in [0, 1] with
     conditional mean mu given the earlier ones [1]_. The shares know only the past and do not
-    depend on m, so the capital falls with m and no rejected mean is missed.
+    depend on m, so the capital falls with m and no rejected mean is overlooked.
 
     References
     ----------

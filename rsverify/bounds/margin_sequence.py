@@ -5,8 +5,8 @@ and the rest, with mean at most one at any stopping time: the likelihood of a Di
 1/2, 1/2) mixture over the largest likelihood that the hypothesis allows. It depends on the
 counts alone, so that looks may be taken whenever one likes, and chosen as one goes.
 
-Every rival counts, at the full level: see `rsverify.bounds.margin_decision`, whose evidence on
-one threshold is sharper. This one falls in L and so gives limits.
+Every other class counts, at the full level: see `rsverify.bounds.margin_decision`, whose evidence
+on one threshold is sharper. This one falls in L and so gives limits.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def margin_sequence(
     estimand : {"difference", "probit"}
         The margin bounded: that of p_y over the largest other p_j.
     weights : array of float, shape (..., m), optional
-        Of the rivals in the upper limits, fixed before the votes (from a selection sample,
+        Of the other classes in the upper limits, fixed before the votes (from a selection sample,
         say): nonnegative, the entry of y is not read. Default: equal.
     prior : array of int, shape (..., m), optional
         Votes of an earlier sample, independent of `counts` and not among them. They sharpen
@@ -93,7 +93,7 @@ def margin_sequence(
     Raises
     ------
     TypeError
-        If an argument is not numeric, or `estimand` is no string.
+        If an argument is not numeric, or `estimand` is not a string.
     ValueError
         If an argument is out of its range, counts fall, or the shapes do not broadcast.
 

@@ -101,8 +101,8 @@ def score_margin_lower(
     estimand : {"difference", "probit"}
         The margin bounded.
     selection : array of float, shape (..., n0, m), optional
-        Scores independent of `scores`. They choose which rivals are bounded one by one, and
-        the slopes of the tangents. None: all rivals one by one, and slope 1.
+        Scores independent of `scores`. They choose which other classes are bounded one by one, and
+        the slopes of the tangents. None: all other classes one by one, and slope 1.
     method : str, optional
         ``"union"`` (difference, the default there)
             The smallest of the bounds of E[X_y - X_j], each at alpha.
@@ -119,7 +119,7 @@ def score_margin_lower(
         ``"empirical-bernstein"``, ``"hoeffding"``, or a function of samples (..., n) in
         [0, 1] and levels (...) that returns lower bounds (...).
     rivals : int, default 9
-        With `selection`: how many of the likeliest rivals are bounded one by one. The rest
+        With `selection`: how many of the likeliest other classes are bounded one by one. The rest
         share one column, the largest of their scores, whose mean is at least each of
         theirs. More is tighter and takes time and memory, n numbers each.
     box : float, default 0.05
@@ -261,7 +261,7 @@ def plan_rivals(
     kept, rest = order[:rivals], order[rivals:]
     merged = selection[:, rest].max(axis=1).mean() if rest.size else 0.0
     n0 = len(selection)
-    # Half an observation of 1 and half of 0 keep a rival that was never seen off 0.
+    # Half an observation of 1 and half of 0 keep another class that was never seen off 0.
     p, *q = (np.array([mean[y], *mean[kept], merged]) * n0 + 0.5) / (n0 + 1.0)
     slopes = [best_slope(p, value, SMALLEST_SLOPE, 1.0 / SMALLEST_SLOPE) for value in q]
     return RivalPlan(kept, np.array(slopes))
@@ -295,7 +295,7 @@ def column_margin_lower(
     first : array of float, shape (..., n)
         Scores of the class certified, in [0, 1].
     rivals : array of float, shape (..., k, n)
-        Scores of its rivals, or of the largest of several; each plus `first` at most 1. All
+        Scores of the other classes, or of the largest of several; each plus `first` at most 1. All
         classes but the one certified must be in one of them.
     alpha : float or array of float, shape (...)
         Failure probability.

@@ -171,7 +171,7 @@ def margin_lower_bounds(
     bound: VoteBoundName | Bound = "exact",
     ordering: OrderingName | Taylor | None = None,
 ) -> FloatArray | float:
-    r"""Return lower confidence limits for the margin of class y, one a row of counts.
+    r"""Return lower confidence limits for the margin of class y, one per row of counts.
 
     The runner-up is the most voted other class of the same row.
 
@@ -200,7 +200,7 @@ def margin_lower_bounds(
     Raises
     ------
     ValueError
-        If a count is negative or no integer, a row is empty, y is out of range, alpha is
+        If a count is negative or not an integer, a row is empty, y is out of range, alpha is
         outside (0, 1), or an option is unknown or given to a bound that has none.
     TypeError
         If an argument has the wrong type.

@@ -143,7 +143,7 @@ def certify_scores(
         The class to certify, 0 to m - 1, fixed before `scores` were drawn. Without it the
         class of the largest mean of `selection`.
     selection : array of float, shape (n0, m), optional
-        Scores of separate copies. They choose the class, unless `y` does, and how the rivals
+        Scores of separate copies. They choose the class, unless `y` does, and how the other classes
         are bounded. One of `y` and `selection` is needed, both are allowed.
     bound : str
         The bound of one mean: a name that `score_margin_lower` takes.
@@ -153,7 +153,7 @@ def certify_scores(
         For R1: an ℓ2 Lipschitz constant of the scores in the input, used if better than the
         smoothing's own. See `rsverify.certificates.simplex.scores_lipschitz`.
     rivals : int
-        How many rivals are bounded one by one, see `score_margin_lower`.
+        How many other classes are bounded one by one, see `score_margin_lower`.
 
     Returns
     -------

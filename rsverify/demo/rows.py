@@ -37,7 +37,7 @@ ANSWERS = {
 }
 RIVALS = 3
 """Bounded one by one from scores; the others share a column, which loses next to nothing."""
-SOFT = ("soft apart", "soft betting")
+SOFT = ("softmax scores, separate bounds", "softmax scores, betting bound")
 
 Row = dict[str, Any]
 

@@ -51,7 +51,7 @@ def _selected_runner_up(data: npt.NDArray[np.int64], alpha: float) -> Any:
 
 
 def _plugin_bernstein(x: FloatArray, alpha: float) -> Any:
-    with np.errstate(all="ignore"):  # its NaN is counted as a miss, not warned about
+    with np.errstate(all="ignore"):  # its NaN is counted as a failure to cover, not warned about
         return printed_plugin_bernstein_lower(x, alpha)
 
 

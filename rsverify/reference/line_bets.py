@@ -1,4 +1,4 @@
-"""50-digit twin of the bets on lines: whether each is fair, and what it has earned.
+"""50-digit reference implementation of the bets on lines: their fairness and their capital.
 
 Nothing is shared with `rsverify.kernels.margin.line_bets`: a bet is judged by what it pays on
 average at points of the curve g(q) = L, not by the line that it was made from.

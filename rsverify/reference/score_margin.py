@@ -1,4 +1,4 @@
-"""50-digit twins of the bounds for score margins, written from their definitions.
+"""50-digit reference implementations of the bounds for score margins, from their definitions.
 
 The least margin above a line is found from the margin itself: the sign of its derivative in
 probit(t), which changes at most once while the margin is positive, brackets the minimum.
@@ -65,9 +65,10 @@ def score_margin_lower(
     slopes: Sequence[float],
     box: float = 0.05,
 ) -> mpf:
-    """Return the bound with all rivals one by one; `slopes` has one entry a rival.
+    """Return the bound with all other classes one by one; `slopes` has one entry per other class.
 
-    `mean_bound` is a twin of a bound for one mean: a list of numbers and alpha to a number.
+    `mean_bound` is a reference implementation of a bound for one mean: a list of numbers and alpha
+    to a number.
     """
     with mp.workdps(DIGITS):
         rows = [_columns(row) for row in scores]

@@ -100,7 +100,7 @@ class SmoothedClassifier:
     Raises
     ------
     ValueError
-        If `num_classes`, `sigma` or `lattice` is out of range, `dtype` is no floating type,
+        If `num_classes`, `sigma` or `lattice` is out of range, `dtype` is not a floating type,
         `device` is not on this machine, or `noise` is unknown or does not go with `lattice`.
     TypeError
         If an argument has the wrong type.
@@ -369,7 +369,7 @@ class SmoothedClassifier:
             answered. The result is an `EarlyCertificate`; `bound` and `ordering` must keep
             their defaults, as the bound is then the anytime one, also without an answer.
         futility : float
-            With `target_radius`: give up, undecided, as soon as the chance of an answer within
+            With `target_radius`: give up, undecided, as soon as the probability of an answer within
             `n` votes is about this or less; 0 for never. So at most about this share of the
             inputs given up would have been decided, and no answer becomes less certain.
         scores : {"softmax", "sparsemax", "hardmax", "identity"}
@@ -477,7 +477,7 @@ class SmoothedClassifier:
         classes = self.num_classes
         options, mapped = request.score_options(self.noise)
         if y is not None:
-            choose_class(None, y, classes)  # raises where y is no class, before sampling
+            choose_class(None, y, classes)  # raises where y is not a class, before sampling
         with self._batches(x, request.n0, batch_size, entropy, SELECTION) as (model, batches, at):
             selection = queue_scores(model, batches, classes, at, mapped, progress)
         yield

@@ -70,7 +70,7 @@ def mean_lower(x: npt.ArrayLike, alpha: float, *, low: float, high: float) -> fl
     -----
     *Guarantee*: for inputs drawn independently from one distribution, the mean of that
     distribution is at least the result with probability at least 1 − alpha. The largest
-    value seen is no valid `high`.
+    value seen is not a valid `high`.
 
     Examples
     --------

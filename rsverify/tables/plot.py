@@ -1,4 +1,4 @@
-"""Every picture that the package draws. matplotlib is imported when one is drawn."""
+"""Every figure that the package draws. matplotlib is imported when one is drawn."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def plot_certified_accuracy(
         Name in the legend to a table with the columns `correct` and `radius`; at least one,
         of the same inputs.
     path : path-like
-        The picture; its ending chooses the format (``.png``, ``.pdf``, ``.svg``).
+        The figure; its ending chooses the format (``.png``, ``.pdf``, ``.svg``).
     title : str, optional
     force : bool
         Replace a file that is there.
@@ -98,7 +98,7 @@ def plot_analyses(
     analyses : sequence of Analysis
         At least one. Labels are those of the first.
     path : path-like
-        The picture; its ending chooses the format (``.png``, ``.pdf``, ``.svg``).
+        The figure; its ending chooses the format (``.png``, ``.pdf``, ``.svg``).
     title : str, optional
     force : bool
         Replace a file that is there.
@@ -133,9 +133,7 @@ def plot_analyses(
     for i, a in enumerate(analyses):
         _draw_certified_accuracy(left, a.table, _average(a.name, a.table), i, alpha=a.alpha)
     _finish_certified_accuracy(left)
-    left.set_title(
-        f"limits of level {1 - analyses[0].alpha:.6g} at each radius by itself", fontsize=9
-    )
+    left.set_title(f"pointwise {100 * (1 - analyses[0].alpha):.6g} % confidence band", fontsize=9)
     _draw_predictions(right, analyses)
     handles, labels = left.get_legend_handles_labels()
     for i, handle in enumerate(handles):

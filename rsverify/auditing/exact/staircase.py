@@ -9,11 +9,11 @@ staircases already known); its probability is one walk of O(sqrt(n)) rows.
 What is certified and what is not
 ---------------------------------
 - At each claim v that is visited: the supremum over the nuisance, enclosed within `GAP`, with
-  the rounding of the walk. Margins between the visited claims are not spoken of.
+  the rounding of the walk. No claim is made for margins between the visited claims.
 - Monotonicity is checked on every pair of outcomes that was evaluated, the probes among them,
   and assumed on the others. Where it fails, no report is made: the audit simulates.
-- A refutation does not rest on it: the outcomes that miss are evaluated one by one until their
-  probability at the witness, a rational law, exceeds alpha.
+- A refutation does not rest on it: the outcomes that fail to cover are evaluated one by one until
+  their probability at the witness, a rational distribution, exceeds alpha.
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ Best = tuple[float, float, float]
 def attained_at(claims: Claims, best: Best) -> tuple[float, Place]:
     """Return a distribution just below the claim of the largest miscoverage, and the one there.
 
-    On the curve of the claim itself the outcomes that claim it do not miss: its supremum is
-    attained nowhere, and shown as near to it as float64 tells a margin from the claim.
+    On the curve of the claim itself the outcomes that claim it do not fail to cover: its supremum
+    is attained nowhere, and shown as near to it as float64 tells a margin from the claim.
     """
     value, v, s = best
     probit = claims.margin == "probit"

@@ -25,7 +25,7 @@ from rsverify.auditing.verdict import Verdict
 
 MARGINS = ("difference", "probit")
 CLASSES = 3  # of the distributions that an exact audit of a margin is about
-MORE_CLASSES = "more classes are not spoken of: audit them with method='simulation'"
+MORE_CLASSES = "does not cover more than three classes: audit them with method='simulation'"
 STREAM = "outcomes"  # the random numbers of their order
 
 CallerOf = Callable[..., Caller]
@@ -174,7 +174,7 @@ def _notes(
 ) -> list[str]:
     notes = [
         f"exact: the miscoverage is at most {worst.certified:.6g} for {scope}",
-        f"an excess of less than {ROUNDING:g} of alpha is put down to rounding",
+        f"an excess of less than {ROUNDING:g} of alpha is attributed to rounding",
     ]
     if estimand.name not in MARGINS:
         return notes

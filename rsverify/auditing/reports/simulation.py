@@ -29,10 +29,10 @@ def simulation_report(tallies: list[Tally], replay: Replay, record: Record) -> A
         if tally.verdict == "inconclusive":
             wanted = runs_to_settle(tally.misses, tally.runs, *settings)
             note = (
-                f"about {_rounded_up(wanted):,} replications in all would settle it, "
-                "were the miscoverage as seen"
+                f"about {_rounded_up(wanted):,} replications in all would decide it if the true "
+                "non-coverage equals the estimate"
                 if wanted
-                else "no number of replications settles a miscoverage like this one"
+                else "no number of replications decides a non-coverage like this one"
             )
         tightness, error = tally.tightness
         rows.append(

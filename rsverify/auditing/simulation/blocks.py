@@ -31,8 +31,8 @@ LOOKS = 8  # blocks of one size, before the next ones are twice as large
 def block_span(n: int, replications: int, block: int) -> tuple[int, int]:
     """Return the number of the first replication of a block, and how many it has.
 
-    Blocks begin small, so that a hopeless bound is refuted early, and a loose one that takes its
-    time is supported early; they double after every eight. A larger budget appends blocks and
+    Blocks begin small, so that a clearly invalid bound is refuted early, and a loose one that takes
+    its time is supported early; they double after every eight. A larger budget appends blocks and
     changes none but a last one that was cut short.
     """
     largest = max(min(BLOCK_NUMBERS // max(n, 1), LARGEST_BLOCK), SMALLEST_BLOCK)

@@ -1,10 +1,10 @@
-"""A law of the bound's own making: two outcomes, at a chance just beside a value of the bound.
+"""Two outcomes, at a probability just past a discontinuity of the bound at hand.
 
 Miscoverage is a sawtooth where the data are few and discrete: at the values that the bound
 takes it jumps from its largest to its smallest. A suite that is the same for all bounds stands
 beside the jump of any one by chance only. So the bound is asked for its limits at every number
-of ones in n, in random order, and the chance at which it then seems to miss most joins the
-suite. What is claimed comes from fresh randomness, as for every other scenario.
+of ones in n, in random order, and the probability at which it then seems to fail to cover most
+joins the suite. What is claimed comes from fresh randomness, as for every other scenario.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ LINES = {
 
 
 def beside_a_jump(caller: Caller, estimand: Estimand, design: Design) -> list[Scenario]:
-    """Return the law of two outcomes at which the bound seems to miss most, if any.
+    """Return the two outcomes at which the bound seems to fail to cover most, if any.
 
     None for a bound that is random, for large n, or for an estimand of the caller's own.
     """
@@ -119,7 +119,11 @@ def beside_a_jump(caller: Caller, estimand: Estimand, design: Design) -> list[Sc
     p = _worst_chance(line.chance(lower), line.chance(upper))
     if p is None:
         return []
-    return [Scenario(f"two outcomes, {p:.4g}: beside a jump of the bound", line.parameters(p))]
+    found = f"two outcomes, {p:.4g}: "
+    # The random numbers keep the name that they were first drawn under.
+    stream = found + "beside a jump of the bound"
+    name = found + "just past a discontinuity of the bound"
+    return [Scenario(name, line.parameters(p), stream)]
 
 
 def _limits(

@@ -1,7 +1,7 @@
-"""Worst-case search: look for the law at which a bound misses most, then ask it afresh.
+"""Worst-case search: find where a bound fails to cover most, then audit it there afresh.
 
-A grid over a family of laws is compared on few replications; the better quarter survives, is
-joined by neighbors, nearer in every round, and compared on four times as many. The
+A grid over a family of distributions is compared on few replications; the better quarter survives,
+is joined by neighbors, nearer in every round, and compared on four times as many. The
 miscoverage seen on the way is biased upwards, as a maximum is; the verdict comes from an audit
 of the last candidates with randomness that the search has not seen.
 """
@@ -33,9 +33,9 @@ FINALISTS = 3
 
 
 def two_point_laws(u: FloatArray) -> Parameters:
-    """Return the sample law that takes one of two values, for `u` in the unit cube.
+    """Return the sample distribution that takes one of two values, for `u` in the unit cube.
 
-    The low value is u[0]^2, the high one between it and 1 by u[1]; the chance of the high one
+    The low value is u[0]^2, the high one between it and 1 by u[1]; the probability of the high one
     has log-odds from -9 to 9 by u[2].
     """
     low = float(u[0]) ** 2
@@ -52,10 +52,10 @@ def three_class_laws(u: FloatArray) -> Parameters:
 
 
 def score_laws(u: FloatArray) -> Parameters:
-    """Return a law of two rows of three scores for `u` in the unit cube.
+    """Return a distribution of two rows of three scores for `u` in the unit cube.
 
     In the first row class 0 has 1 - u[0]^2 and class 1 the rest; in the second class 0 has
-    u[1]^2 and class 1 the share u[2] of the rest; u[3] is the chance of the second.
+    u[1]^2 and class 1 the share u[2] of the rest; u[3] is the probability of the second.
     """
     high, low = 1.0 - float(u[0]) ** 2, float(u[1]) ** 2
     rival = (1.0 - low) * float(u[2])

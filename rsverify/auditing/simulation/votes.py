@@ -1,4 +1,4 @@
-"""The distributions of three classes at which a margin bound misses most, at large n.
+"""The distributions of three classes at which a margin bound fails to cover most, at large n.
 
 A bound that is not monotone in the counts has its faults where a rule of thumb changes: at
 counts of 5, 10 or 30, say. A grid over the simplex that is fine near its edges finds them;

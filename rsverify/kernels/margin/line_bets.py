@@ -1,7 +1,7 @@
-"""Evidence on which side of a curve g(q) = L the chances q of three outcomes lie, by bets on lines.
+"""Bets on lines: evidence on which side of a curve g(q) = L three probabilities q lie.
 
-q = (q1, q2, q3) are the chances of the class certified, of one rival and of the rest. A bet
-on one vote pays b_i on outcome i; its capital after the votes x is prod (1 + b_i)^x_i, which
+q = (q1, q2, q3) are the probabilities of the class certified, of one other class and of the rest. A
+bet on one vote pays b_i on outcome i; its capital after the votes x is prod (1 + b_i)^x_i, which
 is at most a martingale while sum q_i b_i <= 0, that is on one side of a line. With the curve
 q1 = h(q2), for L > 0 h(t) = Phi(L + probit(t)), a concave function,
 
@@ -248,10 +248,10 @@ def log_evidence_below(
     shares: FloatArray,
     n: int,
 ) -> float:
-    """Return the log of the mean over rivals of the evidence against g >= L, rounded down.
+    """Return the log of the mean evidence of the other classes against g >= L, rounded down.
 
-    Evidence rises with a rival's votes. Those with less than half of the most votes are left
-    out, which lowers the mean.
+    Evidence rises with the votes of another class. Those with less than half of the most votes are
+    left out, which lowers the mean.
     """
     most = np.max(rivals)
     top, total = -math.inf, 0.0
@@ -317,7 +317,7 @@ def decide_path(
         if n[t] == 0:
             continue
         most = np.max(rivals[t])
-        # Evidence falls with a rival's votes, so that all have it if the largest has.
+        # Evidence falls with the votes of another class, so that all have it if the largest has.
         if log_evidence(up[0], up[1], up[2], first[t], most, n[t]) >= threshold:
             return 1, t
         below = log_evidence_below(down[0], down[1], down[2], first[t], rivals[t], shares, n[t])

@@ -1,6 +1,6 @@
 """The e-value of vote counts against a margin of at most L, and its inversion in L.
 
-With x = (x1, x2, x3) the counts of the class certified, of one rival and of the rest after n
+With x = (x1, x2, x3) the counts of the class certified, of one other class and of the rest after n
 votes, and q in the simplex,
 
     E_L(x) = integral of prod q_i^x_i dDirichlet(1/2, 1/2, 1/2)  /  max over g(q) <= L of it.
@@ -285,10 +285,12 @@ def lower_paths(
     estimand: int,
     out: FloatArray,
 ) -> None:
-    """Fill `out` with the least of the rivals' running limits; `rivals` is rows x looks x rivals.
+    """Fill `out` with the least of the other classes' running limits.
+
+    `rivals` is rows x looks x other classes.
 
     A limit is only searched for where the counts reject the best one so far, and once for
-    rivals with equal votes: of many classes most have none.
+    other classes with equal votes: of many classes most have none.
     """
     worst = -1.0 if estimand == DIFFERENCE else -math.inf
     out[:] = math.inf
@@ -335,9 +337,9 @@ def log_e_below(
     n: int,
     limit: float,
 ) -> float:
-    """Return the log of the weighted mean of the rivals' e-values against g >= limit.
+    """Return the log of the weighted mean of the other classes' e-values against g >= limit.
 
-    `prior` holds the earlier votes of the class certified, then of each rival.
+    `prior` holds the earlier votes of the class certified, then of each other class.
     """
     size = np.sum(prior)
     logs = np.empty(rivals.size)

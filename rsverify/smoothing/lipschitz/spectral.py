@@ -106,7 +106,7 @@ def _scaled(values: torch.Tensor) -> tuple[torch.Tensor, int | None]:
     if largest == 0.0:
         return values, None
     exponent = math.frexp(largest)[1]
-    # In two steps, as 2.0**1074 is no float.
+    # In two steps, as 2.0**1074 is not a float.
     half = -exponent // 2
     return values * 2.0**half * 2.0 ** (-exponent - half), exponent
 

@@ -35,7 +35,7 @@ class SelectedOutput(torch.nn.Module):
     Raises
     ------
     TypeError
-        If `output` is neither int nor str; when called, if the part is no tensor.
+        If `output` is neither int nor str; when called, if the part is not a tensor.
     ValueError
         When called, if there is no such part; the message names those there are.
 

@@ -42,7 +42,7 @@ def load_weights(
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ModuleNotFoundError
         If safetensors is needed and not installed.
     UnavailableError

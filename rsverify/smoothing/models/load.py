@@ -168,7 +168,7 @@ def load_module(
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     UnavailableError
         If `device` is not there; a ValueError.
     DataError

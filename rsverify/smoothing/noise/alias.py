@@ -1,4 +1,4 @@
-"""The alias method [1]_ in integers: a law whose probabilities are integers over 2⁶³.
+"""The alias method [1]_ in integers: a distribution whose probabilities are integers over 2⁶³.
 
 2ᵐ columns share the words 0 … 2⁶³ − 1 evenly. A word's leading m bits name its column; the
 column's own outcome comes below its threshold and one other at and above it. Everything is

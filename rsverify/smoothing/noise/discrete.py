@@ -8,13 +8,13 @@ Q(hj + ε) = h(j + K), where the K are independent integers with
     P(K = k) = Φ((k + ½)h/σ) − Φ((k − ½)h/σ),
 
 whatever j is. So K is drawn as an integer, j + K is exact, and the model is given
-float(h(j + K)), a function of that integer alone. No step rests on the law or the rounding of
-floating-point noise, which a classifier can tell apart by its low bits [1]_.
+float(h(j + K)), a function of that integer alone. No step rests on the distribution or the rounding
+of floating-point noise, which a classifier can tell apart by its low bits [1]_.
 
-**Exactness.** The law of K is split into integers over 2⁶³, each at most 2⁶³ P(K = k), and a
-rest ρ of 10⁻¹⁸ to 10⁻¹⁵. An alias table draws the former exactly from 63 fair bits; where the
-rest is hit, K comes from the conditional law of the rest, from one further word a draw. What
-remains is that a draw hits the rest twice, and the rounding of the rest's own table: together
+**Exactness.** The distribution of K is split into integers over 2⁶³, each at most 2⁶³ P(K = k), and
+a rest ρ of 10⁻¹⁸ to 10⁻¹⁵. An alias table draws the former exactly from 63 fair bits; where the
+rest is hit, K comes from the conditional distribution of the rest, from one further word a draw.
+What remains is that a draw hits the rest twice, and the rounding of the rest's own table: together
 less than `EXCESS` in total variation for a whole sample, or sampling refuses to start. What
 is assumed is that the generator's bits are fair and independent.
 
@@ -69,7 +69,7 @@ class DiscreteGaussian:
     Raises
     ------
     ValueError
-        If an argument is out of range, `lattice` is no fraction with numerator and
+        If an argument is out of range, `lattice` is not a fraction with numerator and
         denominator of at most 2²⁰, or sigma is more than 2,520 steps.
     TypeError
         If an argument has the wrong type.
@@ -246,7 +246,7 @@ def _on_device(
 
 
 def total_variation(noise: DiscreteGaussian, numbers: int, n: int) -> float:
-    """Return a bound on the total variation of n draws of so many numbers from the exact law.
+    """Return a bound on the total variation of n draws from their exact distribution.
 
     A draw is exact unless two of its numbers hit the rest, of probability at most
     (numbers · ρ)²/2, or one does and the rest's own table is off. Its 2 · largest + 1 integers

@@ -2,7 +2,7 @@
 
 A selection sample is kept whole, n0 × m numbers. Of the estimation sample of n noisy inputs
 over m classes the device holds, in float64, the scores of the class certified and of k
-rivals and the largest score of all other classes, (k + 2) n numbers (8.8 MB at n = 10⁵ with
+likeliest other classes and the largest score of the rest, (k + 2) n numbers (8.8 MB at n = 10⁵ with
 the default k = 9, whatever m), and m sums, beside one batch. The bounds then hold at most
 four more copies of those columns on the host: the peak is within 5 (k + 2) n numbers, 44 MB,
 of what the model and one batch take.
