@@ -76,7 +76,7 @@ def audit(
         "score-difference" or "score-probit" (scores (R, n, m)), another of
         `rsverify.auditing.estimand.ESTIMANDS`, or a caller's own `Estimand`.
     n : int
-        Observations a replication.
+        Sample size per replication.
     alpha : float
         Failure probability that the bound claims, in (0, 1).
     side : {"lower", "upper", "two-sided"}, optional
@@ -99,7 +99,7 @@ def audit(
         the estimand's `draw`. Default: two-point distributions of samples, three classes of votes,
         two rows of scores.
     replications : int, optional
-        The most replications a scenario. Default: about 1000/alpha, at least 20,000.
+        Maximum replications per scenario. Default: about 1000/alpha, at least 20,000.
     tolerance : float, default 0.2
         "supported" means a miscoverage of at most alpha (1 + tolerance).
     false_alarm : float, default 1e-3

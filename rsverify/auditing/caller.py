@@ -91,7 +91,7 @@ class Caller:
         )
 
     def paths(self, data: Data) -> tuple[FloatArray, FloatArray]:
-        """Return lower and upper limits at each time, (R, times); a failed row misses at all."""
+        """Return lower and upper limits at each time, (R, times); a failed row covers at none."""
         if not (self.rowwise or self.alone):
             try:
                 value = self.call(data).astype(np.float64)

@@ -93,7 +93,7 @@ def _draw_vote_paths(rng: Generator, replications: int, n: int, p: Sequence[floa
 
 
 def _draw_with_variance(rng: Generator, replications: int, n: int, law: Sequence[Any]) -> Data:
-    """Draw observations, and as a last column the variance of the law."""
+    """Draw observations, and as a last column the variance of the distribution."""
     sample = _draw_sample(rng, replications, n, law)
     if law[0] == "beta":
         a, b = law[1], law[2]

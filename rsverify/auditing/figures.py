@@ -13,7 +13,7 @@ from rsverify._core.check import check_choice
 from rsverify._core.figure import save_figure
 from rsverify._core.files import check_free
 from rsverify.auditing import plot as plotting
-from rsverify.auditing.design import FLOAT_ERRORS, FIGURES
+from rsverify.auditing.design import FIGURES, FLOAT_ERRORS
 from rsverify.auditing.estimand import margin_value
 from rsverify.auditing.exact.evidence import MarginClaims, ProportionLimits
 from rsverify.auditing.exact.proportion import miscoverage_at
@@ -230,6 +230,6 @@ def _time(report: AuditReport) -> Figure:
 
 
 def _first_misses(lower: Any, upper: Any, truth: float) -> tuple[Any, int]:
-    """Return how many replications have missed by each time, and how many there are."""
+    """Return how many replications have failed to cover by each time, and how many there are."""
     wrong = np.logical_or.accumulate(missed(lower, upper, truth), axis=1)
     return wrong.sum(axis=0), len(wrong)

@@ -93,7 +93,9 @@ def draw_sawtooth(
                 markersize=3.2,
                 label="at a discontinuity of the bound",
             )
-            axes.plot([], [], "o", color=INK, markersize=3.2, fillstyle="none", label="just beside")
+            axes.plot(
+                [], [], "o", color=INK, markersize=3.2, fillstyle="none", label="just past it"
+            )
         elif teeth.jumps.size <= MOST_MARKS:
             axes.plot(
                 teeth.jumps,
@@ -104,7 +106,7 @@ def draw_sawtooth(
                 markeredgewidth=0.4,
                 transform=axes.get_xaxis_transform(),
                 clip_on=False,
-                label="jumps of the bound",
+                label="discontinuities of the bound",
             )
         _level(axes, alpha, label=f"α = {alpha:g}")
         axes.plot(
@@ -206,7 +208,7 @@ def draw_claims(
 
 
 def draw_capital(laws: Scenarios, title: str) -> Figure:
-    """Draw the expected capital under every law: fair betting has at most 1."""
+    """Draw the expected capital under every distribution: fair betting has at most 1."""
     rows = len(laws.names)
     figure = _figure(7.0, max(3.0, 0.17 * rows + 1.2), title)
     axes = figure.add_subplot()
@@ -224,7 +226,7 @@ def draw_capital(laws: Scenarios, title: str) -> Figure:
                 markersize=4.0,
                 label=verdict,
             )
-    axes.axvline(1.0, color=RED, linewidth=1.0, linestyle=(0, (5, 2)), label="what one starts with")
+    axes.axvline(1.0, color=RED, linewidth=1.0, linestyle=(0, (5, 2)), label="initial capital")
     axes.set_yticks(y, list(map(figure_label, laws.names)), fontsize="xx-small")
     axes.set_xlim(0.0, max(1.5, 1.05 * float(expected.max())))
     axes.set_ylim(-0.8, rows - 0.2)
@@ -284,7 +286,7 @@ def _draw_scenarios(axes: Axes, scenarios: Scenarios, alpha: float, tolerance: f
 
 
 def _draw_limits(axes: Axes, limits: Ordered, alpha: float) -> None:
-    """Draw limits by their centile, those that fail to cover on top: they should stay above 1 - alpha."""
+    """Draw limits by their centile, those that fail to cover on top, above 1 - alpha."""
     count = limits.lower.size
     share = float(limits.missed.mean())
     shown = min(1.0, max(4.0 * alpha, 2.5 * share, 30.0 / count))

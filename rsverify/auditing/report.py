@@ -1,4 +1,4 @@
-"""The report of an audit: a table, pandas, JSON, Parquet, a picture."""
+"""The report of an audit: a table, pandas, JSON, Parquet, a figure."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ class AuditReport:
             marked. "map": exact worst case over (p1, p2) of a margin. "claims": the same along
             staircases, just below each claim visited. "zip": miscoverage of every scenario with
             its interval, and the limits of the worst scenario in order of how close they are to
-            non-coverage. "time": miscoverage by time, of a bound that claims to hold time-uniformly.
+            non-coverage. "time": miscoverage by time, of a time-uniform bound.
             "capital": expected capital by distribution. "auto": the one that fits.
         picture : str
             The old name of `kind`; it warns and goes in the next version.
@@ -310,8 +310,8 @@ def ademp(report: AuditReport) -> dict[str, Any]:
             measures = {"a bet changes with the future": "0 or 1, bit by bit; no Monte Carlo error"}
     else:
         aim = (
-            f"whether the {d['side']} bound {d['bound']} fails to cover the truth with probability at "
-            f"most {d['alpha']:g}"
+            f"whether the {d['side']} bound {d['bound']} fails to cover the truth with probability "
+            f"at most {d['alpha']:g}"
         )
         error = "rows[].miscoverage_error; an anytime-valid 95 % interval in rows[].low, .high"
         measures = {

@@ -1,4 +1,4 @@
-"""The laws that an audit simulates from: the default suite of each estimand."""
+"""The distributions that an audit simulates from: the default suite of each estimand."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _rare(n: int, alpha: float) -> list[float]:
     """Return probabilities of a rare event for which seeing none of it in n is the danger.
 
     None in n observations has probability 0.9, 0.5, 4 alpha and 1.3 alpha in turn: a bound
-    that then claims the event never happens misses with that probability.
+    that then claims the event never happens fails to cover with that probability.
     """
     unseen = [0.9, 0.5, min(4.0 * alpha, 0.4), min(1.3 * alpha, 0.3)]
     return [1.0 - q ** (1.0 / n) for q in unseen]
@@ -74,7 +74,7 @@ def _binary_laws(n: int, alpha: float) -> dict[str, Law]:
 
 
 def _score_laws(n: int, alpha: float) -> dict[str, Law]:
-    """Return laws of scores; class 0 is certified and class 1 the rival of largest mean."""
+    """Return distributions of scores; class 0 is certified and class 1 is the runner-up."""
     laws: dict[str, Law] = {}
     top, rival = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
     for e in _rare(n, alpha)[1:]:
@@ -139,7 +139,7 @@ _SAMPLES = {
 
 
 def _mirrored_law(law: Law) -> Law:
-    """Return the law of 1 - X, or, for scores, that with the first two classes exchanged."""
+    """Return the distribution of 1 - X; for scores, with the first two classes exchanged."""
     if law[0] == "dirichlet":
         return ("dirichlet", _exchanged(law[1]))
     if law[0] == "beta":

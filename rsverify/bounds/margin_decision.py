@@ -85,7 +85,7 @@ class Bets(NamedTuple):
     weights: FloatArray
     """Log-weights, shape (cells, bets)."""
     exchanged: bool
-    """Whether they are on the votes with the class certified and the rival exchanged."""
+    """Whether they are on the votes with the class certified and the runner-up exchanged."""
 
 
 def decide_margin(
@@ -225,7 +225,7 @@ def line_bets(code: int, side: int, limit: float, past: tuple[int, int, int], ho
 
 
 def _votes_of_pair(prior: IntArray) -> tuple[int, int, int]:
-    """Return the earlier votes of the class certified, of the largest rival and of the rest."""
+    """Return the earlier votes of the class certified, of the runner-up and of the rest."""
     first, second = int(prior[0]), int(prior[1:].max())
     return first, second, int(prior.sum()) - first - second
 

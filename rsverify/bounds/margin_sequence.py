@@ -39,7 +39,7 @@ LARGEST_VOTES = 10_000_000
 
 
 class Paths(NamedTuple):
-    """Checked counts: rows x looks, and rows x looks x rivals."""
+    """Checked counts: rows x looks, and rows x looks x other classes."""
 
     first: IntArray
     rivals: IntArray
@@ -259,7 +259,7 @@ def check_paths(
         np.ascontiguousarray(np.take_along_axis(rows, others[:, None, :], axis=2)),
         rows.sum(axis=-1),
         np.take_along_axis(past, ordered, axis=1),
-        # A hair below one in sum, so that rounding cannot make a mean of e-values more.
+        # Slightly below one in sum, so that rounding cannot make a mean of e-values more.
         mass / total * (1.0 - 1e-14),
         batch,
     )

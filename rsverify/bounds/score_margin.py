@@ -252,7 +252,7 @@ def check_scores(name: str, value: npt.ArrayLike) -> FloatArray:
 def plan_rivals(
     selection: FloatArray | None, y: int, classes: int, *, rivals: int = DEFAULT_RIVALS
 ) -> RivalPlan:
-    """Choose rivals and slopes from a selection sample (n0, m) of normalized scores."""
+    """Choose other classes and slopes from a selection sample (n0, m) of normalized scores."""
     others = np.delete(np.arange(classes, dtype=np.int64), y)
     if selection is None:
         return RivalPlan(others, np.ones(classes))
@@ -268,7 +268,7 @@ def plan_rivals(
 
 
 def rival_columns(scores: FloatArray, y: int, plan: RivalPlan) -> tuple[FloatArray, FloatArray]:
-    """Return the scores (n,) of y and those (k, n) of its rivals, the rest merged in the last."""
+    """Return the scores (n,) of y and (k, n) of the other classes, the rest merged in the last."""
     columns = list(scores[:, plan.rivals].T)
     rest = np.ones(scores.shape[1], dtype=bool)
     rest[plan.rivals] = rest[y] = False
@@ -352,7 +352,7 @@ def column_margin_lower(
 
 
 def check_box(box: float) -> float:
-    """Return the share of alpha that bounds a rival, or raise where it is not one number."""
+    """Return the share of alpha that bounds another class, or raise where it is not one number."""
     share = check_fraction("box", box)
     # The rest, 1 - box, must not be rounded to 1: all of alpha would be spent twice.
     if share.ndim or not 1.0 - share < 1.0:
@@ -387,7 +387,7 @@ def _upper(
 
 
 def check_rivals(rivals: int) -> int:
-    """Return how many rivals are bounded one by one, or raise where that is not one number."""
+    """Return how many other classes are bounded one by one, or raise where it is not one number."""
     count = check_integer("rivals", rivals)
     if count.ndim or count < 1:
         raise ValueError(f"rivals={shown(rivals)} must be one integer, at least 1")

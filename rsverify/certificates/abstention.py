@@ -40,7 +40,8 @@ def why_abstain(
     lead = f"class {y} has {k1} and class {rival} has {k2} of {n} votes"
     if k1 <= k2:
         return Status.RUNNER_UP_AHEAD, (
-            f"{lead}: more samples help only if this is chance; a classifier trained with noise "
+            f"{lead}: more samples help only if this is a random fluctuation; a classifier trained "
+            "with noise "
             "of this sigma, or a smaller sigma, can separate the classes"
         )
     if bound not in get_args(VoteBoundName):

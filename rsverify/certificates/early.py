@@ -324,7 +324,7 @@ def check_target(target_radius: float) -> float:
 
 
 def rival_weights(selection: npt.ArrayLike) -> FloatArray:
-    """Return weights of the rivals: their selection votes, and one vote shared by all."""
+    """Return weights of the other classes: their selection votes, and one vote shared by all."""
     votes = np.asarray(selection, dtype=np.float64)
     return votes + 1.0 / votes.size
 

@@ -83,7 +83,7 @@ class ScoreColumns(NamedTuple):
     first: FloatArray
     """Scores of the class certified, shape (n,)."""
     rivals: FloatArray
-    """Scores of its rivals, the largest of those left out in the last row, shape (k, n)."""
+    """Scores of the other classes, the largest of those left out in the last row, shape (k, n)."""
     mean: FloatArray
     """Mean scores, shape (m,)."""
     votes: IntArray
@@ -203,7 +203,7 @@ def certify_scores(
 def choose_class(
     selection: FloatArray | None, y: int | None, classes: int, *, rivals: int = DEFAULT_RIVALS
 ) -> tuple[int, RivalPlan]:
-    """Return the class to certify and the plan for its rivals."""
+    """Return the class to certify and the plan for the other classes."""
     count = check_rivals(rivals)
     if y is None and selection is None:
         raise ValueError(
@@ -287,7 +287,8 @@ def _why_abstain(
     )
     if sample.mean[y] <= others[rival]:
         return Status.RUNNER_UP_AHEAD, (
-            f"{lead}: more samples help only if this is chance; a classifier trained with noise "
+            f"{lead}: more samples help only if this is a random fluctuation; a classifier trained "
+            "with noise "
             "of this sigma, or a smaller sigma, can separate the classes"
         )
     if unanimous <= 0:

@@ -267,7 +267,9 @@ def _print(analyses: Sequence[Analysis], comparisons: Sequence[Comparison]) -> N
     from rsverify.tables.formatting import explanation, to_frame
 
     frame: pd.DataFrame = to_frame(analyses, comparisons)
-    printed = plain_table(f"Figures, with limits of level {1 - analyses[0].alpha:.6g}")
+    printed = plain_table(
+        f"Estimates with {100 * (1 - analyses[0].alpha):.6g} % confidence intervals"
+    )
     printed.add_column("", no_wrap=True)
     for name in frame.columns:
         printed.add_column(name, justify="right")

@@ -56,7 +56,7 @@ class ImageRows(NamedTuple):
 def image_rows(
     classifier: SmoothedClassifier, x: FloatArray, label: int, idx: int, n: int, seed: int
 ) -> ImageRows:
-    """Sample scores of noisy copies of one image, and certify it in every way."""
+    """Sample scores of noisy copies of one image, and certify it with every available bound."""
     started = time.perf_counter()
     options: dict[str, Any] = {"batch_size": BATCH}
     selection = classifier.scores(x, n=SELECTION_SAMPLES, seed=(seed, idx, 0), **options)

@@ -1,4 +1,4 @@
-"""The whole way on real images: train, sample once, certify in every way, compare."""
+"""The whole way on real images: train, sample once, certify with every available bound, compare."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ PRINTED = (
     ),
     Formula(
         "3.3 runner-up from other data",
-        "a rival of smaller probability has the larger margin",
+        "another class of smaller probability has the larger margin",
         _selected_runner_up,
         {"estimand": _SELECTED, "n": 500, "alpha": 0.05},
     ),
@@ -155,11 +155,13 @@ def summary(formula: Formula, report: AuditReport) -> str:
         lines.append(f"witness: {report.witness}")
     elif worst.replications:
         lines.append(
-            f"worst: {worst.misses:,} of {worst.replications:,} replications miss, "
+            f"worst: {worst.misses:,} of {worst.replications:,} replications fail to cover, "
             f"in [{worst.low:.3g}, {worst.high:.3g}]; scenario: {worst.scenario}"
         )
     else:
-        lines.append(f"worst: {worst.miscoverage:.4g}, at most {worst.high:.4g} over all laws")
+        lines.append(
+            f"worst: {worst.miscoverage:.4g}, at most {worst.high:.4g} over all distributions"
+        )
     lines += [
         f"{f.kind} {f.count:,} times, first at {_start(f.example)}" for f in report.failures[:1]
     ]

@@ -16,7 +16,7 @@ Numbers = Sequence[mpf]
 
 
 def curve_point(limit: float, q2: mpf, *, estimand: str) -> tuple[mpf, mpf, mpf]:
-    """Return the chances q on the curve g(q) = limit with the given q2."""
+    """Return the probabilities q on the curve g(q) = limit with the given q2."""
     with mp.workdps(DIGITS):
         q2, limit = mpf(q2), mpf(limit)
         if estimand == "difference":

@@ -163,7 +163,7 @@ def votes_of_scores(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def check_model_output(
     scores: object, shape: tuple[int, int], device: torch.device
 ) -> torch.Tensor:
-    """Return what a model returned, or raise where it is no tensor of `shape` on `device`."""
+    """Return what a model returned, or raise where it is not a tensor of `shape` on `device`."""
     if not isinstance(scores, torch.Tensor):
         raise TypeError(
             f"model returned {type(scores).__name__}; it must return a tensor of scores of "

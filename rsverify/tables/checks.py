@@ -292,7 +292,7 @@ def _assumptions(rows: pd.DataFrame) -> Iterator[str]:
 
 
 def misfits(rows: pd.DataFrame) -> Iterator[str]:
-    """Yield a warning where radii alone cannot have come from the settings stated for them."""
+    """Yield a warning where radii cannot have come from the settings stated for them."""
     try:
         recertify_radii(
             rows,

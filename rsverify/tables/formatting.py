@@ -153,8 +153,8 @@ def explanation(analyses: Sequence[Analysis], comparisons: Sequence[Comparison] 
     """Return what the figures of `to_frame` mean, in a few sentences."""
     level = 1 - analyses[0].alpha
     sentences = [
-        "[lower, upper]: confidence limits of the figure over all inputs of this kind, certified in the "
-        "same way. Robust figures are those of the smoothed classifier itself under any "
+        "[lower, upper]: confidence limits of the figure over all inputs of this kind, certified "
+        "in the same way. Robust figures are those of the smoothed classifier itself under any "
         "perturbation of that size, wrong certificates allowed for. Each limit holds with "
         f"probability {level:.6g} separately, for inputs drawn independently."
     ]

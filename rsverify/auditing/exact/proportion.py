@@ -68,7 +68,7 @@ def runs(outcomes: Data) -> str:
 
 
 def _envelopes(lower: FloatArray, upper: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the least monotone limits that miss wherever the given ones do."""
+    """Return the least monotone limits that fail to cover wherever the given ones do."""
     return np.maximum.accumulate(lower), np.minimum.accumulate(upper[::-1])[::-1]
 
 
@@ -160,7 +160,7 @@ def _dense(lower: FloatArray, upper: FloatArray, points: FloatArray) -> FloatArr
 
 
 def miscoverage_at(lower: FloatArray, upper: FloatArray, points: FloatArray) -> FloatArray:
-    """Return P(miss) at each p of `points`, of limits given for every count 0..n."""
+    """Return P(non-coverage) at each p of `points`, of limits given for every count 0..n."""
     low, high = _envelopes(lower, upper)
     if (low == lower).all() and (high == upper).all():
         return _tail_misses(low, high, points, points)

@@ -32,7 +32,7 @@ LEAST_SHARE = 0.25  # of alpha * tolerance: a probability below it is not looked
 
 
 class Table(NamedTuple):
-    """The outcomes that were asked, one a row, and their limits."""
+    """The outcomes that were asked, one per row, and their limits."""
 
     outcomes: Data
     lower: FloatArray

@@ -49,7 +49,7 @@ WITNESSES = 1 << 18  # outcomes evaluated one by one for a refutation, at most
 NUDGES = (1e-12, 1e-10, 1e-8, 1e-6)
 EDGE = {"difference": 1.0, "probit": 37.0}
 REACHED = {"difference": 1.0 - 1e-6, "probit": 12.0}
-"""Claims that no law reaches are held against this margin."""
+"""Claims that no distribution reaches are held against this margin."""
 SHARES = (
     (1.0, 0.0),
     (0.999, 0.0),
@@ -342,7 +342,7 @@ def _monotone(bound: Evaluated, known: dict[float, npt.NDArray[np.int64]]) -> bo
 
 
 def _witness(bound: Evaluated, worst: Level, margin: str, alpha: float) -> Witness | None:
-    """Return a rational law near the worst one, whose misses are evaluated one by one."""
+    """Return a rational distribution near the worst one, with its outcomes evaluated one by one."""
     n = bound.n
     for digits in range(3, 13):
         scale = 10**digits

@@ -1,4 +1,4 @@
-"""A distribution at which a margin bound misses too often, with as few decimals as show it."""
+"""A distribution with few decimals at which a margin bound fails to cover too often."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def _worst(
         return worst, ProportionLimits(table.lower, table.upper), "every p"
     claims = outcome_table(table.lower, design.n)
     worst = trinomial.margin_worst(claims, base, not first, design.alpha)
-    scope = "all trinomial laws" if first else "all laws of three classes"
+    scope = "all trinomial distributions" if first else "all distributions of three classes"
     return worst, MarginClaims(claims, base, not first), scope
 
 
@@ -184,7 +184,7 @@ def _notes(
         )
         if first.certified <= design.alpha * (1.0 + design.tolerance):
             notes.append(
-                f"estimand='{estimand.name}:first' fits: over the class of column 1 alone the "
+                f"estimand='{estimand.name}:first' fits: over the class of column 1 only, the "
                 f"miscoverage is at most {first.certified:.6g}"
             )
     return [*notes, MORE_CLASSES]

@@ -66,7 +66,7 @@ def draw_block(
 
 
 def missed(lower: FloatArray, upper: FloatArray, truth: float) -> npt.NDArray[np.bool_]:
-    """Return where limits miss the truth, beyond the rounding of a mean of equal observations."""
+    """Return where limits fail to cover the truth by more than the rounding of a mean."""
     slack = ROUNDING * max(1.0, abs(truth)) if math.isfinite(truth) else 0.0
     return (lower > truth + slack) | (upper < truth - slack)
 
@@ -145,7 +145,7 @@ def store_places(scenarios: list[Scenario]) -> list[int]:
 
 @dataclass(frozen=True)
 class Replay:
-    """What it takes to run any block of a simulation again, for pictures."""
+    """What it takes to run any block of a simulation again, for figures."""
 
     caller: Caller
     estimand: Estimand

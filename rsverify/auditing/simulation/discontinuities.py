@@ -32,7 +32,7 @@ BESIDE = 1e-9
 
 
 class Line(NamedTuple):
-    """Laws of two outcomes, by the chance p of the first."""
+    """Distributions of two outcomes, by the probability p of the first."""
 
     data: Callable[[npt.NDArray[np.bool_], np.random.Generator], Data]
     """From the outcomes (R, n), true for the first, to data of the estimand."""
@@ -141,7 +141,7 @@ def _limits(
 
 
 def _worst_chance(lower: FloatArray, upper: FloatArray) -> float | None:
-    """Return the p that limits (orders, n + 1) of each number of ones miss most often."""
+    """Return the p that limits (orders, n + 1) of each number of ones fail to cover most often."""
     n = lower.shape[1] - 1
     beside = np.unique(np.concatenate([lower.ravel() - BESIDE, upper.ravel() + BESIDE]))
     beside = beside[(beside > 0.0) & (beside < 1.0)]

@@ -64,7 +64,7 @@ def score_laws(u: FloatArray) -> Parameters:
 
 
 def binary_laws(u: FloatArray) -> Parameters:
-    """Return a law of zeros and ones for `u` in the unit interval."""
+    """Return a distribution of zeros and ones for `u` in the unit interval."""
     p = bernoulli_laws(u)["p"]
     return {"law": ("points", (0.0, 1.0), (1.0 - p, p))}
 
@@ -90,7 +90,7 @@ FAMILIES: dict[str, Family] = {
 
 
 def find_family(family: Family | None, estimand: Estimand) -> Family:
-    """Return the caller's family of laws, or that of a built-in estimand."""
+    """Return the caller's family of distributions, or that of a built-in estimand."""
     if family is not None:
         return family
     name = estimand.name.split(":")[0]
@@ -115,7 +115,7 @@ def worst_laws(
     n_jobs: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, Parameters]:
-    """Return the laws of a family at which the bound missed most, by name; nothing is claimed."""
+    """Return by name the distributions of a family at which the bound failed to cover most."""
     laws, dimensions = family
     rng = generator(design.seed, STREAM, 0)
     points = grid(dimensions)
@@ -147,7 +147,7 @@ def _misses(
     stream: str,
     rows: int,
 ) -> int:
-    """Return the misses in `rows` replications of a law."""
+    """Return the failures to cover in `rows` replications of a distribution."""
     budget = replace(design, replications=rows)
     misses, block = 0, 0
     while block_span(budget.n, rows, block)[1] > 0:

@@ -11,7 +11,7 @@ from rsverify.auditing.verdict import Verdict
 
 @dataclass
 class Tally:
-    """The misses of one scenario so far."""
+    """The failures to cover of one scenario so far."""
 
     misses: int = 0
     runs: int = 0

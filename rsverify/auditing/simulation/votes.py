@@ -2,8 +2,8 @@
 
 A bound that is not monotone in the counts has its faults where a rule of thumb changes: at
 counts of 5, 10 or 30, say. A grid over the simplex that is fine near its edges finds them;
-misses are summed over all outcomes where those can be asked, and drawn where they are too many.
-What is found joins the scenarios, and is judged by fresh randomness like any other.
+failures to cover are summed over all outcomes where those can be asked, and drawn where they are
+too many. What is found joins the scenarios, and is judged by fresh randomness like any other.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Law = tuple[float, float, float]
 
 
 def worst_votes(caller: Caller, estimand: Estimand, design: Design) -> list[Scenario]:
-    """Return the distributions at which the bound seems to miss most."""
+    """Return the distributions at which the bound seems to fail to cover most."""
     n = design.n
     if (n + 1) * (n + 2) // 2 <= LARGEST_TABLE and not (caller.rowwise or caller.alone):
         laws = _summed(caller, estimand, design)
@@ -121,7 +121,7 @@ def _tables(caller: Caller, design: Design) -> tuple[FloatArray, FloatArray]:
 def _probability(
     lower: FloatArray, upper: FloatArray, p: Law, truth: float, log_fact: FloatArray
 ) -> float:
-    """Return P(the limits miss) over the outcomes near their expectation."""
+    """Return P(the limits fail to cover) over the outcomes near their expectation."""
     n = log_fact.size - 1
     ranges = []
     for q in p[:2]:
@@ -166,7 +166,7 @@ def _rated(
     rows: int,
     rng: np.random.Generator,
 ) -> list[Law]:
-    """Return distributions, those first at which the bound missed most in `rows` replications."""
+    """Return distributions in order of the failures to cover in `rows` replications, most first."""
     misses = []
     for p in laws:
         data: Data = estimand.draw(rng, rows, design.n, p=p)

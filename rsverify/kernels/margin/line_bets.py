@@ -131,7 +131,7 @@ def weigh(bets: FloatArray, likely: FloatArray, s: IntArray, out: FloatArray) ->
 
 @njit
 def log_chance(s: IntArray, q1: float, q2: float, q3: float) -> float:
-    """Return the log-likelihood of the votes `s`, at chances of 1e-300 or more."""
+    """Return the log-likelihood of the votes `s`, at probabilities of 1e-300 or more."""
     value = s[0] * math.log(max(q1, 1e-300)) + s[1] * math.log(max(q2, 1e-300))
     return float(value + s[2] * math.log(max(q3, 1e-300)))
 

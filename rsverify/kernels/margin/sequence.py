@@ -268,7 +268,7 @@ def log_e_rows(
 
 @njit
 def is_repeated(rivals: IntArray, prior: IntArray, j: int) -> bool:
-    """Return whether an earlier rival has the votes of rival j at all looks."""
+    """Return whether an earlier class has the votes of class j at all looks."""
     for i in range(j):
         if prior[1 + i] == prior[1 + j] and np.array_equal(rivals[:, i], rivals[:, j]):
             return True
@@ -397,7 +397,7 @@ def upper_paths(
     estimand: int,
     out: FloatArray,
 ) -> None:
-    """Fill each row of `out` with the running upper limit; `rivals` is rows x times x rivals."""
+    """Fill each row of `out` with the running upper limit; `rivals`: rows x times x other classes."""
     for r in range(out.shape[0]):
         best = 1.0 if estimand == DIFFERENCE else math.inf
         for t in range(out.shape[1]):

@@ -216,7 +216,7 @@ class NumpyModel:
             )
         if scores.ndim == 1:
             raise ValueError(
-                f"{self!r} returned one number an input; it must return one score a class: for "
+                f"{self!r} returned one number per input; it must return one score per class: for "
                 "labels, np.eye(num_classes)[labels]"
             )
         numbers = scores if scores.dtype.kind == "f" else scores.astype(np.float64)

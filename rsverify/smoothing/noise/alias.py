@@ -83,7 +83,7 @@ class AliasTable:
         device: torch.device,
         dtype: torch.dtype,
     ) -> AliasTable:
-        """Return the table of the law that gives outcome i the probability weights[i]/2⁶³."""
+        """Return the table of the distribution with probabilities weights[i]/2⁶³."""
         if sum(weights) != 2**WORD_BITS or min(weights) < 0:
             raise ValueError("weights must be nonnegative integers that sum to 2**63")
         columns = (len(weights) - 1).bit_length()

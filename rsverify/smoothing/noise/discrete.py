@@ -40,7 +40,7 @@ from rsverify._core.check import check_scale, shown
 from rsverify.smoothing.noise.alias import WORD_BITS, AliasTable, fill_words
 
 EXCESS = 1e-12
-"""Total variation between the law of a whole sample and the exact one, at most."""
+"""Total variation between the distribution of a whole sample and the exact one, at most."""
 
 # Outcomes end here: beyond lies less than 2e-38 a coordinate.
 _DEVIATIONS = 13
@@ -191,13 +191,13 @@ def _fraction(lattice: object) -> Fraction:
 
 @dataclass(frozen=True)
 class _Table:
-    """The law of K as integers over 2⁶³ for k = 0 … largest, and what they leave."""
+    """The distribution of K as integers over 2⁶³ for k = 0 … largest, and what they leave."""
 
     largest: int
     main: tuple[int, ...]
-    """The integers; the law is symmetric."""
+    """The integers; the distribution is symmetric."""
     rest: tuple[int, ...]
-    """The law of what is left, as integers that sum to 2⁶³ over all k."""
+    """The distribution of what is left, as integers that sum to 2⁶³ over all k."""
     spare: int
     """What is left in all, over 2⁶³."""
 
