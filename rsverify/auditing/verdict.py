@@ -151,7 +151,7 @@ def detectable(
 def runs_to_settle(
     misses: int, runs: int, alpha: float, tolerance: float, false_alarm: float, scenarios: int
 ) -> int | None:
-    """Return how many replications decide it if the true non-coverage equals the estimate, or None."""
+    """Return how many replications decide it at the rate seen, or None."""
     if runs == 0:
         return None
 

@@ -41,8 +41,7 @@ def why_abstain(
     if k1 <= k2:
         return Status.RUNNER_UP_AHEAD, (
             f"{lead}: more samples help only if this is a random fluctuation; a classifier trained "
-            "with noise "
-            "of this sigma, or a smaller sigma, can separate the classes"
+            "with noise of this sigma, or a smaller sigma, can separate the classes"
         )
     if bound not in get_args(VoteBoundName):
         return Status.MARGIN_NOT_POSITIVE, (

@@ -288,8 +288,7 @@ def _why_abstain(
     if sample.mean[y] <= others[rival]:
         return Status.RUNNER_UP_AHEAD, (
             f"{lead}: more samples help only if this is a random fluctuation; a classifier trained "
-            "with noise "
-            "of this sigma, or a smaller sigma, can separate the classes"
+            "with noise of this sigma, or a smaller sigma, can separate the classes"
         )
     if unanimous <= 0:
         return Status.TOO_FEW_SAMPLES, (

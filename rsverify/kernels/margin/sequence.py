@@ -397,7 +397,7 @@ def upper_paths(
     estimand: int,
     out: FloatArray,
 ) -> None:
-    """Fill each row of `out` with the running upper limit; `rivals`: rows x times x other classes."""
+    """Fill each row of `out` with the running upper limit; `rivals`: rows x times x classes."""
     for r in range(out.shape[0]):
         best = 1.0 if estimand == DIFFERENCE else math.inf
         for t in range(out.shape[1]):

@@ -191,7 +191,7 @@ def load_module(
     if not isinstance(loaded, torch.nn.Module):
         raise DataError(
             f"{path} holds a {type(loaded).__name__}; it must hold a whole module, as saved by "
-            "torch.jit.save or torch.export.save. A file with only weights is a checkpoint of a module "
+            "torch.jit.save or torch.export.save. Weights only are a checkpoint of a module "
             "that a function returns: FILE.py:FUNCTION with checkpoint"
         )
     return loaded
