@@ -162,7 +162,7 @@ def scores() -> list[Entry]:
         def bound(data: Any, alpha: float, estimand: str, **how: Any) -> Any:
             n = data.shape[1] // 2
             return score_margin_lower(
-                data[:, n:], 0, alpha, estimand=estimand, selection=data[:, :n], rivals=2, **how
+                data[:, n:], 0, alpha, estimand=estimand, selection=data[:, :n], runners_up=2, **how
             )
 
         for method in METHODS[estimand]:

@@ -182,7 +182,7 @@ def decide_margin(
         verdict[r], look[r] = kernels.decide_path(
             code,
             paths.first[r],
-            paths.rivals[r],
+            paths.others[r],
             paths.votes[r],
             paths.weights[r],
             np.array(past, dtype=np.float64),

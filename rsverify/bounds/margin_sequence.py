@@ -42,7 +42,7 @@ class Paths(NamedTuple):
     """Checked counts: rows x looks, and rows x looks x other classes."""
 
     first: IntArray
-    rivals: IntArray
+    others: IntArray
     votes: IntArray
     prior: IntArray
     weights: FloatArray
@@ -124,7 +124,7 @@ def margin_sequence(
     if share.ndim:
         raise ValueError(f"split of shape {share.shape} must be a single number in [0, 1]")
     lower, upper = np.empty(paths.votes.shape), np.empty(paths.votes.shape)
-    votes = paths.first, paths.rivals, paths.votes, paths.prior
+    votes = paths.first, paths.others, paths.votes, paths.prior
     kernels.lower_paths(*votes, _thresholds(share * level), code, lower)
     kernels.upper_paths(*votes, paths.weights, _thresholds((1.0 - share) * level), code, upper)
     shape = (*paths.batch, paths.votes.shape[1])

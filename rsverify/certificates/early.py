@@ -286,7 +286,7 @@ def first_decision(looks: npt.ArrayLike, **question: Any) -> int | None:
 def _options(base: Certificate) -> dict[str, Any]:
     """Return the options of the anytime bounds; a selection sample sharpens them."""
     selected = base.selection_counts
-    weights = None if selected is None else rival_weights(selected)
+    weights = None if selected is None else weights_of_others(selected)
     return {"estimand": base.estimand, "weights": weights, "prior": selected}
 
 
@@ -323,7 +323,7 @@ def check_target(target_radius: float) -> float:
     return check_scale("target_radius", target_radius)
 
 
-def rival_weights(selection: npt.ArrayLike) -> FloatArray:
+def weights_of_others(selection: npt.ArrayLike) -> FloatArray:
     """Return weights of the other classes: their selection votes, and one vote shared by all."""
     votes = np.asarray(selection, dtype=np.float64)
     return votes + 1.0 / votes.size

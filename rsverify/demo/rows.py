@@ -35,7 +35,7 @@ ANSWERS = {
     Answer.FUTILE: "stopped for futility",
     Answer.UNDECIDED: "undecided",
 }
-RIVALS = 3
+RUNNERS_UP = 3
 """Bounded one by one from scores; the others share a column, which loses next to nothing."""
 SOFT = ("softmax scores, separate bounds", "softmax scores, betting bound")
 
@@ -99,7 +99,9 @@ def _soft_rows(
     sigma: float, selection: FloatArray, scores: FloatArray, label: int, idx: int
 ) -> dict[str, Row]:
     """Certify the class of the largest mean score by the baseline and by bets on a tangent."""
-    best = certify_scores(scores, sigma=sigma, alpha=ALPHA, selection=selection, rivals=RIVALS)
+    best = certify_scores(
+        scores, sigma=sigma, alpha=ALPHA, selection=selection, runners_up=RUNNERS_UP
+    )
     margin = score_margin_lower(
         scores,
         best.y,

@@ -262,8 +262,8 @@ def _probes_agree(bound: Evaluated) -> bool:
     # Corners and edges as often as the interior.
     x = rng.multinomial(n - 1, rng.dirichlet([1 / 3] * 3, PROBES // 3))
     x1, x2 = x[:, 0], x[:, 1]
-    here, more, rival = (bound.at(x1 + a, x2 + b) for a, b in ((0, 0), (1, 0), (0, 1)))
-    return bool((more >= here).all() and (rival <= here).all())
+    here, more, other = (bound.at(x1 + a, x2 + b) for a, b in ((0, 0), (1, 0), (0, 1)))
+    return bool((more >= here).all() and (other <= here).all())
 
 
 def _middle_first(items: list[int]) -> list[int]:

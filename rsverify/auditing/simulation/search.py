@@ -58,8 +58,8 @@ def score_laws(u: FloatArray) -> Parameters:
     u[1]^2 and class 1 the share u[2] of the rest; u[3] is the probability of the second.
     """
     high, low = 1.0 - float(u[0]) ** 2, float(u[1]) ** 2
-    rival = (1.0 - low) * float(u[2])
-    rows = ((high, 1.0 - high, 0.0), (low, rival, 1.0 - low - rival))
+    other = (1.0 - low) * float(u[2])
+    rows = ((high, 1.0 - high, 0.0), (low, other, 1.0 - low - other))
     return {"law": ("points", rows, (1.0 - float(u[3]), float(u[3])))}
 
 

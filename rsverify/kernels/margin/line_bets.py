@@ -244,7 +244,7 @@ def log_evidence_below(
     weights: FloatArray,
     exchanged: bool,
     first: int,
-    rivals: IntArray,
+    others: IntArray,
     shares: FloatArray,
     n: int,
 ) -> float:
@@ -253,13 +253,13 @@ def log_evidence_below(
     Evidence rises with the votes of another class. Those with less than half of the most votes are
     left out, which lowers the mean.
     """
-    most = np.max(rivals)
+    most = np.max(others)
     top, total = -math.inf, 0.0
-    for j in range(rivals.size):
-        if 2 * rivals[j] < most or shares[j] <= 0.0:
+    for j in range(others.size):
+        if 2 * others[j] < most or shares[j] <= 0.0:
             continue
         value = math.log(shares[j])
-        value += log_evidence(logs, weights, exchanged, first, rivals[j], n)
+        value += log_evidence(logs, weights, exchanged, first, others[j], n)
         if value > top:
             total = total * math.exp(top - value) + 1.0
             top = value
@@ -267,7 +267,7 @@ def log_evidence_below(
             total += math.exp(value - top)
     if total <= 0.0:
         return -math.inf
-    return top + math.log(total) - 1e-14 * (rivals.size + abs(top))
+    return top + math.log(total) - 1e-14 * (others.size + abs(top))
 
 
 @njit
@@ -298,7 +298,7 @@ def final_votes(
 def decide_path(
     estimand: int,
     first: IntArray,
-    rivals: IntArray,
+    others: IntArray,
     n: IntArray,
     shares: FloatArray,
     past: FloatArray,
@@ -316,11 +316,11 @@ def decide_path(
     for t in range(n.size):
         if n[t] == 0:
             continue
-        most = np.max(rivals[t])
+        most = np.max(others[t])
         # Evidence falls with the votes of another class, so that all have it if the largest has.
         if log_evidence(up[0], up[1], up[2], first[t], most, n[t]) >= threshold:
             return 1, t
-        below = log_evidence_below(down[0], down[1], down[2], first[t], rivals[t], shares, n[t])
+        below = log_evidence_below(down[0], down[1], down[2], first[t], others[t], shares, n[t])
         if below >= threshold:
             return -1, t
         if z < math.inf and 100 * n[t] >= horizon > n[t]:
@@ -329,7 +329,7 @@ def decide_path(
             if log_evidence(up[0], up[1], up[2], good[0], good[1], horizon) >= threshold:
                 continue
             bad = final_votes(estimand, x, past, float(horizon), -z)
-            share = math.log(max(shares[np.argmax(rivals[t])], 1e-300))
+            share = math.log(max(shares[np.argmax(others[t])], 1e-300))
             value = share + log_evidence(down[0], down[1], down[2], bad[0], bad[1], horizon)
             if value < threshold:
                 return 2, t

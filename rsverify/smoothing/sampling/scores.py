@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from rsverify._core.check import FloatArray
-from rsverify.bounds.score_margin import SIMPLEX_TOLERANCE, RivalPlan
+from rsverify.bounds.score_margin import SIMPLEX_TOLERANCE, RunnerUpPlan
 from rsverify.certificates.scores import ScoreColumns
 from rsverify.smoothing.batches import Scores, check_model_output, votes_of_scores
 from rsverify.smoothing.device import Arriving, DeviceContext, has_float64
@@ -129,7 +129,7 @@ def queue_columns(
     *,
     n: int,
     y: int,
-    plan: RivalPlan,
+    plan: RunnerUpPlan,
     progress: Callable[[int], None] | None = None,
 ) -> Callable[[], ScoreColumns]:
     """Run the model on n noisy inputs; return what waits for the columns that class y needs.
@@ -143,7 +143,7 @@ def queue_columns(
     """
     normalize = _Normalizer(num_classes, device, mapped)
     context, place = DeviceContext(device), DeviceContext(normalize.place)
-    which = torch.tensor([y, *plan.rivals.tolist()])
+    which = torch.tensor([y, *plan.runners_up.tolist()])
     left_out = torch.ones(num_classes, dtype=torch.bool)
     left_out[which] = False
     kept, rest = place.send(which), place.send(left_out.nonzero()[:, 0])
