@@ -138,7 +138,7 @@ def audit(
     *Guarantee.* A bound that covers in every scenario is refuted with probability at most
     `false_alarm`, and never by an exact audit; a bound whose miscoverage in some scenario is
     above alpha (1 + tolerance) is supported with probability at most `false_alarm`. For
-    distributions that are no scenario of a simulation nothing is claimed; an exact audit is about
+    distributions outside the scenarios of a simulation no claim is made; an exact audit covers
     all distributions.
 
     Examples

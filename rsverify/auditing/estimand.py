@@ -14,7 +14,7 @@ from scipy.special import ndtri
 from rsverify._core.check import check_choice, check_probability
 
 Data = npt.NDArray[Any]
-"""Of an estimand, one replication a row."""
+"""Of an estimand, one replication per row."""
 Parameters = Mapping[str, Any]
 """Of a distribution, as the estimand's `draw` takes them."""
 Generator = np.random.Generator
@@ -27,7 +27,7 @@ class Estimand:
     Attributes
     ----------
     draw : callable
-        ``draw(rng, replications, n, **parameters)`` returns data with one replication a row,
+        ``draw(rng, replications, n, **parameters)`` returns data with one replication per row,
         drawn with nothing but the `numpy.random.Generator` `rng`.
     truth : callable
         ``truth(**parameters)`` returns the true value, a float.

@@ -318,7 +318,7 @@ def certify_counts(
         Votes of a separate sample, whose winner is the class to certify; of tied classes
         the lowest. Exactly one of `y` and `selection` must be given.
     bound : {"exact", "bonferroni", "cohen"} or Bound
-        The confidence bound on the margin; one of your own as a `Bound` of votes, whose limits
+        The confidence bound on the margin; or a custom one as a `Bound` of votes, whose limits
         must not rise with k2.
     radius : {"R2", "R1"}
         R2 = σ/2 · (Φ⁻¹(p_1) − Φ⁻¹(p_2)), or R1 = (p_1 − p_2)/(√2 · L), never larger than R2

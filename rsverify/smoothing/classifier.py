@@ -365,13 +365,13 @@ class SmoothedClassifier:
             The class to certify, fixed before sampling: the true label, say. A bound of
             scores draws the selection sample nevertheless, to choose its slopes.
         target_radius : float, optional
-            Ask whether the radius is at least this, and stop sampling when the votes have
-            answered. The result is an `EarlyCertificate`; `bound` and `ordering` must keep
+            Ask whether the radius is at least this, and stop sampling at the
+            decision. The result is an `EarlyCertificate`; `bound` and `ordering` must keep
             their defaults, as the bound is then the anytime one, also without an answer.
         futility : float
-            With `target_radius`: give up, undecided, as soon as the probability of an answer within
-            `n` votes is about this or less; 0 for never. So at most about this share of the
-            inputs given up would have been decided, and no answer becomes less certain.
+            With `target_radius`: stop for futility as soon as the probability of a decision
+            within `n` votes is about this or less; 0 for never. So at most about this share of
+            the inputs stopped would have been decided, and no decision becomes less certain.
         scores : {"softmax", "sparsemax", "hardmax", "identity"}
             For a bound of scores: the map from the model's output to the simplex;
             ``"identity"`` for a model that ends in one of its own.

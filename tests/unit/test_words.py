@@ -78,7 +78,6 @@ WORDS = {
 EXCEPTIONS = {
     r"\blaw of the iterated logarithm\b": "a theorem, and the title of Robbins's paper",
     r"\bby chance\b": "an idiom: predictions that agree by chance",
-    r"\(The mean gap is in the\s+field `tightness`\.\)": "the field keeps its name in stored reports",
     r"`(law|misses|tightness|picture|rivals|randomised-\w+)`": "a name in code",
     r"\brivals : int\b|\bpicture : str\b": "an argument under its old name, which warns",
     r"\brivals=|\bpicture=": "an argument under its old name, which warns",
@@ -163,12 +162,12 @@ def certificates() -> Iterator[str]:
 def audits() -> Iterator[str]:
     """Yield reports of exact audits, simulations, searches, bets and capitals."""
 
-    def wald(counts, alpha):
+    def wald(counts, _):
         n = counts.sum(axis=1)
         p = counts[:, 0] / n
         return p - 1.645 * np.sqrt(p * (1 - p) / n)
 
-    def bets(x, m, alpha):
+    def bets(x, m, _):
         return np.sign(x - m)
 
     yield str(rsverify.audit(wald, estimand="proportion", n=30, alpha=0.05))
@@ -180,7 +179,7 @@ def audits() -> Iterator[str]:
             rsverify.audit(bound, estimand=estimand, n=n, alpha=0.05, replications=200, seed=1)
         )
     yield str(rsverify.audit_bets(bets, n=10, alpha=0.05))
-    yield str(rsverify.audit_capital(lambda x, m, alpha: np.cumprod(1 + x - m), n=4, alpha=0.05))
+    yield str(rsverify.audit_capital(lambda x, m, _: np.cumprod(1 + x - m), n=4, alpha=0.05))
     for formula in PRINTED:
         yield f"{formula.place} {formula.error}"
 

@@ -1,4 +1,4 @@
-"""Weights alone, loaded into a module that is at hand, without running code of the file."""
+"""Weights only, loaded into a module that is at hand, without running code of the file."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Models from files and from the names of functions.
 
-Weights alone, and ONNX files, are loaded without running anything that their file brings. Saved
+Weights only, and ONNX files, are loaded without running anything that their file brings. Saved
 programs are another matter, and must be allowed. A pickled module runs any code that it likes when
 it is loaded. So does an exported program: torch unpickles entries of it without restriction, and
 evaluates expressions that it holds as text. A TorchScript archive runs none of Python, but may read

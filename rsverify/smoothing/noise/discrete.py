@@ -116,7 +116,7 @@ class DiscreteGaussian:
         off = (steps * step - values).abs() > torch.maximum(own, single)
         if bool(off.any()):
             raise ValueError(
-                f"x holds {float(values[off][0])!r}, which is no multiple of "
+                f"x holds {float(values[off][0])!r}, which is not a multiple of "
                 f"lattice={self.lattice}; round it first: torch.round(x / h) * h with h={step!r}"
             )
         # The largest integer below which all are exact, with room for the numerator.

@@ -76,7 +76,7 @@ def test_many_values_of_a_setting_are_shown_by_their_ends():
     few = analyze(a.table.assign(n=[7, 9] * 30), name="few")
     many = analyze(a.table.assign(n=np.arange(60) + 50), name="many", radii=few.radii)
 
-    assert to_frame([few, many]).loc["votes an input"].tolist() == ["7, 9", "50 … 109"]
+    assert to_frame([few, many]).loc["votes per input"].tolist() == ["7, 9", "50 … 109"]
 
 
 def test_comparisons_stand_in_the_column_of_the_second_table():

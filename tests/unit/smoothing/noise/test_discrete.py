@@ -279,7 +279,7 @@ def test_rounded_inputs_are_on_the_lattice_and_others_are_refused(value: float) 
     x = torch.tensor([value])
     off = abs(value * 255 - round(value * 255)) / 255
     if off > 1e-6:
-        with pytest.raises(ValueError, match=r"no multiple of lattice=1/255; round it first"):
+        with pytest.raises(ValueError, match=r"not a multiple of lattice=1/255; round it first"):
             noise.center(x, torch.float32)
     nearest = float(noise.center(torch.round(x / h) * h, torch.float32))
     assert abs(nearest - value * 255) < 0.5 + 1e-4
