@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 
 from rsverify._core.compile_cache import cache_folder
 
@@ -47,7 +48,7 @@ def _cache_in(folder: str) -> Iterator[None]:
 def njit(function: F) -> F:
     """Compile `function` to nopython machine code on its first call, cached on disk."""
     if getattr(numba.config, "DISABLE_JIT", False):
-        return function
+        return np.errstate(all="ignore")(function)  # as compiled code, without warnings
     folder = cache_folder()
     if folder is None or not hasattr(numba.config, "CACHE_DIR"):
         return cast(F, numba.njit(nogil=True, error_model="numpy")(function))

@@ -441,10 +441,9 @@ class _Run:
                 remove_file(metadata_path(shard))
             remove_file(self.out)
             remove_file(beside)
-        # A JSON alone is what a run left that was killed before its first row.
-        configuration = self.configuration(entropy)
-        if not self.out.exists() and self._begun_with() != as_json(configuration):
-            write_metadata(self.out, configuration, how)
+        # What a run that was killed before its first row said of its model vouches for none.
+        if not complete_lines(self.out).rows:
+            write_metadata(self.out, self.configuration(entropy), how)
 
     def certify(
         self,

@@ -39,13 +39,16 @@ class OnGpu(torch.Tensor):
     def __repr__(self, **_: Any) -> str:
         return f"OnGpu({self.numbers!r}, device={self.device})"
 
-    # Indexing asks a guard of the device, which a torch without CUDA has not.
+    # These ask a guard of the device, which a torch without CUDA has not.
     def __getitem__(self, index: Any) -> OnGpu:
         return OnGpu(self.numbers[tree_map_only(OnGpu, lambda t: t.numbers, index)], self.device)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         index, value = tree_map_only(OnGpu, lambda t: t.numbers, (index, value))
         self.numbers[index] = value
+
+    def __invert__(self) -> Any:
+        return torch.bitwise_not(self)
 
     def copy_(self, source: Any, non_blocking: bool = False) -> Any:
         return ACTIVE[-1].run(aten.copy_.default, (self, source, non_blocking), {})

@@ -66,10 +66,10 @@ WORDS = {
     r"is(e|es|ed|er|ing|ation|able)\b": "-ize",
     r"\b(analys(e|ed|ing)|parametris\w*|linearis\w*|penalis\w*)\b": "-yze, -ize",
     r"\b\w*(colour|behaviour|neighbour|favour|labour|honour)\w*\b": "-or",
-    r"\b(centre\w*|centring|metres?|grey\w*|licence|programme|catalogue|judgement|whilst|learnt)\b": (
+    r"\b(centre\w*|centring|metres?|grey\w*|licence|programme|catalogue|judgement)\b": (
         "American spelling"
     ),
-    r"\b(towards|afterwards|modelling|labelled|labelling|unlabelled|cancelled|artefacts?)\b": (
+    r"\b(towards|afterwards|modelling|labelled|unlabelled|cancelled|artefacts?|learnt)\b": (
         "American spelling"
     ),
 }

@@ -147,7 +147,8 @@ def start_lanes(
         work[3, i] = work[0, i] * work[2, i]
         work[4, i] = rho
         work[5, i] = rho / pi if alive and pi > 0.0 else 0.0
-        work[6, i] = q13 / q[1, i] if alive else 0.0
+        ratio = q13 / q[1, i] if q[1, i] > 0.0 else math.inf  # infinite only at the last row
+        work[6, i] = ratio if alive else 0.0
 
 
 @njit

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ import torch
 from rsverify.smoothing.batches import NoisyInputs, check_model_output, evaluating
 from rsverify.smoothing.classifier import SmoothedClassifier
 from rsverify.smoothing.data.fingerprint import input_hash
+from rsverify.smoothing.device import DeviceContext
 from rsverify.smoothing.noise.gaussian import seeded_generator
 from rsverify.smoothing.sampling.forward import memory_format
 from rsverify.smoothing.sampling.session import Execution
@@ -66,10 +68,10 @@ def record_answers(
     generator = torch.Generator().manual_seed(_STREAM)
     by = torch.randn((_MOVES, *noisy.shape), generator=generator, dtype=torch.float64)
     near = (noisy.double() * (1.0 + _MOVED_BY * unit * by)).to(noisy.dtype)
-    rows = torch.cat([noisy[None], near]).flatten(0, 1).to(center.device)
-    precision = torch.autocast(
-        rows.device.type, dtype=execution.autocast, enabled=execution.autocast is not None
-    )
+    rows = DeviceContext(center.device).send(torch.cat([noisy[None], near]).flatten(0, 1))
+    precision: AbstractContextManager[object] = nullcontext()
+    if execution.autocast is not None:  # not every kind of device has it
+        precision = torch.autocast(rows.device.type, dtype=execution.autocast)
     layout = memory_format(center.shape, execution.channels_last)
     with evaluating(classifier.model, classifier.preprocess), precision:
         answers = _scores(scores_of, rows, classifier.num_classes, batch_size, layout)
@@ -180,7 +182,7 @@ def _scores(
         batch = torch.cat([part, part[:1].expand(missing, *part.shape[1:])]) if missing else part
         output = scores_of(batch.contiguous(memory_format=layout))
         checked = check_model_output(output, (len(batch), num_classes), rows.device)
-        parts.append(checked[: len(part)].double().cpu())
+        parts.append(checked[: len(part)].cpu().double())
     return torch.cat(parts)
 
 

@@ -123,11 +123,11 @@ def test_what_the_caller_does_between_results_changes_nothing(gpus):
 def test_waits_for_the_device_do_not_grow_with_batches(monkeypatch, tmp_path, way):
     """Events of single batches aside, which let the device go on."""
     waits = {}
-    for size in (16, 64):
+    for n in (100, 1200):
         with SimulatedGpus().running(monkeypatch) as gpus:
-            table_of(smoothed(2), tmp_path / f"{size}.tsv", batch_size=size, **WAYS[way])
-            waits[size] = gpus.waits
-    assert waits[16] == waits[64]
+            table_of(smoothed(2), tmp_path / f"{n}.tsv", n=n, **WAYS[way])
+            waits[n] = gpus.waits
+    assert waits[100] == waits[1200]
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,6 @@ def test_a_table_of_a_simulated_gpu_is_that_of_the_cpu(monkeypatch, tmp_path):
     for name, options in WAYS.items():
         out = tmp_path / f"{name}.tsv"
         table_of(SmoothedClassifier(net, CLASSES, 0.5), out, **options)
-    monkeypatch.setattr("rsverify.smoothing.noise.gaussian._state_with", lambda _: None)
     with SimulatedGpus().running(monkeypatch):
         for name, options in WAYS.items():
             out = tmp_path / f"{name}-gpu.tsv"
