@@ -1,9 +1,9 @@
-"""A museum of wrong bounds. The auditor must refuse each, by the default budget, in seconds.
+"""A catalog of known-invalid bounds. The auditor must refuse each, by the default budget, in seconds.
 
-Each exhibit is a bound as someone wrote it, with the mistake named, and the audit that shows
+Each mutant is a bound as someone wrote it, with the mistake named, and the audit that shows
 it. `EXHIBITS` truly undercover. `UNSEEN` have the same kind of mistake but are loose enough to
 cover, or nearly so: the audit does not refuse them, and what it says is recorded. What each
-truly misses and what it costs to see it is in ``coverage_studies/results/museum.tsv``.
+truly fails to cover and what it costs to see it is in ``coverage_studies/results/known_invalid.tsv``.
 """
 
 from . import capitals, margins, means, proportions

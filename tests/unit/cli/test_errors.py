@@ -235,4 +235,4 @@ def test_endings_of_figures_are_checked_before_the_work(
 ) -> None:
     code, err = run(capsys, "analyze", tmp_path / "none.tsv", "--figure", tmp_path / name)
     assert code == 64
-    assert "kind=" in err
+    assert "figure=" in err

@@ -45,7 +45,7 @@ def test_cells_by_hand():
 
     assert column["inputs"] == "60"
     assert column["noise sigma"] == "0.25"
-    assert column["alpha of a certificate"] == "0.001"
+    assert column["alpha of each certificate"] == "0.001"
     e = a.certified[0]
     value, lower, upper = re.findall(r"[\d.]+", column["certified accuracy at 0"])
     assert value == f"{e.value:.3f}"
