@@ -262,3 +262,33 @@ def test_every_exception_is_used():
 
     for phrase in EXCEPTIONS:
         assert re.search(phrase, f"{pages} {docs} {source}"), phrase
+
+
+def test_old_names_are_accepted_and_warn(tmp_path):
+    """For one version: the names of estimands, arguments and options that users may rely on."""
+    bound = "randomized_clopper_pearson_lower"
+    options = {"n": 10, "alpha": 0.05, "replications": 100, "seed": 1}
+    new = rsverify.audit(bound, estimand="randomized-proportion", **options)
+    with pytest.warns(DeprecationWarning, match="randomized-proportion"):
+        old = rsverify.audit(bound, estimand="randomised-proportion", **options)
+    assert [r.misses for r in old.rows] == [r.misses for r in new.rows]
+    with pytest.warns(DeprecationWarning, match="kind="):
+        old.plot(tmp_path / "a.svg", picture="zip")
+    scores = np.random.default_rng(0).dirichlet([12.0, 2.0, 1.0], size=50)
+    how = {"y": 0, "alpha": 0.05, "estimand": "difference", "selection": scores[:10]}
+    with pytest.warns(DeprecationWarning, match="runners_up="):
+        limit = rsverify.score_margin_lower(scores, rivals=1, **how)
+    assert limit == rsverify.score_margin_lower(scores, runners_up=1, **how)
+
+
+def test_the_old_option_for_a_figure_is_accepted_and_hidden(tmp_path):
+    table = tmp_path / "table.tsv"
+    table.write_text("idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t1\t1\t0.5\t1\t1.0\n")
+    run = CliRunner()
+
+    shown = run.invoke(app, ["analyze", str(table), "--picture", str(tmp_path / "a.png")])
+
+    assert shown.exit_code == 0
+    assert "--picture is now --figure" in shown.output
+    assert (tmp_path / "a.png").exists()
+    assert "--picture" not in run.invoke(app, ["analyze", "--help"]).output

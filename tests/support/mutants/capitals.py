@@ -101,7 +101,7 @@ def bound_of(process):
     return bound
 
 
-EXHIBITS = [
+REFUTED = [
     capital("peeking bet", "lambda from sigma_t", capital_from_bets(bets_seeing_their_observation)),
     capital(
         "peeking aGRAPA",
