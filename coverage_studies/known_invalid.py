@@ -5,8 +5,8 @@
 Each mutant of ``tests/support/mutants`` is audited by the default budget with as many seeds as
 asked, once where the audit is exact. Its miscoverage at the distribution that shows it is exact
 where the data are counts, or 0/1 samples whose order does not matter; else it is a fresh simulation
-with its Clopper-Pearson interval at 99 %. Seconds are processor time of one audit. The table goes to
-``results/known_invalid.tsv``.
+with its Clopper-Pearson interval at 99 %. Seconds are processor time of one audit. The table
+goes to ``results/known_invalid.tsv``.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from rsverify.auditing.bets import audit_bets
 from rsverify.auditing.caller import SIDES, name_of
 from rsverify.auditing.capital import audit_capital
 from rsverify.auditing.design import FLOAT_ERRORS, LARGEST_N, Design, Progress
-from rsverify.auditing.estimand import Estimand, Parameters, find_estimand
+from rsverify.auditing.estimand import Estimand, Parameters, find_estimand, renamed
 from rsverify.auditing.registry import audited, find_bound
 from rsverify.auditing.report import AuditReport
 from rsverify.auditing.simulation.search import Family
@@ -235,7 +235,7 @@ def _asked(
     if side is not None:
         check_choice("side", side, SIDES)
     if isinstance(bound, Bound):
-        target = estimand if isinstance(estimand, str) else estimand.name
+        target = renamed(estimand) if isinstance(estimand, str) else estimand.name
         function, full, own = audited(bound, target)
         if side not in (None, own):
             raise ValueError(f"side={side!r} must be {own!r} for {bound.name}: leave it out")

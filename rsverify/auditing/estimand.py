@@ -196,9 +196,16 @@ def find_estimand(estimand: str | Estimand) -> Estimand:
     """Return the built-in estimand of that name, or the caller's own."""
     if isinstance(estimand, Estimand):
         return estimand
-    if estimand == _OLD_NAME:
-        warnings.warn(
-            f"estimand={_OLD_NAME!r} is now {_NEW_NAME!r}", DeprecationWarning, stacklevel=2
-        )
-        estimand = _NEW_NAME
-    return ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
+    return ESTIMANDS[check_choice("estimand", renamed(estimand), ESTIMANDS)]
+
+
+def renamed(estimand: str) -> str:
+    """Return the name of a built-in estimand, with a warning where it is an old one."""
+    if estimand != _OLD_NAME:
+        return estimand
+    warnings.warn(
+        f"estimand={_OLD_NAME!r} is now {_NEW_NAME!r}; the old name goes in the next version",
+        DeprecationWarning,
+        stacklevel=4,
+    )
+    return _NEW_NAME
