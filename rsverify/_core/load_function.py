@@ -21,7 +21,7 @@ UserFunction = Callable[..., Any]
 def load_function(target: str) -> UserFunction:
     """Return FUNCTION of ``FILE.py:FUNCTION`` or ``package.module:FUNCTION``.
 
-    The file may import its neighbours, and a module may be in the current folder. A file that is
+    The file may import its neighbors, and a module may be in the current folder. A file that is
     named like a module, such as ``torch.py``, does not replace it.
     """
     place, _, name = target.rpartition(":")

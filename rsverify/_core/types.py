@@ -82,7 +82,7 @@ AuditKindName = Literal["coverage", "betting", "bets"]
 """What an audit measures."""
 VerdictName = Literal["refuted", "supported", "inconclusive"]
 """What an audit says."""
-PictureName = Literal["auto", "sawtooth", "map", "claims", "zip", "time", "capital"]
+FigureName = Literal["auto", "sawtooth", "map", "claims", "zip", "time", "capital"]
 """The pictures of an audit."""
 DataKind = Literal[
     "counts",

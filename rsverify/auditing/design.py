@@ -21,7 +21,7 @@ Record = dict[str, object]
 """A design as a report keeps it."""
 
 
-PICTURES = (".png", ".pdf", ".svg")
+FIGURES = (".png", ".pdf", ".svg")
 """Endings of files that a figure can be drawn into."""
 
 
