@@ -62,7 +62,7 @@ Side = Literal["lower", "upper", "two-sided"]
 """Which side of its estimand a bound is on."""
 AuditEstimandName = Literal[
     "proportion",
-    "randomised-proportion",
+    "randomized-proportion",
     "difference",
     "difference:first",
     "probit",

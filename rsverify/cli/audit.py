@@ -146,6 +146,7 @@ def audit(
     from rsverify.auditing.bets import audit_bets
     from rsverify.auditing.caller import SIDES
     from rsverify.auditing.capital import audit_capital
+    from rsverify.auditing.estimand import renamed
 
     estimands: tuple[AuditEstimandName, ...] = get_args(AuditEstimandName)
     check_choice("kind", kind, KINDS)
@@ -162,7 +163,7 @@ def audit(
         else:
             report = run_audit(
                 function,
-                estimand=check_choice("estimand", estimand, estimands),
+                estimand=check_choice("estimand", renamed(estimand), estimands),
                 n=n,
                 alpha=alpha,
                 side=None if side is None else check_choice("side", side, SIDES),

@@ -30,7 +30,9 @@ def test_several_numbers_for_one_are_refused_in_one_wording() -> None:
         "radius": [lambda: round_down_digits(two, 3)],
         "temperature": [lambda: scores_lipschitz("softmax", 1.0, temperature=two)],
         "model_lipschitz": [lambda: scores_lipschitz("softmax", two)],
-        "rivals": [lambda: score_margin_lower(scores, 0, 0.05, rivals=two_sizes, **question)],
+        "runners_up": [
+            lambda: score_margin_lower(scores, 0, 0.05, runners_up=two_sizes, **question)
+        ],
         "digits": [lambda: round_down_digits(0.5, two_sizes)],
     }
     for name, ways in calls.items():
