@@ -243,9 +243,11 @@ def test_a_fault_at_means_near_an_end_is_refuted(edge):
         return m < edge if edge < 0.5 else m > edge
 
     def capital(x, m, alpha):
+        del alpha
         return np.ones_like(x) * (1.3 if at_end(m) else 1.0)
 
     def bets(x, m, alpha):
+        del alpha
         return np.sign(x - m) if at_end(m) else np.zeros_like(x)
 
     assert audit_capital(capital, n=8, alpha=0.05).verdict == "refuted"
