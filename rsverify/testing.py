@@ -5,19 +5,54 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Required, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
+from rsverify._core.types import AuditEstimandName, AuditKindName, AuditMethodName, Side
 from rsverify.auditing.api import audit as run_audit
+from rsverify.auditing.design import Progress
+from rsverify.auditing.estimand import Estimand, Parameters
 from rsverify.auditing.report import AuditReport
+from rsverify.auditing.simulation.search import Family
+from rsverify.bounds.bound import Bound
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
+__all__ = ["AuditOptions", "assert_covers", "bounded_samples", "counts", "simplex_points"]
 
-def assert_covers(bound: Any, *, conclusive: bool = False, **options: Any) -> AuditReport:
+
+class AuditOptions(TypedDict, total=False):
+    """The options of `rsverify.audit`."""
+
+    estimand: AuditEstimandName | Estimand
+    n: Required[int]
+    alpha: Required[float]
+    side: Side | None
+    kind: AuditKindName | None
+    scenarios: Mapping[str, Parameters] | None
+    method: AuditMethodName
+    family: Family | None
+    replications: int | None
+    tolerance: float
+    false_alarm: float
+    seed: int
+    n_jobs: int
+    store: str | os.PathLike[str] | None
+    resume: bool
+    progress: Progress | None
+
+
+def assert_covers(
+    bound: Callable[..., object] | Bound | str,
+    *,
+    conclusive: bool = False,
+    **options: Unpack[AuditOptions],
+) -> AuditReport:
     """Raise AssertionError with the audit's report where a bound is found not to cover.
 
     Parameters
@@ -84,14 +119,14 @@ def simplex_points(classes: int = 3) -> SearchStrategy[npt.NDArray[np.float64]]:
 
     _check_classes(classes, 1)
 
-    def normalise(weights: list[float]) -> npt.NDArray[np.float64]:
+    def normalize(weights: list[float]) -> npt.NDArray[np.float64]:
         w = np.asarray(weights)
         # No weight at all: the first class has it all.
         point: npt.NDArray[np.float64] = w / w.sum() if w.sum() > 0 else np.eye(len(w))[0]
         return point
 
     weight = st.one_of(st.just(0.0), st.floats(1e-12, 1.0))
-    return st.lists(weight, min_size=classes, max_size=classes).map(normalise)
+    return st.lists(weight, min_size=classes, max_size=classes).map(normalize)
 
 
 def bounded_samples(*, largest_n: int = 200) -> SearchStrategy[npt.NDArray[np.float64]]:

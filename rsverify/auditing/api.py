@@ -6,7 +6,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, get_args
+from typing import get_args
 
 from rsverify._core.check import (
     check_alpha,
@@ -17,38 +17,39 @@ from rsverify._core.check import (
     check_takes,
     check_trials,
 )
-from rsverify._core.types import Side
+from rsverify._core.types import AuditEstimandName, AuditKindName, AuditMethodName, Side
 from rsverify.auditing.bets import audit_bets
 from rsverify.auditing.caller import SIDES, name_of
 from rsverify.auditing.capital import audit_capital
 from rsverify.auditing.design import FLOAT_ERRORS, LARGEST_N, Design, Progress
-from rsverify.auditing.estimand import Estimand, Parameters, find_estimand
+from rsverify.auditing.estimand import Estimand, Parameters, find_estimand, renamed
 from rsverify.auditing.registry import audited, find_bound
 from rsverify.auditing.report import AuditReport
 from rsverify.auditing.simulation.search import Family
-from rsverify.auditing.task import Method, Task, answered
+from rsverify.auditing.task import Task, answered
 from rsverify.auditing.verdict import FALSE_ALARM, TOLERANCE
 from rsverify.bounds.bound import Bound
 from rsverify.bounds.registry import BOUNDS
 
-Kind = Literal["coverage", "betting", "bets"]
-METHODS: tuple[Method, ...] = get_args(Method)
-KINDS: tuple[Kind, ...] = get_args(Kind)
+__all__ = ["audit"]
+
+METHODS: tuple[AuditMethodName, ...] = get_args(AuditMethodName)
+KINDS: tuple[AuditKindName, ...] = get_args(AuditKindName)
 
 _MOST_JOBS = 1024
 
 
 @FLOAT_ERRORS
 def audit(
-    bound: Callable[..., Any] | Bound | str,
+    bound: Callable[..., object] | Bound | str,
     *,
-    estimand: str | Estimand = "mean",
+    estimand: AuditEstimandName | Estimand = "mean",
     n: int,
     alpha: float,
     side: Side | None = None,
-    kind: Kind | None = None,
+    kind: AuditKindName | None = None,
     scenarios: Mapping[str, Parameters] | None = None,
-    method: Method = "auto",
+    method: AuditMethodName = "auto",
     family: Family | None = None,
     replications: int | None = None,
     tolerance: float = TOLERANCE,
@@ -65,18 +66,18 @@ def audit(
     ----------
     bound : callable, Bound or str
         ``bound(data, alpha)`` returns one bound for each row of `data`, or, for samples, one
-        for each observation, which then must hold at all times at once. A function of a single
+        for each observation, which then must hold time-uniformly. A function of a single
         row that returns one bound is called row by row. A name is that of a bound of this
         package; margins are then audited over the class of column 1 (``":first"``), which
         covers any number of classes.
     estimand : str or Estimand, default "mean"
-        "proportion" (data: counts (R, 2) of hits and misses), "difference" or "probit" (counts
-        (R, m), column 0 the class certified; the margin over the most probable other class, or
-        with ":first" over the class of column 1), "mean" (samples (R, n) in [0, 1]),
+        "proportion" (data: counts (R, 2) of successes and failures), "difference" or "probit"
+        (counts (R, m), column 0 the class certified; the margin over the most probable other class,
+        or with ":first" over the class of column 1), "mean" (samples (R, n) in [0, 1]),
         "score-difference" or "score-probit" (scores (R, n, m)), another of
         `rsverify.auditing.estimand.ESTIMANDS`, or a caller's own `Estimand`.
     n : int
-        Observations a replication.
+        Sample size per replication.
     alpha : float
         Failure probability that the bound claims, in (0, 1).
     side : {"lower", "upper", "two-sided"}, optional
@@ -90,16 +91,16 @@ def audit(
         scenarios the audit simulates unless ``method="exact"``.
     method : {"auto", "exact", "simulation", "search"}, default "auto"
         "auto": exact where data are counts, else simulation. Exact: proportions up to n =
-        100,000; margins of three classes up to n = 400 (laws of more classes are then
+        100,000; margins of three classes up to n = 400 (distributions of more classes are then
         simulated besides); with ":first", monotone margin bounds at chosen claims up to
-        100,000. Bounds that are random are simulated. "search": look through a family of laws
-        for the worst ones, and simulate those with fresh randomness.
+        100,000. Bounds that are random are simulated. "search": look through a family of
+        distributions for the worst ones, and simulate those with fresh randomness.
     family : (callable, int), optional
         For the search: a function from the unit cube of that dimension to the parameters of
-        the estimand's `draw`. Default: two-point laws of samples, three classes of votes, two
-        rows of scores.
+        the estimand's `draw`. Default: two-point distributions of samples, three classes of votes,
+        two rows of scores.
     replications : int, optional
-        The most replications a scenario. Default: about 1000/alpha, at least 20,000.
+        Maximum replications per scenario. Default: about 1000/alpha, at least 20,000.
     tolerance : float, default 0.2
         "supported" means a miscoverage of at most alpha (1 + tolerance).
     false_alarm : float, default 1e-3
@@ -129,7 +130,7 @@ def audit(
     ------
     TypeError, ValueError
         If an argument is not of its type or out of its range. What the bound raises is not
-        raised but counted as a miss. A store of another design, or of another bound.
+        raised but counted as a failure to cover. A store of another design, or of another bound.
     FileExistsError
         If `store` exists and `resume` is false.
 
@@ -137,8 +138,9 @@ def audit(
     -----
     *Guarantee.* A bound that covers in every scenario is refuted with probability at most
     `false_alarm`, and never by an exact audit; a bound whose miscoverage in some scenario is
-    above alpha (1 + tolerance) is supported with probability at most `false_alarm`. For laws
-    that are no scenario of a simulation nothing is claimed; an exact audit is about all laws.
+    above alpha (1 + tolerance) is supported with probability at most `false_alarm`. For
+    distributions outside the scenarios of a simulation no claim is made; an exact audit covers
+    all distributions.
 
     Examples
     --------
@@ -209,7 +211,7 @@ def audit(
     return answered(task)
 
 
-def _told(kind: Kind) -> Kind:
+def _told(kind: AuditKindName) -> AuditKindName:
     """Warn of an option that goes."""
     check_choice("kind", kind, KINDS)
     name = {"coverage": "audit", "betting": "audit_capital", "bets": "audit_bets"}[kind]
@@ -218,7 +220,7 @@ def _told(kind: Kind) -> Kind:
     return kind
 
 
-def _refuse_ignored(kind: str, **options: tuple[object, object]) -> None:
+def _refuse_ignored(kind: AuditKindName, **options: tuple[object, object]) -> None:
     """Raise where an option is given that this kind of audit has no use for."""
     for name, (value, default) in options.items():
         if value is not default and value != default:
@@ -228,13 +230,13 @@ def _refuse_ignored(kind: str, **options: tuple[object, object]) -> None:
 
 
 def _asked(
-    bound: Callable[..., Any] | Bound, estimand: str | Estimand, side: Side | None
-) -> tuple[Callable[..., Any], Estimand, Side]:
+    bound: Callable[..., object] | Bound, estimand: AuditEstimandName | Estimand, side: Side | None
+) -> tuple[Callable[..., object], Estimand, Side]:
     """Return the function, the estimand and the side that are audited."""
     if side is not None:
         check_choice("side", side, SIDES)
     if isinstance(bound, Bound):
-        target = estimand if isinstance(estimand, str) else estimand.name
+        target = renamed(estimand) if isinstance(estimand, str) else estimand.name
         function, full, own = audited(bound, target)
         if side not in (None, own):
             raise ValueError(f"side={side!r} must be {own!r} for {bound.name}: leave it out")

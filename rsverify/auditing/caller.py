@@ -14,7 +14,7 @@ from rsverify._core.said import said
 from rsverify._core.types import Side
 from rsverify.auditing.estimand import Data
 
-Bound = Callable[[Any, float], Any]
+Bound = Callable[..., Any]
 Layout = Literal["rows", "pair"]
 """Two-sided limits of R replications: of shape (R, 2), or two arrays of R each."""
 
@@ -32,7 +32,7 @@ class Failure:
 
     kind: str
     message: str
-    example: Any  # the input that did it
+    example: object  # the input that did it
     count: int = 1
 
 
@@ -40,7 +40,7 @@ class Limits(NamedTuple):
     """Per replication the limits to hold against the truth, and those at the last time.
 
     For a bound that returns a path, `lower` is the largest and `upper` the smallest over time:
-    a path misses if it does so at any time. A failed replication has lower = inf.
+    a path fails to cover if it does so at any time. A failed replication has lower = inf.
     """
 
     lower: FloatArray
@@ -93,7 +93,7 @@ class Caller:
         )
 
     def paths(self, data: Data) -> tuple[FloatArray, FloatArray]:
-        """Return lower and upper limits at each time, (R, times); a failed row misses at all."""
+        """Return lower and upper limits at each time, (R, times); a failed row covers at none."""
         if not (self.rowwise or self.alone):
             try:
                 value = self.call(data).astype(np.float64)
@@ -310,7 +310,7 @@ def name_of(bound: object) -> str:
         return type(bound).__name__
 
 
-def plain_row(row: Data) -> Any:
+def plain_row(row: Data) -> object:
     """Return a row as JSON can hold it, its beginning where it is long."""
     return row.tolist() if row.size <= 200 else [*row.ravel()[:200].tolist(), "..."]
 

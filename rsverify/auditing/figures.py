@@ -1,19 +1,20 @@
-"""What the pictures of an audit show, computed; `rsverify.auditing.plot` draws it."""
+"""What the figures of an audit show, computed; `rsverify.auditing.plot` draws it."""
 
 from __future__ import annotations
 
 import itertools
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import numpy as np
 from scipy.special import gammaln, xlogy
 
-from rsverify._core.check import check_choice
+from rsverify._core.check import FloatArray, check_choice
 from rsverify._core.figure import save_figure
 from rsverify._core.files import check_free
+from rsverify._core.types import FigureName
 from rsverify.auditing import plot as plotting
-from rsverify.auditing.design import FLOAT_ERRORS, PICTURES
+from rsverify.auditing.design import FIGURES, FLOAT_ERRORS
 from rsverify.auditing.estimand import margin_value
 from rsverify.auditing.exact.evidence import MarginClaims, ProportionLimits
 from rsverify.auditing.exact.proportion import miscoverage_at
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
 
     from rsverify.auditing.report import AuditReport
 
-CHOICES = ("auto", "sawtooth", "map", "claims", "zip", "time", "capital")
+CHOICES: tuple[FigureName, ...] = get_args(FigureName)
 TOOTH = 9  # points between two jumps
 MOST_TEETH = 1200  # more cannot be told apart on paper
 NEAR_TEETH = 9  # on either side of the worst, in the enlarged part
 SIDE = 64  # cells along an edge of the map
-SUBPOINTS = 3  # laws along an edge of a cell
+SUBPOINTS = 3  # distributions along an edge of a cell
 MAP_BUDGET = 2e8  # outcomes summed for a map
 REPLAYED, GLANCED = 10_000, 2500  # replications drawn again, of the worst scenario and of others
 BAND = 0.05
@@ -38,20 +39,20 @@ BAND = 0.05
 
 @FLOAT_ERRORS
 def draw(
-    report: AuditReport, path: str | os.PathLike[str], picture: str, *, force: bool = False
+    report: AuditReport, path: str | os.PathLike[str], kind: FigureName, *, force: bool = False
 ) -> Figure:
-    """Draw a picture of a report into a file: see `AuditReport.plot`."""
-    check_choice("picture", picture, CHOICES)
-    if not str(path).lower().endswith(PICTURES):
-        raise ValueError(f"path={str(path)!r} must end in one of {', '.join(PICTURES)}")
+    """Draw a figure of a report into a file: see `AuditReport.plot`."""
+    check_choice("kind", kind, CHOICES)
+    if not str(path).lower().endswith(FIGURES):
+        raise ValueError(f"path={str(path)!r} must end in one of {', '.join(FIGURES)}")
     check_free(path, force=force)
     possible = _possible(report)
     if not possible:
-        raise ValueError("this report has no picture; its rows say it all: write a table")
-    wanted = possible[0] if picture == "auto" else picture
+        raise ValueError("this report has no figure; its rows say it all: write a table")
+    wanted = possible[0] if kind == "auto" else kind
     if wanted not in possible:
         raise ValueError(
-            f"picture={picture!r} must be {' or '.join(map(repr, possible))} for this report"
+            f"kind={kind!r} must be {' or '.join(map(repr, possible))} for this report"
         )
     ways = {"sawtooth": _sawtooth, "map": _map, "claims": _claims, "zip": _zip, "time": _time}
     figure = (ways | {"capital": _capital})[wanted](report)
@@ -59,8 +60,8 @@ def draw(
     return figure
 
 
-def _possible(report: AuditReport) -> list[str]:
-    """Return the pictures that a report can be drawn as, the most telling first."""
+def _possible(report: AuditReport) -> list[FigureName]:
+    """Return the figures that a report can be drawn as, the most telling first."""
     evidence = report.evidence
     if isinstance(evidence, ProportionLimits):
         return ["sawtooth"]
@@ -77,13 +78,18 @@ def _possible(report: AuditReport) -> list[str]:
     return ["time", "zip"] if times > 1 else ["zip"]
 
 
+def _stated(report: AuditReport, name: Literal["alpha", "tolerance"]) -> float:
+    return cast(float, report.design[name])
+
+
 def _title(report: AuditReport) -> str:
     d = report.design
     return f"{d['bound']}, {d['estimand']}, n = {d['n']:,}, α = {d['alpha']:g}: {report.verdict}"
 
 
 def _sawtooth(report: AuditReport) -> Figure:
-    limits: ProportionLimits = report.evidence
+    limits = report.evidence
+    assert isinstance(limits, ProportionLimits), "of its picture"
     both = np.concatenate([limits.lower, limits.upper])
     jumps = np.unique(both[(both > 0.0) & (both < 1.0)])
     worst = float(report.worst.truth)
@@ -107,14 +113,14 @@ def _sawtooth(report: AuditReport) -> Figure:
         after = miscoverage_at(*limits, np.nextafter(inside, 1.0))
         at = miscoverage_at(*limits, inside)
         parts.append(plotting.Teeth(teeth, inside, before, at, after))
-    design = report.design
     return plotting.draw_sawtooth(
-        parts, (worst, report.worst.miscoverage), design["alpha"], _title(report)
+        parts, (worst, report.worst.miscoverage), _stated(report, "alpha"), _title(report)
     )
 
 
 def _map(report: AuditReport) -> Figure:
-    claims: MarginClaims = report.evidence
+    claims = report.evidence
+    assert isinstance(claims, MarginClaims), "of its picture"
     n = claims.table.shape[0] - 1
     outcomes = (n + 1) * (n + 2) / 2
     sub, side = SUBPOINTS, SIDE
@@ -147,7 +153,7 @@ def _map(report: AuditReport) -> Figure:
         law = report.witness.parameters
         place = float(law["q1"]), float(law["q2"])
         worst = report.witness.probability
-    return plotting.draw_map(values, report.design["alpha"], place, worst, _title(report))
+    return plotting.draw_map(values, _stated(report, "alpha"), place, worst, _title(report))
 
 
 def _lolly(report: AuditReport) -> plotting.Scenarios:
@@ -161,12 +167,13 @@ def _lolly(report: AuditReport) -> plotting.Scenarios:
     )
 
 
-def _replays(report: AuditReport, index: int, enough: int) -> tuple[Any, Any, float]:
+def _replays(report: AuditReport, index: int, enough: int) -> tuple[FloatArray, FloatArray, float]:
     """Return the limits of the first `enough` or more replications again, and the truth.
 
     Limits are (R, times), as whole blocks.
     """
-    replay: Replay = report.evidence
+    replay = report.evidence
+    assert isinstance(replay, Replay), "of its picture"
     design, low, high, truth = replay.design, [], [], 0.0
     most = min(enough, report.rows[index].replications)
     for block in itertools.count():
@@ -180,12 +187,11 @@ def _replays(report: AuditReport, index: int, enough: int) -> tuple[Any, Any, fl
 
 
 def _claims(report: AuditReport) -> Figure:
-    design = report.design
     return plotting.draw_claims(
         np.array([r.truth for r in report.rows]),
         _lolly(report),
-        design["alpha"],
-        design["tolerance"],
+        _stated(report, "alpha"),
+        _stated(report, "tolerance"),
         _title(report),
     )
 
@@ -202,9 +208,13 @@ def _zip(report: AuditReport) -> Figure:
     distance = np.maximum(low - truth, truth - high)  # above 0: missed, by so much
     order = np.argsort(distance, kind="stable")
     limits = plotting.Ordered(low[order], high[order], wrong[order], truth)
-    design = report.design
     return plotting.draw_zip(
-        _lolly(report), limits, worst.scenario, design["alpha"], design["tolerance"], _title(report)
+        _lolly(report),
+        limits,
+        worst.scenario,
+        _stated(report, "alpha"),
+        _stated(report, "tolerance"),
+        _title(report),
     )
 
 
@@ -224,12 +234,12 @@ def _time(report: AuditReport) -> Figure:
         worst,
         band,
         f"{report.worst.scenario} ({runs:,} replications)",
-        report.design["alpha"],
+        _stated(report, "alpha"),
         _title(report),
     )
 
 
-def _first_misses(lower: Any, upper: Any, truth: float) -> tuple[Any, int]:
-    """Return how many replications have missed by each time, and how many there are."""
+def _first_misses(lower: FloatArray, upper: FloatArray, truth: float) -> tuple[FloatArray, int]:
+    """Return how many replications have failed to cover by each time, and how many there are."""
     wrong = np.logical_or.accumulate(missed(lower, upper, truth), axis=1)
     return wrong.sum(axis=0), len(wrong)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import cast
 
 import numpy as np
 
 from rsverify._core.files import Interrupted
+from rsverify._core.types import AuditMethodName
 from rsverify.auditing.caller import MIXED, Bound, Caller, merge_failures
 from rsverify.auditing.company import COMPANY, prepare
 from rsverify.auditing.design import Design, Progress, Record
@@ -42,7 +43,6 @@ from rsverify.auditing.simulation.tally import Tally
 from rsverify.auditing.simulation.votes import worst_votes
 from rsverify.auditing.verdict import combine
 
-Method = Literal["auto", "exact", "simulation", "search"]
 BATCHED = "in a batch: "
 PLACED = (
     f"the bound of a row changes with its place in the batch or with the batch's size: rows "
@@ -58,7 +58,7 @@ class Task:
     bound: Bound
     estimand: Estimand
     design: Design
-    method: Method = "auto"
+    method: AuditMethodName = "auto"
     steady: bool = False
     """Whether the bound is known to return the same for a row each time."""
     scenarios: Mapping[str, Parameters] | None = None
@@ -119,7 +119,8 @@ def _completed(task: Task, report: AuditReport) -> AuditReport:
     if report.verdict != "refuted" and task.method == "auto" and task.estimand.name in MARGINS:
         report = _with_more_classes(task, report)
     if report.verdict != "refuted" and not task.steady:
-        suite = default_scenarios(task.estimand, task.design.n, task.design.alpha, task.design.side)
+        laws = default_scenarios(task.estimand, task.design.n, task.design.alpha, task.design.side)
+        suite = [s for s in laws if np.asarray(s.parameters.get("p", 0)).size <= CLASSES]
         report = _with_places(task, report, suite, task.caller_for(suite))
     return _with_hint(task, report)
 
@@ -165,7 +166,7 @@ def _with_more_classes(task: Task, report: AuditReport) -> AuditReport:
     suite = [
         s
         for s in default_scenarios(estimand, design.n, design.alpha)
-        if len(s.parameters["p"]) > CLASSES
+        if len(cast(Sequence[float], s.parameters["p"])) > CLASSES
     ]
     try:
         caller = task.caller_for(suite)
@@ -257,7 +258,7 @@ def _rows_change_together(
 
 
 def _missed_together(task: Task, caller: Caller, scenario: Scenario, peak: tuple[int, int]) -> bool:
-    """Return whether most misses of a block do not come again; `peak`: the block, its misses."""
+    """Return whether most failures to cover do not come again; `peak`: a block and their number."""
     block, misses = peak
     again = run_block(caller, task.estimand, scenario, task.design, block)
     return 2 * (misses - again.misses) > again.runs

@@ -37,6 +37,8 @@ from rsverify.kernels.margin.formulas import (
 )
 from rsverify.probit import MAX_ORDER, taylor_probit
 
+__all__ = ["Taylor", "bonferroni_margin_lower", "cohen_margin_lower", "exact_margin_lower"]
+
 _ORDERING_CHOICES = (
     f"'likelihood-ratio', 'difference', 'bonferroni' and Taylor(order), order 0 to {MAX_ORDER}"
 )
@@ -161,7 +163,7 @@ def cohen_margin_lower(
     Raises
     ------
     TypeError
-        If an argument is not numeric, or `estimand` is no string.
+        If an argument is not numeric, or `estimand` is not a string.
     ValueError
         If an argument is out of its range, or the shapes do not broadcast.
 
@@ -243,7 +245,7 @@ def bonferroni_margin_lower(
     Raises
     ------
     TypeError
-        If an argument is not numeric, or `estimand` is no string.
+        If an argument is not numeric, or `estimand` is not a string.
     ValueError
         If an argument is out of its range, a share of `alpha` is below the normal float64
         numbers, or the shapes do not broadcast.

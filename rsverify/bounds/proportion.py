@@ -1,4 +1,4 @@
-"""Exact confidence limits for a proportion: Clopper-Pearson and its randomised version."""
+"""Exact confidence limits for a proportion: Clopper-Pearson and its randomized version."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rsverify._core.check import (
     check_fraction,
     check_real,
     check_seed,
+    check_single,
     check_trials,
     share_of_alpha,
     shown,
@@ -29,6 +30,14 @@ from rsverify.kernels.binomial import (
     randomized_lower_rows,
     randomized_upper_rows,
 )
+
+__all__ = [
+    "clopper_pearson_interval",
+    "clopper_pearson_lower",
+    "clopper_pearson_upper",
+    "randomized_clopper_pearson_lower",
+    "randomized_clopper_pearson_upper",
+]
 
 LARGEST_TRIALS = 10_000_000
 """The largest number of trials for which the limits' errors are measured."""
@@ -119,7 +128,7 @@ def clopper_pearson_upper(
     float or array of float
         The p with P(Bin(n, p) ≤ k) = alpha, and 1 where k = n: a probability, of the
         shape to which the arguments broadcast. Rounded up, so that one minus it errs by
-        less than 3e-12 of itself or by two neighbouring floats.
+        less than 3e-12 of itself or by two neighboring floats.
 
     Raises
     ------
@@ -190,8 +199,7 @@ def clopper_pearson_interval(
     0.568 0.655
     """
     share = check_fraction("split", split)
-    if share.ndim:
-        raise ValueError(f"split of shape {share.shape} must be a single number in (0, 1)")
+    check_single("split", share)
     level = check_alpha(alpha)
     return Interval(
         clopper_pearson_lower(k, n, share_of_alpha(level, share, "split")),
@@ -226,7 +234,7 @@ def randomized_clopper_pearson_lower(
     u: npt.ArrayLike | None = None,
     seed: int | np.random.Generator | None = None,
 ) -> FloatArray | float:
-    """Return the randomised Clopper-Pearson lower limit, whose level is exactly alpha.
+    """Return the randomized Clopper-Pearson lower limit, whose level is exactly alpha.
 
     One independent uniform number u is added to the count, which makes it continuous. The
     limit lies between the plain ones for k (at u = 0) and for k + 1 (at u = 1).
@@ -312,7 +320,7 @@ def randomized_clopper_pearson_upper(
     u: npt.ArrayLike | None = None,
     seed: int | np.random.Generator | None = None,
 ) -> FloatArray | float:
-    """Return the randomised Clopper-Pearson upper limit, whose level is exactly alpha.
+    """Return the randomized Clopper-Pearson upper limit, whose level is exactly alpha.
 
     With one `u` for both, it is never below the lower limit while their levels add to at
     most 1. The limit lies between the plain ones for k − 1 (at u = 0) and k (at u = 1).

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args
 
 import typer
 from rich.progress import track
@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from rsverify._core.errors import DataError, UnavailableError, cause_of
 from rsverify._core.files import Interrupted
 from rsverify._core.optional import need
+from rsverify._core.types import MarginName, OrderingName, RadiusName, VoteBoundName
 from rsverify.cli import analyze as cli_analyze
 from rsverify.cli import audit as cli_audit
 from rsverify.cli import certify as cli_certify
@@ -31,6 +32,7 @@ from rsverify.cli.console import (
 from rsverify.cli.summary import print_summary
 
 if TYPE_CHECKING:
+    from rsverify.bounds.margin import Taylor
     from rsverify.tables.recertify_radii import InconsistentRadiiError
 
 # From sysexits.h: what a script can tell apart.
@@ -73,8 +75,11 @@ app = typer.Typer(
 Alpha = Annotated[float, typer.Option(help="Total failure probability of one certificate.")]
 Bound = Annotated[str, typer.Option(help="exact, bonferroni or cohen.")]
 Ordering = Annotated[
-    str | None, typer.Option(help="Ordering of the exact bound [default: likelihood-ratio].")
+    str | None, typer.Option(help="Ordering of the exact bound.", show_default="likelihood-ratio")
 ]
+
+
+_OTHER_ORDERINGS = ("difference", "bonferroni", "taylor:5")
 
 
 def _version(asked: bool) -> None:
@@ -107,17 +112,15 @@ def bound(
     ] = None,
 ) -> None:
     """Bound the margin of class Y from vote COUNTS, by every method side by side."""
+    from rsverify.bounds.margin import find_ordering
     from rsverify.certificates.certificate import certify_counts, margin_lower_bounds
     from rsverify.certificates.radius import round_down_digits
 
-    methods: list[tuple[str, dict[str, Any]]] = [
-        ("Cohen", {"bound": "cohen"}),
-        ("Bonferroni", {"bound": "bonferroni"}),
-        ("exact (likelihood-ratio)", {"bound": "exact"}),
-        *(
-            (f"exact ({ordering})", {"bound": "exact", "ordering": ordering})
-            for ordering in ("difference", "bonferroni", "taylor:5")
-        ),
+    methods: list[tuple[str, VoteBoundName, OrderingName | Taylor | None]] = [
+        ("Cohen", "cohen", None),
+        ("Bonferroni", "bonferroni", None),
+        ("exact (likelihood-ratio)", "exact", None),
+        *((f"exact ({o})", "exact", find_ordering(o)) for o in _OTHER_ORDERINGS),
     ]
     n = sum(counts)
     table = plain_table(f"Class {y}: {_of(counts, y)} of {n} votes, alpha = {alpha:g}")
@@ -125,15 +128,27 @@ def bound(
     for heading in ("p1 − p2", "Φ⁻¹(p1) − Φ⁻¹(p2)", *(("R1", "R2") if sigma else ())):
         table.add_column(heading, justify="right", no_wrap=True)
     with working("bounding"):
-        for name, options in methods:
+        for name, bound, ordering in methods:
             cells = [
-                _down(float(margin_lower_bounds(counts, y, alpha, estimand=e, **options)))
-                for e in ("difference", "probit")
+                _down(
+                    float(
+                        margin_lower_bounds(
+                            counts, y, alpha, estimand=e, bound=bound, ordering=ordering
+                        )
+                    )
+                )
+                for e in get_args(MarginName)
             ]
             if sigma is not None:
-                for kind in ("R1", "R2"):
+                for kind in get_args(RadiusName):
                     certificate = certify_counts(
-                        counts, sigma=sigma, alpha=alpha, y=y, radius=kind, **options
+                        counts,
+                        sigma=sigma,
+                        alpha=alpha,
+                        y=y,
+                        bound=bound,
+                        radius=kind,
+                        ordering=ordering,
                     )
                     certified = certificate.radius > 0
                     cells.append(round_down_digits(certificate.radius, 5) if certified else "—")
@@ -173,37 +188,41 @@ def _whole_or_not(out: Path | None) -> Iterator[None]:
 
 @app.command()
 def recertify(
-    table: Annotated[Path, typer.Argument(help="Table with vote counts, or with radii alone.")],
+    table: Annotated[Path, typer.Argument(help="Table with vote counts, or with radii only.")],
     out: Annotated[Path | None, typer.Argument(help="Table to write.")] = None,
-    alpha: Annotated[float | None, typer.Option(help="New level [default: the table's].")] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="New level.", show_default="the table's")
+    ] = None,
     bound: Annotated[
-        str | None, typer.Option(help="exact, bonferroni or cohen [default: the table's].")
+        str | None, typer.Option(help="exact, bonferroni or cohen.", show_default="the table's")
     ] = None,
     ordering: Ordering = None,
-    n: Annotated[int | None, typer.Option(help="Radii alone: votes behind each.")] = None,
-    sigma: Annotated[float | None, typer.Option(help="Radii alone: noise of the table.")] = None,
+    n: Annotated[int | None, typer.Option(help="Radii only: votes behind each.")] = None,
+    sigma: Annotated[float | None, typer.Option(help="Radii only: noise of the table.")] = None,
     stated_alpha: Annotated[
-        float | None, typer.Option(help="Radii alone: level that they were computed at.")
+        float | None, typer.Option(help="Radii only: level that they were computed at.")
     ] = None,
     digits: Annotated[
-        int | None, typer.Option(help="Radii alone: significant digits [default: seen].")
+        int | None, typer.Option(help="Radii only: significant digits.", show_default="seen")
     ] = None,
     force: Annotated[
         bool,
         typer.Option(
             "--force",
-            help="Replace OUT and its JSON; radii alone: go on where they do not fit "
+            help="Replace OUT and its JSON; radii only: go on where they do not fit "
             "--stated-alpha.",
         ),
     ] = False,
 ) -> None:
     """Certify TABLE again at another level or bound, without sampling.
 
-    A table of radii alone (idx, label, predict, radius, correct, time) needs --n, --sigma and
+    A table of radii only (idx, label, predict, radius, correct, time) needs --n, --sigma and
     --stated-alpha, from which the votes behind each radius are recovered. Radii that cannot have
     come from --stated-alpha are an error, which names the level that they fit.
     """
+    from rsverify._core.check import check_choice
     from rsverify.bounds.margin import find_ordering
+    from rsverify.certificates.certificate import BOUNDS
     from rsverify.tables.metadata import check_table_free, metadata_path
     from rsverify.tables.reader import count_columns, read_metadata, read_table, write_table
     from rsverify.tables.recertify import recertify as from_counts
@@ -217,23 +236,23 @@ def recertify(
         if count_columns(old):
             given = [k for k, v in {**published, "digits": digits}.items() if v is not None]
             if given:
-                raise ValueError(f"{given[0]} is for tables of radii alone; {table} has counts")
+                raise ValueError(f"{given[0]} is for tables of radii only; {table} has counts")
             new = from_counts(
                 old,
                 alpha=alpha,
-                bound=bound,
+                bound=None if bound is None else check_choice("bound", bound, BOUNDS),
                 ordering=None if ordering is None else find_ordering(ordering),
             )
         else:
             if bound not in (None, "cohen"):
                 raise ValueError(
-                    f"bound={bound!r} must be 'cohen' for a table of radii alone: the votes of "
+                    f"bound={bound!r} must be 'cohen' for a table of radii only: the votes of "
                     "the runner-up are not in it"
                 )
             if n is None or sigma is None or stated_alpha is None:
                 absent = next(k for k, v in published.items() if v is None)
                 raise ValueError(
-                    f"{table} has radii alone: --{absent.replace('_', '-')} must be given"
+                    f"{table} has radii only: --{absent.replace('_', '-')} must be given"
                 )
             try:
                 new = recertify_radii(
@@ -292,7 +311,7 @@ def _remedy(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the table and the picture.")] = Path("demo"),
+    out: Annotated[Path, typer.Option(help="Folder for the table and the figure.")] = Path("demo"),
     images: Annotated[int, typer.Option(help="Held-out images to certify.")] = 120,
     n: Annotated[int, typer.Option(help="Votes per image.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Fixes training and noise.")] = 0,
@@ -300,7 +319,7 @@ def demo(
         bool, typer.Option("--force", help="Replace the files of an earlier demo.")
     ] = False,
 ) -> None:
-    """Train a small network on real digits and certify held-out images in every way."""
+    """Train a small network on real digits; certify held-out images with every available bound."""
     need("torch", "sklearn", extra="demo")
     from rsverify.demo.rows import PLANNED
     from rsverify.demo.run import early_summary, explanation, run_demo, summary
@@ -308,13 +327,13 @@ def demo(
     result = run_demo(out, images=images, n=n, seed=seed, force=force, track=_progress)
     found = summary({**result.tables, **result.soft_tables})
     table = plain_table(f"Fraction of {images} held-out images certified correct within a radius")
-    table.add_column("bound", no_wrap=True)
+    table.add_column("bound", min_width=max(map(len, " ".join(map(str, found.index)).split())))
     for name in found.columns:
         table.add_column(name, justify="right", min_width=max(5, *map(len, name.split())))
     for name, (*accuracies, average) in zip(found.index, found.to_numpy(), strict=True):
         table.add_row(str(name), *(f"{a:.3f}" for a in accuracies), f"{average:.4f}")
     out_console.print(table)
-    answers = plain_table(f"Is the radius at least r? Votes drawn until answered, {images} images")
+    answers = plain_table(f"Is the radius at least r? Samples until a decision, {images} images")
     for name in ("r", "yes", "no", "undecided", "votes", f"of {PLANNED * n:,}"):
         answers.add_column(name, justify="right", min_width=5)
     for target, (yes, no, open_, votes, share) in early_summary(result.early, n).iterrows():
@@ -325,7 +344,7 @@ def demo(
     print_lines(explanation(result))
 
 
-def _progress(items: Iterable[Any], title: str) -> Iterable[Any]:
+def _progress(items: Iterable[object], title: str) -> Iterable[object]:
     hidden = not err_console.is_terminal
     return track(
         list(items), description=title, console=err_console, transient=True, disable=hidden

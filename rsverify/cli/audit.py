@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 from rich.console import Console
@@ -66,7 +66,7 @@ def _hint(store: Path | None) -> Iterator[None]:
 def _check_outputs(paths: Sequence[Path], store: Path | None, force: bool) -> None:
     """Raise before any work where a report could not be written, or not be kept."""
     from rsverify._core.figure import check_figure
-    from rsverify.auditing.design import PICTURES
+    from rsverify.auditing.design import FIGURES
     from rsverify.auditing.report import check_ending
 
     taken = set() if store is None else {store.resolve()}
@@ -74,7 +74,7 @@ def _check_outputs(paths: Sequence[Path], store: Path | None, force: bool) -> No
         ending = check_ending(path)
         if ending == ".parquet":
             need("pyarrow")
-        if ending in PICTURES:
+        if ending in FIGURES:
             check_figure(path, force=force)
         check_free(path, force=force)
         if path.resolve() in taken:
@@ -98,7 +98,7 @@ def audit(
     bound: Annotated[
         str, typer.Argument(help="Name of a bound of this package, or FILE.py:FUNCTION.")
     ],
-    n: Annotated[int, typer.Option(help="Observations a replication.")],
+    n: Annotated[int, typer.Option(help="Sample size per replication.")],
     estimand: Annotated[
         str,
         typer.Option(
@@ -116,7 +116,8 @@ def audit(
     ] = "coverage",
     method: Annotated[str, typer.Option(help="auto, exact, simulation or search.")] = "auto",
     replications: Annotated[
-        int | None, typer.Option(help="Most replications a scenario; by default about 1000/alpha.")
+        int | None,
+        typer.Option(help="Maximum replications per scenario; by default about 1000/alpha."),
     ] = None,
     tolerance: Annotated[
         float, typer.Option(help="Supported means at most alpha (1 + tolerance).")
@@ -130,22 +131,24 @@ def audit(
         Path | None, typer.Option(help="Keep finished blocks of a simulation here.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the blocks in STORE.")
+        bool, typer.Option("--resume", help="Continue from the blocks in STORE.")
     ] = False,
     out: Annotated[
         list[Path] | None,
-        typer.Option(help="Write the report here; .json, .parquet, .csv or a picture. Repeatable."),
+        typer.Option(help="Write the report here; .json, .parquet, .csv or a figure. Repeatable."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace reports that are there.")] = False,
 ) -> None:
     """Find out whether a BOUND covers: exit 0 supported, 1 refuted, 2 inconclusive."""
-    from rsverify.auditing.api import METHODS
+    from rsverify._core.types import AuditEstimandName
+    from rsverify.auditing.api import KINDS, METHODS
     from rsverify.auditing.api import audit as run_audit
     from rsverify.auditing.bets import audit_bets
     from rsverify.auditing.caller import SIDES
     from rsverify.auditing.capital import audit_capital
 
-    check_choice("kind", kind, ("coverage", "betting", "bets"))
+    estimands: tuple[AuditEstimandName, ...] = get_args(AuditEstimandName)
+    check_choice("kind", kind, KINDS)
     if kind != "coverage":
         _refuse_ignored(context, kind)
     _check_outputs(out or [], store, force)
@@ -159,7 +162,7 @@ def audit(
         else:
             report = run_audit(
                 function,
-                estimand=estimand,
+                estimand=check_choice("estimand", estimand, estimands),
                 n=n,
                 alpha=alpha,
                 side=None if side is None else check_choice("side", side, SIDES),

@@ -1,4 +1,4 @@
-"""The whole way on real images: train, sample once, certify in every way, compare."""
+"""The whole way on real images: train, sample once, certify with every available bound, compare."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pandas as pd
 
 from rsverify._core.check import FloatArray, IntArray
 from rsverify._core.files import check_free, write_file
+from rsverify._core.types import VoteBoundName
 from rsverify.bounds.margin_decision import Answer
 from rsverify.demo.rows import ALPHA, ANSWERS, PLANNED, SELECTION_SAMPLES, SOFT, image_rows
 from rsverify.tables.metadata import check_table_free, metadata_path
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 SIGMA = 0.25
 RADII = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
-BOUNDS = ("cohen", "bonferroni", "exact")
+BOUNDS: tuple[VoteBoundName, ...] = ("cohen", "bonferroni", "exact")
 HELD_OUT = 500
 EPOCHS = 40
 BATCH = 64
@@ -74,7 +75,7 @@ def run_demo(
     Parameters
     ----------
     out : Path
-        Folder for the table, its JSON and the picture; made if needed.
+        Folder for the table, its JSON and the figure; made if needed.
     images : int
         How many held-out images to certify, 1 to 500.
     n : int
@@ -119,9 +120,9 @@ def run_demo(
             wait()
     clean_accuracy = _accuracy(model, held_x, held_y)
     # All bounds read the same votes: one sampling pass.
-    tables = {b: recertify(cohen, bound=b) for b in BOUNDS}
+    tables: dict[str, pd.DataFrame] = {b: recertify(cohen, bound=b) for b in BOUNDS}
 
-    configuration: dict[str, Any] = {
+    configuration: dict[str, object] = {
         "command": "demo",
         "data": "scikit-learn digits, held out",
         "images": images,
@@ -188,21 +189,23 @@ held-out images right.
   abstained counting as 0.
 
 Votes. The classifier that is certified answers with the class of most votes:
-  cohen       reads the winner's votes only, as if all others were one rival's:
+  cohen       reads the winner's votes only, as if all others went to one class:
               the usual choice.
-  bonferroni  bounds winner and runner-up apart, each with half of the allowed
+  bonferroni  bounds winner and runner-up separately, each with half of the allowed
               error.
   exact       bounds their margin at once, with all of the allowed error: as large
               as the other two or larger.
 
 Scores. Here the answer is the class of the largest mean softmax score, which is
 another classifier, with radii of its own:
-  {SOFT[0]:<12}  bounds the two means apart, each with half of the allowed
-                error, by empirical Bernstein: the usual choice.
-  {SOFT[1]:<12}  bets on a line that touches the margin, with nearly all of it:
-                fewer samples for the same radius.
+  {SOFT[0]}
+              bounds the two means separately, each with half of the allowed
+              error, by empirical Bernstein: the usual choice.
+  {SOFT[1]}
+              bets on a line that touches the margin, with nearly all of it:
+              fewer samples for the same radius.
 
-Early stopping. Is the radius at least r? Votes are drawn until they answer, {PLANNED * n:,}
+Early stopping. Is the radius at least r? Votes are drawn until they decide, {PLANNED * n:,}
 at most: yes, no, or undecided, where more of them would hardly decide. The second
 table has the answers and the votes drawn on average.
 
@@ -237,6 +240,7 @@ def _one_thread() -> Iterator[None]:
 
 # What is needed while images are sampled, and what after that: about as much work each.
 _SOONER = """
+from rsverify._core.types import VoteBoundName
 from rsverify.bounds.margin_decision import Answer
 from rsverify.demo.rows import warm_up
 warm_up()
@@ -303,7 +307,7 @@ def _train(x: FloatArray, y: IntArray, seed: int, track: Track) -> torch.nn.Modu
     import torch
     from torch import nn
 
-    # No batch normalisation: its statistics would differ between noisy and clean images.
+    # No batch normalization: its statistics would differ between noisy and clean images.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = nn.Sequential(
@@ -315,18 +319,18 @@ def _train(x: FloatArray, y: IntArray, seed: int, track: Track) -> torch.nn.Modu
             nn.Linear(48 * 2 * 2, 10),
         )
         images, labels = torch.from_numpy(x), torch.from_numpy(y)
-        optimiser = torch.optim.Adam(model.parameters())
+        optimizer = torch.optim.Adam(model.parameters())
         batches = -(-len(labels) // BATCH)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, max_lr=3e-3, total_steps=EPOCHS * batches
+            optimizer, max_lr=3e-3, total_steps=EPOCHS * batches
         )
         for _ in track(range(EPOCHS), "training"):
             for batch in torch.randperm(len(labels)).split(BATCH):
                 noisy = images[batch] + SIGMA * torch.randn_like(images[batch])
                 loss = nn.functional.cross_entropy(model(noisy), labels[batch])
-                optimiser.zero_grad()
+                optimizer.zero_grad()
                 loss.backward()
-                optimiser.step()
+                optimizer.step()
                 schedule.step()
     return model.eval()
 

@@ -28,7 +28,7 @@ class Formula:
 
     place: str
     error: str
-    bound: Callable[..., Any] | Bound
+    bound: Callable[..., object] | Bound
     options: dict[str, Any]
 
 
@@ -43,15 +43,15 @@ def _selected_margin(p: tuple[float, ...]) -> float:
     return p[0] - max(p[1:])
 
 
-def _selected_runner_up(data: npt.NDArray[np.int64], alpha: float) -> Any:
+def _selected_runner_up(data: npt.NDArray[np.int64], alpha: float) -> object:
     m = data.shape[1] // 2
     return printed_selected_runner_up_lower(
         data[:, :m], data[:, m:], alpha, y=0, estimand="difference"
     )
 
 
-def _plugin_bernstein(x: FloatArray, alpha: float) -> Any:
-    with np.errstate(all="ignore"):  # its NaN is counted as a miss, not warned about
+def _plugin_bernstein(x: FloatArray, alpha: float) -> object:
+    with np.errstate(all="ignore"):  # its NaN is counted as a failure to cover, not warned about
         return printed_plugin_bernstein_lower(x, alpha)
 
 
@@ -107,7 +107,7 @@ PRINTED = (
     ),
     Formula(
         "3.3 runner-up from other data",
-        "a rival of smaller probability has the larger margin",
+        "another class of smaller probability has the larger margin",
         _selected_runner_up,
         {"estimand": _SELECTED, "n": 500, "alpha": 0.05},
     ),
@@ -155,18 +155,20 @@ def summary(formula: Formula, report: AuditReport) -> str:
         lines.append(f"witness: {report.witness}")
     elif worst.replications:
         lines.append(
-            f"worst: {worst.misses:,} of {worst.replications:,} replications miss, "
+            f"worst: {worst.misses:,} of {worst.replications:,} replications fail to cover, "
             f"in [{worst.low:.3g}, {worst.high:.3g}]; scenario: {worst.scenario}"
         )
     else:
-        lines.append(f"worst: {worst.miscoverage:.4g}, at most {worst.high:.4g} over all laws")
+        lines.append(
+            f"worst: {worst.miscoverage:.4g}, at most {worst.high:.4g} over all distributions"
+        )
     lines += [
         f"{f.kind} {f.count:,} times, first at {_start(f.example)}" for f in report.failures[:1]
     ]
     return "\n             ".join(lines)
 
 
-def _start(example: Any) -> str:
+def _start(example: object) -> str:
     values = list(np.ravel(np.asarray(example, dtype=object)))
     shown = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values[:5])
     return f"({shown}, …) of {len(values)}" if len(values) > 5 else f"({shown})"

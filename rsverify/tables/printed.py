@@ -124,7 +124,7 @@ def printed_intervals(
     error = np.maximum(_storage_error(radii, length), _COMPUTED * np.maximum(radii, sigma))
     low = np.maximum(radii - 0.5 * step - error, np.finfo(np.float64).smallest_subnormal)
     high = radii + step + error
-    own_step = 10.0 ** (leading - length + 1)
+    own_step = np.asarray(10.0 ** (leading - length + 1), dtype=np.float64)
     for bits in _SHORT_BITS:
         short = _short_float_interval(radii, own_step, bits)
         if short is not None:

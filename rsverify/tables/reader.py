@@ -35,13 +35,15 @@ from rsverify.tables.schema import table_row as table_row
 from rsverify.tables.text import TableText, is_quoted, read_text, separator_of, split_line
 from rsverify.tables.writer import write_table as write_table
 
+__all__ = ["TruncatedTableWarning", "average_certified_radius", "certified_accuracy", "read_table"]
+
 
 class TruncatedTableWarning(UserWarning):
     """The last line of a table was cut off, and dropped."""
 
 
 def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Return the rows of a table, one an input.
+    """Return the rows of a table, one per input.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from rsverify._core.check import (
     check_choice,
     check_positive,
 )
-from rsverify._core.types import OrderingName
+from rsverify._core.types import OrderingName, VoteBoundName
 from rsverify.bounds.margin import Taylor
 from rsverify.certificates.abstention import Status
 from rsverify.certificates.assumptions import warn_of_level
@@ -31,32 +31,22 @@ from rsverify.certificates.certificate import (
 )
 from rsverify.certificates.radius import ESTIMANDS, certified_radius_r1, certified_radius_r2
 from rsverify.tables.reader import count_columns
-from rsverify.tables.recertify_radii import (
-    IMPOSSIBLE_RADIUS,
-    PRINTED_AS_ZERO,
-    InconsistentRadiiError,
-    InconsistentRadiiWarning,
-    InfiniteRadiusWarning,
-    recertify_radii,
-)
+from rsverify.tables.recertify_radii import IMPOSSIBLE_RADIUS as IMPOSSIBLE_RADIUS
+from rsverify.tables.recertify_radii import PRINTED_AS_ZERO as PRINTED_AS_ZERO
+from rsverify.tables.recertify_radii import InconsistentRadiiError as InconsistentRadiiError
+from rsverify.tables.recertify_radii import InconsistentRadiiWarning as InconsistentRadiiWarning
+from rsverify.tables.recertify_radii import InfiniteRadiusWarning as InfiniteRadiusWarning
+from rsverify.tables.recertify_radii import recertify_radii as recertify_radii
 from rsverify.tables.rows import check_unique_indices, with_outcome
 
-__all__ = [
-    "IMPOSSIBLE_RADIUS",
-    "PRINTED_AS_ZERO",
-    "InconsistentRadiiError",
-    "InconsistentRadiiWarning",
-    "InfiniteRadiusWarning",
-    "recertify",
-    "recertify_radii",
-]
+__all__ = ["recertify"]
 
 
 def recertify(
     table: pd.DataFrame,
     *,
     alpha: float | None = None,
-    bound: str | None = None,
+    bound: VoteBoundName | None = None,
     ordering: OrderingName | Taylor | None = None,
 ) -> pd.DataFrame:
     """Return a table's certificates at another alpha or bound, from its vote counts.
@@ -85,7 +75,7 @@ def recertify(
         If the table has no vote counts (see `recertify_radii`), if its rows disagree about a
         bound or radius that is to be kept, or if an option is out of range. If sampling
         stopped at a target radius: these bounds are for a number of votes that is fixed
-        beforehand, and such counts are the ones at which the votes had answered.
+        beforehand, and such counts are the ones at which sampling was stopped.
 
     Notes
     -----
@@ -188,7 +178,7 @@ def _check_fixed_votes(table: pd.DataFrame) -> None:
     stopped = "target_radius" in table.columns and table["target_radius"].notna().any()
     if stopped or ("bound" in table.columns and (table["bound"] == "anytime").any()):
         raise ValueError(
-            "table holds rows whose sampling stopped as soon as their votes had answered for "
+            "table holds rows whose sampling stopped as soon as their votes had decided about "
             "target_radius: no bound for a fixed number of votes holds for them; certify anew, "
             "without a target"
         )

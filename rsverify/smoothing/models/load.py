@@ -1,6 +1,6 @@
 """Models from files and from the names of functions.
 
-Weights alone, and ONNX files, are loaded without running anything that their file brings. Saved
+Weights only, and ONNX files, are loaded without running anything that their file brings. Saved
 programs are another matter, and must be allowed. A pickled module runs any code that it likes when
 it is loaded. So does an exported program: torch unpickles entries of it without restriction, and
 evaluates expressions that it holds as text. A TorchScript archive runs none of Python, but may read
@@ -13,27 +13,28 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from rsverify._core.errors import DataError, cause_of
 from rsverify._core.load_function import load_function
 from rsverify.smoothing.device import choose_device
-from rsverify.smoothing.models.adapters import LimitedBatch, Model, SelectedOutput, SklearnModel
+from rsverify.smoothing.models.adapters import LimitedBatch, Scores, SelectedOutput, SklearnModel
 from rsverify.smoothing.models.archive import kind_of, unsafe_globals
 from rsverify.smoothing.models.checkpoint import load_weights
 from rsverify.smoothing.models.onnx import load_onnx
 
+__all__ = ["load_model", "load_module"]
+
 
 def load_model(
-    model: str | os.PathLike[str] | Callable[[], Any],
+    model: str | os.PathLike[str] | Callable[[], object],
     *,
     checkpoint: str | os.PathLike[str] | None = None,
     output: int | str | None = None,
     allow_pickle: bool = False,
     device: str = "cpu",
-) -> Model:
+) -> Scores:
     """Return a callable from batch to scores, on `device`, from a file or a function.
 
     Parameters
@@ -114,14 +115,14 @@ def names_a_function(model: str | os.PathLike[str]) -> bool:
 
 
 def as_model(
-    made: Any,
+    made: object,
     *,
     name: str,
     checkpoint: str | os.PathLike[str] | None = None,
     output: int | str | None = None,
     allow_pickle: bool = False,
     device: str = "cpu",
-) -> Model:
+) -> Scores:
     """Return a callable from batch to scores of what a function called `name` has returned.
 
     Parameters and errors are those of `load_model`.
@@ -133,7 +134,7 @@ def as_model(
             )
         load_weights(made, checkpoint, allow_pickle=allow_pickle)
     if isinstance(made, torch.nn.Module):
-        loaded: Model = made.to(choose_device(device))
+        loaded: Scores = made.to(choose_device(device))
     elif hasattr(made, "predict_proba"):
         loaded = SklearnModel(made)
     elif callable(made):
@@ -168,11 +169,11 @@ def load_module(
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     UnavailableError
         If `device` is not there; a ValueError.
     DataError
-        If `allow_pickle` is false, or the file is damaged, holds weights alone, or is none of
+        If `allow_pickle` is false, or the file is damaged, holds only weights, or is none of
         the three kinds; a ValueError.
     """
     path = Path(path)
@@ -191,7 +192,7 @@ def load_module(
     if not isinstance(loaded, torch.nn.Module):
         raise DataError(
             f"{path} holds a {type(loaded).__name__}; it must hold a whole module, as saved by "
-            "torch.jit.save or torch.export.save. Weights alone are a checkpoint of a module "
+            "torch.jit.save or torch.export.save. Weights only are a checkpoint of a module "
             "that a function returns: FILE.py:FUNCTION with checkpoint"
         )
     return loaded
@@ -205,12 +206,12 @@ def _refusal(path: Path, kind: str) -> str:
     if kind == "an exported program":
         return f"{path} is {kind}, which can run any code when it is loaded: give {allow}"
     if path.suffix == ".safetensors":
-        return f"{path} holds weights alone: give FILE.py:FUNCTION of its module, and a checkpoint"
+        return f"{path} holds only weights: give FILE.py:FUNCTION of its module, and a checkpoint"
     if kind in ("a file of torch.save", "a pickle", "a tar archive"):
         names = unsafe_globals(path)
         if names == []:
             return (
-                f"{path} holds weights alone, a checkpoint of a module: give FILE.py:FUNCTION that "
+                f"{path} holds only weights, a checkpoint of a module: give FILE.py:FUNCTION that "
                 "returns the module, and the weights as checkpoint (--checkpoint)"
             )
         named = "" if names is None else f" ({', '.join(names[:3])}{', …' * (len(names) > 3)})"
@@ -223,7 +224,7 @@ def _refusal(path: Path, kind: str) -> str:
     )
 
 
-def _loaded(path: Path, kind: str, device: torch.device) -> Any:
+def _loaded(path: Path, kind: str, device: torch.device) -> object:
     with warnings.catch_warnings():
         # torch discourages new TorchScript, but files of it remain.
         warnings.filterwarnings("ignore", category=DeprecationWarning)

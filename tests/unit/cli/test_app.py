@@ -24,8 +24,9 @@ def counted(tmp_path):
     path = tmp_path / "counted.tsv"
     with TableWriter(path, configuration={"from": "a test"}) as writer:
         for i, counts in enumerate([[900, 60, 40], [500, 300, 200], [300, 600, 100]]):
-            options = {"sigma": 0.25, "alpha": 0.001, "bound": "cohen", "selection": counts}
-            writer.write(i, 0, certify_counts(counts, **options))
+            options = {"sigma": 0.25, "alpha": 0.001, "bound": "cohen"}
+            chosen = [k // 10 for k in counts]  # of a sample of its own
+            writer.write(i, 0, certify_counts(counts, selection=chosen, **options))
     return path
 
 
@@ -150,13 +151,13 @@ def test_recertify_reads_a_table_that_was_cut_off(capsys, counted):
         (["bound", "60", "25", "--y", "0", "--sigma", "0"], 64, "sigma=0.0 must be positive"),
         (["frobnicate"], 64, "No such command"),
         (["recertify", "absent.tsv"], 66, "absent.tsv: No such file"),
-        (["recertify", "PUBLISHED"], 64, "has radii alone: --n must be given"),
-        (["recertify", "COUNTED", "--sigma", "1"], 64, "sigma is for tables of radii alone"),
+        (["recertify", "PUBLISHED"], 64, "has radii only: --n must be given"),
+        (["recertify", "COUNTED", "--sigma", "1"], 64, "sigma is for tables of radii only"),
         (["recertify", "COUNTED", "--bound", "best"], 64, "bound='best' must be one of"),
         (
             ["recertify", "PUBLISHED", "--n=9", "--sigma=1", "--stated-alpha=0.1", "--bound=exact"],
             64,
-            "must be 'cohen' for a table of radii alone",
+            "must be 'cohen' for a table of radii only",
         ),
         (["recertify", "COUNTED", "FOLDER", "--alpha", "0.1"], 66, "Is a directory"),
     ],
