@@ -41,7 +41,7 @@ __all__ = ["audit_bets"]
 
 PERTURBED_ROWS = 8
 HALF = 0.5
-FIXED_MEANS = (0.1, 0.9, 0.02, 0.98, 0.3, 0.7, 0.002, 0.998)
+FIXED_MEANS = (0.1, 0.9, 0.02, 0.98, 0.3, 0.7, 0.002, 0.998, 1e-4, 1 - 1e-4, 1e-6, 1 - 1e-6)
 PEEKED = "a bet changes with the future"
 
 

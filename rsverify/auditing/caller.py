@@ -62,7 +62,8 @@ class Caller:
     of one. `steady`: it returned the same twice, so that a row must give the same alone as
     among others. `chunk`: a random bound gets at most that many rows at once, the number at
     which a row alone was compared with a row among others. `mixed`: how it was found that a
-    row's bound changes with the contents of other rows.
+    row's bound changes with the contents of other rows. `placed`: it changes with the place in
+    the batch, or with its size, whatever the others are.
     """
 
     bound: Bound
@@ -76,6 +77,7 @@ class Caller:
     layout: Layout | None = None
     chunk: int | None = None
     mixed: Failure | None = None
+    placed: bool = False
 
     def limits(self, data: Data, *, recheck: bool = True) -> Limits:
         """Return the limits of every row of `data`.
@@ -132,12 +134,11 @@ class Caller:
         """Return the limits of one call on all rows; raises what the bound raises."""
         return self._checked(self.call(data), data)
 
-    def apart(self, row: Data) -> Point | None:
+    def apart(self, row: Data, copies: int = 2) -> Point | None:
         """Return the limits of a row without others, None where it cannot be asked so."""
         # Twice, as some functions drop a batch axis of length 1.
-        rows = np.stack([row, row])
         try:
-            return point(self.whole(rows), 0)
+            return point(self.whole(np.stack([row] * copies)), 0)
         except Exception:  # found and counted where it is a failure
             return None
 
@@ -175,10 +176,13 @@ class Caller:
 
     def mixes(self, whole: Limits, data: Data, row: int) -> bool:
         """Return whether the limits of that row are other ones without the others."""
-        alone = self.apart(data[row])
-        if alone is None or same(point(whole, row), alone):
-            return False
-        return self._persists(whole, data, row, np.stack([data[row]] * 2), alone, 0)
+        for copies in (2, 1):  # a batch of one is how people call it
+            alone = self.apart(data[row], copies)
+            if alone is None or same(point(whole, row), alone):
+                continue
+            if self._persists(whole, data, row, np.stack([data[row]] * copies), alone, 0):
+                return True
+        return False
 
     def _persists(
         self,

@@ -240,7 +240,8 @@ def _listed(n: int, alpha: float) -> list[Bet]:
 def _drawn(n: int, alpha: float, rng: np.random.Generator) -> list[Bet]:
     """Return two-point distributions whose means are spread over (0, 1), one level each."""
     levels = sorted({*ALPHAS, alpha})
-    edges = [0.001, 0.003, 0.01, 0.03, 0.97, 0.99, 0.997, 0.999]
+    low_edges = [1e-6, 1e-5, 1e-4, 0.001, 0.003, 0.01, 0.03]
+    edges = [*low_edges, *(1.0 - m for m in low_edges[::-1])]
     means = [*edges, *((np.arange(MEANS) + rng.random(MEANS)) / MEANS)]
     bets = []
     for i, m in enumerate(means):

@@ -153,7 +153,7 @@ def _of_steady(whole: Caller, once: Limits, data: Data) -> Caller:
         return replace(whole, steady=True)
     found = next((i for i in rows if _contents_matter(whole, once, data, i)), None)
     if found is None:  # its place among them matters: a generator seeded inside, say
-        return replace(whole, alone=True)
+        return replace(whole, alone=True, placed=True)
     return replace(whole, alone=True, mixed=_mixing(data[found]))
 
 

@@ -96,12 +96,14 @@ def _score_laws(n: int, alpha: float) -> dict[str, Law]:
     laws["Dirichlet(12, 5, 3)"] = ("dirichlet", (12.0, 5.0, 3.0))
     laws["nearly votes, Dirichlet(0.3, 0.1, 0.1)"] = ("dirichlet", (0.3, 0.1, 0.1))
     laws["twenty classes, equal runners-up"] = ("dirichlet", (2.0,) + (0.5,) * 19)
+    for j in range(2, 10):
+        laws[f"ten classes, rival class {j}"] = ("dirichlet", _ten(5.0, j, 3.4, 0.2))
     return laws
 
 
-def _ten(first: float, j: int, other: float) -> tuple[float, ...]:
+def _ten(first: float, j: int, other: float, rest: float = 0.02) -> tuple[float, ...]:
     """Return ten classes, of which class 0 and class `j` have these probabilities."""
-    p = [0.02] * 10
+    p = [rest] * 10
     p[0], p[j] = first, other
     return tuple(p)
 

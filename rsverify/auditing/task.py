@@ -43,6 +43,11 @@ from rsverify.auditing.simulation.tally import Tally
 from rsverify.auditing.simulation.votes import worst_votes
 from rsverify.auditing.verdict import combine
 
+BATCHED = "in a batch: "
+PLACED = (
+    f"the bound of a row changes with its place in the batch or with the batch's size: rows "
+    f"{BATCHED!r} are simulated {COMPANY} at once, all others one a call"
+)
 PROBE = "how the bound is called"  # the random numbers of the rows that find it out
 
 
@@ -113,7 +118,36 @@ def _completed(task: Task, report: AuditReport) -> AuditReport:
     """Return an exact report with what it leaves out."""
     if report.verdict != "refuted" and task.method == "auto" and task.estimand.name in MARGINS:
         report = _with_more_classes(task, report)
+    if report.verdict != "refuted" and not task.steady:
+        laws = default_scenarios(task.estimand, task.design.n, task.design.alpha, task.design.side)
+        suite = [s for s in laws if np.asarray(s.parameters.get("p", 0)).size <= CLASSES]
+        report = _with_places(task, report, suite, task.caller_for(suite))
     return _with_hint(task, report)
+
+
+def _with_places(
+    task: Task, report: AuditReport, suite: list[Scenario], caller: Caller
+) -> AuditReport:
+    """Return a report on rows called alone, with rows of a batch where its places differ.
+
+    Limits that change with the place alone leave the replications of a batch independent, and
+    their miscoverage is the mean over its places: above alpha it is so at one of them.
+    """
+    if not caller.placed:
+        return report
+    batch = replace(caller, alone=False, chunk=COMPANY)
+    suite = [replace(s, name=f"{BATCHED}{s.name}", stream=s.stream or s.name) for s in suite]
+    tallies = simulate(
+        batch, task.estimand, suite, task.design, n_jobs=task.n_jobs, progress=task.progress
+    )
+    more = simulation_report(tallies, Replay(batch, task.estimand, suite, task.design), {})
+    return replace(
+        report,
+        verdict=combine([report.verdict, more.verdict]),
+        rows=report.rows + more.rows,
+        failures=merge_failures(report.failures + more.failures),
+        notes=[*report.notes, PLACED],
+    )
 
 
 def _with_hint(task: Task, report: AuditReport) -> AuditReport:
@@ -171,6 +205,8 @@ def _simulated(task: Task, answer: Answer) -> AuditReport:
         return _simulated(replace(task, store=None, resume=False), "shared")
     if any(f.kind == MIXED for f in report.failures):
         report = replace(report, verdict="refuted")
+    if report.verdict != "refuted":
+        report = _with_places(task, report, suite, caller)
     return with_mixing(report, caller.mixed)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from rsverify.cli.console import out_console, plain_table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_COLUMN = 8  # 0.123 and what stands between columns
+_OTHER_COLUMNS = 30  # average radius, abstained and margins
 
 
 def print_summary(tables: dict[str, pd.DataFrame]) -> None:
@@ -18,6 +22,9 @@ def print_summary(tables: dict[str, pd.DataFrame]) -> None:
     sigmas = [float(t["sigma"].max()) for t in tables.values() if "sigma" in t]
     largest = max(float(t["radius"].max()) for t in tables.values())
     radii = default_radii(max(sigmas, default=None), largest)
+    # Radii are left out, evenly, where the line has no room for all: no figure is ever cut.
+    room = max(2, (out_console.width - max(map(len, tables)) - _OTHER_COLUMNS) // _COLUMN)
+    radii = radii[:: math.ceil(len(radii) / room)]
     rows = len(next(iter(tables.values())))
     printed = plain_table(f"Certified accuracy of {rows} inputs within a radius")
     printed.add_column("", no_wrap=True)

@@ -33,9 +33,8 @@ _UNLIKELY = 1e-4
 # Float32 values print with at most 9 digits; with more, they are printed as float64.
 _FLOAT32_DIGITS = 9
 _FLOAT32_BITS = 24
-# bfloat16 and float16; their values are short in binary and long in decimal.
+# bfloat16 and float16, of which few digits are many values.
 _SHORT_BITS = (8, 11)
-_LONG_DIGITS = 6
 _LEAST_FLOAT16 = 2.0**-24  # the step of the smallest ones
 # Relative error of a radius as others compute it, with scipy's beta and normal quantiles.
 _COMPUTED = 1e-9
@@ -105,7 +104,7 @@ def printed_intervals(
     -------
     low, high : ndarray of float64
         Each holds the reals that print as the radius to nearest and rounded down, computed in
-        float64 or float32. 0 < low < high.
+        float64 or float32, or in a shorter float where all radii print one. 0 < low < high.
 
     Raises
     ------
@@ -124,7 +123,29 @@ def printed_intervals(
     step = 10.0**exponent
     error = np.maximum(_storage_error(radii, length), _COMPUTED * np.maximum(radii, sigma))
     low = np.maximum(radii - 0.5 * step - error, np.finfo(np.float64).smallest_subnormal)
-    return low, radii + step + error
+    high = radii + step + error
+    own_step = np.asarray(10.0 ** (leading - length + 1), dtype=np.float64)
+    for bits in _SHORT_BITS:
+        short = _short_float_interval(radii, own_step, bits)
+        if short is not None:
+            return np.minimum(low, short[0]), np.maximum(high, short[1])
+    return low, high
+
+
+def _short_float_interval(
+    radii: FloatArray, step: FloatArray, bits: int
+) -> tuple[FloatArray, FloatArray] | None:
+    """Return the reals that a short float stands for, None unless each radius prints one.
+
+    Their shortest texts have fewer digits than a reader who knows nothing of them expects:
+    0.5103 is all of 0.5100 to 0.5105 in float16.
+    """
+    unit = np.maximum(np.ldexp(1.0, np.frexp(radii)[1] - bits), _LEAST_FLOAT16)
+    stored = np.rint(radii / unit) * unit
+    if not (np.abs(stored - radii) <= 0.5 * step * (1 + 1e-9)).all():
+        return None
+    low = np.maximum(stored - 0.5 * unit * (1 + 1e-6), np.finfo(np.float64).smallest_subnormal)
+    return low, stored + unit
 
 
 def largest_printed(radius: float, radii: FloatArray, shown: RadiusFormat, sigma: float) -> float:
@@ -159,11 +180,6 @@ def _storage_error(radii: FloatArray, length: npt.NDArray[np.int64]) -> FloatArr
     # float32 tell themselves: they are rounded to its width, half a step away.
     error = np.where(is_single, 0.5 * single * (1 + 1e-6), 0.0)
     error = np.where(length > _FLOAT32_DIGITS, error, single)
-    if length.max(initial=0) >= _LONG_DIGITS:
-        for bits in _SHORT_BITS:
-            if (np.ldexp(mantissa, bits) % 1 == 0).all():
-                step = np.maximum(np.ldexp(1.0, exponent - bits), _LEAST_FLOAT16)
-                return np.asarray(np.maximum(error, step))
     return np.asarray(error)
 
 

@@ -235,3 +235,20 @@ def test_rows_say_what_they_measured():
         assert "miscoverage [interval]" not in str(report)
         for row in report.rows:
             assert row.low <= row.miscoverage <= row.high
+
+
+@pytest.mark.parametrize("edge", [2e-6, 2e-4, 1 - 2e-4, 1 - 2e-6])
+def test_a_fault_at_means_near_an_end_is_refuted(edge):
+    def at_end(m):
+        return m < edge if edge < 0.5 else m > edge
+
+    def capital(x, m, alpha):
+        del alpha
+        return np.ones_like(x) * (1.3 if at_end(m) else 1.0)
+
+    def bets(x, m, alpha):
+        del alpha
+        return np.sign(x - m) if at_end(m) else np.zeros_like(x)
+
+    assert audit_capital(capital, n=8, alpha=0.05).verdict == "refuted"
+    assert audit_bets(bets, n=8, alpha=0.05).verdict == "refuted"

@@ -189,7 +189,7 @@ def test_pairs_of_every_form_are_called_in_batches(shape):
     settings = SAMPLES | {"side": "two-sided", "replications": 1000}
     report = audit(counted, **settings)
     assert report.rows == audit(lambda x, a: np.column_stack(two_sided(x, a)), **settings).rows
-    assert sum(rows == 1 for rows in calls) == 0
+    assert sum(rows == 1 for rows in calls) <= sum(rows > 2 for rows in calls)  # a look a batch
     assert max(calls) == 500
     caller = prepare(
         counted, np.random.default_rng(0).random((128, 20)), 0.05, "two-sided", ESTIMANDS["mean"]
@@ -210,3 +210,39 @@ def test_false_alarms_of_the_comparison_in_distribution():
             [(float(v), free, 0.0) for v in a], [(float(v), free, 0.0) for v in b], 0.05
         )
     assert alarms < 0.05 * 2000
+
+
+def _raised(where):
+    """A valid bound, raised by 0.1 where `where` says so of the number of rows."""
+
+    def bound(counts, alpha):
+        limits = clopper_pearson(counts, alpha)
+        return limits + 0.1 * where(np.arange(len(limits)), len(limits))
+
+    return bound
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        lambda place, rows: 0 * place + (rows == 1),
+        lambda place, rows: (rows < 5) & (place == 0),
+        lambda place, rows: (place % 2 == 1) & (rows > 0),
+        lambda place, rows: place >= rows // 2,
+    ],
+    ids=["a batch of one", "small batches", "odd places", "second half"],
+)
+def test_a_bound_valid_only_at_some_places_is_refuted(where):
+    report = audit(_raised(where), **COUNTS)
+    assert report.verdict == "refuted"
+    assert report.worst.verdict == "refuted"
+
+
+def test_a_valid_bound_that_depends_on_the_place_is_supported_and_said():
+    def bound(counts, alpha):  # the generator is seeded inside
+        return clopper_pearson(counts, alpha) - 0.1 * np.random.default_rng(0).random(len(counts))
+
+    report = audit(bound, **COUNTS, replications=1000)
+    assert report.verdict in ("supported", "inconclusive")
+    assert any("its place in the batch" in note for note in report.notes)
+    assert any(row.scenario.startswith("in a batch: ") for row in report.rows)

@@ -123,3 +123,17 @@ def test_a_bound_of_three_classes_is_not_refused_for_not_taking_more():
     assert report.verdict == "supported"
     assert len(report.rows) == 1
     assert "does not take more than three classes" in str(report)
+
+
+@pytest.mark.parametrize("forgotten", [2, 4, 9])
+def test_a_score_bound_that_forgets_a_class_is_refuted(forgotten):
+    def bound(scores, alpha):
+        mean = scores.mean(axis=1)
+        rivals = [j for j in range(1, mean.shape[1]) if j != forgotten]
+        width = np.sqrt(2 * np.log(mean.shape[1] / alpha) / scores.shape[1])
+        return mean[:, 0] - mean[:, rivals].max(axis=1) - width
+
+    report = audit(bound, estimand="score-difference", n=200, alpha=0.05, replications=1000)
+    assert report.verdict == "refuted"
+    refuted = {r.scenario for r in report.rows if r.verdict == "refuted"}
+    assert f"ten classes, rival class {forgotten}" in refuted
