@@ -39,7 +39,7 @@ from rsverify.tables.recertify_radii import (
     InfiniteRadiusWarning,
     recertify_radii,
 )
-from rsverify.tables.rows import check_unique_indices, with_outcome
+from rsverify.tables.rows import check_table, check_unique_indices, with_outcome
 
 __all__ = [
     "IMPOSSIBLE_RADIUS",
@@ -107,6 +107,7 @@ def recertify(
     >>> recertify(table, alpha=0.05)["radius"].round(4).tolist()
     [0.2975]
     """
+    check_table(table)
     counts_of = count_columns(table)
     missing = [name for name in ("y", "sigma", "radius_kind") if name not in table.columns]
     if not counts_of or missing:

@@ -113,8 +113,12 @@ class Inputs:
 
     def _filled(self, source: NoisyInputs | CleanInput, rows: int) -> torch.Tensor:
         centre = self._centre
-        batch = torch.empty((rows, *centre.shape), device=centre.device, dtype=centre.dtype)
-        batch = batch.to(memory_format=self._format)
+        batch = torch.empty(
+            (rows, *centre.shape),
+            device=centre.device,
+            dtype=centre.dtype,
+            memory_format=self._format,
+        )
         source.take(batch)
         return batch
 
