@@ -53,8 +53,8 @@ def draw(rng: np.random.Generator, rows: int, n: int, law: tuple[Any, ...]) -> A
         return np.where(rng.random((rows, n)) < chance, high, low)
     if kind == "beta":
         return rng.beta(*parameters, (rows, n))
-    centre, deviation = parameters
-    return 1.0 / (1.0 + np.exp(-(centre + deviation * rng.normal(size=(rows, n)))))
+    center, deviation = parameters
+    return 1.0 / (1.0 + np.exp(-(center + deviation * rng.normal(size=(rows, n)))))
 
 
 def draw_with_u(rng: np.random.Generator, rows: int, n: int, law: tuple[Any, ...]) -> Any:
@@ -70,8 +70,8 @@ def truth(law: tuple[Any, ...]) -> float:
         return low + (high - low) * chance
     if kind == "beta":
         return parameters[0] / (parameters[0] + parameters[1])
-    centre, deviation = parameters
-    values = 1.0 / (1.0 + np.exp(-(centre + deviation * NODES)))
+    center, deviation = parameters
+    values = 1.0 / (1.0 + np.exp(-(center + deviation * NODES)))
     return float(np.sum(WEIGHTS * values) / np.sum(WEIGHTS))
 
 

@@ -14,7 +14,7 @@ bound L that covers for samples in [0, 1] covers for those.
        E[L] <= sum over sums s of p(s) max over l <= s/n + REACH of (l - E[k_m 1(m < l) | s])
                + alpha E[k_m],
 
-   for any predictable, randomised or order-dependent L, because the sum is sufficient for m.
+   for any predictable, randomized or order-dependent L, because the sum is sufficient for m.
 
 The distribution of the sum is by inversion of its characteristic function. Measured beside
 them: the strategies of `betting_lower` on the three laws of the width table that are compared

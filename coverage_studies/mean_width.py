@@ -36,7 +36,7 @@ DISTRIBUTIONS = {
 }
 BOUNDS = {
     "betting": betting_lower,
-    "betting randomised": lambda x, alpha: betting_lower(x, alpha, seed=1),
+    "betting randomized": lambda x, alpha: betting_lower(x, alpha, seed=1),
     "plain c=1/2": lambda x, alpha: betting_lower(x, alpha, strategy="plugin", cap=0.5),
     "plain c=3/4": lambda x, alpha: betting_lower(x, alpha, strategy="plugin", cap=0.75),
     "aGRAPA": lambda x, alpha: betting_lower(x, alpha, strategy="agrapa"),
@@ -62,9 +62,9 @@ def main() -> None:
             rng = np.random.default_rng(np.random.SeedSequence(SEED, spawn_key=(cell, n)))
             x = draw(rng, (SIZES[n], n))
             for alpha in (0.05, 0.001):
-                centre = x.mean(axis=1)
-                gaps = [np.mean(centre - bernstein_lower(x, alpha, variance=variance))]
-                gaps += [np.mean(centre - bound(x, alpha)) for bound in BOUNDS.values()]
+                center = x.mean(axis=1)
+                gaps = [np.mean(center - bernstein_lower(x, alpha, variance=variance))]
+                gaps += [np.mean(center - bound(x, alpha)) for bound in BOUNDS.values()]
                 row = [name, str(n), str(alpha), str(SIZES[n]), *(f"{gap:.6f}" for gap in gaps)]
                 lines.append("\t".join(row))
                 print(lines[-1], flush=True)

@@ -42,11 +42,11 @@ SIMULATED_MEANS = (("betting-plugin", 40), ("betting", 40))
 
 
 def margin_of(mean, estimand):
-    rival = mean[..., 1:].max(axis=-1)
+    runner_up = mean[..., 1:].max(axis=-1)
     if estimand == "difference":
-        return mean[..., 0] - rival
+        return mean[..., 0] - runner_up
     with np.errstate(invalid="ignore"):
-        return norm.ppf(mean[..., 0]) - norm.ppf(rival)
+        return norm.ppf(mean[..., 0]) - norm.ppf(runner_up)
 
 
 def chances_of(points, rng):
@@ -71,7 +71,7 @@ def exact(points, n, estimand, method, name, alpha, chances):
         method=method,
         mean_bound=name,
         selection=table[np.arange(12) % len(table)],
-        rivals=1,
+        runners_up=1,
     )
     counts = np.stack([(paths == k).sum(axis=1) for k in range(len(table))], axis=1)
     margins = margin_of(chances @ table, estimand)
@@ -105,7 +105,7 @@ def simulate(rows, n, estimand, method, name, alpha, replications, rng):
             method=method,
             mean_bound=name,
             selection=selection,
-            rivals=2,
+            runners_up=2,
         )
         missed += int(np.sum(bounds > margin))
         done += size

@@ -38,15 +38,15 @@ def train(images, labels):
     torch.manual_seed(SEED)
     net = nn.Sequential(nn.Flatten(), nn.Linear(784, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 10))
     steps = EPOCHS * (len(labels) // BATCH + 1)
-    optimiser = torch.optim.Adam(net.parameters())
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=4e-3, total_steps=steps)
+    optimizer = torch.optim.Adam(net.parameters())
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=4e-3, total_steps=steps)
     for _ in range(EPOCHS):
         for batch in torch.randperm(len(labels)).split(BATCH):
             noisy = images[batch] + SIGMA * torch.randn_like(images[batch])
             loss = nn.functional.cross_entropy(net(noisy), labels[batch])
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             schedule.step()
     return net.eval()
 

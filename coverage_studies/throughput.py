@@ -103,7 +103,7 @@ def counts() -> list[Case]:
     few = {"loop_rows": 3, "n": 60, "exact": False}
     out = [
         count("clopper_pearson_lower", "proportion", plain.first_lower),
-        count("randomized_clopper_pearson_lower", "proportion", plain.randomised, loop_rows=100),
+        count("randomized_clopper_pearson_lower", "proportion", plain.randomized, loop_rows=100),
     ]
     for estimand in ("difference", "probit"):
         loops = (plain.bonferroni, plain.cohen, plain.exact_margin, plain.margin_path)

@@ -89,10 +89,10 @@ def with_last_step(bound: Callable[..., Any]) -> Callable[..., Any]:
     """Give each sample a uniform number of its own; the bound is then random."""
     rng = np.random.default_rng(1)
 
-    def randomised(x: Any, alpha: float) -> Any:
+    def randomized(x: Any, alpha: float) -> Any:
         return bound(x, alpha, u=1.0 - rng.random(len(x)))
 
-    return randomised
+    return randomized
 
 
 def samples() -> list[Entry]:
@@ -162,7 +162,7 @@ def scores() -> list[Entry]:
         def bound(data: Any, alpha: float, estimand: str, **how: Any) -> Any:
             n = data.shape[1] // 2
             return score_margin_lower(
-                data[:, n:], 0, alpha, estimand=estimand, selection=data[:, :n], rivals=2, **how
+                data[:, n:], 0, alpha, estimand=estimand, selection=data[:, :n], runners_up=2, **how
             )
 
         for method in METHODS[estimand]:

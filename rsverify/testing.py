@@ -84,14 +84,14 @@ def simplex_points(classes: int = 3) -> SearchStrategy[npt.NDArray[np.float64]]:
 
     _check_classes(classes, 1)
 
-    def normalise(weights: list[float]) -> npt.NDArray[np.float64]:
+    def normalize(weights: list[float]) -> npt.NDArray[np.float64]:
         w = np.asarray(weights)
         # No weight at all: the first class has it all.
         point: npt.NDArray[np.float64] = w / w.sum() if w.sum() > 0 else np.eye(len(w))[0]
         return point
 
     weight = st.one_of(st.just(0.0), st.floats(1e-12, 1.0))
-    return st.lists(weight, min_size=classes, max_size=classes).map(normalise)
+    return st.lists(weight, min_size=classes, max_size=classes).map(normalize)
 
 
 def bounded_samples(*, largest_n: int = 200) -> SearchStrategy[npt.NDArray[np.float64]]:

@@ -23,7 +23,7 @@ def read_npy(path: Path, *, mapped: bool = False) -> npt.NDArray[Any]:
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     DataError
         If it holds no array of numbers, or is damaged.
     """
@@ -45,7 +45,7 @@ def read_npz(path: Path, *wanted: str) -> tuple[dict[str, npt.NDArray[Any]], lis
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     DataError
         If it is not an archive of arrays of numbers, is damaged, or would unpack to far more than
         it is.

@@ -230,7 +230,7 @@ def check_positive(name: str, value: npt.ArrayLike) -> FloatArray:
 
 
 def check_seed_number(seed: int) -> int:
-    """Return `seed`, or raise where it is no nonnegative integer."""
+    """Return `seed`, or raise where it is not a nonnegative integer."""
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed={shown(seed)} must be a nonnegative integer")
     return seed

@@ -1,7 +1,7 @@
 """Checksums of lines and texts: what a damaged disk or a careless edit changes shows.
 
 CRC-32: any change within 32 neighboring bits is found for sure, and any change of three bits
-of a line of at most 11,000 bytes; anything else with probability 1 − 2⁻³². It is no protection
+of a line of at most 11,000 bytes; anything else with probability 1 − 2⁻³². It is not a protection
 against somebody who wants to deceive: who edits a line can write the checksum that fits.
 """
 

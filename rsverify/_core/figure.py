@@ -31,7 +31,7 @@ def check_figure(path: str | os.PathLike[str], *, force: bool = False) -> str:
     ending = Path(path).suffix.lower().lstrip(".")
     known = FigureCanvasBase.get_supported_filetypes()
     if ending not in known:
-        raise ValueError(f"path={str(path)!r} must end in .png, .pdf, .svg or another picture's")
+        raise ValueError(f"path={str(path)!r} must end in .png, .pdf, .svg or another figure's")
     check_free(path, force=force)
     return ending
 

@@ -18,7 +18,7 @@ from rsverify._core.errors import cause_of
 def load_function(target: str) -> Callable[..., Any]:
     """Return FUNCTION of ``FILE.py:FUNCTION`` or ``package.module:FUNCTION``.
 
-    The file may import its neighbours, and a module may be in the current folder. A file that is
+    The file may import its neighbors, and a module may be in the current folder. A file that is
     named like a module, such as ``torch.py``, does not replace it.
     """
     place, _, name = target.rpartition(":")

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class InputProgress:
-    """A bar on standard error over `total` inputs; nothing where that is no terminal.
+    """A bar on standard error over `total` inputs; nothing where that is not a terminal.
 
     It appears at the first advance after `patience` seconds, at once where that is 0.
     """

@@ -14,7 +14,7 @@ _UNPRINTABLE = re.compile(
 
 
 def printable(text: str) -> str:
-    r"""Return `text` on one line, with what is no character to look at written as an escape.
+    r"""Return `text` on one line, with what is not a character to look at written as an escape.
 
     Examples
     --------

@@ -23,7 +23,7 @@ from rsverify.auditing.bets import audit_bets
 from rsverify.auditing.caller import SIDES, name_of
 from rsverify.auditing.capital import audit_capital
 from rsverify.auditing.design import FLOAT_ERRORS, LARGEST_N, Design, Progress
-from rsverify.auditing.estimand import Estimand, Parameters, find_estimand
+from rsverify.auditing.estimand import Estimand, Parameters, find_estimand, renamed
 from rsverify.auditing.registry import audited, find_bound
 from rsverify.auditing.report import AuditReport
 from rsverify.auditing.simulation.search import Family
@@ -67,18 +67,18 @@ def audit(
     ----------
     bound : callable, Bound or str
         ``bound(data, alpha)`` returns one bound for each row of `data`, or, for samples, one
-        for each observation, which then must hold at all times at once. A function of a single
+        for each observation, which then must hold time-uniformly. A function of a single
         row that returns one bound is called row by row. A name is that of a bound of this
         package; margins are then audited over the class of column 1 (``":first"``), which
         covers any number of classes.
     estimand : str or Estimand, default "mean"
-        "proportion" (data: counts (R, 2) of hits and misses), "difference" or "probit" (counts
-        (R, m), column 0 the class certified; the margin over the most probable other class, or
-        with ":first" over the class of column 1), "mean" (samples (R, n) in [0, 1]),
+        "proportion" (data: counts (R, 2) of successes and failures), "difference" or "probit"
+        (counts (R, m), column 0 the class certified; the margin over the most probable other class,
+        or with ":first" over the class of column 1), "mean" (samples (R, n) in [0, 1]),
         "score-difference" or "score-probit" (scores (R, n, m)), another of
         `rsverify.auditing.estimand.ESTIMANDS`, or a caller's own `Estimand`.
     n : int
-        Observations a replication.
+        Sample size per replication.
     alpha : float
         Failure probability that the bound claims, in (0, 1).
     side : {"lower", "upper", "two-sided"}, optional
@@ -92,16 +92,16 @@ def audit(
         scenarios the audit simulates unless ``method="exact"``.
     method : {"auto", "exact", "simulation", "search"}, default "auto"
         "auto": exact where data are counts, else simulation. Exact: proportions up to n =
-        100,000; margins of three classes up to n = 400 (laws of more classes are then
+        100,000; margins of three classes up to n = 400 (distributions of more classes are then
         simulated besides); with ":first", monotone margin bounds at chosen claims up to
-        100,000. Bounds that are random are simulated. "search": look through a family of laws
-        for the worst ones, and simulate those with fresh randomness.
+        100,000. Bounds that are random are simulated. "search": look through a family of
+        distributions for the worst ones, and simulate those with fresh randomness.
     family : (callable, int), optional
         For the search: a function from the unit cube of that dimension to the parameters of
-        the estimand's `draw`. Default: two-point laws of samples, three classes of votes, two
-        rows of scores.
+        the estimand's `draw`. Default: two-point distributions of samples, three classes of votes,
+        two rows of scores.
     replications : int, optional
-        The most replications a scenario. Default: about 1000/alpha, at least 20,000.
+        Maximum replications per scenario. Default: about 1000/alpha, at least 20,000.
     tolerance : float, default 0.2
         "supported" means a miscoverage of at most alpha (1 + tolerance).
     false_alarm : float, default 1e-3
@@ -131,7 +131,7 @@ def audit(
     ------
     TypeError, ValueError
         If an argument is not of its type or out of its range. What the bound raises is not
-        raised but counted as a miss. A store of another design, or of another bound.
+        raised but counted as a failure to cover. A store of another design, or of another bound.
     FileExistsError
         If `store` exists and `resume` is false.
 
@@ -139,8 +139,9 @@ def audit(
     -----
     *Guarantee.* A bound that covers in every scenario is refuted with probability at most
     `false_alarm`, and never by an exact audit; a bound whose miscoverage in some scenario is
-    above alpha (1 + tolerance) is supported with probability at most `false_alarm`. For laws
-    that are no scenario of a simulation nothing is claimed; an exact audit is about all laws.
+    above alpha (1 + tolerance) is supported with probability at most `false_alarm`. For
+    distributions outside the scenarios of a simulation no claim is made; an exact audit covers
+    all distributions.
 
     Examples
     --------
@@ -242,7 +243,7 @@ def _asked(
     if side is not None:
         check_choice("side", side, SIDES)
     if isinstance(bound, Bound):
-        target = estimand if isinstance(estimand, str) else find_estimand(estimand).name
+        target = renamed(estimand) if isinstance(estimand, str) else find_estimand(estimand).name
         function, full, own = audited(bound, target)
         if side not in (None, own):
             raise ValueError(f"side={side!r} must be {own!r} for {bound.name}: leave it out")

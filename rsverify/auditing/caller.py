@@ -40,7 +40,7 @@ class Limits(NamedTuple):
     """Per replication the limits to hold against the truth, and those at the last time.
 
     For a bound that returns a path, `lower` is the largest and `upper` the smallest over time:
-    a path misses if it does so at any time. A failed replication has lower = inf.
+    a path fails to cover if it does so at any time. A failed replication has lower = inf.
     """
 
     lower: FloatArray
@@ -91,7 +91,7 @@ class Caller:
         )
 
     def paths(self, data: Data) -> tuple[FloatArray, FloatArray]:
-        """Return lower and upper limits at each time, (R, times); a failed row misses at all."""
+        """Return lower and upper limits at each time, (R, times); a failed row covers at none."""
         if not (self.rowwise or self.alone):
             try:
                 value = self.call(data).astype(np.float64)

@@ -56,7 +56,7 @@ DRAWN_PATH = 8  # of those that are drawn
 MEANS = 40  # that are drawn, beside some near 0 and 1
 EXPECTED = "expected capital"
 ERROR = 1e-9
-"""Excess of E[K] over 1 that is put down to rounding."""
+"""Excess of E[K] over 1 that is attributed to rounding."""
 
 DISTRIBUTIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "0, 1 fair": ((0.0, 1.0), (0.5, 0.5)),
@@ -110,7 +110,7 @@ def _excess(
 ) -> tuple[float, float, float]:
     """Return E[K_n], the largest growth of a conditional mean, the largest look ahead.
 
-    Paths are in lexical order: those with equal X_1..X_t are neighbours, so that a reshape
+    Paths are in lexical order: those with equal X_1..X_t are neighbors, so that a reshape
     groups them.
     """
     points = len(probabilities)

@@ -1,8 +1,9 @@
 """How a bound is to be called, and whether its answer for a row depends on the other rows.
 
-A bound that pools its batch may never miss among a thousand replications, and miss often where
-it is called as people call it, on one sample. So rows alone are compared with rows in company:
-value by value where the bound returns the same twice, in distribution where it is random.
+A bound that pools its batch may never fail to cover among a thousand replications, and fail to
+cover often where it is called as people call it, on one sample. So rows alone are compared with
+rows in company: value by value where the bound returns the same twice, in distribution where it is
+random.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ Record = dict[str, Any]
 """A design as a report keeps it."""
 
 
-PICTURES = (".png", ".pdf", ".svg")
+FIGURES = (".png", ".pdf", ".svg")
 """Endings of files that a figure can be drawn into."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ from scipy.special import ndtri
 from rsverify._core.check import check_choice, check_probability
 
 Data = npt.NDArray[Any]
-"""Of an estimand, one replication a row."""
+"""Of an estimand, one replication per row."""
 Parameters = Mapping[str, Any]
 """Of a distribution, as the estimand's `draw` takes them."""
 Generator = np.random.Generator
@@ -21,29 +22,29 @@ Generator = np.random.Generator
 
 @dataclass(frozen=True)
 class Estimand:
-    """A quantity to bound: its data, its true value, and the laws to try.
+    """A quantity to bound: its data, its true value, and the distributions to try.
 
     Attributes
     ----------
     draw : callable
-        ``draw(rng, replications, n, **parameters)`` returns data with one replication a row,
+        ``draw(rng, replications, n, **parameters)`` returns data with one replication per row,
         drawn with nothing but the `numpy.random.Generator` `rng`.
     truth : callable
         ``truth(**parameters)`` returns the true value, a float.
     scenarios : mapping of str to mapping
-        Name to parameters of each law that an audit tries by default. The built-in estimands
-        leave it empty: their suites depend on n and alpha (`rsverify.auditing.scenario`).
+        Name to parameters of each distribution that an audit tries by default. The built-in
+        estimands leave it empty: their suites depend on n and alpha (`rsverify.auditing.scenario`).
     space : (float, float)
         The ends of the parameter space. A lower bound above the upper end is a failure.
     name : str
         How reports call it.
     sequential : bool
         Whether the second axis of the data is time, so that a bound of shape (R, n) claims to
-        hold at all times at once.
+        hold time-uniformly.
 
     Notes
     -----
-    *Guarantee.* None of its own: an audit claims what it does for the laws given here.
+    *Guarantee.* None of its own: an audit claims what it does for the distributions given here.
     """
 
     draw: Callable[..., Data]
@@ -80,7 +81,7 @@ def _draw_sample(rng: Generator, replications: int, n: int, law: Sequence[Any]) 
     return values[np.searchsorted(edges[:-1], uniform, side="right")]
 
 
-def _draw_randomised(rng: Generator, replications: int, n: int, p: float) -> Data:
+def _draw_randomized(rng: Generator, replications: int, n: int, p: float) -> Data:
     return np.column_stack([_draw_proportion(rng, replications, n, p), rng.random(replications)])
 
 
@@ -92,7 +93,7 @@ def _draw_vote_paths(rng: Generator, replications: int, n: int, p: Sequence[floa
 
 
 def _draw_with_variance(rng: Generator, replications: int, n: int, law: Sequence[Any]) -> Data:
-    """Draw observations, and as a last column the variance of the law."""
+    """Draw observations, and as a last column the variance of the distribution."""
     sample = _draw_sample(rng, replications, n, law)
     if law[0] == "beta":
         a, b = law[1], law[2]
@@ -166,7 +167,7 @@ ESTIMANDS = {
     e.name: e
     for e in (
         Estimand(_draw_proportion, _proportion, {}, (0, 1), "proportion", False),
-        Estimand(_draw_randomised, _proportion, {}, (0, 1), "randomised-proportion", False),
+        Estimand(_draw_randomized, _proportion, {}, (0, 1), "randomized-proportion", False),
         *(_margin(m, first=f) for m in ("difference", "probit") for f in (False, True)),
         *(_path_margin(m) for m in ("difference", "probit")),
         *(_score_margin(m) for m in ("difference", "probit")),
@@ -177,7 +178,7 @@ ESTIMANDS = {
 }
 """The built-in estimands, by the data that a bound gets.
 
-Counts: "proportion", (R, 2) hits and misses; "randomised-proportion", (R, 3), with a uniform
+Counts: "proportion", (R, 2) successes and failures; "randomized-proportion", (R, 3), with a uniform
 number beside them. "difference" and "probit", votes (R, m): column 0 is the class certified,
 the margin that over the most probable other class; with ":first", over the class of column 1,
 whatever the others. "path-difference", "path-probit": the votes so far after each of n, (R, n, m).
@@ -188,8 +189,23 @@ on the simplex, column 0 that of the class certified, the margin that of the mea
 """
 
 
+_OLD_NAME, _NEW_NAME = "randomised-proportion", "randomized-proportion"
+
+
 def find_estimand(estimand: str | Estimand) -> Estimand:
     """Return the built-in estimand of that name, or the caller's own."""
     if isinstance(estimand, Estimand):
         return estimand
-    return ESTIMANDS[check_choice("estimand", estimand, ESTIMANDS)]
+    return ESTIMANDS[check_choice("estimand", renamed(estimand), ESTIMANDS)]
+
+
+def renamed(estimand: str) -> str:
+    """Return the name of a built-in estimand, with a warning where it is an old one."""
+    if estimand != _OLD_NAME:
+        return estimand
+    warnings.warn(
+        f"estimand={_OLD_NAME!r} is now {_NEW_NAME!r}; the old name goes in the next version",
+        DeprecationWarning,
+        stacklevel=4,
+    )
+    return _NEW_NAME

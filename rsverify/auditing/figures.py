@@ -1,4 +1,4 @@
-"""What the pictures of an audit show, computed; `rsverify.auditing.plot` draws it."""
+"""What the figures of an audit show, computed; `rsverify.auditing.plot` draws it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rsverify._core.check import check_choice
 from rsverify._core.figure import save_figure
 from rsverify._core.files import check_free
 from rsverify.auditing import plot as plotting
-from rsverify.auditing.design import FLOAT_ERRORS, PICTURES
+from rsverify.auditing.design import FIGURES, FLOAT_ERRORS
 from rsverify.auditing.estimand import margin_value
 from rsverify.auditing.exact.evidence import MarginClaims, ProportionLimits
 from rsverify.auditing.exact.proportion import miscoverage_at
@@ -30,7 +30,7 @@ TOOTH = 9  # points between two jumps
 MOST_TEETH = 1200  # more cannot be told apart on paper
 NEAR_TEETH = 9  # on either side of the worst, in the enlarged part
 SIDE = 64  # cells along an edge of the map
-SUBPOINTS = 3  # laws along an edge of a cell
+SUBPOINTS = 3  # distributions along an edge of a cell
 MAP_BUDGET = 2e8  # outcomes summed for a map
 REPLAYED, GLANCED = 10_000, 2500  # replications drawn again, of the worst scenario and of others
 BAND = 0.05
@@ -38,20 +38,20 @@ BAND = 0.05
 
 @FLOAT_ERRORS
 def draw(
-    report: AuditReport, path: str | os.PathLike[str], picture: str, *, force: bool = False
+    report: AuditReport, path: str | os.PathLike[str], kind: str, *, force: bool = False
 ) -> Figure:
-    """Draw a picture of a report into a file: see `AuditReport.plot`."""
-    check_choice("picture", picture, CHOICES)
-    if not str(path).lower().endswith(PICTURES):
-        raise ValueError(f"path={str(path)!r} must end in one of {', '.join(PICTURES)}")
+    """Draw a figure of a report into a file: see `AuditReport.plot`."""
+    check_choice("kind", kind, CHOICES)
+    if not str(path).lower().endswith(FIGURES):
+        raise ValueError(f"path={str(path)!r} must end in one of {', '.join(FIGURES)}")
     check_free(path, force=force)
     possible = _possible(report)
     if not possible:
-        raise ValueError("this report has no picture; its rows say it all: write a table")
-    wanted = possible[0] if picture == "auto" else picture
+        raise ValueError("this report has no figure; its rows say it all: write a table")
+    wanted = possible[0] if kind == "auto" else kind
     if wanted not in possible:
         raise ValueError(
-            f"picture={picture!r} must be {' or '.join(map(repr, possible))} for this report"
+            f"kind={kind!r} must be {' or '.join(map(repr, possible))} for this report"
         )
     ways = {"sawtooth": _sawtooth, "map": _map, "claims": _claims, "zip": _zip, "time": _time}
     figure = (ways | {"capital": _capital})[wanted](report)
@@ -60,7 +60,7 @@ def draw(
 
 
 def _possible(report: AuditReport) -> list[str]:
-    """Return the pictures that a report can be drawn as, the most telling first."""
+    """Return the figures that a report can be drawn as, the most telling first."""
     evidence = report.evidence
     if isinstance(evidence, ProportionLimits):
         return ["sawtooth"]
@@ -230,6 +230,6 @@ def _time(report: AuditReport) -> Figure:
 
 
 def _first_misses(lower: Any, upper: Any, truth: float) -> tuple[Any, int]:
-    """Return how many replications have missed by each time, and how many there are."""
+    """Return how many replications have failed to cover by each time, and how many there are."""
     wrong = np.logical_or.accumulate(missed(lower, upper, truth), axis=1)
     return wrong.sum(axis=0), len(wrong)

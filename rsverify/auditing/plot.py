@@ -1,4 +1,4 @@
-"""The pictures of audits, from arrays. matplotlib is imported when one is drawn."""
+"""The figures of audits, from arrays. matplotlib is imported when one is drawn."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours: told apart by the colour-blind, and in grey.
+# Okabe and Ito's colors: told apart by the color-blind, and in gray.
 INK, RED, GREY, ORANGE = "#0072B2", "#D55E00", "#8a8a8a", "#E69F00"
-VERDICT_COLOURS = {"supported": INK, "refuted": RED, "inconclusive": ORANGE}
+VERDICT_COLORS = {"supported": INK, "refuted": RED, "inconclusive": ORANGE}
 VERDICT_MARKS = {"supported": "o", "refuted": "X", "inconclusive": "s"}
 LONGEST_NAME = 34
 FEWEST_DOUBLINGS = 4  # a miscoverage below alpha / 16 is drawn as alpha / 16
@@ -50,7 +50,7 @@ class Scenarios(NamedTuple):
 
 
 class Ordered(NamedTuple):
-    """Limits of one scenario in order of their distance from missing, the worst last."""
+    """Limits of one scenario in order of their distance from non-coverage, the worst last."""
 
     lower: FloatArray
     upper: FloatArray
@@ -91,9 +91,11 @@ def draw_sawtooth(
                 "o",
                 color=INK,
                 markersize=3.2,
-                label="at a jump of the bound",
+                label="at a discontinuity of the bound",
             )
-            axes.plot([], [], "o", color=INK, markersize=3.2, fillstyle="none", label="just beside")
+            axes.plot(
+                [], [], "o", color=INK, markersize=3.2, fillstyle="none", label="just past it"
+            )
         elif teeth.jumps.size <= MOST_MARKS:
             axes.plot(
                 teeth.jumps,
@@ -104,7 +106,7 @@ def draw_sawtooth(
                 markeredgewidth=0.4,
                 transform=axes.get_xaxis_transform(),
                 clip_on=False,
-                label="jumps of the bound",
+                label="discontinuities of the bound",
             )
         _level(axes, alpha, label=f"α = {alpha:g}")
         axes.plot(
@@ -118,7 +120,7 @@ def draw_sawtooth(
         axes.set_ylim(0.0, 1.32 * height)
         ends = teeth.pieces[0][0, 0], teeth.pieces[-1][-1, 0]
         axes.set_xlim(*(ends if i else (0.0, 1.0)))
-        axes.set_ylabel("P(the bound misses p)")
+        axes.set_ylabel("P(the bound fails to cover p)")
         axes.legend(frameon=False, loc="upper right", ncols=4, fontsize="x-small")
         axes.grid(alpha=0.25, linewidth=0.5)
     axes.set_xlabel("p")
@@ -145,7 +147,7 @@ def draw_map(
     edges = np.linspace(0.0, 1.0, len(values) + 1)
     mesh = axes.pcolormesh(edges, edges, share, cmap="RdBu_r", norm=norm, rasterized=True)
     mesh.set_clip_path(Polygon([[0, 0], [1, 0], [0, 1]], transform=axes.transData))
-    bar = figure.colorbar(mesh, ax=axes, label="P(the bound misses the margin) / α")
+    bar = figure.colorbar(mesh, ax=axes, label="P(the bound fails to cover the margin) / α")
     ticks = np.arange(-FEWEST_DOUBLINGS, most + 1)
     bar.set_ticks(
         list(ticks), labels=[f"{2**t:g}" if t >= 0 else f"1/{2**-t:g}" for t in ticks.tolist()]
@@ -168,7 +170,7 @@ def draw_map(
         )
         axes.legend(frameon=False, loc="upper right", fontsize="small")
     axes.set_xlabel("p1, the class certified")
-    axes.set_ylabel("p2, its rival")
+    axes.set_ylabel("p2, the runner-up")
     axes.set_aspect("equal")
     axes.set_xlim(0.0, 1.0)
     axes.set_ylim(0.0, 1.0)
@@ -183,15 +185,15 @@ def draw_claims(
     """Draw the miscoverage just below each claim of a margin, attained and certified."""
     figure = _figure(7.0, 4.0, title)
     axes = figure.add_subplot()
-    for verdict, colour in VERDICT_COLOURS.items():
+    for verdict, color in VERDICT_COLORS.items():
         own = np.array([v == verdict for v in levels.verdicts]) & np.isfinite(claims)
         if own.any():
-            axes.vlines(claims[own], levels.low[own], levels.high[own], color=colour, linewidth=1.4)
+            axes.vlines(claims[own], levels.low[own], levels.high[own], color=color, linewidth=1.4)
             axes.plot(
                 claims[own],
                 levels.miscoverage[own],
                 VERDICT_MARKS[verdict],
-                color=colour,
+                color=color,
                 markersize=4.5,
                 label=verdict,
             )
@@ -199,32 +201,32 @@ def draw_claims(
     axes.axhspan(alpha, alpha * (1.0 + tolerance), color=RED, alpha=0.08, linewidth=0)
     axes.set_ylim(0.0, 1.1 * max(alpha * (1.0 + tolerance), float(levels.high.max())))
     axes.set_xlabel("margin claimed")
-    axes.set_ylabel("largest P(miss) just below it: attained to certified")
+    axes.set_ylabel("largest non-coverage just below it: attained to certified")
     axes.grid(alpha=0.25, linewidth=0.5)
     axes.legend(**_ABOVE, ncols=4)
     return figure
 
 
 def draw_capital(laws: Scenarios, title: str) -> Figure:
-    """Draw the expected capital under every law: fair betting has at most 1."""
+    """Draw the expected capital under every distribution: fair betting has at most 1."""
     rows = len(laws.names)
     figure = _figure(7.0, max(3.0, 0.17 * rows + 1.2), title)
     axes = figure.add_subplot()
     y = np.arange(rows)[::-1]
     # What is not finite, or far beyond, stands at the edge.
     expected = np.clip(laws.miscoverage, 0.0, MOST_CAPITAL)
-    for verdict, colour in VERDICT_COLOURS.items():
+    for verdict, color in VERDICT_COLORS.items():
         own = np.array([v == verdict for v in laws.verdicts])
         if own.any():
             axes.plot(
                 expected[own],
                 y[own],
                 VERDICT_MARKS[verdict],
-                color=colour,
+                color=color,
                 markersize=4.0,
                 label=verdict,
             )
-    axes.axvline(1.0, color=RED, linewidth=1.0, linestyle=(0, (5, 2)), label="what one starts with")
+    axes.axvline(1.0, color=RED, linewidth=1.0, linestyle=(0, (5, 2)), label="initial capital")
     axes.set_yticks(y, list(map(figure_label, laws.names)), fontsize="xx-small")
     axes.set_xlim(0.0, max(1.5, 1.05 * float(expected.max())))
     axes.set_ylim(-0.8, rows - 0.2)
@@ -260,17 +262,15 @@ def _short(name: str) -> str:
 
 def _draw_scenarios(axes: Axes, scenarios: Scenarios, alpha: float, tolerance: float) -> None:
     y = np.arange(len(scenarios.names))[::-1]
-    for verdict, colour in VERDICT_COLOURS.items():
+    for verdict, color in VERDICT_COLORS.items():
         own = np.array([v == verdict for v in scenarios.verdicts])
         if own.any():
-            axes.hlines(
-                y[own], scenarios.low[own], scenarios.high[own], color=colour, linewidth=1.4
-            )
+            axes.hlines(y[own], scenarios.low[own], scenarios.high[own], color=color, linewidth=1.4)
             axes.plot(
                 scenarios.miscoverage[own],
                 y[own],
                 VERDICT_MARKS[verdict],
-                color=colour,
+                color=color,
                 markersize=4.5,
                 label=verdict,
             )
@@ -286,7 +286,7 @@ def _draw_scenarios(axes: Axes, scenarios: Scenarios, alpha: float, tolerance: f
 
 
 def _draw_limits(axes: Axes, limits: Ordered, alpha: float) -> None:
-    """Draw limits by their centile, the misses on top: they should stay above 1 - alpha."""
+    """Draw limits by their centile, those that fail to cover on top, above 1 - alpha."""
     count = limits.lower.size
     share = float(limits.missed.mean())
     shown = min(1.0, max(4.0 * alpha, 2.5 * share, 30.0 / count))
@@ -297,13 +297,13 @@ def _draw_limits(axes: Axes, limits: Ordered, alpha: float) -> None:
     finite = finite[np.isfinite(finite)]
     room = 0.06 * (np.ptp(finite) or 1.0)
     ends = finite.min() - room, finite.max() + room
-    for wrong, colour in ((False, INK), (True, RED)):
+    for wrong, color in ((False, INK), (True, RED)):
         own = limits.missed[first:] == wrong
         axes.hlines(
             centile[first:][own],
             np.clip(low[own], *ends),
             np.clip(high[own], *ends),
-            color=colour,
+            color=color,
             linewidth=max(0.35, min(2.0, 150.0 / max(count - first, 1))),
             alpha=0.55 if not wrong else 0.9,
         )
@@ -321,7 +321,7 @@ def _draw_limits(axes: Axes, limits: Ordered, alpha: float) -> None:
     axes.set_xlim(*ends)
     axes.set_ylim(100.0 * (1.0 - shown), 100.0)
     axes.set_xlabel(f"the bound; the truth is {limits.truth:.4g} (line)")
-    axes.set_ylabel(f"centile of {count:,} replications, misses in red")
+    axes.set_ylabel(f"centile of {count:,} replications, non-coverage in red")
 
 
 def draw_time(
@@ -332,7 +332,7 @@ def draw_time(
     alpha: float,
     title: str,
 ) -> Figure:
-    """Draw the share of replications that have missed by each time."""
+    """Draw the share of replications that fail to cover by each time."""
     figure = _figure(7.0, 4.2, title)
     axes = figure.add_subplot()
     t = np.arange(1, curves[worst].size + 1)
@@ -362,7 +362,7 @@ def draw_time(
     axes.set_xlim(1, max(t[-1], 2))
     axes.set_ylim(0.0, 1.2 * max(alpha, float(band[1].max())))
     axes.set_xlabel("observations")
-    axes.set_ylabel("P(missed at that time or before)")
+    axes.set_ylabel("P(not covered at that time or before)")
     axes.grid(alpha=0.25, linewidth=0.5)
     axes.legend(**_ABOVE, ncols=3)
     return figure

@@ -73,7 +73,7 @@ _CALLS: dict[DataKind, Callable[[Function, Data, float], Limits]] = {
 }
 # The estimand that an audit draws data for, by the kind of data; {} is what is bounded.
 _DRAWN: dict[DataKind, str] = {
-    "randomized counts": "randomised-{}",
+    "randomized counts": "randomized-{}",
     "binary sample": "binary-{}",
     "sample and variance": "{}-known-variance",
     "scores": "score-{}",
@@ -143,7 +143,7 @@ def outcome_table(values: npt.NDArray[np.float64], n: int) -> npt.NDArray[np.flo
 
 
 def all_outcomes(n: int) -> npt.NDArray[np.int64]:
-    """Return every trinomial outcome (x1, x2, n - x1 - x2), one a row."""
+    """Return every trinomial outcome (x1, x2, n - x1 - x2), one per row."""
     x1, x2 = np.divmod(np.arange((n + 1) ** 2, dtype=np.int64), n + 1)
     keep = x1 + x2 <= n
     x1, x2 = x1[keep], x2[keep]

@@ -1,4 +1,4 @@
-"""The report of an audit: a table, pandas, JSON, Parquet, a picture."""
+"""The report of an audit: a table, pandas, JSON, Parquet, a figure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rsverify._core.files import check_free, write_file
 from rsverify.auditing.caller import Failure
-from rsverify.auditing.design import PICTURES, Record
+from rsverify.auditing.design import FIGURES, Record
 from rsverify.auditing.verdict import Verdict, Witness
 
 if TYPE_CHECKING:
@@ -55,10 +56,10 @@ class AuditReport:
 
     *Guarantee*: a bound whose miscoverage is at most alpha in every scenario is "refuted" by
     simulation with probability at most `false_alarm`; by exact coverage never, up to 1e-6 of
-    alpha that is put down to rounding. A bound whose miscoverage is above
+    alpha that is attributed to rounding. A bound whose miscoverage is above
     alpha (1 + tolerance) in some scenario of the table is "supported" with probability at most
-    `false_alarm`. Laws that are not in the table are not spoken of; an exact row speaks of
-    all laws that it names.
+    `false_alarm`. No claim is made for distributions that are not in the table; an exact row
+    covers all distributions that it names.
 
     Attributes
     ----------
@@ -69,9 +70,11 @@ class AuditReport:
     rows : list of Row
         Every scenario.
     failures : list of Failure
-        NaN, exceptions, wrong shapes, bounds outside the parameter space; each is a miss.
+        NaN, exceptions, wrong shapes, bounds outside the parameter space; each is a failure to
+        cover.
     witness : Witness or None
-        For exact audits: the law and the outcomes that miss, to be checked by hand.
+        For exact audits: the distribution and the outcomes that fail to cover, to be checked by
+        hand.
     design : dict
         Everything that produced the report.
     """
@@ -83,7 +86,7 @@ class AuditReport:
     design: Record
     notes: list[str] = field(default_factory=list)
     evidence: Any = field(default=None, repr=False, compare=False)
-    """What pictures are drawn from; neither compared nor written."""
+    """What figures are drawn from; neither compared nor written."""
 
     @property
     def worst(self) -> Row:
@@ -156,7 +159,7 @@ class AuditReport:
         ----------
         path : path-like
             ``.json`` (the whole report), ``.parquet`` (the rows, the whole report in the
-            metadata), ``.csv`` (the rows), or a picture (``.png``, ``.pdf``, ``.svg``).
+            metadata), ``.csv`` (the rows), or a figure (``.png``, ``.pdf``, ``.svg``).
         force : bool
             Replace a file that is there.
 
@@ -180,21 +183,28 @@ class AuditReport:
             self.plot(path, force=force)
 
     def plot(
-        self, path: str | os.PathLike[str], *, picture: str = "auto", force: bool = False
+        self,
+        path: str | os.PathLike[str],
+        *,
+        kind: str = "auto",
+        picture: str = "",
+        force: bool = False,
     ) -> Figure:
-        """Draw a picture of the report into a file.
+        """Draw a figure of the report into a file.
 
         Parameters
         ----------
         path : path-like
             Its ending chooses the format (``.png``, ``.pdf``, ``.svg``).
-        picture : {"auto", "sawtooth", "map", "claims", "zip", "time", "capital"}, default "auto"
+        kind : {"auto", "sawtooth", "map", "claims", "zip", "time", "capital"}, default "auto"
             "sawtooth": exact miscoverage of a proportion against p, the jumps of the bound
             marked. "map": exact worst case over (p1, p2) of a margin. "claims": the same along
             staircases, just below each claim visited. "zip": miscoverage of every scenario with
-            its interval, and the limits of the worst scenario in order of how far they are from
-            missing. "time": miscoverage by time, of a bound that claims to hold at all times.
-            "capital": expected capital by law. "auto": the one that fits.
+            its interval, and the limits of the worst scenario in order of how close they are to
+            non-coverage. "time": miscoverage by time, of a time-uniform bound.
+            "capital": expected capital by distribution. "auto": the one that fits.
+        picture : str
+            The old name of `kind`; it warns and goes in the next version.
         force : bool
             Replace a file that is there.
 
@@ -206,13 +216,15 @@ class AuditReport:
         Raises
         ------
         ValueError
-            If the report has nothing to draw that picture from.
+            If the report has nothing to draw that figure from.
         FileExistsError
             If the file exists and `force` is false.
         """
         from rsverify.auditing.figures import draw
 
-        return draw(self, path, picture, force=force)
+        if picture:
+            warnings.warn("picture= is now kind=", DeprecationWarning, stacklevel=2)
+        return draw(self, path, picture or kind, force=force)
 
     def __str__(self) -> str:
         return as_text(self)
@@ -237,8 +249,8 @@ def with_mixing(report: AuditReport, mixed: Failure | None) -> AuditReport:
 def check_ending(path: str | os.PathLike[str]) -> str:
     """Return the ending of a file that a report can be written to, or raise."""
     suffix = Path(path).suffix.lower()
-    if suffix not in TABLES + PICTURES:
-        endings = ", ".join(TABLES + PICTURES)
+    if suffix not in TABLES + FIGURES:
+        endings = ", ".join(TABLES + FIGURES)
         raise ValueError(f"path={str(path)!r} must end in one of {endings}")
     return suffix
 
@@ -251,7 +263,7 @@ def as_text(report: AuditReport) -> str:
     lines = [
         f"{report.verdict}: {d['bound']}, {d['estimand']}, n={d['n']}, alpha={d['alpha']:g}",
         f"{'scenario':{width}} {'truth':>9} {report.measure + ' [interval]':>32} "
-        f"{'tightness':>18} verdict",
+        f"{'mean gap':>18} verdict",
     ]
     for r in report.rows:
         interval = f"{r.miscoverage:.4g} [{_digits(r.low, 'down')}, {_digits(r.high, 'up')}]"
@@ -298,15 +310,15 @@ def ademp(report: AuditReport) -> dict[str, Any]:
             measures = {"a bet changes with the future": "0 or 1, bit by bit; no Monte Carlo error"}
     else:
         aim = (
-            f"whether the {d['side']} bound {d['bound']} misses the truth with probability at "
-            f"most {d['alpha']:g}"
+            f"whether the {d['side']} bound {d['bound']} fails to cover the truth with probability "
+            f"at most {d['alpha']:g}"
         )
         error = "rows[].miscoverage_error; an anytime-valid 95 % interval in rows[].low, .high"
         measures = {
-            "miscoverage: P(the bound misses the truth)": error if drawn else "exact: none",
+            "miscoverage: P(the bound fails to cover the truth)": error if drawn else "exact: none",
         }
         if drawn:
-            measures["tightness: mean distance of the bound from the truth"] = (
+            measures["mean gap: mean distance of the bound from the truth"] = (
                 "rows[].tightness_error"
             )
     return {

@@ -1,4 +1,4 @@
-"""The laws that an audit simulates from: the default suite of each estimand."""
+"""The distributions that an audit simulates from: the default suite of each estimand."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Scenario:
 
 
 def _rare(n: int, alpha: float) -> list[float]:
-    """Return chances of a rare event for which seeing none of it in n is the danger.
+    """Return probabilities of a rare event for which seeing none of it in n is the danger.
 
     None in n observations has probability 0.9, 0.5, 4 alpha and 1.3 alpha in turn: a bound
-    that then claims the event never happens misses with that probability.
+    that then claims the event never happens fails to cover with that probability.
     """
     unseen = [0.9, 0.5, min(4.0 * alpha, 0.4), min(1.3 * alpha, 0.3)]
     return [1.0 - q ** (1.0 / n) for q in unseen]
@@ -75,11 +75,11 @@ def _binary_laws(n: int, alpha: float) -> dict[str, Law]:
 
 
 def _score_laws(n: int, alpha: float) -> dict[str, Law]:
-    """Return laws of scores; class 0 is certified and class 1 the rival of largest mean."""
+    """Return distributions of scores; class 0 is certified and class 1 is the runner-up."""
     laws: dict[str, Law] = {}
     top, rival = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
     for e in _rare(n, alpha)[1:]:
-        laws[f"all for the class, rarely ({e:.3g}) all for its rival"] = _points(
+        laws[f"all for the class, rarely ({e:.3g}) all for the runner-up"] = _points(
             (top, rival), (1.0 - e, e)
         )
     laws["votes 0.6, 0.3, 0.1"] = _points((top, rival, (0.0, 0.0, 1.0)), (0.6, 0.3, 0.1))
@@ -87,7 +87,7 @@ def _score_laws(n: int, alpha: float) -> dict[str, Law]:
     laws["one takes from the other"] = _points(((0.95, 0.05, 0.0), (0.2, 0.8, 0.0)), (0.6, 0.4))
     laws["near-tie, opposed"] = _points(((0.7, 0.3, 0.0), (0.3, 0.7, 0.0)), (0.51, 0.49))
     laws["near-tie, together"] = _points(((0.51, 0.49, 0.0), (0.01, 0.0, 0.99)), (0.5, 0.5))
-    laws["a rival at each observation, neither on average"] = _points(
+    laws["another class ahead at times, none on average"] = _points(
         ((0.5, 0.5, 0.0), (0.5, 0.0, 0.5)), (0.5, 0.5)
     )
     laws["far from where the probit is straight"] = _points(
@@ -140,7 +140,7 @@ _SAMPLES = {
 
 
 def _mirrored_law(law: Law) -> Law:
-    """Return the law of 1 - X, or, for scores, that with the first two classes exchanged."""
+    """Return the distribution of 1 - X; for scores, with the first two classes exchanged."""
     if law[0] == "dirichlet":
         return ("dirichlet", _exchanged(law[1]))
     if law[0] == "beta":
@@ -158,7 +158,7 @@ def _for_side(suite: dict[str, Any], side: str, *, votes: bool, keep: bool) -> d
 
     What endangers a lower bound (the rare zero that was not seen) is in the mirror what
     endangers an upper one. Equal runners-up are no mirror image of anything: with `keep` they
-    stay, as all laws do for two sides.
+    stay, as all distributions do for two sides.
     """
     if side == "lower":
         return suite
@@ -168,8 +168,20 @@ def _for_side(suite: dict[str, Any], side: str, *, votes: bool, keep: bool) -> d
     return kept | {name: law for name, law in other.items() if law not in kept.values()}
 
 
+# Random numbers keep the names that they were first drawn under.
+_OLD_NAMES = {
+    "all for the runner-up": "all for its rival",
+    "another class ahead at times, none on average": (
+        "a rival at each observation, neither on average"
+    ),
+}
+
+
 def _stream(name: str) -> str:
-    return name.removeprefix(MIRRORED)
+    stream = name.removeprefix(MIRRORED)
+    for new, old in _OLD_NAMES.items():
+        stream = stream.replace(new, old)
+    return stream
 
 
 def default_scenarios(
@@ -179,7 +191,7 @@ def default_scenarios(
     if estimand.scenarios:
         return [Scenario(name, dict(p)) for name, p in estimand.scenarios.items()]
     kind = estimand.name.split(":")[0]
-    if kind in ("proportion", "randomised-proportion"):
+    if kind in ("proportion", "randomized-proportion"):
         values = [*(1.0 - e for e in _rare(n, alpha)), *_rare(n, alpha), 0.05, 0.3, 0.5, 0.7, 0.95]
         return [Scenario(f"p = {p:.5g}", {"p": p}) for p in sorted(set(values))]
     if kind in _VOTES:

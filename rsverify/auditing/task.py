@@ -222,7 +222,7 @@ def _rows_change_together(
 
 
 def _missed_together(task: Task, caller: Caller, scenario: Scenario, peak: tuple[int, int]) -> bool:
-    """Return whether most misses of a block do not come again; `peak`: the block, its misses."""
+    """Return whether most failures to cover do not come again; `peak`: a block and their number."""
     block, misses = peak
     again = run_block(caller, task.estimand, scenario, task.design, block)
     return 2 * (misses - again.misses) > again.runs

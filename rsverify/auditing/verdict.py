@@ -1,8 +1,8 @@
 """Evidence -> verdict, with its error probability stated.
 
-Misses are Bernoulli with unknown probability p. Two e-processes watch them, one against
+Failures to cover are Bernoulli with unknown probability p. Two e-processes watch them, one against
 p <= alpha, one against p > alpha (1 + tolerance). Each is a mixture of likelihood ratios, a
-nonnegative supermartingale of start 1 under what it tests, so by Ville's inequality the chance
+nonnegative supermartingale of start 1 under what it tests, so by Ville's inequality the probability
 that it ever reaches 1/delta is at most delta: one may look after every block and stop.
 """
 
@@ -30,7 +30,7 @@ MOST_RUNS = 10**12
 
 @dataclass(frozen=True)
 class Witness:
-    """A law at which the bound misses too often; `probability` is that of `outcomes`."""
+    """A distribution at which the bound fails to cover too often: `outcomes`, `probability`."""
 
     parameters: dict[str, str]
     truth: float
@@ -43,7 +43,7 @@ class Witness:
         law = ", ".join(f"{k}={v}" for k, v in self.parameters.items())
         how = "exact rational arithmetic" if self.rational else "floating-point sum"
         return (
-            f"at {law} the true value is {self.truth:.10g}, and the outcomes that miss, "
+            f"at {law} the true value is {self.truth:.10g}, and the outcomes that fail to cover, "
             f"{self.outcomes}, have probability {self.probability:.10g} ({how})"
         )
 
@@ -59,7 +59,7 @@ def _log_mixture(misses: int, runs: int, null: float, others: FloatArray) -> flo
 
 def log_e_above(misses: int, runs: int, alpha: float) -> float:
     """Return the log of the e-process against p <= `alpha`."""
-    # Odds from 1.02 times those of alpha to 1000 times. Neighbouring excesses differ by a factor
+    # Odds from 1.02 times those of alpha to 1000 times. Neighboring excesses differ by a factor
     # of 1.6, so that some alternative is near any excess, and evidence grows against all above 1 %.
     odds = alpha / (1.0 - alpha) * (1.0 + np.geomspace(0.02, 999.0, 24))
     return _log_mixture(misses, runs, alpha, odds / (1.0 + odds))
@@ -91,7 +91,7 @@ def decide(
 
 
 def miscoverage_interval(misses: int, runs: int) -> tuple[float, float]:
-    """Return a 95 % interval for the miscoverage that holds at all times at once.
+    """Return a 95 % interval for the miscoverage that holds time-uniformly.
 
     Inverts the Beta(1/2, 1/2) mixture against the likelihood; wider than Clopper-Pearson, but
     valid when the audit stops because of what it saw.
@@ -113,7 +113,7 @@ def miscoverage_interval(misses: int, runs: int) -> tuple[float, float]:
 def miscoverage_error(misses: int, runs: int) -> float:
     """Return the Monte Carlo standard error of the miscoverage seen.
 
-    Of (misses + 1)/(runs + 2), so that no miss at all does not look like certainty.
+    Of (misses + 1)/(runs + 2), so that no failure to cover at all does not look like certainty.
     """
     p = (misses + 1.0) / (runs + 2.0)
     return math.sqrt(p * (1.0 - p) / (runs + 2.0))
@@ -131,7 +131,7 @@ def detectable(
     limit = alpha * (1.0 + tolerance)
     threshold = math.log(scenarios / false_alarm)
     low, high = math.ceil(alpha * runs), runs + 1
-    while low < high:  # the e-value rises with the misses beyond alpha * runs
+    while low < high:  # the e-value rises with the failures to cover beyond alpha * runs
         middle = (low + high) // 2
         if log_e_above(min(middle, runs), runs, alpha) >= threshold:
             high = middle
@@ -151,7 +151,7 @@ def detectable(
 def runs_to_settle(
     misses: int, runs: int, alpha: float, tolerance: float, false_alarm: float, scenarios: int
 ) -> int | None:
-    """Return how many replications in all settle it, if they miss at the rate seen; or None."""
+    """Return how many replications decide it at the rate seen, or None."""
     if runs == 0:
         return None
 

@@ -1,7 +1,7 @@
 """Betting bounds for the mean of a sample in [0, 1] of fixed size: the tightest here.
 
 A bettor who may only lose on average if the mean is at most m starts with capital 1; where
-the capital reaches 1/alpha, m is rejected, with chance at most alpha if it should not be. The
+the capital reaches 1/alpha, m is rejected, with probability at most alpha if it should not be. The
 strategies differ in how they bet. All have capital that is nonincreasing in m (proved in
 `rsverify.kernels.mean.betting`), so that the rejected means are an interval, a search in a bracket
 finds its end, and no mean below the bound was left out: the bound covers, it is not only
@@ -84,7 +84,7 @@ def betting_lower(
     alpha : float or array of float
         One-sided failure probability, in (0, 1); broadcasts with the batch shape of `x`.
     strategy : {"star", "plugin", "agrapa"}, default "star"
-        How to bet. "star" steers the capital towards 1/alpha at time n, given what it has
+        How to bet. "star" steers the capital toward 1/alpha at time n, given what it has
         reached (STaR-Bets [1]_, with a variance estimate that does not depend on the
         candidate mean, bets kept for short blocks, and a prior of its own); the tightest in
         all comparisons. "plugin" is the predictable plug-in [2]_. "agrapa" is the approximate
@@ -94,7 +94,7 @@ def betting_lower(
         for "star", 0.5 for the others.
     u : float or array of float, optional
         A uniform variate in (0, 1], drawn independently of `x` once for each sample, for the
-        randomised last step: a mean is also rejected if the last capital is at least u/alpha.
+        randomized last step: a mean is also rejected if the last capital is at least u/alpha.
         Default: none, the bound is a function of `x` alone.
     seed : int, optional
         Draws `u` instead.

@@ -1,4 +1,4 @@
-"""Confidence sequences for the mean of a sample in [0, 1]: bounds that hold at all times at once.
+"""Confidence sequences for the mean of a sample in [0, 1]: bounds that hold time-uniformly.
 
 A sequence has the shape of the sample; its entry t uses the first t observations of the last
 axis. It is the running intersection: a lower sequence never falls. Whoever watches it may
@@ -27,7 +27,7 @@ from rsverify.kernels.mean import closed_form as kernels
 # weight of the one that fits data of low variance, the first, is a third.
 PORTFOLIO_SHARES = 0.99 * 0.5 ** np.arange(12.0)
 PORTFOLIO_WEIGHTS = (1.0 / np.arange(1.0, 13.0)) / np.sum(1.0 / np.arange(1.0, 13.0))
-# Equally weighted quantiles of Beta(1/2, 1/2) on (0, 0.99): the KT mixture, discretised.
+# Equally weighted quantiles of Beta(1/2, 1/2) on (0, 0.99): the KT mixture, discretized.
 KT_SHARES = 0.99 * np.sin((np.arange(24.0) + 0.5) * np.pi / 48.0) ** 2
 KT_WEIGHTS = np.full(24, 1.0 / 24.0)
 
@@ -161,7 +161,7 @@ def betting_sequence(
     strategy : {"portfolio", "kt", "plugin", "agrapa"}, default "portfolio"
         A capital that stakes the share s_t at a candidate mean m is multiplied by
         1 - s_t + s_t x_t/m. "portfolio" holds twelve constant shares 0.99/2**j with weights
-        proportional to 1/(j + 1); "kt" 24 quantiles of Beta(1/2, 1/2), the discretised
+        proportional to 1/(j + 1); "kt" 24 quantiles of Beta(1/2, 1/2), the discretized
         Krichevsky-Trofimov universal portfolio; "plugin" and "agrapa" stake the predictable
         plug-in or the approximate growth-optimal bet times the mean so far, at most 1/2.
 
@@ -182,7 +182,7 @@ def betting_sequence(
     -----
     *Guarantee.* P(sequence[t] <= mu for all t) >= 1 - alpha, for observations in [0, 1] with
     conditional mean mu given the earlier ones [1]_. The shares know only the past and do not
-    depend on m, so the capital falls with m and no rejected mean is missed.
+    depend on m, so the capital falls with m and no rejected mean is overlooked.
 
     References
     ----------

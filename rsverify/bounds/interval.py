@@ -90,8 +90,8 @@ def upper_of(
 
     Notes
     -----
-    *Guarantee.* That of `bound` with the inequality turned round, for laws that allow it for
-    1 - x.
+    *Guarantee.* That of `bound` with the inequality turned round, for distributions that allow it
+    for 1 - x.
 
     *Rounding.* The last subtraction is rounded up. The first, 1 - x, is exact for x >= 1/2 and
     for all multiples of 2**-53, and elsewhere off by at most 2**-54; so what is guaranteed is
@@ -150,8 +150,8 @@ def interval_of(
 
     Notes
     -----
-    *Guarantee.* P(lower <= mu <= upper) >= 1 - alpha, for laws that allow `bound` for x and for
-    1 - x; for a sequence, at all times at once.
+    *Guarantee.* P(lower <= mu <= upper) >= 1 - alpha, for distributions that allow `bound` for x
+    and for 1 - x; for a sequence, time-uniformly.
 
     Examples
     --------

@@ -161,7 +161,7 @@ def cohen_margin_lower(
     Raises
     ------
     TypeError
-        If an argument is not numeric, or `estimand` is no string.
+        If an argument is not numeric, or `estimand` is not a string.
     ValueError
         If an argument is out of its range, or the shapes do not broadcast.
 
@@ -243,7 +243,7 @@ def bonferroni_margin_lower(
     Raises
     ------
     TypeError
-        If an argument is not numeric, or `estimand` is no string.
+        If an argument is not numeric, or `estimand` is not a string.
     ValueError
         If an argument is out of its range, a share of `alpha` is below the normal float64
         numbers, or the shapes do not broadcast.

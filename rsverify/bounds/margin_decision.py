@@ -4,8 +4,8 @@ The evidence on either side of the threshold is the capital of bets on lines, at
 martingale under what it speaks against (`rsverify.kernels.margin.line_bets`). It depends on the
 counts alone, so that looks may be taken whenever one likes, and chosen as one goes.
 
-Every rival counts, at the full level. That the margin is at least L is concluded when the
-evidence against "less" over each rival has reached 1/alpha: if it is less, that of the true
+Every other class counts, at the full level. That the margin is at least L is concluded when the
+evidence against "less" over each other class has reached 1/alpha: if it is less, that of the true
 runner-up has to have done so, which has probability at most alpha. That the margin is
 below L is concluded from the weighted mean of the evidence against "the margin over j is at
 least L", as that hypothesis makes all of them true. (The evidence on the class that happens
@@ -85,7 +85,7 @@ class Bets(NamedTuple):
     weights: FloatArray
     """Log-weights, shape (cells, bets)."""
     exchanged: bool
-    """Whether they are on the votes with the class certified and the rival exchanged."""
+    """Whether they are on the votes with the class certified and the runner-up exchanged."""
 
 
 def decide_margin(
@@ -120,8 +120,8 @@ def decide_margin(
     below : float or array of float, optional
         The threshold of the verdict -1, where it is to be another one.
     weights : array of float, shape (..., m), optional
-        Of the rivals in the verdict -1, fixed before the votes (from a selection sample, say):
-        nonnegative, the entry of y is not read. Default: equal.
+        Of the other classes in the verdict -1, fixed before the votes (from a selection sample,
+        say): nonnegative, the entry of y is not read. Default: equal.
     prior : array of int, shape (..., m), optional
         Votes of an earlier sample, independent of `counts` and not among them. They say
         where to bet; they are no evidence themselves, so the guarantee does not rest on
@@ -132,7 +132,7 @@ def decide_margin(
     futility : float, default 0
         Verdict 2 where, by the posterior given the votes, a decision at `horizon` votes has
         about this probability or less; in [0, 1), 0 for never. Not before a hundredth of
-        `horizon`. It is no claim about the margin and needs no share of `alpha`.
+        `horizon`. It is not a claim about the margin and needs no share of `alpha`.
 
     Returns
     -------
@@ -142,7 +142,7 @@ def decide_margin(
     Raises
     ------
     TypeError
-        If an argument is not numeric, or `estimand` is no string.
+        If an argument is not numeric, or `estimand` is not a string.
     ValueError
         If an argument is out of its range, counts fall, or the shapes do not broadcast.
 
@@ -182,7 +182,7 @@ def decide_margin(
         verdict[r], look[r] = kernels.decide_path(
             code,
             paths.first[r],
-            paths.rivals[r],
+            paths.others[r],
             paths.votes[r],
             paths.weights[r],
             np.array(past, dtype=np.float64),
@@ -200,7 +200,7 @@ def decide_margin(
 def line_bets(code: int, side: int, limit: float, past: tuple[int, int, int], horizon: int) -> Bets:
     """Return bets that the margin is at least `limit` (side 1) or below it (side -1).
 
-    `past` are the earlier votes of the class certified, of its likeliest rival and of the rest.
+    `past` are the earlier votes of the class certified, of its runner-up and of the rest.
     """
     if code != DIFFERENCE and abs(limit) < _NEAR_ZERO:
         # Both margins are 0 on the same line. Move the limit away from what is to be shown.
@@ -225,7 +225,7 @@ def line_bets(code: int, side: int, limit: float, past: tuple[int, int, int], ho
 
 
 def _votes_of_pair(prior: IntArray) -> tuple[int, int, int]:
-    """Return the earlier votes of the class certified, of the largest rival and of the rest."""
+    """Return the earlier votes of the class certified, of the runner-up and of the rest."""
     first, second = int(prior[0]), int(prior[1:].max())
     return first, second, int(prior.sum()) - first - second
 

@@ -5,8 +5,8 @@ and the rest, with mean at most one at any stopping time: the likelihood of a Di
 1/2, 1/2) mixture over the largest likelihood that the hypothesis allows. It depends on the
 counts alone, so that looks may be taken whenever one likes, and chosen as one goes.
 
-Every rival counts, at the full level: see `rsverify.bounds.margin_decision`, whose evidence on
-one threshold is sharper. This one falls in L and so gives limits.
+Every other class counts, at the full level: see `rsverify.bounds.margin_decision`, whose evidence
+on one threshold is sharper. This one falls in L and so gives limits.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ LARGEST_VOTES = 10_000_000
 
 
 class Paths(NamedTuple):
-    """Checked counts: rows x looks, and rows x looks x rivals."""
+    """Checked counts: rows x looks, and rows x looks x other classes."""
 
     first: IntArray
-    rivals: IntArray
+    others: IntArray
     votes: IntArray
     prior: IntArray
     weights: FloatArray
@@ -74,7 +74,7 @@ def margin_sequence(
     estimand : {"difference", "probit"}
         The margin bounded: that of p_y over the largest other p_j.
     weights : array of float, shape (..., m), optional
-        Of the rivals in the upper limits, fixed before the votes (from a selection sample,
+        Of the other classes in the upper limits, fixed before the votes (from a selection sample,
         say): nonnegative, the entry of y is not read. Default: equal.
     prior : array of int, shape (..., m), optional
         Votes of an earlier sample, independent of `counts` and not among them. They sharpen
@@ -93,7 +93,7 @@ def margin_sequence(
     Raises
     ------
     TypeError
-        If an argument is not numeric, or `estimand` is no string.
+        If an argument is not numeric, or `estimand` is not a string.
     ValueError
         If an argument is out of its range, counts fall, or the shapes do not broadcast.
 
@@ -124,7 +124,7 @@ def margin_sequence(
     if share.ndim:
         raise ValueError(f"split of shape {share.shape} must be a single number in [0, 1]")
     lower, upper = np.empty(paths.votes.shape), np.empty(paths.votes.shape)
-    votes = paths.first, paths.rivals, paths.votes, paths.prior
+    votes = paths.first, paths.others, paths.votes, paths.prior
     kernels.lower_paths(*votes, _thresholds(share * level), code, lower)
     kernels.upper_paths(*votes, paths.weights, _thresholds((1.0 - share) * level), code, upper)
     shape = (*paths.batch, paths.votes.shape[1])
@@ -259,7 +259,7 @@ def check_paths(
         np.ascontiguousarray(np.take_along_axis(rows, others[:, None, :], axis=2)),
         rows.sum(axis=-1),
         np.take_along_axis(past, ordered, axis=1),
-        # A hair below one in sum, so that rounding cannot make a mean of e-values more.
+        # Slightly below one in sum, so that rounding cannot make a mean of e-values more.
         mass / total * (1.0 - 1e-14),
         batch,
     )

@@ -1,4 +1,4 @@
-"""Exact confidence limits for a proportion: Clopper-Pearson and its randomised version."""
+"""Exact confidence limits for a proportion: Clopper-Pearson and its randomized version."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def clopper_pearson_upper(
     float or array of float
         The p with P(Bin(n, p) ≤ k) = alpha, and 1 where k = n: a probability, of the
         shape to which the arguments broadcast. Rounded up, so that one minus it errs by
-        less than 3e-12 of itself or by two neighbouring floats.
+        less than 3e-12 of itself or by two neighboring floats.
 
     Raises
     ------
@@ -226,7 +226,7 @@ def randomized_clopper_pearson_lower(
     u: npt.ArrayLike | None = None,
     seed: int | np.random.Generator | None = None,
 ) -> FloatArray | float:
-    """Return the randomised Clopper-Pearson lower limit, whose level is exactly alpha.
+    """Return the randomized Clopper-Pearson lower limit, whose level is exactly alpha.
 
     One independent uniform number u is added to the count, which makes it continuous. The
     limit lies between the plain ones for k (at u = 0) and for k + 1 (at u = 1).
@@ -312,7 +312,7 @@ def randomized_clopper_pearson_upper(
     u: npt.ArrayLike | None = None,
     seed: int | np.random.Generator | None = None,
 ) -> FloatArray | float:
-    """Return the randomised Clopper-Pearson upper limit, whose level is exactly alpha.
+    """Return the randomized Clopper-Pearson upper limit, whose level is exactly alpha.
 
     With one `u` for both, it is never below the lower limit while their levels add to at
     most 1. The limit lies between the plain ones for k − 1 (at u = 0) and k (at u = 1).

@@ -13,6 +13,7 @@ upper bounds of the mu_j. (It would not for a runner-up picked and then bounded 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -54,7 +55,7 @@ METHODS = {
 }
 SIMPLEX_TOLERANCE = 1e-6
 SMALLEST_SLOPE = 2.0**-10
-DEFAULT_RIVALS = 9
+DEFAULT_RUNNERS_UP = 9
 DEFAULT_BOX = 0.05
 # So many numbers at a time go through the bounds of means: 32 MB.
 _CHUNK_NUMBERS = 2**22
@@ -63,14 +64,14 @@ _CHUNK_NUMBERS = 2**22
 _OBSERVATION_ERROR = 1e-15
 
 
-class RivalPlan(NamedTuple):
+class RunnerUpPlan(NamedTuple):
     """Which classes are bounded one by one, and the slope of the line for each of them.
 
     The last slope belongs to the column of the largest of all classes left out; it is there
     even where none is.
     """
 
-    rivals: IntArray
+    runners_up: IntArray
     slopes: FloatArray
 
 
@@ -83,8 +84,9 @@ def score_margin_lower(
     selection: npt.ArrayLike | None = None,
     method: ScoreMethodName | None = None,
     mean_bound: str | MeanBound = "betting",
-    rivals: int = DEFAULT_RIVALS,
+    runners_up: int = DEFAULT_RUNNERS_UP,
     box: float = DEFAULT_BOX,
+    rivals: int | None = None,
 ) -> FloatArray | float:
     r"""Return a lower confidence bound for the margin of a class from its scores.
 
@@ -101,8 +103,8 @@ def score_margin_lower(
     estimand : {"difference", "probit"}
         The margin bounded.
     selection : array of float, shape (..., n0, m), optional
-        Scores independent of `scores`. They choose which rivals are bounded one by one, and
-        the slopes of the tangents. None: all rivals one by one, and slope 1.
+        Scores independent of `scores`. They choose which other classes are bounded one by one, and
+        the slopes of the tangents. None: all other classes one by one, and slope 1.
     method : str, optional
         ``"union"`` (difference, the default there)
             The smallest of the bounds of E[X_y - X_j], each at alpha.
@@ -118,12 +120,14 @@ def score_margin_lower(
         The bound of one mean: ``"betting"``, ``"betting-plugin"``, ``"plugin-bernstein"``,
         ``"empirical-bernstein"``, ``"hoeffding"``, or a function of samples (..., n) in
         [0, 1] and levels (...) that returns lower bounds (...).
-    rivals : int, default 9
-        With `selection`: how many of the likeliest rivals are bounded one by one. The rest
+    runners_up : int, default 9
+        With `selection`: how many of the likeliest other classes are bounded one by one. The rest
         share one column, the largest of their scores, whose mean is at least each of
         theirs. More is tighter and takes time and memory, n numbers each.
     box : float, default 0.05
         Share of alpha that bounds mu_j for the tangent, in (0, 1), at least 1.2e-16.
+    rivals : int, optional
+        The old name of `runners_up`; it warns and goes in the next version.
 
     Returns
     -------
@@ -181,7 +185,7 @@ def score_margin_lower(
         raise ValueError(
             f"selection of shape {chosen.shape} must have the {classes} classes of scores"
         )
-    count = check_rivals(rivals)
+    count = check_runners_up(renamed_rivals(rivals, runners_up))
     try:
         batch = np.broadcast_shapes(
             batch, label.shape, level.shape, () if chosen is None else chosen.shape[:-2]
@@ -191,7 +195,7 @@ def score_margin_lower(
             f"scores of shape {table.shape}, selection, y of shape {label.shape} and alpha of "
             f"shape {level.shape} must broadcast"
         ) from None
-    plans: dict[tuple[int, tuple[int, ...]], RivalPlan] = {}
+    plans: dict[tuple[int, tuple[int, ...]], RunnerUpPlan] = {}
     shared = chosen is None or chosen.ndim == 2  # then one plan a class serves all samples
     table = np.broadcast_to(table, (*batch, *table.shape[-2:]))
     label, level = np.broadcast_to(label, batch), np.broadcast_to(level, batch)
@@ -206,9 +210,9 @@ def score_margin_lower(
             key = int(label[i]), () if shared else i
             if key not in plans:
                 past = None if chosen is None else chosen[i]
-                plans[key] = plan_rivals(past, key[0], classes, rivals=count)
+                plans[key] = plan_runners_up(past, key[0], classes, runners_up=count)
             plan = plans[key]
-            one, many = rival_columns(table[i], key[0], plan)
+            one, many = runner_up_columns(table[i], key[0], plan)
             columns.append((one, many, plan.slopes[: len(many)]))
         first, others, slopes = (np.array(part) for part in zip(*columns, strict=True))
         out[start : start + size] = column_margin_lower(
@@ -245,33 +249,35 @@ def check_scores(name: str, value: npt.ArrayLike) -> FloatArray:
             f"(values in [0, 1] that sum to 1) within {SIMPLEX_TOLERANCE:g}"
         )
     clipped = np.clip(scores, 0.0, 1.0)
-    normalised: FloatArray = np.minimum(clipped / clipped.sum(axis=-1, keepdims=True), 1.0)
-    return normalised
+    normalized: FloatArray = np.minimum(clipped / clipped.sum(axis=-1, keepdims=True), 1.0)
+    return normalized
 
 
-def plan_rivals(
-    selection: FloatArray | None, y: int, classes: int, *, rivals: int = DEFAULT_RIVALS
-) -> RivalPlan:
-    """Choose rivals and slopes from a selection sample (n0, m) of normalised scores."""
+def plan_runners_up(
+    selection: FloatArray | None, y: int, classes: int, *, runners_up: int = DEFAULT_RUNNERS_UP
+) -> RunnerUpPlan:
+    """Choose other classes and slopes from a selection sample (n0, m) of normalized scores."""
     others = np.delete(np.arange(classes, dtype=np.int64), y)
     if selection is None:
-        return RivalPlan(others, np.ones(classes))
+        return RunnerUpPlan(others, np.ones(classes))
     mean = selection.mean(axis=0)
     order = others[np.argsort(-mean[others], kind="stable")]
-    kept, rest = order[:rivals], order[rivals:]
+    kept, rest = order[:runners_up], order[runners_up:]
     merged = selection[:, rest].max(axis=1).mean() if rest.size else 0.0
     n0 = len(selection)
-    # Half an observation of 1 and half of 0 keep a rival that was never seen off 0.
+    # Half an observation of 1 and half of 0 keep another class that was never seen off 0.
     p, *q = (np.array([mean[y], *mean[kept], merged]) * n0 + 0.5) / (n0 + 1.0)
     slopes = [best_slope(p, value, SMALLEST_SLOPE, 1.0 / SMALLEST_SLOPE) for value in q]
-    return RivalPlan(kept, np.array(slopes))
+    return RunnerUpPlan(kept, np.array(slopes))
 
 
-def rival_columns(scores: FloatArray, y: int, plan: RivalPlan) -> tuple[FloatArray, FloatArray]:
-    """Return the scores (n,) of y and those (k, n) of its rivals, the rest merged in the last."""
-    columns = list(scores[:, plan.rivals].T)
+def runner_up_columns(
+    scores: FloatArray, y: int, plan: RunnerUpPlan
+) -> tuple[FloatArray, FloatArray]:
+    """Return the scores (n,) of y and (k, n) of the other classes, the rest merged in the last."""
+    columns = list(scores[:, plan.runners_up].T)
     rest = np.ones(scores.shape[1], dtype=bool)
-    rest[plan.rivals] = rest[y] = False
+    rest[plan.runners_up] = rest[y] = False
     if rest.any():
         columns.append(scores[:, rest].max(axis=1))
     return np.ascontiguousarray(scores[:, y]), np.array(columns)
@@ -279,7 +285,7 @@ def rival_columns(scores: FloatArray, y: int, plan: RivalPlan) -> tuple[FloatArr
 
 def column_margin_lower(
     first: FloatArray,
-    rivals: FloatArray,
+    runners_up: FloatArray,
     alpha: npt.ArrayLike,
     *,
     estimand: MarginName,
@@ -294,8 +300,8 @@ def column_margin_lower(
     ----------
     first : array of float, shape (..., n)
         Scores of the class certified, in [0, 1].
-    rivals : array of float, shape (..., k, n)
-        Scores of its rivals, or of the largest of several; each plus `first` at most 1. All
+    runners_up : array of float, shape (..., k, n)
+        Scores of the other classes, or of the largest of several; each plus `first` at most 1. All
         classes but the one certified must be in one of them.
     alpha : float or array of float, shape (...)
         Failure probability.
@@ -326,22 +332,22 @@ def column_margin_lower(
     if name == "bonferroni":
         half = share_of_alpha(level, 0.5)
         low = lower(first, half)
-        every = np.broadcast_to(half[..., np.newaxis], rivals.shape[:-1])
-        high = _upper(lower, rivals, every).max(axis=-1)
+        every = np.broadcast_to(half[..., np.newaxis], runners_up.shape[:-1])
+        high = _upper(lower, runners_up, every).max(axis=-1)
         return np.asarray(map_rows(limit_rows, constants=(code,), p=low, u=high))
     if name == "coupled":
-        rivals = rivals.max(axis=-2, keepdims=True)
-    each = np.broadcast_to(level[..., np.newaxis], rivals.shape[:-1])
+        runners_up = runners_up.max(axis=-2, keepdims=True)
+    each = np.broadcast_to(level[..., np.newaxis], runners_up.shape[:-1])
     slope = slopes if name == "tangent" else np.ones(each.shape)
     share, largest = 1.0, np.ones(each.shape)
     if name == "tangent":
         share = 1.0 - check_box(box)
-        largest = _upper(lower, rivals, share_of_alpha(each, (1.0 - share) * (1.0 - 1e-15)))
-    line = np.empty(rivals.shape)
-    n = rivals.shape[-1]
+        largest = _upper(lower, runners_up, share_of_alpha(each, (1.0 - share) * (1.0 - 1e-15)))
+    line = np.empty(runners_up.shape)
+    n = runners_up.shape[-1]
     score_line(
-        np.broadcast_to(first[..., np.newaxis, :], rivals.shape).reshape(-1, n),
-        rivals.reshape(-1, n),
+        np.broadcast_to(first[..., np.newaxis, :], runners_up.shape).reshape(-1, n),
+        runners_up.reshape(-1, n),
         slope.reshape(-1),
         line.reshape(-1, n),
     )
@@ -352,7 +358,7 @@ def column_margin_lower(
 
 
 def check_box(box: float) -> float:
-    """Return the share of alpha that bounds a rival, or raise where it is not one number."""
+    """Return the share of alpha that bounds another class, or raise where it is not one number."""
     share = check_fraction("box", box)
     # The rest, 1 - box, must not be rounded to 1: all of alpha would be spent twice.
     if share.ndim or not 1.0 - share < 1.0:
@@ -386,11 +392,19 @@ def _upper(
     return np.minimum(1.0 - lower(1.0 - x, alpha) + _OBSERVATION_ERROR, 1.0)
 
 
-def check_rivals(rivals: int) -> int:
-    """Return how many rivals are bounded one by one, or raise where that is not one number."""
-    count = check_integer("rivals", rivals)
+def renamed_rivals(rivals: int | None, runners_up: int) -> int:
+    """Return `runners_up`, or, with a warning, what was given under its old name."""
+    if rivals is None:
+        return runners_up
+    warnings.warn("rivals= is now runners_up=", DeprecationWarning, stacklevel=3)
+    return rivals
+
+
+def check_runners_up(runners_up: int) -> int:
+    """Return how many other classes are bounded one by one, or raise where it is not one number."""
+    count = check_integer("runners_up", runners_up)
     if count.ndim or count < 1:
-        raise ValueError(f"rivals={shown(rivals)} must be one integer, at least 1")
+        raise ValueError(f"runners_up={shown(runners_up)} must be one integer, at least 1")
     return int(count)
 
 

@@ -35,13 +35,13 @@ def why_abstain(
     """Return the kind of abstention and a sentence with its cause and remedy."""
     n = int(votes.sum())
     others = np.where(np.arange(votes.size) == y, -1, votes)
-    rival = int(others.argmax())
-    k1, k2 = int(votes[y]), int(votes[rival])
-    lead = f"class {y} has {k1} and class {rival} has {k2} of {n} votes"
+    other = int(others.argmax())
+    k1, k2 = int(votes[y]), int(votes[other])
+    lead = f"class {y} has {k1} and class {other} has {k2} of {n} votes"
     if k1 <= k2:
         return Status.RUNNER_UP_AHEAD, (
-            f"{lead}: more samples help only if this is chance; a classifier trained with noise "
-            "of this sigma, or a smaller sigma, can separate the classes"
+            f"{lead}: more samples help only if this is a random fluctuation; a classifier trained "
+            "with noise of this sigma, or a smaller sigma, can separate the classes"
         )
     if bound not in get_args(VoteBoundName):
         return Status.MARGIN_NOT_POSITIVE, (

@@ -27,7 +27,7 @@ def warn_of_selection(
 ) -> None:
     """Warn of a selection sample that has the counts of the estimation sample.
 
-    Samples of an input that is always answered alike agree; others do so by chance alone.
+    Samples of an input that is always answered alike agree; others do so only by chance.
     """
     if selection is None or selection.shape != votes.shape or (votes > 0).sum() < 2:
         return

@@ -171,7 +171,7 @@ def margin_lower_bounds(
     bound: VoteBoundName | Bound = "exact",
     ordering: OrderingName | Taylor | None = None,
 ) -> FloatArray | float:
-    r"""Return lower confidence limits for the margin of class y, one a row of counts.
+    r"""Return lower confidence limits for the margin of class y, one per row of counts.
 
     The runner-up is the most voted other class of the same row.
 
@@ -200,7 +200,7 @@ def margin_lower_bounds(
     Raises
     ------
     ValueError
-        If a count is negative or no integer, a row is empty, y is out of range, alpha is
+        If a count is negative or not an integer, a row is empty, y is out of range, alpha is
         outside (0, 1), or an option is unknown or given to a bound that has none.
     TypeError
         If an argument has the wrong type.
@@ -318,7 +318,7 @@ def certify_counts(
         Votes of a separate sample, whose winner is the class to certify; of tied classes
         the lowest. Exactly one of `y` and `selection` must be given.
     bound : {"exact", "bonferroni", "cohen"} or Bound
-        The confidence bound on the margin; one of your own as a `Bound` of votes, whose limits
+        The confidence bound on the margin; or a custom one as a `Bound` of votes, whose limits
         must not rise with k2.
     radius : {"R2", "R1"}
         R2 = σ/2 · (Φ⁻¹(p_1) − Φ⁻¹(p_2)), or R1 = (p_1 − p_2)/(√2 · L), never larger than R2

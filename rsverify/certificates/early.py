@@ -55,7 +55,7 @@ class EarlyCertificate(Certificate):
 
     Unpacks as ``prediction, radius`` like any other. ``n`` is the number of votes drawn.
 
-    *Guarantee*: over the votes, however often and whenever they are looked at, the chance
+    *Guarantee*: over the votes, however often and whenever they are looked at, the probability
     that any of this is ever stated and wrong is at most `alpha`: `decision` is "radius >=
     target" or "radius < target" and the smoothed classifier's own radius R1 or R2 is on the
     other side (0.9 alpha; for one classifier and input only one of the two errors is
@@ -115,7 +115,7 @@ def decide_counts(
         Votes of a separate sample, as for `certify_counts`. They also sharpen the
         evidence, as `prior` and `weights` of `decide_margin`.
     horizon, futility
-        How many votes are planned, and at which chance of a decision by then it is called
+        How many votes are planned, and at which probability of a decision by then it is called
         futile: see `decide_margin`.
 
     Returns
@@ -286,7 +286,7 @@ def first_decision(looks: npt.ArrayLike, **question: Any) -> int | None:
 def _options(base: Certificate) -> dict[str, Any]:
     """Return the options of the anytime bounds; a selection sample sharpens them."""
     selected = base.selection_counts
-    weights = None if selected is None else rival_weights(selected)
+    weights = None if selected is None else weights_of_others(selected)
     return {"estimand": base.estimand, "weights": weights, "prior": selected}
 
 
@@ -323,8 +323,8 @@ def check_target(target_radius: float) -> float:
     return check_scale("target_radius", target_radius)
 
 
-def rival_weights(selection: npt.ArrayLike) -> FloatArray:
-    """Return weights of the rivals: their selection votes, and one vote shared by all."""
+def weights_of_others(selection: npt.ArrayLike) -> FloatArray:
+    """Return weights of the other classes: their selection votes, and one vote shared by all."""
     votes = np.asarray(selection, dtype=np.float64)
     return votes + 1.0 / votes.size
 

@@ -1,8 +1,8 @@
-"""Certified ℓ2 radii from a lower bound on the margin, rounded towards zero.
+"""Certified ℓ2 radii from a lower bound on the margin, rounded toward zero.
 
 A radius is the last number of a certificate, and the one that is compared and printed. It
 never exceeds the exact value of its formula: every floating-point operation is followed by
-a step towards zero, which costs a relative 1e-15.
+a step toward zero, which costs a relative 1e-15.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _MOST_DIGITS = 1100  # no float has more
 
 
 def _toward_zero(value: FloatArray) -> FloatArray:
-    """Return the next float towards zero: at most the exact value that `value` rounds.
+    """Return the next float toward zero: at most the exact value that `value` rounds.
 
     Of an overflow this makes the largest finite number, of zero it makes zero.
     """

@@ -27,14 +27,15 @@ from rsverify._core.check import (
 from rsverify._core.types import RadiusName
 from rsverify.bounds.score_margin import (
     DEFAULT_BOX,
-    DEFAULT_RIVALS,
+    DEFAULT_RUNNERS_UP,
     MEAN_BOUNDS,
-    RivalPlan,
-    check_rivals,
+    RunnerUpPlan,
+    check_runners_up,
     check_scores,
     column_margin_lower,
-    plan_rivals,
-    rival_columns,
+    plan_runners_up,
+    renamed_rivals,
+    runner_up_columns,
 )
 from rsverify.certificates.abstention import Status
 from rsverify.certificates.assumptions import warn_of_level, warn_of_selection
@@ -82,8 +83,8 @@ class ScoreColumns(NamedTuple):
 
     first: FloatArray
     """Scores of the class certified, shape (n,)."""
-    rivals: FloatArray
-    """Scores of its rivals, the largest of those left out in the last row, shape (k, n)."""
+    runners_up: FloatArray
+    """Scores of the other classes, the largest of those left out in the last row, shape (k, n)."""
     mean: FloatArray
     """Mean scores, shape (m,)."""
     votes: IntArray
@@ -127,7 +128,8 @@ def certify_scores(
     bound: str = "betting",
     radius: RadiusName = "R2",
     lipschitz: float | None = None,
-    rivals: int = DEFAULT_RIVALS,
+    runners_up: int = DEFAULT_RUNNERS_UP,
+    rivals: int | None = None,
 ) -> ScoreCertificate:
     r"""Return a certificate of the class with the largest mean score.
 
@@ -143,7 +145,7 @@ def certify_scores(
         The class to certify, 0 to m - 1, fixed before `scores` were drawn. Without it the
         class of the largest mean of `selection`.
     selection : array of float, shape (n0, m), optional
-        Scores of separate copies. They choose the class, unless `y` does, and how the rivals
+        Scores of separate copies. They choose the class, unless `y` does, and how the other classes
         are bounded. One of `y` and `selection` is needed, both are allowed.
     bound : str
         The bound of one mean: a name that `score_margin_lower` takes.
@@ -152,8 +154,10 @@ def certify_scores(
     lipschitz : float, optional
         For R1: an ℓ2 Lipschitz constant of the scores in the input, used if better than the
         smoothing's own. See `rsverify.certificates.simplex.scores_lipschitz`.
-    rivals : int
-        How many rivals are bounded one by one, see `score_margin_lower`.
+    runners_up : int
+        How many other classes are bounded one by one, see `score_margin_lower`.
+    rivals : int, optional
+        The old name of `runners_up`; it warns and goes in the next version.
 
     Returns
     -------
@@ -193,18 +197,24 @@ def certify_scores(
     warn_of_level(options.alpha)
     if np.ptp(table, axis=0).any():  # else each input is scored alike, and samples agree
         warn_of_selection(table, chosen)
-    label, plan = choose_class(chosen, y, table.shape[1], rivals=rivals)
-    first, columns = rival_columns(table, label, plan)
+    label, plan = choose_class(
+        chosen, y, table.shape[1], runners_up=renamed_rivals(rivals, runners_up)
+    )
+    first, columns = runner_up_columns(table, label, plan)
     votes = _winners(table)
     sample = ScoreColumns(first, columns, table.mean(axis=0), votes)
     return certify_columns(sample, label, plan, chosen, options)
 
 
 def choose_class(
-    selection: FloatArray | None, y: int | None, classes: int, *, rivals: int = DEFAULT_RIVALS
-) -> tuple[int, RivalPlan]:
-    """Return the class to certify and the plan for its rivals."""
-    count = check_rivals(rivals)
+    selection: FloatArray | None,
+    y: int | None,
+    classes: int,
+    *,
+    runners_up: int = DEFAULT_RUNNERS_UP,
+) -> tuple[int, RunnerUpPlan]:
+    """Return the class to certify and the plan for the other classes."""
+    count = check_runners_up(runners_up)
     if y is None and selection is None:
         raise ValueError(
             "y=None and selection=None: one must be given, as the guarantee holds for a class "
@@ -217,36 +227,36 @@ def choose_class(
         if value.ndim or not 0 <= value < classes:
             raise ValueError(f"y={shown(y)} must be a class between 0 and {classes - 1}")
         label = int(value)
-    return label, plan_rivals(selection, label, classes, rivals=count)
+    return label, plan_runners_up(selection, label, classes, runners_up=count)
 
 
 def certify_columns(
     sample: ScoreColumns,
     y: int,
-    plan: RivalPlan,
+    plan: RunnerUpPlan,
     selection: FloatArray | None,
     options: ScoreOptions,
 ) -> ScoreCertificate:
     """Return the certificate from the columns that matter; see `certify_scores`."""
     estimand = ESTIMANDS[options.radius]
 
-    def margin_of(first: FloatArray, rivals: FloatArray) -> float:
+    def margin_of(first: FloatArray, runners_up: FloatArray) -> float:
         return float(
             column_margin_lower(
                 first,
-                rivals,
+                runners_up,
                 options.alpha,
                 estimand=estimand,
-                slopes=plan.slopes[: len(rivals)],
+                slopes=plan.slopes[: len(runners_up)],
                 mean_bound=options.bound,
             )
         )
 
-    margin = margin_of(sample.first, sample.rivals)
+    margin = margin_of(sample.first, sample.runners_up)
     status, reason = Status.CERTIFIED, ""
     n = sample.first.size
     if margin <= 0:
-        unanimous = margin_of(np.ones(n), np.zeros(sample.rivals.shape))
+        unanimous = margin_of(np.ones(n), np.zeros(sample.runners_up.shape))
         status, reason = _why_abstain(sample, y, margin, unanimous, options)
     if options.radius == "R1":
         value = certified_radius_r1(margin, lipschitz=options.lipschitz, sigma=options.sigma)
@@ -280,15 +290,15 @@ def _why_abstain(
 ) -> tuple[Status, str]:
     """Return the kind of abstention and a sentence with its cause and remedy."""
     others = np.where(np.arange(sample.mean.size) == y, -1.0, sample.mean)
-    rival, n = int(others.argmax()), sample.first.size
+    other, n = int(others.argmax()), sample.first.size
     lead = (
-        f"class {y} has mean score {sample.mean[y]:.4g} and class {rival} {others[rival]:.4g} "
+        f"class {y} has mean score {sample.mean[y]:.4g} and class {other} {others[other]:.4g} "
         f"over {n} samples"
     )
-    if sample.mean[y] <= others[rival]:
+    if sample.mean[y] <= others[other]:
         return Status.RUNNER_UP_AHEAD, (
-            f"{lead}: more samples help only if this is chance; a classifier trained with noise "
-            "of this sigma, or a smaller sigma, can separate the classes"
+            f"{lead}: more samples help only if this is a random fluctuation; a classifier trained "
+            "with noise of this sigma, or a smaller sigma, can separate the classes"
         )
     if unanimous <= 0:
         return Status.TOO_FEW_SAMPLES, (

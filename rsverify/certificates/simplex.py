@@ -85,7 +85,7 @@ def hardmax(logits: npt.ArrayLike, *, temperature: float = 1.0) -> FloatArray:
 
 
 def softmax(logits: npt.ArrayLike, *, temperature: float = 1.0) -> FloatArray:
-    """Return exp(logits/T) normalised to sum 1.
+    """Return exp(logits/T) normalized to sum 1.
 
     Parameters
     ----------

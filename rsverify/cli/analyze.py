@@ -54,14 +54,14 @@ def analyze(
         ),
     ] = None,
     n: Annotated[
-        list[int] | None, typer.Option(help=f"Radii alone: votes behind each; {_EACH}.")
+        list[int] | None, typer.Option(help=f"Radii only: votes behind each; {_EACH}.")
     ] = None,
     sigma: Annotated[
-        list[float] | None, typer.Option(help=f"Radii alone: noise of the table; {_EACH}.")
+        list[float] | None, typer.Option(help=f"Radii only: noise of the table; {_EACH}.")
     ] = None,
     stated_alpha: Annotated[
         list[float] | None,
-        typer.Option(help=f"Radii alone: failure probability of a certificate; {_EACH}."),
+        typer.Option(help=f"Radii only: failure probability of a certificate; {_EACH}."),
     ] = None,
     largest_radius: Annotated[
         list[float] | None,
@@ -79,9 +79,10 @@ def analyze(
     json: Annotated[
         Path | None, typer.Option(help="Write all figures as JSON; - is standard output.")
     ] = None,
-    picture: Annotated[
+    figure: Annotated[
         Path | None, typer.Option(help="Draw certified accuracy and predictions (.png, .pdf).")
     ] = None,
+    picture: Annotated[Path | None, typer.Option(hidden=True)] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
 ) -> None:
     """Print what TABLES say about a data set, with confidence limits; compare several.
@@ -90,7 +91,10 @@ def analyze(
     distribution of predictions. A second and further table is compared with the first one
     input by input. Warnings name what makes figures mean less than they seem to.
     """
-    written = {"markdown": markdown, "latex": latex, "json": json, "picture": picture}
+    if picture is not None:
+        print_warning("--picture is now --figure; the old name goes in the next version")
+        figure = figure or picture
+    written = {"markdown": markdown, "latex": latex, "json": json, "figure": figure}
     _check_outputs(written, tables, force)
     options: dict[str, list[Any]] = {
         "name": _names(tables, name),
@@ -102,7 +106,7 @@ def analyze(
         "stated_alpha": _each("stated-alpha", stated_alpha, tables),
         "largest_radius": _each("largest-radius", largest_radius, tables),
     }
-    with working("analysing"):
+    with working("analyzing"):
         analyses = _analyses(tables, _numbers("radii", radii), alpha, options)
         comparisons = _comparisons(analyses, alpha)
     for warning in _warnings(analyses, comparisons):
@@ -119,14 +123,14 @@ def analyze(
 
 def _check_outputs(written: dict[str, Path | None], tables: Sequence[Path], force: bool) -> None:
     """Raise before any work where an output would be lost, or would replace an input."""
-    picture = written["picture"]
+    figure = written["figure"]
     to_stdout = [option for option, path in written.items() if path == _STDOUT]
-    if "picture" in to_stdout:
-        raise ValueError("picture='-' must be a file")
+    if "figure" in to_stdout:
+        raise ValueError("figure='-' must be a file")
     if len(to_stdout) > 1:
         raise ValueError(f"only one of --{' and --'.join(to_stdout)} can be the standard output")
-    if picture is not None and picture.suffix.lower() not in _FIGURES:
-        raise ValueError(f"picture={str(picture)!r} must end in one of {', '.join(_FIGURES)}")
+    if figure is not None and figure.suffix.lower() not in _FIGURES:
+        raise ValueError(f"figure={str(figure)!r} must end in one of {', '.join(_FIGURES)}")
     if written["latex"] is not None:
         need("jinja2")
     inputs = {path.resolve() for path in tables}
@@ -135,11 +139,11 @@ def _check_outputs(written: dict[str, Path | None], tables: Sequence[Path], forc
         if path is None or path == _STDOUT:
             continue
         if path.resolve() in inputs:
-            raise ValueError(f"--{option} {path} would replace a table that is analysed")
+            raise ValueError(f"--{option} {path} would replace a table that is analyzed")
         if path.resolve() in taken:
             raise ValueError(f"--{option} and --{taken[path.resolve()]} are both {path}")
         taken[path.resolve()] = option
-        if option == "picture":
+        if option == "figure":
             from rsverify._core.figure import check_figure
 
             check_figure(path, force=force)
@@ -253,17 +257,19 @@ def _write(
         put(written["latex"], to_latex(frame))
     if written["json"] is not None:
         put(written["json"], to_json(analyses, comparisons))
-    if written["picture"] is not None:
+    if written["figure"] is not None:
         from rsverify.tables.plot import plot_analyses
 
-        plot_analyses(analyses, written["picture"], force=force)
+        plot_analyses(analyses, written["figure"], force=force)
 
 
 def _print(analyses: Sequence[Analysis], comparisons: Sequence[Comparison]) -> None:
     from rsverify.tables.formatting import explanation, to_frame
 
     frame: pd.DataFrame = to_frame(analyses, comparisons)
-    printed = plain_table(f"Figures, with limits of level {1 - analyses[0].alpha:.6g}")
+    printed = plain_table(
+        f"Estimates with {100 * (1 - analyses[0].alpha):.6g} % confidence intervals"
+    )
     printed.add_column("", no_wrap=True)
     for name in frame.columns:
         printed.add_column(name, justify="right")

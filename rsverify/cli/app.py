@@ -173,33 +173,33 @@ def _whole_or_not(out: Path | None) -> Iterator[None]:
 
 @app.command()
 def recertify(
-    table: Annotated[Path, typer.Argument(help="Table with vote counts, or with radii alone.")],
+    table: Annotated[Path, typer.Argument(help="Table with vote counts, or with radii only.")],
     out: Annotated[Path | None, typer.Argument(help="Table to write.")] = None,
     alpha: Annotated[float | None, typer.Option(help="New level [default: the table's].")] = None,
     bound: Annotated[
         str | None, typer.Option(help="exact, bonferroni or cohen [default: the table's].")
     ] = None,
     ordering: Ordering = None,
-    n: Annotated[int | None, typer.Option(help="Radii alone: votes behind each.")] = None,
-    sigma: Annotated[float | None, typer.Option(help="Radii alone: noise of the table.")] = None,
+    n: Annotated[int | None, typer.Option(help="Radii only: votes behind each.")] = None,
+    sigma: Annotated[float | None, typer.Option(help="Radii only: noise of the table.")] = None,
     stated_alpha: Annotated[
-        float | None, typer.Option(help="Radii alone: level that they were computed at.")
+        float | None, typer.Option(help="Radii only: level that they were computed at.")
     ] = None,
     digits: Annotated[
-        int | None, typer.Option(help="Radii alone: significant digits [default: seen].")
+        int | None, typer.Option(help="Radii only: significant digits [default: seen].")
     ] = None,
     force: Annotated[
         bool,
         typer.Option(
             "--force",
-            help="Replace OUT and its JSON; radii alone: go on where they do not fit "
+            help="Replace OUT and its JSON; radii only: go on where they do not fit "
             "--stated-alpha.",
         ),
     ] = False,
 ) -> None:
     """Certify TABLE again at another level or bound, without sampling.
 
-    A table of radii alone (idx, label, predict, radius, correct, time) needs --n, --sigma and
+    A table of radii only (idx, label, predict, radius, correct, time) needs --n, --sigma and
     --stated-alpha, from which the votes behind each radius are recovered. Radii that cannot have
     come from --stated-alpha are an error, which names the level that they fit.
     """
@@ -217,7 +217,7 @@ def recertify(
         if count_columns(old):
             given = [k for k, v in {**published, "digits": digits}.items() if v is not None]
             if given:
-                raise ValueError(f"{given[0]} is for tables of radii alone; {table} has counts")
+                raise ValueError(f"{given[0]} is for tables of radii only; {table} has counts")
             new = from_counts(
                 old,
                 alpha=alpha,
@@ -227,13 +227,13 @@ def recertify(
         else:
             if bound not in (None, "cohen"):
                 raise ValueError(
-                    f"bound={bound!r} must be 'cohen' for a table of radii alone: the votes of "
+                    f"bound={bound!r} must be 'cohen' for a table of radii only: the votes of "
                     "the runner-up are not in it"
                 )
             if n is None or sigma is None or stated_alpha is None:
                 absent = next(k for k, v in published.items() if v is None)
                 raise ValueError(
-                    f"{table} has radii alone: --{absent.replace('_', '-')} must be given"
+                    f"{table} has radii only: --{absent.replace('_', '-')} must be given"
                 )
             try:
                 new = recertify_radii(
@@ -292,7 +292,7 @@ def _remedy(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the table and the picture.")] = Path("demo"),
+    out: Annotated[Path, typer.Option(help="Folder for the table and the figure.")] = Path("demo"),
     images: Annotated[int, typer.Option(help="Held-out images to certify.")] = 120,
     n: Annotated[int, typer.Option(help="Votes per image.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Fixes training and noise.")] = 0,
@@ -300,7 +300,7 @@ def demo(
         bool, typer.Option("--force", help="Replace the files of an earlier demo.")
     ] = False,
 ) -> None:
-    """Train a small network on real digits and certify held-out images in every way."""
+    """Train a small network on real digits; certify held-out images with every available bound."""
     need("torch", "sklearn", extra="demo")
     from rsverify.demo.rows import PLANNED
     from rsverify.demo.run import early_summary, explanation, run_demo, summary
@@ -308,13 +308,13 @@ def demo(
     result = run_demo(out, images=images, n=n, seed=seed, force=force, track=_progress)
     found = summary({**result.tables, **result.soft_tables})
     table = plain_table(f"Fraction of {images} held-out images certified correct within a radius")
-    table.add_column("bound", no_wrap=True)
+    table.add_column("bound", min_width=max(map(len, " ".join(map(str, found.index)).split())))
     for name in found.columns:
         table.add_column(name, justify="right", min_width=max(5, *map(len, name.split())))
     for name, (*accuracies, average) in zip(found.index, found.to_numpy(), strict=True):
         table.add_row(str(name), *(f"{a:.3f}" for a in accuracies), f"{average:.4f}")
     out_console.print(table)
-    answers = plain_table(f"Is the radius at least r? Votes drawn until answered, {images} images")
+    answers = plain_table(f"Is the radius at least r? Samples until a decision, {images} images")
     for name in ("r", "yes", "no", "undecided", "votes", f"of {PLANNED * n:,}"):
         answers.add_column(name, justify="right", min_width=5)
     for target, (yes, no, open_, votes, share) in early_summary(result.early, n).iterrows():

@@ -66,7 +66,7 @@ def _hint(store: Path | None) -> Iterator[None]:
 def _check_outputs(paths: Sequence[Path], store: Path | None, force: bool) -> None:
     """Raise before any work where a report could not be written, or not be kept."""
     from rsverify._core.figure import check_figure
-    from rsverify.auditing.design import PICTURES
+    from rsverify.auditing.design import FIGURES
     from rsverify.auditing.report import check_ending
 
     taken = set() if store is None else {store.resolve()}
@@ -74,7 +74,7 @@ def _check_outputs(paths: Sequence[Path], store: Path | None, force: bool) -> No
         ending = check_ending(path)
         if ending == ".parquet":
             need("pyarrow")
-        if ending in PICTURES:
+        if ending in FIGURES:
             check_figure(path, force=force)
         check_free(path, force=force)
         if path.resolve() in taken:
@@ -98,7 +98,7 @@ def audit(
     bound: Annotated[
         str, typer.Argument(help="Name of a bound of this package, or FILE.py:FUNCTION.")
     ],
-    n: Annotated[int, typer.Option(help="Observations a replication.")],
+    n: Annotated[int, typer.Option(help="Sample size per replication.")],
     estimand: Annotated[
         str,
         typer.Option(
@@ -116,7 +116,8 @@ def audit(
     ] = "coverage",
     method: Annotated[str, typer.Option(help="auto, exact, simulation or search.")] = "auto",
     replications: Annotated[
-        int | None, typer.Option(help="Most replications a scenario; by default about 1000/alpha.")
+        int | None,
+        typer.Option(help="Maximum replications per scenario; by default about 1000/alpha."),
     ] = None,
     tolerance: Annotated[
         float, typer.Option(help="Supported means at most alpha (1 + tolerance).")
@@ -130,11 +131,11 @@ def audit(
         Path | None, typer.Option(help="Keep finished blocks of a simulation here.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the blocks in STORE.")
+        bool, typer.Option("--resume", help="Continue from the blocks in STORE.")
     ] = False,
     out: Annotated[
         list[Path] | None,
-        typer.Option(help="Write the report here; .json, .parquet, .csv or a picture. Repeatable."),
+        typer.Option(help="Write the report here; .json, .parquet, .csv or a figure. Repeatable."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace reports that are there.")] = False,
 ) -> None:

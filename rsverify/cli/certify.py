@@ -60,13 +60,16 @@ def certify(
         float | None, typer.Option(help="Only find out whether the radius reaches this.")
     ] = None,
     futility: Annotated[
-        float, typer.Option(help="Give up at this chance of an answer within N votes; 0: never.")
+        float,
+        typer.Option(
+            help="Stop for futility at this probability of a decision within N votes; 0: never."
+        ),
     ] = 0.1,
     certify_label: Annotated[
         bool, typer.Option("--certify-label", help="Certify the true class; no N0 votes.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Of the noise; input i uses (seed, i).")] = 0,
-    skip: Annotated[int, typer.Option(min=1, help="Certify each SKIP-th input.")] = 1,
+    skip: Annotated[int, typer.Option(min=1, help="Certify every SKIP-th input.")] = 1,
     max_inputs: Annotated[
         int | None, typer.Option("--max", min=1, help="Certify at most this many inputs.")
     ] = None,
@@ -74,7 +77,7 @@ def certify(
         str | None, typer.Option(help="Given to DATA's factory; of an .npz, x_SPLIT and y_SPLIT.")
     ] = None,
     input_range: Annotated[
-        tuple[float, float] | None, typer.Option(help="Refuse inputs with values outside.")
+        tuple[float, float] | None, typer.Option(help="Reject inputs outside this range.")
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Noisy copies per forward pass [default: what fits].")

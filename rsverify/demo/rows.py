@@ -35,9 +35,9 @@ ANSWERS = {
     Answer.FUTILE: "stopped for futility",
     Answer.UNDECIDED: "undecided",
 }
-RIVALS = 3
+RUNNERS_UP = 3
 """Bounded one by one from scores; the others share a column, which loses next to nothing."""
-SOFT = ("soft apart", "soft betting")
+SOFT = ("softmax scores, separate bounds", "softmax scores, betting bound")
 
 Row = dict[str, Any]
 
@@ -56,7 +56,7 @@ class ImageRows(NamedTuple):
 def image_rows(
     classifier: SmoothedClassifier, x: FloatArray, label: int, idx: int, n: int, seed: int
 ) -> ImageRows:
-    """Sample scores of noisy copies of one image, and certify it in every way."""
+    """Sample scores of noisy copies of one image, and certify it with every available bound."""
     started = time.perf_counter()
     options: dict[str, Any] = {"batch_size": BATCH}
     selection = classifier.scores(x, n=SELECTION_SAMPLES, seed=(seed, idx, 0), **options)
@@ -99,7 +99,9 @@ def _soft_rows(
     sigma: float, selection: FloatArray, scores: FloatArray, label: int, idx: int
 ) -> dict[str, Row]:
     """Certify the class of the largest mean score by the baseline and by bets on a tangent."""
-    best = certify_scores(scores, sigma=sigma, alpha=ALPHA, selection=selection, rivals=RIVALS)
+    best = certify_scores(
+        scores, sigma=sigma, alpha=ALPHA, selection=selection, runners_up=RUNNERS_UP
+    )
     margin = score_margin_lower(
         scores,
         best.y,

@@ -1,4 +1,4 @@
-"""The whole way on real images: train, sample once, certify in every way, compare."""
+"""The whole way on real images: train, sample once, certify with every available bound, compare."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def run_demo(
     Parameters
     ----------
     out : Path
-        Folder for the table, its JSON and the picture; made if needed.
+        Folder for the table, its JSON and the figure; made if needed.
     images : int
         How many held-out images to certify, 1 to 500.
     n : int
@@ -188,21 +188,23 @@ held-out images right.
   abstained counting as 0.
 
 Votes. The classifier that is certified answers with the class of most votes:
-  cohen       reads the winner's votes only, as if all others were one rival's:
+  cohen       reads the winner's votes only, as if all others went to one class:
               the usual choice.
-  bonferroni  bounds winner and runner-up apart, each with half of the allowed
+  bonferroni  bounds winner and runner-up separately, each with half of the allowed
               error.
   exact       bounds their margin at once, with all of the allowed error: as large
               as the other two or larger.
 
 Scores. Here the answer is the class of the largest mean softmax score, which is
 another classifier, with radii of its own:
-  {SOFT[0]:<12}  bounds the two means apart, each with half of the allowed
-                error, by empirical Bernstein: the usual choice.
-  {SOFT[1]:<12}  bets on a line that touches the margin, with nearly all of it:
-                fewer samples for the same radius.
+  {SOFT[0]}
+              bounds the two means separately, each with half of the allowed
+              error, by empirical Bernstein: the usual choice.
+  {SOFT[1]}
+              bets on a line that touches the margin, with nearly all of it:
+              fewer samples for the same radius.
 
-Early stopping. Is the radius at least r? Votes are drawn until they answer, {PLANNED * n:,}
+Early stopping. Is the radius at least r? Votes are drawn until they decide, {PLANNED * n:,}
 at most: yes, no, or undecided, where more of them would hardly decide. The second
 table has the answers and the votes drawn on average.
 
@@ -303,7 +305,7 @@ def _train(x: FloatArray, y: IntArray, seed: int, track: Track) -> torch.nn.Modu
     import torch
     from torch import nn
 
-    # No batch normalisation: its statistics would differ between noisy and clean images.
+    # No batch normalization: its statistics would differ between noisy and clean images.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = nn.Sequential(
@@ -315,18 +317,18 @@ def _train(x: FloatArray, y: IntArray, seed: int, track: Track) -> torch.nn.Modu
             nn.Linear(48 * 2 * 2, 10),
         )
         images, labels = torch.from_numpy(x), torch.from_numpy(y)
-        optimiser = torch.optim.Adam(model.parameters())
+        optimizer = torch.optim.Adam(model.parameters())
         batches = -(-len(labels) // BATCH)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, max_lr=3e-3, total_steps=EPOCHS * batches
+            optimizer, max_lr=3e-3, total_steps=EPOCHS * batches
         )
         for _ in track(range(EPOCHS), "training"):
             for batch in torch.randperm(len(labels)).split(BATCH):
                 noisy = images[batch] + SIGMA * torch.randn_like(images[batch])
                 loss = nn.functional.cross_entropy(model(noisy), labels[batch])
-                optimiser.zero_grad()
+                optimizer.zero_grad()
                 loss.backward()
-                optimiser.step()
+                optimizer.step()
                 schedule.step()
     return model.eval()
 

@@ -88,7 +88,7 @@ def binomial_lower_tail(k: int, n: int, p: float, q: float) -> float:
 def _move_down(x: float, y: float, step: float, slope: float, tail: float) -> tuple[float, float]:
     """Return x and y = 1 − x after `step` in logit x, moved outward: x down and y up.
 
-    `slope` is that of log(tail) in logit x; 1.5e-15 and two neighbours cover the roundings of
+    `slope` is that of log(tail) in logit x; 1.5e-15 and two neighbors cover the roundings of
     the move itself.
     """
     noise = 1.0e-14 - 3.2e-15 * math.log(tail)
@@ -138,7 +138,7 @@ def clopper_pearson_upper(k: int, n: int, alpha: float) -> float:
 def _randomized_newton(
     k: int, n: int, x: float, y: float, alpha: float, weight: float, rest: float
 ) -> tuple[float, float]:
-    """Return Newton's step in logit x towards the randomised limit, and the slope it used.
+    """Return Newton's step in logit x toward the randomized limit, and the slope it used.
 
     The tail is P(X > k) + weight·P(X = k), or its complement where `alpha` is above ½.
     Where it underflows, the step is infinite and only says which way.
@@ -228,7 +228,7 @@ def clopper_pearson_upper_rows(
 def randomized_lower_rows(
     k: IntArray, n: IntArray, alpha: FloatArray, u: FloatArray, out: FloatArray
 ) -> None:
-    """Fill `out` with randomised lower limits; a tie counts 1 − u."""
+    """Fill `out` with randomized lower limits; a tie counts 1 − u."""
     for i in range(out.size):
         out[i] = randomized_lower_pair(k[i], n[i], alpha[i], 1.0 - u[i], u[i])[0]
 
@@ -237,6 +237,6 @@ def randomized_lower_rows(
 def randomized_upper_rows(
     k: IntArray, n: IntArray, alpha: FloatArray, u: FloatArray, out: FloatArray
 ) -> None:
-    """Fill `out` with randomised upper limits: a tie counts u, and failures are counted."""
+    """Fill `out` with randomized upper limits: a tie counts u, and failures are counted."""
     for i in range(out.size):
         out[i] = randomized_lower_pair(n[i] - k[i], n[i], alpha[i], u[i], 1.0 - u[i])[1]

@@ -1,4 +1,4 @@
-"""Normal distribution and regularised incomplete beta, each tail its own function.
+"""Normal distribution and regularized incomplete beta, each tail its own function.
 
 Complements are passed, never computed: x comes with y = 1 − x, and the smaller of the two is
 the one that counts. The other is read as one minus it, exactly, so that the rounding of a
@@ -257,7 +257,7 @@ def binomial_deviance(a: float, b: float, x: float, y: float) -> tuple[float, fl
     return _deviance(a, mean_x, shift) + _deviance(b, mean_y, -shift), shift
 
 
-# ------------------------------------------------------- regularised incomplete beta
+# ------------------------------------------------------- regularized incomplete beta
 
 
 @njit

@@ -51,7 +51,7 @@ def _selected_runner_up(data: npt.NDArray[np.int64], alpha: float) -> Any:
 
 
 def _plugin_bernstein(x: FloatArray, alpha: float) -> Any:
-    with np.errstate(all="ignore"):  # its NaN is counted as a miss, not warned about
+    with np.errstate(all="ignore"):  # its NaN is counted as a failure to cover, not warned about
         return printed_plugin_bernstein_lower(x, alpha)
 
 
@@ -107,7 +107,7 @@ PRINTED = (
     ),
     Formula(
         "3.3 runner-up from other data",
-        "a rival of smaller probability has the larger margin",
+        "another class of smaller probability has the larger margin",
         _selected_runner_up,
         {"estimand": _SELECTED, "n": 500, "alpha": 0.05},
     ),
@@ -155,11 +155,13 @@ def summary(formula: Formula, report: AuditReport) -> str:
         lines.append(f"witness: {report.witness}")
     elif worst.replications:
         lines.append(
-            f"worst: {worst.misses:,} of {worst.replications:,} replications miss, "
+            f"worst: {worst.misses:,} of {worst.replications:,} replications fail to cover, "
             f"in [{worst.low:.3g}, {worst.high:.3g}]; scenario: {worst.scenario}"
         )
     else:
-        lines.append(f"worst: {worst.miscoverage:.4g}, at most {worst.high:.4g} over all laws")
+        lines.append(
+            f"worst: {worst.miscoverage:.4g}, at most {worst.high:.4g} over all distributions"
+        )
     lines += [
         f"{f.kind} {f.count:,} times, first at {_start(f.example)}" for f in report.failures[:1]
     ]

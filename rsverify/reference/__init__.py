@@ -1,1 +1,1 @@
-"""High-precision mpmath twins of every bound; the runtime never imports them."""
+"""Reference implementations of every bound in mpmath; the runtime never imports them."""

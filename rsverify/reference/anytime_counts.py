@@ -1,4 +1,4 @@
-"""50-digit twin of the e-value of vote counts, from gamma functions and a ternary search.
+"""50-digit reference implementation of the e-value of vote counts, by a ternary search.
 
 Nothing is shared with `rsverify.kernels.margin.sequence`: the mixture is written with gamma
 functions, and the largest likelihood on the curve g(q) = L is searched for without

@@ -1,4 +1,4 @@
-"""50-digit twin of the bets on lines: whether each is fair, and what it has earned.
+"""50-digit reference implementation of the bets on lines: their fairness and their capital.
 
 Nothing is shared with `rsverify.kernels.margin.line_bets`: a bet is judged by what it pays on
 average at points of the curve g(q) = L, not by the line that it was made from.
@@ -16,7 +16,7 @@ Numbers = Sequence[mpf]
 
 
 def curve_point(limit: float, q2: mpf, *, estimand: str) -> tuple[mpf, mpf, mpf]:
-    """Return the chances q on the curve g(q) = limit with the given q2."""
+    """Return the probabilities q on the curve g(q) = limit with the given q2."""
     with mp.workdps(DIGITS):
         q2, limit = mpf(q2), mpf(limit)
         if estimand == "difference":

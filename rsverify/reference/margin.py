@@ -1,4 +1,4 @@
-"""Margin bounds to 50 digits, in mpmath: twins of `rsverify.bounds.margin`.
+"""Margin bounds to 50 digits, in mpmath: reference implementations of `rsverify.bounds.margin`.
 
 Scalars in, ``mpf`` out, nothing rounded outward. The exact bound is evaluated from its
 definition, by none of the fast bound's methods:

@@ -1,4 +1,4 @@
-"""50-digit twins of the bounds for one mean, written from their definitions.
+"""50-digit reference implementations of the bounds for one mean, written from their definitions.
 
 Every sum, product and logarithm is evaluated as it stands in the docstring of the bound it
 stands for; a capital is a plain product over the whole sample, and each bet is computed anew

@@ -1,4 +1,4 @@
-"""Φ⁻¹ and its Taylor polynomial by exact rationals and mpmath: the twin of `rsverify.probit`.
+"""Reference implementation of `rsverify.probit`: exact rationals and mpmath.
 
 The coefficients come from the rational recurrence itself, in `fractions.Fraction`, and Φ⁻¹
 from mpmath's `erfinv`, which shares no code with SciPy's rational approximations.

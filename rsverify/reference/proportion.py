@@ -1,6 +1,6 @@
-"""Clopper-Pearson limits to 50 digits, in mpmath: twins of `rsverify.bounds.proportion`.
+"""50-digit reference implementations of `rsverify.bounds.proportion`, in mpmath.
 
-Scalars in, ``mpf`` out, nothing rounded outward. A randomised limit is enclosed by a change
+Scalars in, ``mpf`` out, nothing rounded outward. A randomized limit is enclosed by a change
 of sign at 50 digits; `u` is the uniform tie-breaker itself.
 """
 

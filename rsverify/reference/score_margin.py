@@ -1,4 +1,4 @@
-"""50-digit twins of the bounds for score margins, written from their definitions.
+"""50-digit reference implementations of the bounds for score margins, from their definitions.
 
 The least margin above a line is found from the margin itself: the sign of its derivative in
 probit(t), which changes at most once while the margin is positive, brackets the minimum.
@@ -65,14 +65,15 @@ def score_margin_lower(
     slopes: Sequence[float],
     box: float = 0.05,
 ) -> mpf:
-    """Return the bound with all rivals one by one; `slopes` has one entry a rival.
+    """Return the bound with all other classes one by one; `slopes` has one entry per other class.
 
-    `mean_bound` is a twin of a bound for one mean: a list of numbers and alpha to a number.
+    `mean_bound` is a reference implementation of a bound for one mean: a list of numbers and alpha
+    to a number.
     """
     with mp.workdps(DIGITS):
         rows = [_columns(row) for row in scores]
         first = [row[y] for row in rows]
-        rivals = [[row[j] for row in rows] for j in range(len(rows[0])) if j != y]
+        others = [[row[j] for row in rows] for j in range(len(rows[0])) if j != y]
         level = mpf(alpha)
 
         def upper(x: Sequence[mpf], share: mpf) -> mpf:
@@ -85,16 +86,16 @@ def score_margin_lower(
 
         if method == "bonferroni":
             p = mean_bound(first, level / 2)
-            q = max(upper(x, level / 2) for x in rivals)
+            q = max(upper(x, level / 2) for x in others)
             return margin(p, min(q, 1 - p))
         if method == "coupled":
-            rivals = [[max(column) for column in zip(*rivals, strict=True)]]
+            others = [[max(column) for column in zip(*others, strict=True)]]
         if method in ("coupled", "union"):
-            lines = [[(p - q + 1) / 2 for p, q in zip(first, x, strict=True)] for x in rivals]
+            lines = [[(p - q + 1) / 2 for p, q in zip(first, x, strict=True)] for x in others]
             return min(2 * mean_bound(x, level) - 1 for x in lines)
         share = mpf(box)
         bounds = []
-        for x, slope in zip(rivals, slopes, strict=True):
+        for x, slope in zip(others, slopes, strict=True):
             a = mpf(float(slope))
             line = [(p + a * (1 - q)) / (1 + a) for p, q in zip(first, x, strict=True)]
             mean = mean_bound(line, (1 - share) * level)

@@ -17,9 +17,9 @@ in (q_1, q_2, q_3). A box of u is discarded when one of two upper bounds is at m
 * the mean-value form P(c) + max_v G·(v − c), with G the interval gradient over the box. It is
   convex in v, so its maximum over the polygon (box ∩ region) is at a vertex. Its excess is
   second order in the box's size, which is what keeps the number of boxes small around a
-  maximiser that is only 1e-12 below α.
+  maximizer that is only 1e-12 below α.
 
-A feasible centre c with P(c) > α ends the search at once (the paper's Lemma 1).
+A feasible center c with P(c) > α ends the search at once (the paper's Lemma 1).
 
 Rounding. Sums of products of non-negative floats have a relative error below `_REL`, which
 every evaluation is multiplied by; polygons are enlarged by `_GAP`, and gradients are taken
@@ -181,7 +181,7 @@ def _clip(
 
 
 @njit
-def _centre(
+def _center(
     vertices: npt.NDArray[np.float64], size: int, level: float, total: float, is_probit: bool
 ) -> tuple[float, float]:
     """Return a feasible point: midway along the limit's edge if there is one, else the middle."""
@@ -269,7 +269,7 @@ def _bound_box(
     size = _clip(polygon[1], size, 1.0, total + _GAP, corners)
     if size == 0:
         return -1.0, -1.0
-    c1, c2 = _centre(corners, size, level, total, is_probit)
+    c1, c2 = _center(corners, size, level, total, is_probit)
     low, high = _at_point(c1, c2, is_probit, rows, weights, work)
 
     p1, p2, p3 = _partials(a1, a2, a3, rows, weights, work)
@@ -398,7 +398,7 @@ def buehler_bracket(
     """
     rows = outcomes(n)
     is_probit = estimand == "probit"
-    # The margin takes its smallest value at, or in every neighbourhood of, one corner; an
+    # The margin takes its smallest value at, or in every neighborhood of, one corner; an
     # outcome of S that is certain there makes the bound trivial.
     corner = (rows[:, 0] == 0) & ((rows[:, 1] == 0) | (rows[:, 1] == n))
     if is_probit and mask[corner].any():

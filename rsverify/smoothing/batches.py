@@ -51,16 +51,16 @@ def _keep_freed_memory() -> None:
 class NoisyInputs:
     """`n` noisy copies of one input, draw after draw, written wherever they are wanted.
 
-    Which draws there are depends on the shape of `centre`, on `n` and `generator` alone, and
+    Which draws there are depends on the shape of `center`, on `n` and `generator` alone, and
     they are added number by number, so that every noisy input is the same to the bit however
     many are taken at once. Nothing is drawn before it is taken.
     """
 
     def __init__(
-        self, noise: Noise, centre: torch.Tensor, n: int, *, generator: torch.Generator
+        self, noise: Noise, center: torch.Tensor, n: int, *, generator: torch.Generator
     ) -> None:
-        self._noise, self._centre = noise, centre
-        self._blocks = noise.blocks(centre.shape, n, generator=generator, dtype=centre.dtype)
+        self._noise, self._center = noise, center
+        self._blocks = noise.blocks(center.shape, n, generator=generator, dtype=center.dtype)
         self._block: torch.Tensor | None = None
         self._used = 0
         self._left = n
@@ -73,7 +73,7 @@ class NoisyInputs:
                 self._block, self._used = next(self._blocks), 0
             count = min(len(out) - filled, len(self._block) - self._used)
             draws = self._block[self._used : self._used + count]
-            self._noise.add(self._centre, draws, out[filled : filled + count])
+            self._noise.add(self._center, draws, out[filled : filled + count])
             filled, self._used = filled + count, self._used + count
         self._left -= filled
         if not self._left:  # let go of the last block
@@ -83,24 +83,24 @@ class NoisyInputs:
 class CleanInput:
     """One input without noise, as the model is given it."""
 
-    def __init__(self, noise: Noise, centre: torch.Tensor) -> None:
-        self._noise, self._centre = noise, centre
+    def __init__(self, noise: Noise, center: torch.Tensor) -> None:
+        self._noise, self._center = noise, center
 
     def take(self, out: torch.Tensor) -> None:
         """Fill `out`, of shape (b, *shape of the input), with it."""
-        self._noise.add(self._centre, torch.zeros_like(self._centre).expand_as(out), out)
+        self._noise.add(self._center, torch.zeros_like(self._center).expand_as(out), out)
 
 
 def noisy_batches(
-    noise: Noise, centre: torch.Tensor, n: int, batch_size: int, *, generator: torch.Generator
+    noise: Noise, center: torch.Tensor, n: int, batch_size: int, *, generator: torch.Generator
 ) -> Iterator[torch.Tensor]:
     """Yield `n` noisy inputs in batches of `batch_size`, the last one smaller if need be.
 
     Holds one batch: each overwrites the one before.
     """
-    source = NoisyInputs(noise, centre, n, generator=generator)
-    shape = (min(batch_size, n), *centre.shape)
-    batch = torch.empty(shape, device=centre.device, dtype=centre.dtype)
+    source = NoisyInputs(noise, center, n, generator=generator)
+    shape = (min(batch_size, n), *center.shape)
+    batch = torch.empty(shape, device=center.device, dtype=center.dtype)
     for start in range(0, n, len(batch)):
         part = batch[: n - start]
         source.take(part)
@@ -163,7 +163,7 @@ def votes_of_scores(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def check_model_output(
     scores: object, shape: tuple[int, int], device: torch.device
 ) -> torch.Tensor:
-    """Return what a model returned, or raise where it is no tensor of `shape` on `device`."""
+    """Return what a model returned, or raise where it is not a tensor of `shape` on `device`."""
     if not isinstance(scores, torch.Tensor):
         raise TypeError(
             f"model returned {type(scores).__name__}; it must return a tensor of scores of "

@@ -80,7 +80,7 @@ class SmoothedClassifier:
         Standard deviation of the noise, positive, in the units of the input as given to
         `predict` and `certify`.
     preprocess : callable, optional
-        Applied to each noisy batch before the model: normalisation, resizing. Noise is added
+        Applied to each noisy batch before the model: normalization, resizing. Noise is added
         before it, so that `sigma` and the radii are in input units.
     device : torch.device or str, optional
         Where to sample; ``"auto"`` for a GPU if there is one. By default where the model's
@@ -100,7 +100,7 @@ class SmoothedClassifier:
     Raises
     ------
     ValueError
-        If `num_classes`, `sigma` or `lattice` is out of range, `dtype` is no floating type,
+        If `num_classes`, `sigma` or `lattice` is out of range, `dtype` is not a floating type,
         `device` is not on this machine, or `noise` is unknown or does not go with `lattice`.
     TypeError
         If an argument has the wrong type.
@@ -300,7 +300,7 @@ class SmoothedClassifier:
         -----
         *Guarantee*: with probability at least 1 − alpha over the noise, the result is a most
         probable class of the model under noise or `ABSTAIN` ([1]_, Proposition 1; [2]_). It
-        is a statement about `x` alone, not about its neighbourhood.
+        is a statement about `x` alone, not about its neighborhood.
 
         References
         ----------
@@ -365,13 +365,13 @@ class SmoothedClassifier:
             The class to certify, fixed before sampling: the true label, say. A bound of
             scores draws the selection sample nevertheless, to choose its slopes.
         target_radius : float, optional
-            Ask whether the radius is at least this, and stop sampling when the votes have
-            answered. The result is an `EarlyCertificate`; `bound` and `ordering` must keep
+            Ask whether the radius is at least this, and stop sampling at the
+            decision. The result is an `EarlyCertificate`; `bound` and `ordering` must keep
             their defaults, as the bound is then the anytime one, also without an answer.
         futility : float
-            With `target_radius`: give up, undecided, as soon as the chance of an answer within
-            `n` votes is about this or less; 0 for never. So at most about this share of the
-            inputs given up would have been decided, and no answer becomes less certain.
+            With `target_radius`: stop for futility as soon as the probability of a decision
+            within `n` votes is about this or less; 0 for never. So at most about this share of
+            the inputs stopped would have been decided, and no decision becomes less certain.
         scores : {"softmax", "sparsemax", "hardmax", "identity"}
             For a bound of scores: the map from the model's output to the simplex;
             ``"identity"`` for a model that ends in one of its own.
@@ -477,7 +477,7 @@ class SmoothedClassifier:
         classes = self.num_classes
         options, mapped = request.score_options(self.noise)
         if y is not None:
-            choose_class(None, y, classes)  # raises where y is no class, before sampling
+            choose_class(None, y, classes)  # raises where y is not a class, before sampling
         with self._batches(x, request.n0, batch_size, entropy, SELECTION) as (model, batches, at):
             selection = queue_scores(model, batches, classes, at, mapped, progress)
         yield
@@ -548,13 +548,13 @@ class SmoothedClassifier:
         """Give the body the model on noisy batches, the batches and their device."""
         n = check_size("n", n)
         batch_size = check_batch_size(batch_size)
-        centre, scores_of = self.centre(x)
-        generator = seeded_generator(entropy, stream, centre.device)
-        context = DeviceContext(centre.device)
+        center, scores_of = self.center(x)
+        generator = seeded_generator(entropy, stream, center.device)
+        context = DeviceContext(center.device)
         with context.active(), evaluating(self.model, self.preprocess):
-            self._probes.probe(self.subject(scores_of), self.noise, centre, min(batch_size, n))
-            batches = noisy_batches(self.noise, centre, n, batch_size, generator=generator)
-            yield scores_of, batches, centre.device
+            self._probes.probe(self.subject(scores_of), self.noise, center, min(batch_size, n))
+            batches = noisy_batches(self.noise, center, n, batch_size, generator=generator)
+            yield scores_of, batches, center.device
 
     def subject(self, scores_of: Scores) -> Subject:
         """Return what is probed of the model."""
@@ -565,7 +565,7 @@ class SmoothedClassifier:
             num_classes=self.num_classes,
         )
 
-    def centre(self, x: Input) -> tuple[torch.Tensor, Scores]:
+    def center(self, x: Input) -> tuple[torch.Tensor, Scores]:
         """Return `x` checked, where and as noise is added to it, and the model on such batches."""
         source = check_input(x)
         device, dtype = self.placement(source.dtype)
@@ -576,8 +576,8 @@ class SmoothedClassifier:
             return self.model(batch if self.preprocess is None else self.preprocess(batch))
 
         # Checked on the host: each answer that is read from another device waits for it.
-        centre = check_finite(self.noise.centre(check_finite(source.cpu()), noise_dtype))
-        return DeviceContext(device).send(centre), scores_of
+        center = check_finite(self.noise.center(check_finite(source.cpu()), noise_dtype))
+        return DeviceContext(device).send(center), scores_of
 
     def placement(self, input_dtype: torch.dtype) -> tuple[torch.device, torch.dtype]:
         """Return the device and floating type of batches: as given, else the model's."""

@@ -124,7 +124,7 @@ def certify_dataset(
     max_inputs : int, optional
         Certify at most this many; may be raised on a resume.
     input_range : pair of float, optional
-        Refuse inputs with a value outside: (0, 1) finds images given in 0 to 255.
+        Reject inputs outside this range: (0, 1) finds images given in 0 to 255.
     batch_size : int, optional
         Noisy inputs per forward pass; halved where they do not fit into memory. By default
         64 on a CPU, elsewhere the most of 4096, 2048, … that fit and can be indexed, and on

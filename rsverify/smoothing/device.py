@@ -81,7 +81,7 @@ def choose_device(wanted: torch.device | str) -> torch.device:
     DeviceNotFoundError
         If this machine has no such device, or fewer GPUs than processes.
     ValueError
-        If `wanted` is no name of a device.
+        If `wanted` does not name a device.
 
     Examples
     --------

@@ -28,7 +28,7 @@ class ScoreMap:
 
 
 def softmax(logits: torch.Tensor) -> torch.Tensor:
-    """Return exp(logits) normalised to sum 1 over the classes."""
+    """Return exp(logits) normalized to sum 1 over the classes."""
     return torch.softmax(logits, dim=1)
 
 

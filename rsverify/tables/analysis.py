@@ -177,7 +177,7 @@ def analyze(
     alpha : float
         Failure probability of each pair of limits, in (0, 1).
     n, sigma, stated_alpha : optional
-        Of a table of radii alone, which does not say them: votes, noise and failure
+        Of a table of radii only, which does not say them: votes, noise and failure
         probability of each of its certificates, which are taken to be Cohen's.
     largest_radius : float, optional
         What no radius can exceed, known without looking at the table. Where not given it

@@ -33,10 +33,10 @@ SETTINGS = ("sigma", "n", "alpha", "bound", "ordering", "radius_kind", "lipschit
 """The columns that say how a row was certified."""
 
 SWALLOWED = 0.8
-"""A class predicted for this share of the inputs of other classes swallows them."""
+"""Predictions collapse to a class that is predicted for this share of other classes' inputs."""
 
 _NEEDED = ("idx", "label", "predict", "radius", "correct")
-# Fewer inputs of other classes than this say nothing about a class that swallows them.
+# Fewer inputs of other classes than this say nothing about such a class.
 _FEW = 10
 # Fewer right answers than independent ones would have, at this probability, have a reason.
 _UNLIKELY = 1e-4
@@ -73,7 +73,7 @@ def with_settings(
     sigma: float | None = None,
     stated_alpha: float | None = None,
 ) -> pd.DataFrame:
-    """Return a table of radii alone with columns for what it does not say.
+    """Return a table of radii only with columns for what it does not say.
 
     Where all three are given its certificates are taken to be Cohen's.
     """
@@ -102,7 +102,7 @@ def with_base(rows: pd.DataFrame, base: npt.ArrayLike) -> pd.DataFrame:
     idx = rows["idx"].to_numpy()
     if classes.ndim != 1 or idx.min() < 0 or idx.max() >= classes.size:
         raise ValueError(
-            f"base of shape {classes.shape} must hold one class an input, {idx.max() + 1} or more"
+            f"base of shape {classes.shape} must hold one class per input, {idx.max() + 1} or more"
         )
     return rows.assign(base_predict=classes[idx])
 
@@ -122,9 +122,9 @@ def largest_possible_radius(rows: pd.DataFrame) -> float | None:
     """Return what no radius exceeds at the settings of the rows; None where they do not say.
 
     That is Cohen's radius of n of n votes, whichever bound on votes was used. A valid bound B
-    states a margin for n unanimous votes that is wrong at all laws with less; their chance of
-    unanimity, p_1^n, must be at most alpha; so B is at most the margin at p_1 = alpha^(1/n)
-    and p_2 = 1 - p_1, which is Cohen's, and unanimous votes state the most.
+    states a margin for n unanimous votes that is wrong at all distributions with less; their
+    probability of unanimity, p_1^n, must be at most alpha; so B is at most the margin at p_1 =
+    alpha^(1/n) and p_2 = 1 - p_1, which is Cohen's, and unanimous votes state the most.
     """
     settings = settings_of(rows)
     single = {c: v[0] for c, v in settings.items() if len(v) == 1 and all_rows_say(rows, c)}
@@ -188,7 +188,7 @@ def findings(rows: pd.DataFrame, largest_radius: float | None) -> Iterator[str]:
             "would be with all votes"
         )
     yield from _missing_rows(rows["idx"].to_numpy())
-    yield from _swallowing(smoothed_predictions(rows), label)
+    yield from _collapse(smoothed_predictions(rows), label)
     yield from _shifted(smoothed_predictions(rows), label)
     yield from _assumptions(rows)
     if largest_radius is not None and rows["radius"].max() > largest_radius:
@@ -211,7 +211,7 @@ def _missing_rows(idx: IntArray) -> Iterator[str]:
         )
 
 
-def _swallowing(predictions: IntArray, label: IntArray) -> Iterator[str]:
+def _collapse(predictions: IntArray, label: IntArray) -> Iterator[str]:
     """Yield a warning where one class is predicted whatever the input.
 
     A class may be frequent because its label is. So what counts, where labels are known, is
@@ -228,7 +228,7 @@ def _swallowing(predictions: IntArray, label: IntArray) -> Iterator[str]:
         return
     share = f"; its label is that of {int((label[known] == top).sum())} of {int(known.sum())}"
     yield (
-        f"class {top} swallows nearly everything: it is predicted for {most} of {total} inputs"
+        f"predictions collapse to class {top}: it is predicted for {most} of {total} inputs"
         f"{share if known.any() else ''}. A classifier that always answers the same never "
         "abstains and has large radii, which then mean nothing"
     )
@@ -293,7 +293,7 @@ def _assumptions(rows: pd.DataFrame) -> Iterator[str]:
 
 
 def misfits(rows: pd.DataFrame) -> Iterator[str]:
-    """Yield a warning where radii alone cannot have come from the settings stated for them."""
+    """Yield a warning where radii cannot have come from the settings stated for them."""
     try:
         recertify_radii(
             rows,

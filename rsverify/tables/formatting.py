@@ -30,8 +30,8 @@ REFERENCE = "reference"
 _SHARE, _RADIUS = 3, 4
 _SETTINGS = {
     "sigma": "noise sigma",
-    "n": "votes an input",
-    "alpha": "alpha of a certificate",
+    "n": "votes per input",
+    "alpha": "alpha of each certificate",
     "bound": "bound",
 }
 _MOST_VALUES = 3
@@ -153,10 +153,10 @@ def explanation(analyses: Sequence[Analysis], comparisons: Sequence[Comparison] 
     """Return what the figures of `to_frame` mean, in a few sentences."""
     level = 1 - analyses[0].alpha
     sentences = [
-        "[lower, upper]: what the figure can be over all inputs of this kind, certified in the "
-        "same way. Robust figures are those of the smoothed classifier itself under any "
+        "[lower, upper]: confidence limits of the figure over all inputs of this kind, certified "
+        "in the same way. Robust figures are those of the smoothed classifier itself under any "
         "perturbation of that size, wrong certificates allowed for. Each limit holds with "
-        f"probability {level:.6g} by itself, for inputs drawn independently."
+        f"probability {level:.6g} separately, for inputs drawn independently."
     ]
     if any(not a.has_votes for a in analyses):
         sentences.append(

@@ -70,7 +70,7 @@ def mean_lower(x: npt.ArrayLike, alpha: float, *, low: float, high: float) -> fl
     -----
     *Guarantee*: for inputs drawn independently from one distribution, the mean of that
     distribution is at least the result with probability at least 1 − alpha. The largest
-    value seen is no valid `high`.
+    value seen is not a valid `high`.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def mean_lower(x: npt.ArrayLike, alpha: float, *, low: float, high: float) -> fl
     """
     values = check_real("x", x)
     if values.ndim != 1 or values.size == 0:
-        raise ValueError(f"x of shape {values.shape} must hold one value an input")
+        raise ValueError(f"x of shape {values.shape} must hold one value per input")
     low, high = check_number("low", low), check_number("high", high)
     if not (np.isfinite([low, high]).all() and low < high and np.isfinite(high - low)):
         raise ValueError(f"low={low} must be less than high={high}, both finite")

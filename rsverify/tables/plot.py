@@ -1,4 +1,4 @@
-"""Every picture that the package draws. matplotlib is imported when one is drawn."""
+"""Every figure that the package draws. matplotlib is imported when one is drawn."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which the colour-blind can tell apart; with a dash pattern each,
-# so that curves that coincide stay visible, and so does a print in grey.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# Okabe and Ito's colors, which the color-blind can tell apart; with a dash pattern each,
+# so that curves that coincide stay visible, and so does a print in gray.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
-# One more than there are colours, so that no pair of both comes twice among 42 tables.
+# One more than there are colors, so that no pair of both comes twice among 42 tables.
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 # More than fit side by side as points of the usual size.
 _MANY_CLASSES = 50
@@ -45,7 +45,7 @@ def plot_certified_accuracy(
         Name in the legend to a table with the columns `correct` and `radius`; at least one,
         of the same inputs.
     path : path-like
-        The picture; its ending chooses the format (``.png``, ``.pdf``, ``.svg``).
+        The figure; its ending chooses the format (``.png``, ``.pdf``, ``.svg``).
     title : str, optional
     force : bool
         Replace a file that is there.
@@ -91,14 +91,14 @@ def plot_analyses(
     title: str = "",
     force: bool = False,
 ) -> Figure:
-    """Draw analysed tables into a file: certified accuracy with its limits, and predictions.
+    """Draw analyzed tables into a file: certified accuracy with its limits, and predictions.
 
     Parameters
     ----------
     analyses : sequence of Analysis
         At least one. Labels are those of the first.
     path : path-like
-        The picture; its ending chooses the format (``.png``, ``.pdf``, ``.svg``).
+        The figure; its ending chooses the format (``.png``, ``.pdf``, ``.svg``).
     title : str, optional
     force : bool
         Replace a file that is there.
@@ -133,9 +133,7 @@ def plot_analyses(
     for i, a in enumerate(analyses):
         _draw_certified_accuracy(left, a.table, _average(a.name, a.table), i, alpha=a.alpha)
     _finish_certified_accuracy(left)
-    left.set_title(
-        f"limits of level {1 - analyses[0].alpha:.6g} at each radius by itself", fontsize=9
-    )
+    left.set_title(f"pointwise {100 * (1 - analyses[0].alpha):.6g} % confidence band", fontsize=9)
     _draw_predictions(right, analyses)
     handles, labels = left.get_legend_handles_labels()
     for i, handle in enumerate(handles):
@@ -152,7 +150,7 @@ def _average(name: str, table: pd.DataFrame) -> str:
 
 
 def _style(i: int) -> dict[str, Any]:
-    return {"color": _COLOURS[i % len(_COLOURS)], "linestyle": _DASHES[i % len(_DASHES)]}
+    return {"color": _COLORS[i % len(_COLORS)], "linestyle": _DASHES[i % len(_DASHES)]}
 
 
 def _marker(i: int) -> str:

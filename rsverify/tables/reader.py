@@ -41,7 +41,7 @@ class TruncatedTableWarning(UserWarning):
 
 
 def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Return the rows of a table, one an input.
+    """Return the rows of a table, one per input.
 
     Parameters
     ----------

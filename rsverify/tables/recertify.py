@@ -85,7 +85,7 @@ def recertify(
         If the table has no vote counts (see `recertify_radii`), if its rows disagree about a
         bound or radius that is to be kept, or if an option is out of range. If sampling
         stopped at a target radius: these bounds are for a number of votes that is fixed
-        beforehand, and such counts are the ones at which the votes had answered.
+        beforehand, and such counts are the ones at which sampling was stopped.
 
     Notes
     -----
@@ -189,7 +189,7 @@ def _check_fixed_votes(table: pd.DataFrame) -> None:
     stopped = "target_radius" in table.columns and table["target_radius"].notna().any()
     if stopped or ("bound" in table.columns and (table["bound"] == "anytime").any()):
         raise ValueError(
-            "table holds rows whose sampling stopped as soon as their votes had answered for "
+            "table holds rows whose sampling stopped as soon as their votes had decided about "
             "target_radius: no bound for a fixed number of votes holds for them; certify anew, "
             "without a target"
         )

@@ -188,7 +188,7 @@ def write_table(
     FileExistsError
         If the table or its JSON exists and `force` is false.
     ValueError
-        If a common column is missing, or `path` is no name of a table.
+        If a common column is missing, or `path` does not name a table.
     OSError
         If the table cannot be written, or another process is writing it.
     """

@@ -71,15 +71,15 @@ def reference(function: str, args: tuple[float, ...]) -> Any:
 def normal_rows(rng: np.random.Generator) -> Iterator[Row]:
     for z in [*np.linspace(-1, 8, 40), *rng.uniform(-1, 1, 20)]:
         for function in ("norm_pdf", "norm_cdf"):
-            yield function, "centre", (z,)
-        yield "norm_sf", "centre", (-z,)
+            yield function, "center", (z,)
+        yield "norm_sf", "center", (-z,)
     for z in [*np.linspace(-37, -1, 60), *rng.uniform(-37, -1, 20)]:
         for function in ("norm_pdf", "norm_cdf"):
             yield function, "tail", (z,)
         yield "norm_sf", "tail", (-z,)
     for p in [0.075, 0.925, *rng.uniform(0.0, 1.0, 60), *(0.5 + 10.0 ** rng.uniform(-16, -1, 20))]:
-        yield "norm_ppf", "centre", (p,)
-        yield "norm_isf", "centre", (p,)
+        yield "norm_ppf", "center", (p,)
+        yield "norm_isf", "center", (p,)
     for p in [*(10.0 ** rng.uniform(-300, -1, 60)), *(1 - 10.0 ** rng.uniform(-15, -1, 20))]:
         yield "norm_ppf", "tail", (p,)
         yield "norm_isf", "tail", (p,)
@@ -104,12 +104,12 @@ def binomial_rows(rng: np.random.Generator) -> Iterator[Row]:
     names = ("binomial_pmf", "binomial_upper_tail", "binomial_lower_tail")
     for regime, rows, most in (("n to 1e4", 150, 4), ("n to 1e7", 40, 7)):
         for k, n in counts(rng, rows, most):
-            centre = (k + 0.5) / (n + 1)
-            spread = np.sqrt(centre * (1 - centre) / n)
+            center = (k + 0.5) / (n + 1)
+            spread = np.sqrt(center * (1 - center) / n)
             for distance in rng.normal(size=2) * (1, 8):
-                p = centre + distance * spread
+                p = center + distance * spread
                 if not 0 < p < 1:
-                    p = centre / 10 if p <= 0 else 1 - (1 - centre) / 10
+                    p = center / 10 if p <= 0 else 1 - (1 - center) / 10
                 for name in names:
                     yield name, regime, (k, n, p, 1 - p)
     for n in (1, 2, 7):

@@ -49,16 +49,16 @@ ROWS = [row for table in ("normal", "binomial", "beta", "limits") for row in _re
 FEW_ULP = (4.0, 0.0)  # compositions of three to five roundings
 SADDLE = (12.0, 4.0)  # one exponent of relative error four roundings, two Stirling errors
 TOLERANCES = {
-    ("norm_pdf", "centre"): FEW_ULP,
+    ("norm_pdf", "center"): FEW_ULP,
     ("norm_pdf", "tail"): FEW_ULP,
-    ("norm_cdf", "centre"): FEW_ULP,
+    ("norm_cdf", "center"): FEW_ULP,
     ("norm_cdf", "tail"): FEW_ULP,
-    ("norm_sf", "centre"): FEW_ULP,
+    ("norm_sf", "center"): FEW_ULP,
     ("norm_sf", "tail"): FEW_ULP,
     # The rational functions of AS 241 are good to 1e-16 and evaluated in twenty roundings.
-    ("norm_ppf", "centre"): FEW_ULP,
+    ("norm_ppf", "center"): FEW_ULP,
     ("norm_ppf", "tail"): FEW_ULP,
-    ("norm_isf", "centre"): FEW_ULP,
+    ("norm_isf", "center"): FEW_ULP,
     ("norm_isf", "tail"): FEW_ULP,
     # Half-integers below 15 come down from 15 by one logarithm of absolute error ½ ulp each.
     ("stirling_error", "any"): (8.0, 0.0),  # absolute, see _error

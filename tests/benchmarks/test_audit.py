@@ -26,6 +26,9 @@ CASES = throughput.cases()
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 def test_audit_beside_a_loop(benchmark, case) -> None:
     """At least 20 times the loop for betting, 5 times for the rest; by turns, in CPU time."""
+    if benchmark.disabled:  # run once, to see that it runs
+        benchmark.pedantic(throughput.auditor(case), rounds=1, iterations=1)
+        return
     ours, theirs, ratio = throughput.compare(case)
     with joblib.parallel_config(n_jobs=1):
         benchmark.pedantic(throughput.auditor(case), rounds=3, iterations=1)

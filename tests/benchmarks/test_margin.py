@@ -41,7 +41,7 @@ def test_median_over_a_spread_of_counts(benchmark, n: int, limit: float, code: i
 
     median = benchmark(run)
     benchmark.extra_info["median_seconds_a_bound"] = median
-    assert median < limit
+    assert benchmark.disabled or median < limit
 
 
 @pytest.mark.parametrize("threads", [False, True], ids=["one-core", "vectorised"])

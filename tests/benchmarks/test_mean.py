@@ -70,7 +70,7 @@ def numpy_betting(x):
 def test_plugin_bernstein(benchmark, x):
     bound = benchmark(mean.plugin_bernstein_lower, x, ALPHA)
     assert bound == pytest.approx(numpy_plugin_bernstein(x), abs=1e-9)
-    assert fastest(benchmark) < 0.002
+    assert benchmark.disabled or fastest(benchmark) < 0.002
 
 
 @pytest.mark.benchmark(group="plug-in Bernstein")
@@ -82,7 +82,7 @@ def test_plugin_bernstein_by_numpy(benchmark, x):
 @pytest.mark.parametrize("strategy", betting.STRATEGIES)
 def test_betting(benchmark, x, strategy):
     bound = benchmark(betting.betting_lower, x, ALPHA, strategy=strategy)
-    assert fastest(benchmark) < 0.03
+    assert benchmark.disabled or fastest(benchmark) < 0.03
     if strategy == "plugin":
         assert bound == pytest.approx(numpy_betting(x), abs=1e-9)
 
@@ -97,7 +97,7 @@ def test_betting_by_numpy(benchmark, x):
 def test_betting_path(benchmark, x, strategy):
     path = benchmark(anytime.betting_sequence, x, ALPHA, strategy=strategy)
     assert 0 < path[-1] < x.mean()
-    assert fastest(benchmark) < 0.5
+    assert benchmark.disabled or fastest(benchmark) < 0.5
 
 
 @pytest.mark.benchmark(group="path on jumping data")
@@ -106,7 +106,7 @@ def test_betting_path_on_jumping_data(benchmark, name):
     benchmark.pedantic(
         anytime.betting_sequence, (JUMPING[name], ALPHA), rounds=3, iterations=1, warmup_rounds=1
     )
-    assert fastest(benchmark) < 0.5
+    assert benchmark.disabled or fastest(benchmark) < 0.5
 
 
 @pytest.mark.benchmark(group="path")

@@ -301,7 +301,7 @@ def bits(bench: Bench) -> Figures:
 
 @contextlib.contextmanager
 def counting_waits(bench: Bench) -> Iterator[list[str]]:
-    """Give the body a list that holds, afterwards, one entry for each wait of the host."""
+    """Give the body a list that holds, afterward, one entry for each wait of the host."""
     found: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -128,7 +128,7 @@ def test_weights_alone_are_no_module(capsys, tmp_path, data):
     code, captured = certify(capsys, tmp_path / "weights.pt", data, tmp_path / "table.tsv")
 
     assert code == 65
-    assert "holds weights alone" in captured.err
+    assert "holds only weights" in captured.err
 
 
 @pytest.mark.parametrize(

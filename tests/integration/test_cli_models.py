@@ -141,7 +141,7 @@ def test_discrete_noise(capsys, models):
 
 def test_discrete_noise_that_does_not_fit_is_one_line(capsys, models):
     for options, wanted in (
-        (("--lattice", "1/7"), "which is no multiple of lattice=1/7; round it first"),
+        (("--lattice", "1/7"), "which is not a multiple of lattice=1/7; round it first"),
         (("--lattice", "a"), "lattice='a' must be a fraction such as 1/255"),
         (("--lattice", "1/0"), "must be a fraction"),
     ):

@@ -125,7 +125,7 @@ def test_summary_and_explanation(results):
     assert found["0"].between(0, 1).all()
     text = explanation(results[0])
     assert f"Each of the {IMAGES} images was classified {N} times" in text
-    assert f"until they answer, {10 * N:,}" in text
+    assert f"until they decide, {10 * N:,}" in text
     for word in (
         "cohen",
         "bonferroni",

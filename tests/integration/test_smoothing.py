@@ -1,4 +1,4 @@
-"""Sampling end to end: memory, host synchronisation, and certificates against the truth."""
+"""Sampling end to end: memory, host synchronization, and certificates against the truth."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_the_count_of_waiting_operations_can_fail() -> None:
 
 
 @needs_cuda
-def test_cuda_sees_no_synchronisation_between_first_and_last_chunk() -> None:
+def test_cuda_sees_no_synchronization_between_first_and_last_chunk() -> None:
     def model(batch: torch.Tensor) -> torch.Tensor:
         torch.cuda.set_sync_debug_mode("error")  # until the progress of the last chunk
         return corner_pixels(batch)

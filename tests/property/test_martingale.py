@@ -109,8 +109,8 @@ def test_plugin_bernstein_capital_is_at_most_fair(values, probabilities, n, hori
         mean.plugin_lambdas(x, mean.log_inverse(alpha), n if horizon == "n" else 0, out)
     bets = np.minimum(bets, 0.5)
     sums = np.cumsum(paths, axis=1) - paths
-    centres = (0.5 + sums) / np.arange(1, n + 1)
-    price = (paths - centres) ** 2 * (-np.log1p(-bets) - bets)
+    centers = (0.5 + sums) / np.arange(1, n + 1)
+    price = (paths - centers) ** 2 * (-np.log1p(-bets) - bets)
     capital = np.exp((bets * (paths - m) - price).sum(axis=1))
     assert weights @ capital <= 1 + 1e-12
 
@@ -157,7 +157,7 @@ def test_miscoverage_is_at_most_alpha_over_all_paths(values, probabilities, n, a
         assert weights[missed].sum() <= alpha + 1e-12
 
 
-def test_randomised_last_step_spends_at_most_alpha():
+def test_randomized_last_step_spends_at_most_alpha():
     """Exact over the paths; over u by the capital at which it would reject."""
     paths, weights = all_paths((0.0, 1.0), (0.3, 0.7), 10)
     grid = (np.arange(200) + 0.5) / 200

@@ -1,4 +1,4 @@
-"""Clopper-Pearson limits, plain and randomised, against exact arithmetic."""
+"""Clopper-Pearson limits, plain and randomized, against exact arithmetic."""
 
 from __future__ import annotations
 

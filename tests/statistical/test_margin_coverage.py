@@ -21,7 +21,7 @@ ROUNDING = 1e-12
 
 
 def curve(limit: float, estimand: str, points: int) -> np.ndarray:
-    """Points (q1, q2, q3) of g(q) = limit, both ends included, dense towards them."""
+    """Points (q1, q2, q3) of g(q) = limit, both ends included, dense toward them."""
     share = np.sin(np.linspace(0, np.pi / 2, points)) ** 2
     if estimand == "difference":
         u = 0.5 * (1 - abs(limit)) * share

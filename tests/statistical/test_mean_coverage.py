@@ -40,7 +40,7 @@ DISTRIBUTIONS = {
 }
 BOUNDS = {
     "star": betting.betting_lower,
-    "star, randomised": lambda x, alpha: betting.betting_lower(x, alpha, seed=1),
+    "star, randomized": lambda x, alpha: betting.betting_lower(x, alpha, seed=1),
     "plugin": lambda x, alpha: betting.betting_lower(x, alpha, strategy="plugin"),
     "agrapa": lambda x, alpha: betting.betting_lower(x, alpha, strategy="agrapa"),
     "plugin bernstein": mean.plugin_bernstein_lower,

@@ -38,11 +38,11 @@ def two_points(rare):
 
 
 SCENARIOS = {
-    "tied rivals": dirichlet(6, 2, 2, 2),
+    "tied runners_up": dirichlet(6, 2, 2, 2),
     "two classes": dirichlet(3, 1),
     "near the simplex's edge": dirichlet(0.9, 0.05, 0.05),
     "all or nothing": vertices(0.55, 0.25, 0.2),
-    "rare rivals": vertices(0.96, 0.02, 0.02),
+    "rare runners_up": vertices(0.96, 0.02, 0.02),
     "rare surprise": two_points(0.02),
 }
 CASES = [(e, m) for e in METHODS for m in METHODS[e]]
@@ -72,8 +72,8 @@ def worst_miscoverage(law, bound_of):
     rare = rare / rare.sum(axis=1, keepdims=True)
     worst = 0.0
     for q in np.concatenate([rare, rare[:, ::-1], rng.dirichlet([0.4] * len(table), size=300)]):
-        p, rival = q @ table[:, 0], (q @ table[:, 1:]).max()
-        margin = p - rival if estimand == "difference" else norm.ppf(p) - norm.ppf(rival)
+        p, runner_up = q @ table[:, 0], (q @ table[:, 1:]).max()
+        margin = p - runner_up if estimand == "difference" else norm.ppf(p) - norm.ppf(runner_up)
         worst = max(worst, float(np.prod(q**counts, axis=1)[bounds > margin].sum()))
     return worst
 
@@ -92,7 +92,7 @@ def test_exact_miscoverage_is_at_most_alpha(estimand, method, alpha, law):
             estimand=estimand,
             method=method,
             selection=table[np.arange(8) % len(table)],
-            rivals=1,
+            runners_up=1,
         ), estimand
 
     worst = worst_miscoverage(law, bound_of)
@@ -105,7 +105,7 @@ def test_exact_miscoverage_is_at_most_alpha(estimand, method, alpha, law):
 @pytest.mark.parametrize("name", ["betting", "plugin-bernstein", "hoeffding"])
 @pytest.mark.parametrize(("estimand", "method"), CASES)
 def test_an_adversary_who_chooses_each_law_after_the_past_gains_nothing(estimand, method, name):
-    """Four laws of one mean, in which the largest rival score has different means.
+    """Four laws of one mean, in which the largest runner_up score has different means.
 
     The best adversary's chance, by backward induction over all sequences: no error.
     """
@@ -124,7 +124,7 @@ def test_an_adversary_who_chooses_each_law_after_the_past_gains_nothing(estimand
         method=method,
         mean_bound=name,
         selection=points[:5],
-        rivals=1,
+        runners_up=1,
     )
     margin = 0.25 if estimand == "difference" else norm.ppf(0.5) - norm.ppf(0.25)
 
@@ -136,7 +136,7 @@ def test_an_adversary_who_chooses_each_law_after_the_past_gains_nothing(estimand
 
 
 def test_a_bound_for_one_rival_alone_does_not_cover():
-    """The faulty bound looks at one rival only, which another sample picked as runner-up."""
+    """The faulty bound looks at one runner_up only, which another sample picked as runner-up."""
 
     def bound_of(scores):
         line = (scores[..., 0] - scores[..., 1] + 1.0) / 2.0
@@ -151,10 +151,10 @@ def test_a_bound_for_one_rival_alone_does_not_cover():
 @pytest.mark.parametrize(("estimand", "method"), CASES)
 def test_miscoverage_is_at_most_alpha(estimand, method, scenario):
     draw, mean = SCENARIOS[scenario]
-    rival = mean[1:].max()
-    margin = mean[0] - rival
+    runner_up = mean[1:].max()
+    margin = mean[0] - runner_up
     if estimand == "probit":
-        margin = norm.ppf(mean[0]) - norm.ppf(rival)
+        margin = norm.ppf(mean[0]) - norm.ppf(runner_up)
     rng = np.random.default_rng(
         [2, CASES.index((estimand, method)), list(SCENARIOS).index(scenario)]
     )
@@ -167,7 +167,7 @@ def test_miscoverage_is_at_most_alpha(estimand, method, scenario):
         estimand=estimand,
         method=method,
         selection=scores[:, :N0],
-        rivals=1,
+        runners_up=1,
     )
 
     missed = int(np.sum(bounds > margin))

@@ -197,7 +197,7 @@ def clopper_pearson(k: int, n: int, alpha: float = ALPHA) -> float:
     return float(beta.ppf(alpha, k, n - k + 1)) if k else 0.0
 
 
-def randomised(row: Any) -> float:
+def randomized(row: Any) -> float:
     """Return the p at which P(X > k) + (1 - u) P(X = k) is alpha, of hits, misses and u."""
     k, n, u = int(row[0]), int(row[0] + row[1]), row[2]
 

@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import pkgutil
+import re
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,10 @@ def test_public_function_has_guarantee_and_example(name):
 
     assert "*Guarantee" in text
     assert ">>> " in text
+
+
+def test_the_tests_that_the_page_on_faults_names_are_there():
+    page = (ROOT / "docs" / "regressions.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:unit|property|integration)/[\w/]+\.py)`", page))
+    assert len(named) > 25
+    assert [name for name in sorted(named) if not (ROOT / "tests" / name).exists()] == []

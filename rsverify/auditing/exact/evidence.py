@@ -1,4 +1,4 @@
-"""What an exact audit keeps for its pictures."""
+"""What an exact audit keeps for its figures."""
 
 from __future__ import annotations
 

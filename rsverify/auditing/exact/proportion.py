@@ -1,9 +1,9 @@
 """Exact coverage of bounds of a proportion, by summing the sample space.
 
-P_p(miss) changes its set of missed outcomes only at the values that the bound takes. Between
-two of them it is a polynomial in p; for a bound that rises with the count it is largest at
-the next value - 0. `attained` is a miscoverage at a p that can be checked by hand, `certified`
-an upper limit of the miscoverage at every p.
+P_p(non-coverage) changes its set of outcomes that fail to cover only at the values that the bound
+takes. Between two of them it is a polynomial in p; for a bound that rises with the count it is
+largest at the next value - 0. `attained` is a miscoverage at a p that can be checked by hand,
+`certified` an upper limit of the miscoverage at every p.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rsverify.auditing.verdict import Witness
 LARGEST_PROPORTION_N = 100_000
 LARGEST_RATIONAL_N = 2_000  # beyond it the witness's probability is a float sum
 ROUNDING = 1e-6
-"""An excess of less than this share of alpha is put down to rounding, not to the bound."""
+"""An excess of less than this share of alpha is attributed to rounding, not to the bound."""
 SUM_ERROR = 1e-9
 """Relative error allowed for a floating-point sum of probabilities in `certified`."""
 WITNESS_SHARE = 0.995  # of the worst miscoverage that a witness with few digits must keep
@@ -50,7 +50,7 @@ class Worst:
     place: Place
     witness: Witness
     monotone: bool
-    points: FloatArray  # laws at which the miscoverage was evaluated, for pictures
+    points: FloatArray  # distributions at which the miscoverage was evaluated, for figures
     values: FloatArray
     exchanged: bool = False
     """Whether the runner-up there is the last of three classes."""
@@ -68,17 +68,18 @@ def runs(outcomes: Data) -> str:
 
 
 def _envelopes(lower: FloatArray, upper: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the least monotone limits that miss wherever the given ones do."""
+    """Return the least monotone limits that fail to cover wherever the given ones do."""
     return np.maximum.accumulate(lower), np.minimum.accumulate(upper[::-1])[::-1]
 
 
 def _tail_misses(
     low: FloatArray, high: FloatArray, p_low: FloatArray, p_high: FloatArray
 ) -> FloatArray:
-    """Return P(lower misses) at `p_high` plus P(upper misses) at `p_low`.
+    """Return P(lower fails to cover) at `p_high` plus P(upper fails to cover) at `p_low`.
 
-    `low` and `high` are nondecreasing; the outcomes are those that miss at some p in between.
-    Both tails are monotone in p, so the sum is at least the miscoverage anywhere in between.
+    `low` and `high` are nondecreasing; the outcomes are those that fail to cover at some p in
+    between. Both tails are monotone in p, so the sum is at least the miscoverage anywhere in
+    between.
     """
     n = low.size - 1
     first = np.searchsorted(low, p_low, side="right")  # the outcomes with low > p_low
@@ -102,13 +103,13 @@ def _two_tails(
 def _certify(low: FloatArray, high: FloatArray, attained: float) -> float:
     """Return an upper limit of the miscoverage over all p, for monotone limits.
 
-    Between two jumps the missed outcomes are fixed, and the corner value of `_tail_misses`
-    is a limit; intervals whose limit is too far above `attained` are halved.
+    Between two jumps the outcomes that fail to cover are fixed, and the corner value of
+    `_tail_misses` is a limit; intervals whose limit is too far above `attained` are halved.
     """
     jumps = np.concatenate([low, high])
     cuts = np.unique(np.concatenate([[0.0, 1.0], jumps[(jumps > 0) & (jumps < 1)]]))
     # Inside (a, b) no limit jumps: low > p means low > a there, and high < p means high < b.
-    # At a cut itself fewer outcomes miss than on one of its sides.
+    # At a cut itself fewer outcomes fail to cover than on one of its sides.
     a, b = cuts[:-1], cuts[1:]
     first = np.searchsorted(low, a, side="right")
     last = np.searchsorted(high, b, side="left") - 1
@@ -134,7 +135,7 @@ def _candidates(lower: FloatArray, upper: FloatArray) -> FloatArray:
     """Return the p at which the miscoverage may be largest: jumps from both sides, edges."""
     n = lower.size - 1
     below, above = (np.unique(v[(v >= 0) & (v <= 1)]) for v in (lower, upper))
-    # Just inside the jumps, where the outcome that jumps still misses.
+    # Just inside the jumps, where the outcome that jumps still fails to cover.
     spread = (np.arange(min(n, CANDIDATES)) + 0.5) / min(n, CANDIDATES)
     points = [np.array([0.0, 1.0]), spread, np.nextafter(below, 0.0), np.nextafter(above, 1.0)]
     return np.unique(np.concatenate(points))
@@ -159,7 +160,7 @@ def _dense(lower: FloatArray, upper: FloatArray, points: FloatArray) -> FloatArr
 
 
 def miscoverage_at(lower: FloatArray, upper: FloatArray, points: FloatArray) -> FloatArray:
-    """Return P(miss) at each p of `points`, of limits given for every count 0..n."""
+    """Return P(non-coverage) at each p of `points`, of limits given for every count 0..n."""
     low, high = _envelopes(lower, upper)
     if (low == lower).all() and (high == upper).all():
         return _tail_misses(low, high, points, points)
@@ -170,7 +171,7 @@ def proportion_worst(lower: FloatArray, upper: FloatArray, level: float) -> Wors
     """Return the worst miscoverage of limits given for every count 0..n.
 
     The witness is chosen to show a miscoverage above `level` if there is one.
-    `lower` and `upper` hold one limit a count; a side that is not claimed is -inf or inf, an
+    `lower` and `upper` hold one limit per count; a side that is not claimed is -inf or inf, an
     outcome on which the bound failed has lower = inf, upper = -inf.
     """
     n = lower.size - 1

@@ -1,8 +1,8 @@
 """Whether a bound of counts answers the same each time, whatever else it is asked.
 
 An exact audit asks each outcome once and sums probabilities: what it says holds for a bound
-that is a function of the counts. One that answers otherwise with probability r misses up to r
-more often. So outcomes are asked again, in other company and another order, as often as it
+that is a function of the counts. One that answers otherwise with probability r fails to cover up to
+r more often. So outcomes are asked again, in other company and another order, as often as it
 takes to see randomness of a harmful probability with probability 1 - `false_alarm`.
 """
 
@@ -32,7 +32,7 @@ LEAST_SHARE = 0.25  # of alpha * tolerance: a probability below it is not looked
 
 
 class Table(NamedTuple):
-    """The outcomes that were asked, one a row, and their limits."""
+    """The outcomes that were asked, one per row, and their limits."""
 
     outcomes: Data
     lower: FloatArray
@@ -47,7 +47,7 @@ def first_look(caller: Caller, table: Table, rng: np.random.Generator) -> tuple[
 def long_look(
     caller: Caller, table: Table, certified: float, design: Design
 ) -> tuple[Answer, int, str]:
-    """Return how it answers as many more as show what would make it miss too often; and a note.
+    """Return as many more answers as show what makes it fail to cover too often, and a note.
 
     `certified` is the miscoverage of what it answers mostly. With probability 1 - `false_alarm`
     this shows single rows that are answered otherwise with what is left of

@@ -9,11 +9,11 @@ staircases already known); its probability is one walk of O(sqrt(n)) rows.
 What is certified and what is not
 ---------------------------------
 - At each claim v that is visited: the supremum over the nuisance, enclosed within `GAP`, with
-  the rounding of the walk. Margins between the visited claims are not spoken of.
+  the rounding of the walk. No claim is made for margins between the visited claims.
 - Monotonicity is checked on every pair of outcomes that was evaluated, the probes among them,
   and assumed on the others. Where it fails, no report is made: the audit simulates.
-- A refutation does not rest on it: the outcomes that miss are evaluated one by one until their
-  probability at the witness, a rational law, exceeds alpha.
+- A refutation does not rest on it: the outcomes that fail to cover are evaluated one by one until
+  their probability at the witness, a rational distribution, exceeds alpha.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ WITNESSES = 1 << 18  # outcomes evaluated one by one for a refutation, at most
 NUDGES = (1e-12, 1e-10, 1e-8, 1e-6)
 EDGE = {"difference": 1.0, "probit": 37.0}
 REACHED = {"difference": 1.0 - 1e-6, "probit": 12.0}
-"""Claims that no law reaches are held against this margin."""
+"""Claims that no distribution reaches are held against this margin."""
 SHARES = (
     (1.0, 0.0),
     (0.999, 0.0),
@@ -153,7 +153,7 @@ def staircase(
     """Return the smallest x1 of each row x2 that claims `v`, n - x2 + 1 where none does.
 
     `low` and `high` bracket it: the staircases of a smaller and a larger claim. Rows are
-    solved at wide strides first; those between lie between their neighbours' steps.
+    solved at wide strides first; those between lie between their neighbors' steps.
     """
     n = bound.n
     empty = n + 1 - np.arange(n + 1)
@@ -262,8 +262,8 @@ def _probes_agree(bound: Evaluated) -> bool:
     # Corners and edges as often as the interior.
     x = rng.multinomial(n - 1, rng.dirichlet([1 / 3] * 3, PROBES // 3))
     x1, x2 = x[:, 0], x[:, 1]
-    here, more, rival = (bound.at(x1 + a, x2 + b) for a, b in ((0, 0), (1, 0), (0, 1)))
-    return bool((more >= here).all() and (rival <= here).all())
+    here, more, other = (bound.at(x1 + a, x2 + b) for a, b in ((0, 0), (1, 0), (0, 1)))
+    return bool((more >= here).all() and (other <= here).all())
 
 
 def _middle_first(items: list[int]) -> list[int]:
@@ -342,7 +342,7 @@ def _monotone(bound: Evaluated, known: dict[float, npt.NDArray[np.int64]]) -> bo
 
 
 def _witness(bound: Evaluated, worst: Level, margin: str, alpha: float) -> Witness | None:
-    """Return a rational law near the worst one, whose misses are evaluated one by one."""
+    """Return a rational distribution near the worst one, with its outcomes evaluated one by one."""
     n = bound.n
     for digits in range(3, 13):
         scale = 10**digits

@@ -1,4 +1,4 @@
-"""The supremum of a staircase's tail over the laws of one margin, enclosed."""
+"""The supremum of a staircase's tail over the distributions of one margin, enclosed."""
 
 from __future__ import annotations
 

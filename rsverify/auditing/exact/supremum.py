@@ -1,4 +1,4 @@
-"""The certified supremum of a miscoverage over laws, by branch and bound over curves.
+"""The certified supremum of a miscoverage over distributions, by branch and bound over curves.
 
 A set of outcomes that is closed under moving a vote 3 -> 1, 2 -> 1 or 2 -> 3 becomes more
 probable when probability moves alike. On a piece of curves, v between v_lo and v_hi and the
@@ -91,7 +91,7 @@ def _branch_and_bound(
             else:
                 la, ha = lo, hi
                 sa, sb = (a, 0.5 * (a + b)) if half == 0 else (0.5 * (a + b), b)
-            # Laws of the piece: a nuisance beyond the ends of every curve holds none.
+            # Distributions of the piece: a nuisance beyond the ends of every curve holds none.
             sa = max(sa, first_end(values[ha], probit))
             sb = min(sb, last_end(values[la], probit))
             if sa > sb:
@@ -131,7 +131,7 @@ def supremum(
     values = np.unique(envelope[valid & (envelope > smallest)])
     if values.size == 0:
         return 0.0, 0.0, None
-    if values[-1] >= farthest:  # claims that no law reaches: some law makes them almost sure
+    if values[-1] >= farthest:  # no distribution reaches them: some makes them almost sure
         return 0.0, 1.0, None
     rank = np.searchsorted(values, np.where(valid, envelope, -np.inf), side="left")
     rank[envelope <= smallest] = -1

@@ -1,6 +1,6 @@
 """Exact coverage of bounds of a margin of two trinomial probabilities, by enumeration.
 
-Outcomes are (x1, x2, n - x1 - x2), laws q = (q1, q2, 1 - q1 - q2), the margin g(q) is
+Outcomes are (x1, x2, n - x1 - x2), distributions q = (q1, q2, 1 - q1 - q2), the margin g(q) is
 q1 - q2 or probit(q1) - probit(q2). P_q(B > g(q)) is evaluated on the curves g(q) = B(x) - 0.
 
 For an upper limit over all q, B is first raised to the least function B* >= B that does not
@@ -134,7 +134,7 @@ def _grid(
     """Return (miscoverage, level, nuisance) of the claims themselves, refined at the largest."""
     ends = (-8.0, 8.0) if probit else (-1.0, 1.0)
     inside = np.unique(table[valid & (table > ends[0]) & (table < ends[1])])
-    if (table[valid] >= ends[1]).any():  # such claims miss wherever the truth is smaller
+    if (table[valid] >= ends[1]).any():  # such claims fail to cover wherever the truth is smaller
         inside = np.append(inside, ends[1] - (0.5 if probit else 1e-3))
     if inside.size == 0:
         return np.array([[0.0, 0.0, first_end(0.0, probit)]])
@@ -159,14 +159,14 @@ def _refined(
     largest: bool,
     log_fact: FloatArray,
 ) -> FloatArray:
-    """Return evaluations around `peak`: neighbouring levels, nuisance on finer and finer grids."""
+    """Return evaluations around `peak`: neighboring levels, nuisance on finer and finer grids."""
     (v, s), width = peak, 0.5 if probit else 0.1
     reach, rows = max(values.size // COARSE_LEVELS, 2), []
     for _ in range(5):
-        centre = int(np.searchsorted(values, v))
+        center = int(np.searchsorted(values, v))
         near = values[
             np.unique(
-                np.linspace(max(centre - reach, 0), min(centre + reach, values.size - 1), 9).astype(
+                np.linspace(max(center - reach, 0), min(center + reach, values.size - 1), 9).astype(
                     int
                 )
             )

@@ -1,4 +1,4 @@
-"""A distribution at which a margin bound misses too often, with as few decimals as show it."""
+"""A distribution with few decimals at which a margin bound fails to cover too often."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ Best = tuple[float, float, float]
 def attained_at(claims: Claims, best: Best) -> tuple[float, Place]:
     """Return a distribution just below the claim of the largest miscoverage, and the one there.
 
-    On the curve of the claim itself the outcomes that claim it do not miss: its supremum is
-    attained nowhere, and shown as near to it as float64 tells a margin from the claim.
+    On the curve of the claim itself the outcomes that claim it do not fail to cover: its supremum
+    is attained nowhere, and shown as near to it as float64 tells a margin from the claim.
     """
     value, v, s = best
     probit = claims.margin == "probit"
@@ -77,7 +77,7 @@ def margin_witness(claims: Claims, best: Best, level: float) -> Witness:
     wanted = max(WITNESS_SHARE * value, level * (1.0 + ROUNDING) if excess else 0.0)
     for digits, more in itertools.product(range(2, 15), (0, 1)):
         scale = 10**digits
-        # Towards the smaller margin, so that the truth stays below the claim.
+        # Toward the smaller margin, so that the truth stays below the claim.
         a, b = Fraction(int(q1 * scale), scale), Fraction(math.ceil(q2 * scale) + more, scale)
         a = min(a, 1 - b)
         inside = (a > 0 and 0 < b < 1) or not probit

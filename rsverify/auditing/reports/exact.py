@@ -25,7 +25,7 @@ from rsverify.auditing.verdict import Verdict
 
 MARGINS = ("difference", "probit")
 CLASSES = 3  # of the distributions that an exact audit of a margin is about
-MORE_CLASSES = "more classes are not spoken of: audit them with method='simulation'"
+MORE_CLASSES = "does not cover more than three classes: audit them with method='simulation'"
 STREAM = "outcomes"  # the random numbers of their order
 
 CallerOf = Callable[..., Caller]
@@ -138,7 +138,7 @@ def _worst(
         return worst, ProportionLimits(table.lower, table.upper), "every p"
     claims = outcome_table(table.lower, design.n)
     worst = trinomial.margin_worst(claims, base, not first, design.alpha)
-    scope = "all trinomial laws" if first else "all laws of three classes"
+    scope = "all trinomial distributions" if first else "all distributions of three classes"
     return worst, MarginClaims(claims, base, not first), scope
 
 
@@ -174,7 +174,7 @@ def _notes(
 ) -> list[str]:
     notes = [
         f"exact: the miscoverage is at most {worst.certified:.6g} for {scope}",
-        f"an excess of less than {ROUNDING:g} of alpha is put down to rounding",
+        f"an excess of less than {ROUNDING:g} of alpha is attributed to rounding",
     ]
     if estimand.name not in MARGINS:
         return notes
@@ -184,7 +184,7 @@ def _notes(
         )
         if first.certified <= design.alpha * (1.0 + design.tolerance):
             notes.append(
-                f"estimand='{estimand.name}:first' fits: over the class of column 1 alone the "
+                f"estimand='{estimand.name}:first' fits: over the class of column 1 only, the "
                 f"miscoverage is at most {first.certified:.6g}"
             )
     return [*notes, MORE_CLASSES]

@@ -29,10 +29,10 @@ def simulation_report(tallies: list[Tally], replay: Replay, record: Record) -> A
         if tally.verdict == "inconclusive":
             wanted = runs_to_settle(tally.misses, tally.runs, *settings)
             note = (
-                f"about {_rounded_up(wanted):,} replications in all would settle it, "
-                "were the miscoverage as seen"
+                f"about {_rounded_up(wanted):,} replications in all would decide it if the true "
+                "non-coverage equals the estimate"
                 if wanted
-                else "no number of replications settles a miscoverage like this one"
+                else "no number of replications decides a non-coverage like this one"
             )
         tightness, error = tally.tightness
         rows.append(
@@ -55,7 +55,7 @@ def simulation_report(tallies: list[Tally], replay: Replay, record: Record) -> A
     notes = [
         f"false alarms: at most {design.false_alarm:g} over all {len(suite)} scenarios; "
         f"a miscoverage of {smallest:.4g} or more is refuted with probability at least 95 %",
-        "simulation: nothing is claimed about laws outside the table",
+        "simulation: no claim is made for distributions outside the table",
     ]
     failures = merge_failures([f for t in tallies for f in t.failures])
     verdict = combine([r.verdict for r in rows])

@@ -96,6 +96,6 @@ def _notes(found: Staircases) -> list[str]:
     worst = max((each.certified for each in found.levels), default=0.0)
     return [
         f"exact at these {len(found.levels)} margins: the miscoverage is at most {worst:.6g} for "
-        "all trinomial laws of such a margin; margins between them are not spoken of",
+        "all trinomial distributions of such a margin; no claim is made for margins between them",
         f"monotone at all {found.evaluated} outcomes evaluated, and taken to be at the others",
     ]

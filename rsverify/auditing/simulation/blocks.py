@@ -31,8 +31,8 @@ LOOKS = 8  # blocks of one size, before the next ones are twice as large
 def block_span(n: int, replications: int, block: int) -> tuple[int, int]:
     """Return the number of the first replication of a block, and how many it has.
 
-    Blocks begin small, so that a hopeless bound is refuted early, and a loose one that takes its
-    time is supported early; they double after every eight. A larger budget appends blocks and
+    Blocks begin small, so that a clearly invalid bound is refuted early, and a loose one that takes
+    its time is supported early; they double after every eight. A larger budget appends blocks and
     changes none but a last one that was cut short.
     """
     largest = max(min(BLOCK_NUMBERS // max(n, 1), LARGEST_BLOCK), SMALLEST_BLOCK)
@@ -66,7 +66,7 @@ def draw_block(
 
 
 def missed(lower: FloatArray, upper: FloatArray, truth: float) -> npt.NDArray[np.bool_]:
-    """Return where limits miss the truth, beyond the rounding of a mean of equal observations."""
+    """Return where limits fail to cover the truth by more than the rounding of a mean."""
     slack = ROUNDING * max(1.0, abs(truth)) if math.isfinite(truth) else 0.0
     return (lower > truth + slack) | (upper < truth - slack)
 
@@ -145,7 +145,7 @@ def store_places(scenarios: list[Scenario]) -> list[int]:
 
 @dataclass(frozen=True)
 class Replay:
-    """What it takes to run any block of a simulation again, for pictures."""
+    """What it takes to run any block of a simulation again, for figures."""
 
     caller: Caller
     estimand: Estimand

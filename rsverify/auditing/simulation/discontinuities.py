@@ -1,10 +1,10 @@
-"""A law of the bound's own making: two outcomes, at a chance just beside a value of the bound.
+"""Two outcomes, at a probability just past a discontinuity of the bound at hand.
 
 Miscoverage is a sawtooth where the data are few and discrete: at the values that the bound
 takes it jumps from its largest to its smallest. A suite that is the same for all bounds stands
 beside the jump of any one by chance only. So the bound is asked for its limits at every number
-of ones in n, in random order, and the chance at which it then seems to miss most joins the
-suite. What is claimed comes from fresh randomness, as for every other scenario.
+of ones in n, in random order, and the probability at which it then seems to fail to cover most
+joins the suite. What is claimed comes from fresh randomness, as for every other scenario.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BESIDE = 1e-9
 
 
 class Line(NamedTuple):
-    """Laws of two outcomes, by the chance p of the first."""
+    """Distributions of two outcomes, by the probability p of the first."""
 
     data: Callable[[npt.NDArray[np.bool_], np.random.Generator], Data]
     """From the outcomes (R, n), true for the first, to data of the estimand."""
@@ -59,7 +59,7 @@ def _sample(ones: npt.NDArray[np.bool_], _rng: np.random.Generator) -> Data:
     return ones.astype(np.float64)
 
 
-def _randomised(ones: npt.NDArray[np.bool_], rng: np.random.Generator) -> Data:
+def _randomized(ones: npt.NDArray[np.bool_], rng: np.random.Generator) -> Data:
     hits = ones.sum(axis=1)
     return np.column_stack([hits, ones.shape[1] - hits, rng.random(len(ones))])
 
@@ -93,7 +93,7 @@ _CHANCES = {"difference": _half, "probit": _probit}
 LINES = {
     "mean": Line(_sample, _two_values, _itself),
     "binary-mean": Line(_sample, _two_values, _itself),
-    "randomised-proportion": Line(_randomised, lambda p: {"p": p}, _itself),
+    "randomized-proportion": Line(_randomized, lambda p: {"p": p}, _itself),
     **{m: Line(_votes, _two_classes, c) for m, c in _CHANCES.items()},
     **{f"{m}:first": Line(_votes, _two_classes, c) for m, c in _CHANCES.items()},
     **{f"path-{m}": Line(_vote_paths, _two_classes, c) for m, c in _CHANCES.items()},
@@ -102,7 +102,7 @@ LINES = {
 
 
 def beside_a_jump(caller: Caller, estimand: Estimand, design: Design) -> list[Scenario]:
-    """Return the law of two outcomes at which the bound seems to miss most, if any.
+    """Return the two outcomes at which the bound seems to fail to cover most, if any.
 
     None for a bound that is random, for large n, or for an estimand of the caller's own.
     """
@@ -119,7 +119,11 @@ def beside_a_jump(caller: Caller, estimand: Estimand, design: Design) -> list[Sc
     p = _worst_chance(line.chance(lower), line.chance(upper))
     if p is None:
         return []
-    return [Scenario(f"two outcomes, {p:.4g}: beside a jump of the bound", line.parameters(p))]
+    found = f"two outcomes, {p:.4g}: "
+    # The random numbers keep the name that they were first drawn under.
+    stream = found + "beside a jump of the bound"
+    name = found + "just past a discontinuity of the bound"
+    return [Scenario(name, line.parameters(p), stream)]
 
 
 def _limits(
@@ -137,7 +141,7 @@ def _limits(
 
 
 def _worst_chance(lower: FloatArray, upper: FloatArray) -> float | None:
-    """Return the p that limits (orders, n + 1) of each number of ones miss most often."""
+    """Return the p that limits (orders, n + 1) of each number of ones fail to cover most often."""
     n = lower.shape[1] - 1
     beside = np.unique(np.concatenate([lower.ravel() - BESIDE, upper.ravel() + BESIDE]))
     beside = beside[(beside > 0.0) & (beside < 1.0)]

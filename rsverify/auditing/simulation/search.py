@@ -1,7 +1,7 @@
-"""Worst-case search: look for the law at which a bound misses most, then ask it afresh.
+"""Worst-case search: find where a bound fails to cover most, then audit it there afresh.
 
-A grid over a family of laws is compared on few replications; the better quarter survives, is
-joined by neighbours, nearer in every round, and compared on four times as many. The
+A grid over a family of distributions is compared on few replications; the better quarter survives,
+is joined by neighbors, nearer in every round, and compared on four times as many. The
 miscoverage seen on the way is biased upwards, as a maximum is; the verdict comes from an audit
 of the last candidates with randomness that the search has not seen.
 """
@@ -33,9 +33,9 @@ FINALISTS = 3
 
 
 def two_point_laws(u: FloatArray) -> Parameters:
-    """Return the sample law that takes one of two values, for `u` in the unit cube.
+    """Return the sample distribution that takes one of two values, for `u` in the unit cube.
 
-    The low value is u[0]^2, the high one between it and 1 by u[1]; the chance of the high one
+    The low value is u[0]^2, the high one between it and 1 by u[1]; the probability of the high one
     has log-odds from -9 to 9 by u[2].
     """
     low = float(u[0]) ** 2
@@ -52,19 +52,19 @@ def three_class_laws(u: FloatArray) -> Parameters:
 
 
 def score_laws(u: FloatArray) -> Parameters:
-    """Return a law of two rows of three scores for `u` in the unit cube.
+    """Return a distribution of two rows of three scores for `u` in the unit cube.
 
     In the first row class 0 has 1 - u[0]^2 and class 1 the rest; in the second class 0 has
-    u[1]^2 and class 1 the share u[2] of the rest; u[3] is the chance of the second.
+    u[1]^2 and class 1 the share u[2] of the rest; u[3] is the probability of the second.
     """
     high, low = 1.0 - float(u[0]) ** 2, float(u[1]) ** 2
-    rival = (1.0 - low) * float(u[2])
-    rows = ((high, 1.0 - high, 0.0), (low, rival, 1.0 - low - rival))
+    other = (1.0 - low) * float(u[2])
+    rows = ((high, 1.0 - high, 0.0), (low, other, 1.0 - low - other))
     return {"law": ("points", rows, (1.0 - float(u[3]), float(u[3])))}
 
 
 def binary_laws(u: FloatArray) -> Parameters:
-    """Return a law of zeros and ones for `u` in the unit interval."""
+    """Return a distribution of zeros and ones for `u` in the unit interval."""
     p = bernoulli_laws(u)["p"]
     return {"law": ("points", (0.0, 1.0), (1.0 - p, p))}
 
@@ -79,7 +79,7 @@ FAMILIES: dict[str, Family] = {
     "mean-known-variance": (two_point_laws, 3),
     "binary-mean": (binary_laws, 1),
     "proportion": (bernoulli_laws, 1),
-    "randomised-proportion": (bernoulli_laws, 1),
+    "randomized-proportion": (bernoulli_laws, 1),
     "difference": (three_class_laws, 2),
     "probit": (three_class_laws, 2),
     "path-difference": (three_class_laws, 2),
@@ -90,7 +90,7 @@ FAMILIES: dict[str, Family] = {
 
 
 def find_family(family: Family | None, estimand: Estimand) -> Family:
-    """Return the caller's family of laws, or that of a built-in estimand."""
+    """Return the caller's family of distributions, or that of a built-in estimand."""
     if family is not None:
         return family
     name = estimand.name.split(":")[0]
@@ -115,7 +115,7 @@ def worst_laws(
     n_jobs: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, Parameters]:
-    """Return the laws of a family at which the bound missed most, by name; nothing is claimed."""
+    """Return by name the distributions of a family at which the bound failed to cover most."""
     laws, dimensions = family
     rng = generator(design.seed, STREAM, 0)
     points = grid(dimensions)
@@ -131,7 +131,7 @@ def worst_laws(
             )
             order = np.argsort(np.array(rates), kind="stable")[::-1]
             best = points[order[: max(len(points) // 4, FINALISTS)]]
-            # A neighbour of each survivor, nearer in every round.
+            # A neighbor of each survivor, nearer in every round.
             steps = rng.normal(0.0, 0.15 / 2**turn, best.shape)
             points = np.concatenate([best, np.clip(best + steps, 0.0, 1.0)])
             if progress is not None:
@@ -147,7 +147,7 @@ def _misses(
     stream: str,
     rows: int,
 ) -> int:
-    """Return the misses in `rows` replications of a law."""
+    """Return the failures to cover in `rows` replications of a distribution."""
     budget = replace(design, replications=rows)
     misses, block = 0, 0
     while block_span(budget.n, rows, block)[1] > 0:

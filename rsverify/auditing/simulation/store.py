@@ -90,7 +90,7 @@ class Store:
     OSError
         If another process is writing it.
     ValueError
-        If the file is of another design, naming the difference, or is no such file.
+        If the file is of another design, naming the difference, or does not exist.
     """
 
     def __init__(

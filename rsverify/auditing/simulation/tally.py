@@ -11,7 +11,7 @@ from rsverify.auditing.verdict import Verdict
 
 @dataclass
 class Tally:
-    """The misses of one scenario so far."""
+    """The failures to cover of one scenario so far."""
 
     misses: int = 0
     runs: int = 0
@@ -20,7 +20,7 @@ class Tally:
     finite: int = 0
     failures: list[Failure] = field(default_factory=list)
     verdict: Verdict = "inconclusive"
-    peak: tuple[int, int] = (0, 0)  # the block with most misses, and how many
+    peak: tuple[int, int] = (0, 0)  # the block with most failures to cover, and how many
 
     def add(self, other: Tally) -> None:
         """Add a block's tally to this one."""

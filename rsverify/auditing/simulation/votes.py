@@ -1,9 +1,9 @@
-"""The distributions of three classes at which a margin bound misses most, at large n.
+"""The distributions of three classes at which a margin bound fails to cover most, at large n.
 
 A bound that is not monotone in the counts has its faults where a rule of thumb changes: at
 counts of 5, 10 or 30, say. A grid over the simplex that is fine near its edges finds them;
-misses are summed over all outcomes where those can be asked, and drawn where they are too many.
-What is found joins the scenarios, and is judged by fresh randomness like any other.
+failures to cover are summed over all outcomes where those can be asked, and drawn where they are
+too many. What is found joins the scenarios, and is judged by fresh randomness like any other.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Law = tuple[float, float, float]
 
 
 def worst_votes(caller: Caller, estimand: Estimand, design: Design) -> list[Scenario]:
-    """Return the distributions at which the bound seems to miss most."""
+    """Return the distributions at which the bound seems to fail to cover most."""
     n = design.n
     if (n + 1) * (n + 2) // 2 <= LARGEST_TABLE and not (caller.rowwise or caller.alone):
         laws = _summed(caller, estimand, design)
@@ -121,7 +121,7 @@ def _tables(caller: Caller, design: Design) -> tuple[FloatArray, FloatArray]:
 def _probability(
     lower: FloatArray, upper: FloatArray, p: Law, truth: float, log_fact: FloatArray
 ) -> float:
-    """Return P(the limits miss) over the outcomes near their expectation."""
+    """Return P(the limits fail to cover) over the outcomes near their expectation."""
     n = log_fact.size - 1
     ranges = []
     for q in p[:2]:
@@ -146,12 +146,12 @@ def _drawn(caller: Caller, estimand: Estimand, design: Design) -> list[Law]:
     for rows, kept in zip(DRAWN[1:], SURVIVORS, strict=True):
         laws = []
         for p in rated[:kept]:
-            laws += [p, _neighbour(p, design.n, rng)]
+            laws += [p, _neighbor(p, design.n, rng)]
         rated = _rated(caller, estimand, design, laws, rows, rng)
     return rated[:FINALISTS]
 
 
-def _neighbour(p: Law, n: int, rng: np.random.Generator) -> Law:
+def _neighbor(p: Law, n: int, rng: np.random.Generator) -> Law:
     scale = np.sqrt(np.maximum(np.array(p) * (1.0 - np.array(p)), 1.0 / n) / n)
     moved = np.maximum(np.array(p) + scale * rng.normal(size=3), 0.0)
     moved /= moved.sum()
@@ -166,7 +166,7 @@ def _rated(
     rows: int,
     rng: np.random.Generator,
 ) -> list[Law]:
-    """Return distributions, those first at which the bound missed most in `rows` replications."""
+    """Return distributions in order of the failures to cover in `rows` replications, most first."""
     misses = []
     for p in laws:
         data: Data = estimand.draw(rng, rows, design.n, p=p)

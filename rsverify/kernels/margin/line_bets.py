@@ -1,7 +1,7 @@
-"""Evidence on which side of a curve g(q) = L the chances q of three outcomes lie, by bets on lines.
+"""Bets on lines: evidence on which side of a curve g(q) = L three probabilities q lie.
 
-q = (q1, q2, q3) are the chances of the class certified, of one rival and of the rest. A bet
-on one vote pays b_i on outcome i; its capital after the votes x is prod (1 + b_i)^x_i, which
+q = (q1, q2, q3) are the probabilities of the class certified, of one other class and of the rest. A
+bet on one vote pays b_i on outcome i; its capital after the votes x is prod (1 + b_i)^x_i, which
 is at most a martingale while sum q_i b_i <= 0, that is on one side of a line. With the curve
 q1 = h(q2), for L > 0 h(t) = Phi(L + probit(t)), a concave function,
 
@@ -131,7 +131,7 @@ def weigh(bets: FloatArray, likely: FloatArray, s: IntArray, out: FloatArray) ->
 
 @njit
 def log_chance(s: IntArray, q1: float, q2: float, q3: float) -> float:
-    """Return the log-likelihood of the votes `s`, at chances of 1e-300 or more."""
+    """Return the log-likelihood of the votes `s`, at probabilities of 1e-300 or more."""
     value = s[0] * math.log(max(q1, 1e-300)) + s[1] * math.log(max(q2, 1e-300))
     return float(value + s[2] * math.log(max(q3, 1e-300)))
 
@@ -244,22 +244,22 @@ def log_evidence_below(
     weights: FloatArray,
     exchanged: bool,
     first: int,
-    rivals: IntArray,
+    others: IntArray,
     shares: FloatArray,
     n: int,
 ) -> float:
-    """Return the log of the mean over rivals of the evidence against g >= L, rounded down.
+    """Return the log of the mean evidence of the other classes against g >= L, rounded down.
 
-    Evidence rises with a rival's votes. Those with less than half of the most votes are left
-    out, which lowers the mean.
+    Evidence rises with the votes of another class. Those with less than half of the most votes are
+    left out, which lowers the mean.
     """
-    most = np.max(rivals)
+    most = np.max(others)
     top, total = -math.inf, 0.0
-    for j in range(rivals.size):
-        if 2 * rivals[j] < most or shares[j] <= 0.0:
+    for j in range(others.size):
+        if 2 * others[j] < most or shares[j] <= 0.0:
             continue
         value = math.log(shares[j])
-        value += log_evidence(logs, weights, exchanged, first, rivals[j], n)
+        value += log_evidence(logs, weights, exchanged, first, others[j], n)
         if value > top:
             total = total * math.exp(top - value) + 1.0
             top = value
@@ -267,7 +267,7 @@ def log_evidence_below(
             total += math.exp(value - top)
     if total <= 0.0:
         return -math.inf
-    return top + math.log(total) - 1e-14 * (rivals.size + abs(top))
+    return top + math.log(total) - 1e-14 * (others.size + abs(top))
 
 
 @njit
@@ -298,7 +298,7 @@ def final_votes(
 def decide_path(
     estimand: int,
     first: IntArray,
-    rivals: IntArray,
+    others: IntArray,
     n: IntArray,
     shares: FloatArray,
     past: FloatArray,
@@ -316,11 +316,11 @@ def decide_path(
     for t in range(n.size):
         if n[t] == 0:
             continue
-        most = np.max(rivals[t])
-        # Evidence falls with a rival's votes, so that all have it if the largest has.
+        most = np.max(others[t])
+        # Evidence falls with the votes of another class, so that all have it if the largest has.
         if log_evidence(up[0], up[1], up[2], first[t], most, n[t]) >= threshold:
             return 1, t
-        below = log_evidence_below(down[0], down[1], down[2], first[t], rivals[t], shares, n[t])
+        below = log_evidence_below(down[0], down[1], down[2], first[t], others[t], shares, n[t])
         if below >= threshold:
             return -1, t
         if z < math.inf and 100 * n[t] >= horizon > n[t]:
@@ -329,7 +329,7 @@ def decide_path(
             if log_evidence(up[0], up[1], up[2], good[0], good[1], horizon) >= threshold:
                 continue
             bad = final_votes(estimand, x, past, float(horizon), -z)
-            share = math.log(max(shares[np.argmax(rivals[t])], 1e-300))
+            share = math.log(max(shares[np.argmax(others[t])], 1e-300))
             value = share + log_evidence(down[0], down[1], down[2], bad[0], bad[1], horizon)
             if value < threshold:
                 return 2, t

@@ -73,7 +73,7 @@ def curve_point(estimand: int, limit: float, u: float) -> tuple[float, float, fl
 
 @njit
 def fit_difference(w1: float, w2: float, w3: float, limit: float) -> float:
-    """Return the u that maximises the likelihood of w on q1 - q2 = limit.
+    """Return the u that maximizes the likelihood of w on q1 - q2 = limit.
 
     The score equation is the quadratic 2 N u^2 + b u - w_s |L| (1 - |L|) = 0, where w_s
     belongs to the smaller probability; its nonnegative root is taken without cancellation.
@@ -110,7 +110,7 @@ def probit_score(w1: float, w2: float, w3: float, limit: float, u: float) -> tup
 
 @njit
 def fit_probit(w1: float, w2: float, w3: float, limit: float, start: float) -> float:
-    """Return the u that maximises the likelihood of w on the probit curve.
+    """Return the u that maximizes the likelihood of w on the probit curve.
 
     The log-likelihood is concave in u: log Phi is, and q3 is the integral of a log-concave
     density over an interval affine in u (Prekopa). Newton's method from `start`, kept in

@@ -1,6 +1,6 @@
 """The e-value of vote counts against a margin of at most L, and its inversion in L.
 
-With x = (x1, x2, x3) the counts of the class certified, of one rival and of the rest after n
+With x = (x1, x2, x3) the counts of the class certified, of one other class and of the rest after n
 votes, and q in the simplex,
 
     E_L(x) = integral of prod q_i^x_i dDirichlet(1/2, 1/2, 1/2)  /  max over g(q) <= L of it.
@@ -267,10 +267,10 @@ def log_e_rows(
 
 
 @njit
-def is_repeated(rivals: IntArray, prior: IntArray, j: int) -> bool:
-    """Return whether an earlier rival has the votes of rival j at all looks."""
+def is_repeated(others: IntArray, prior: IntArray, j: int) -> bool:
+    """Return whether an earlier class has the votes of class j at all looks."""
     for i in range(j):
-        if prior[1 + i] == prior[1 + j] and np.array_equal(rivals[:, i], rivals[:, j]):
+        if prior[1 + i] == prior[1 + j] and np.array_equal(others[:, i], others[:, j]):
             return True
     return False
 
@@ -278,30 +278,32 @@ def is_repeated(rivals: IntArray, prior: IntArray, j: int) -> bool:
 @njit
 def lower_paths(
     first: IntArray,
-    rivals: IntArray,
+    others: IntArray,
     n: IntArray,
     prior: IntArray,
     threshold: FloatArray,
     estimand: int,
     out: FloatArray,
 ) -> None:
-    """Fill `out` with the least of the rivals' running limits; `rivals` is rows x looks x rivals.
+    """Fill `out` with the least of the other classes' running limits.
+
+    `others` is rows x looks x other classes.
 
     A limit is only searched for where the counts reject the best one so far, and once for
-    rivals with equal votes: of many classes most have none.
+    other classes with equal votes: of many classes most have none.
     """
     worst = -1.0 if estimand == DIFFERENCE else -math.inf
     out[:] = math.inf
     for r in range(out.shape[0]):
         size = np.sum(prior[r])
-        for j in range(rivals.shape[2]):
-            if is_repeated(rivals[r], prior[r], j):
+        for j in range(others.shape[2]):
+            if is_repeated(others[r], prior[r], j):
                 continue
             best = worst
             s1, s2 = prior[r, 0], prior[r, 1 + j]
             s3 = size - s1 - s2
             for t in range(out.shape[1]):
-                x1, x2, votes = first[r, t], rivals[r, t, j], n[r, t]
+                x1, x2, votes = first[r, t], others[r, t, j], n[r, t]
                 if votes > 0 and (
                     best == worst
                     or log_e_value(estimand, x1, x2, votes, best, s1, s2, s3) > threshold[r]
@@ -329,25 +331,25 @@ def log_mean_exp(values: FloatArray, weights: FloatArray) -> float:
 def log_e_below(
     estimand: int,
     first: int,
-    rivals: IntArray,
+    others: IntArray,
     prior: IntArray,
     weights: FloatArray,
     n: int,
     limit: float,
 ) -> float:
-    """Return the log of the weighted mean of the rivals' e-values against g >= limit.
+    """Return the log of the weighted mean of the other classes' e-values against g >= limit.
 
-    `prior` holds the earlier votes of the class certified, then of each rival.
+    `prior` holds the earlier votes of the class certified, then of each other class.
     """
     size = np.sum(prior)
-    logs = np.empty(rivals.size)
-    for j in range(rivals.size):
+    logs = np.empty(others.size)
+    for j in range(others.size):
         # g >= limit with the two classes exchanged is g' <= -limit.
         s1, s2 = prior[1 + j], prior[0]
-        if j > 0 and rivals[j] == rivals[j - 1] and s1 == prior[j]:
+        if j > 0 and others[j] == others[j - 1] and s1 == prior[j]:
             logs[j] = logs[j - 1]
             continue
-        logs[j] = log_e_value(estimand, rivals[j], first, n, -limit, s1, s2, size - s1 - s2)
+        logs[j] = log_e_value(estimand, others[j], first, n, -limit, s1, s2, size - s1 - s2)
     return log_mean_exp(logs, weights)
 
 
@@ -355,7 +357,7 @@ def log_e_below(
 def upper_limit(
     estimand: int,
     first: int,
-    rivals: IntArray,
+    others: IntArray,
     prior: IntArray,
     weights: FloatArray,
     n: int,
@@ -365,18 +367,18 @@ def upper_limit(
     """Return an L below `best` with log e against g >= L at least `threshold`, or `best`."""
     largest = 1.0 if estimand == DIFFERENCE else LARGEST_PROBIT_MARGIN
     high = min(best, largest)
-    log_e = log_e_below(estimand, first, rivals, prior, weights, n, high)
+    log_e = log_e_below(estimand, first, others, prior, weights, n, high)
     if log_e < threshold:
         return best
     low = -largest
-    price = log_e_below(estimand, first, rivals, prior, weights, n, low)
+    price = log_e_below(estimand, first, others, prior, weights, n, low)
     at_low = -math.sqrt(threshold - price)
     at_high = root_excess(log_e, price, threshold)
     for step in range(STEPS):
         if high - low <= WIDTH * max(1.0, abs(high)):
             break
         limit = next_limit(high, low, at_high, at_low, step)
-        log_e = log_e_below(estimand, first, rivals, prior, weights, n, limit)
+        log_e = log_e_below(estimand, first, others, prior, weights, n, limit)
         if log_e >= threshold:
             high, at_high = limit, root_excess(log_e, price, threshold)
         else:
@@ -387,7 +389,7 @@ def upper_limit(
 @njit
 def upper_paths(
     first: IntArray,
-    rivals: IntArray,
+    others: IntArray,
     n: IntArray,
     prior: IntArray,
     weights: FloatArray,
@@ -395,7 +397,7 @@ def upper_paths(
     estimand: int,
     out: FloatArray,
 ) -> None:
-    """Fill each row of `out` with the running upper limit; `rivals` is rows x times x rivals."""
+    """Fill each row of `out` with the running upper limit; `others`: rows x times x classes."""
     for r in range(out.shape[0]):
         best = 1.0 if estimand == DIFFERENCE else math.inf
         for t in range(out.shape[1]):
@@ -403,7 +405,7 @@ def upper_paths(
                 best = upper_limit(
                     estimand,
                     first[r, t],
-                    rivals[r, t],
+                    others[r, t],
                     prior[r],
                     weights[r],
                     n[r, t],

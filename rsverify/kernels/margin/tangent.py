@@ -100,12 +100,12 @@ def limit_rows(p: FloatArray, u: FloatArray, estimand: int, out: FloatArray) -> 
 
 
 @njit
-def score_line(first: FloatArray, rival: FloatArray, slope: FloatArray, out: FloatArray) -> None:
+def score_line(first: FloatArray, other: FloatArray, slope: FloatArray, out: FloatArray) -> None:
     """Fill the rows of `out` with (x + a (1 - y)) / (1 + a), off by five roundings."""
     for k in range(out.shape[0]):
         a = slope[k]
         for i in range(out.shape[1]):
-            value = (first[k, i] + a * (1.0 - rival[k, i])) / (1.0 + a)
+            value = (first[k, i] + a * (1.0 - other[k, i])) / (1.0 + a)
             out[k, i] = min(1.0, max(0.0, value))
 
 

@@ -2,7 +2,7 @@
 
 The capital at a candidate mean m is the product of 1 + b_t (x_t - m) with bets b_t >= 0 that
 know x_1..x_{t-1} only, so it is a nonnegative supermartingale whenever the mean is at most
-m: the chance that it ever reaches 1/alpha is at most alpha (Ville). Every m whose capital
+m: the probability that it ever reaches 1/alpha is at most alpha (Ville). Every m whose capital
 does is rejected, and the bound is the infimum of the means that are left.
 
 That infimum can be found in a bracket because every strategy here has capital that is
@@ -45,8 +45,8 @@ PLUGIN, AGRAPA, STAR = 0, 1, 2
 WIDTH = 2.0**-36
 # Every sixth step of the search halves the bracket, so that six times 36 steps suffice.
 STEPS = 216
-# A product of this many factors between 1 - cap and 1/m is renormalised by its logarithm;
-# with cap <= 0.99 it stays above 1e-128. It is renormalised at once where it passes FOLD, far
+# A product of this many factors between 1 - cap and 1/m is renormalized by its logarithm;
+# with cap <= 0.99 it stays above 1e-128. It is renormalized at once where it passes FOLD, far
 # from overflow: a capital of e**-10000 may still win a factor of 1e600.
 BLOCK = 64
 FOLD = 1e200
@@ -278,7 +278,7 @@ def excess(
     """Return how far the log-capital at m passes its goal; m is rejected where it is not below.
 
     The goal is 1/alpha at any time, or u/alpha at the end. The second, with u uniform and
-    independent of x, costs no error probability: given the sample, the chance that u is at
+    independent of x, costs no error probability: given the sample, the probability that u is at
     most alpha times the last capital is at most that.
     """
     if strategy == STAR:

@@ -6,7 +6,7 @@ capital is a fixed mixture over components, each a product of such factors. It f
 so the means rejected by time t are an interval that only grows with t, and its end is
 updated when the capital at the end so far is through 1/alpha again.
 
-Method. A component's log-product is expanded about a centre q0 in powers of q - q0 with
+Method. A component's log-product is expanded about a center q0 in powers of q - q0 with
 coefficients sum r**k / k, r = s x/(1 - s + s x q0), six of them, carried along as running
 sums. For q in [(1 - 1/32) q0, q0] every r |q - q0| is at most 1/32, so that what is left out
 is at most 32**-6/217 of the first sum times |q - q0|; it is subtracted. Each new limit is a
@@ -120,7 +120,7 @@ def file_away(
 
 
 @njit
-def recentre(
+def recenter(
     x: FloatArray,
     count: int,
     filed: int,
@@ -230,9 +230,9 @@ def betting_path(
     last = shares.shape[0] - 1
     cells, idle, filed = np.zeros((CELLS if n > SHORT else 0, MOMENTS)), np.zeros(2), 0
     log_term = log_inverse(alpha)
-    centre, step, bound = 1.0 / FLOOR, 0.0, 0.0
+    center, step, bound = 1.0 / FLOOR, 0.0, 0.0
     for i in range(n):
-        add_observation(x[i], centre, shares[min(i, last)], state)
+        add_observation(x[i], center, shares[min(i, last)], state)
         if (i + 1) % CHUNK == 0:
             flush(state)
         goal = log_term + (24.0 * i + 64.0) * UNIT * (1.0 + log_term)
@@ -242,26 +242,26 @@ def betting_path(
             value, _ = log_mixture(step, i + 1, weights, state)
             if value < goal:
                 break
-            edge = REACH * centre
+            edge = REACH * center
             value, _ = log_mixture(edge, i + 1, weights, state)
             if value < goal:
-                step = furthest_step(step, edge, WIDTH * centre, goal, i + 1, weights, state)
-                bound = 1.0 / (centre - step)
+                step = furthest_step(step, edge, WIDTH * center, goal, i + 1, weights, state)
+                bound = 1.0 / (center - step)
                 break
-            centre, step = centre - edge, 0.0
+            center, step = center - edge, 0.0
             # A second move at one observation: leap, by ever smaller factors.
             leap = 0.5 if moved else 1.0
             while True:
-                at = leap * centre
-                filed = recentre(x, i + 1, filed, at, shares, state, cells, idle)
+                at = leap * center
+                filed = recenter(x, i + 1, filed, at, shares, state, cells, idle)
                 if leap == 1.0:
                     break
                 value, _ = log_mixture(0.0, i + 1, weights, state)
                 if value >= goal:
-                    centre *= leap
+                    center *= leap
                 else:
                     leap = math.sqrt(leap) if leap < 1.0 - 2.0 * REACH else 1.0
-            bound, moved = 1.0 / centre, True
+            bound, moved = 1.0 / center, True
         path[i] = certified(bound * (1.0 - WIDTH), i + 1)
     never_falling(path)
 

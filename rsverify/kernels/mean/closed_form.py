@@ -110,7 +110,7 @@ def plugin_bet(log_term: float, spread: float, t: int, horizon: int) -> float:
 
     `spread` is 1/4 plus the squared deviations of the t - 1 earlier observations, so that
     spread/t is the variance estimate. With a `horizon` n the bet is aimed at that sample
-    size, sqrt(2 log(1/alpha) / (n spread/t)); with 0 at all times,
+    size, sqrt(2 log(1/alpha) / (n spread/t)); with 0 at every step,
     sqrt(2 log(1/alpha) / (log(1 + t) spread)).
     """
     if horizon > 0:

@@ -2,7 +2,7 @@
 
 A capital with factors 1 + k y_i q, y_i >= 0, depends on the past through the y_i alone, in
 any order. They are kept in cells: 16 to an octave, each with its count and the first moments
-of e = y/c - 1, c the centre of the cell, |e| <= 1/33. With u = k c q / (1 + k c q), which is
+of e = y/c - 1, c the center of the cell, |e| <= 1/33. With u = k c q / (1 + k c q), which is
 in [0, 1], an observation's part of the logarithm and of the sums of r = k y/(1 + k y q) is
 
     log(1 + k y q) = log(1 + k c q) + log(1 + u e),    r q = u (1 + e) / (1 + u e),
@@ -37,8 +37,8 @@ BINOMIALS = np.array(
 
 
 @njit
-def centre_of(cell: int) -> float:
-    """Return the centre of a cell."""
+def center_of(cell: int) -> float:
+    """Return the center of a cell."""
     octave, part = divmod(cell, PER_OCTAVE)
     return math.ldexp(0.5 + (part + 0.5) / (2 * PER_OCTAVE), octave + LOWEST)
 
@@ -50,7 +50,7 @@ def put(y: float, cells: FloatArray) -> None:
     if y == 0.0 or exponent < LOWEST:
         return
     cell = (exponent - LOWEST) * PER_OCTAVE + int((mantissa - 0.5) * (2 * PER_OCTAVE))
-    e, power = y / centre_of(cell) - 1.0, 1.0
+    e, power = y / center_of(cell) - 1.0, 1.0
     for j in range(MOMENTS):
         cells[cell, j] += power
         power *= e
@@ -75,7 +75,7 @@ def add_history(
                 mixed[p, j] = mixed[p - 1, j] + mixed[p - 1, j + 1]
             mixed[p, MOMENTS - 1] = mixed[p - 1, MOMENTS - 1]
         for i in range(ratios.size):
-            rise = ratios[i] * centre_of(cell) * q
+            rise = ratios[i] * center_of(cell) * q
             u = rise / (1.0 + rise)
             series = 0.0
             for j in range(MOMENTS - 1, 0, -1):

@@ -48,11 +48,11 @@ def check_input(x: Input) -> torch.Tensor:
     return torch.tensor(np.ascontiguousarray(x, dtype=x.dtype.newbyteorder("=")))
 
 
-def check_finite(centre: torch.Tensor) -> torch.Tensor:
-    """Return `centre`, or raise where it holds NaN or infinity."""
-    if not bool(torch.isfinite(centre).all()):
-        raise ValueError(f"x contains NaN or a value beyond {centre.dtype}; it must be finite")
-    return centre
+def check_finite(center: torch.Tensor) -> torch.Tensor:
+    """Return `center`, or raise where it holds NaN or infinity."""
+    if not bool(torch.isfinite(center).all()):
+        raise ValueError(f"x contains NaN or a value beyond {center.dtype}; it must be finite")
+    return center
 
 
 def check_seed(seed: Seed) -> int | tuple[int, ...]:

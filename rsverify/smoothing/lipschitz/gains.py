@@ -68,7 +68,7 @@ def hardtanh(
 
 
 def softshrink(_x: object, _out: object, lambd: float = 0.5) -> float:
-    """Towards 0 by at most `lambd`."""
+    """Toward 0 by at most `lambd`."""
     return 1.0
 
 
@@ -248,10 +248,10 @@ def batch_norm(
 
 
 def norm_of_slices(weight: torch.Tensor | None, eps: float | None) -> float:
-    """Layer, group, instance and RMS normalisation over slices of n entries: weight/√eps.
+    """Layer, group, instance and RMS normalization over slices of n entries: weight/√eps.
 
     z ↦ z/√(‖z‖²/n + eps) has the Jacobian (I - zz'/(n s²))/s with s = √(‖z‖²/n + eps), whose
-    eigenvalues are 1/s and eps/s³, both at most 1/√eps, reached at z = 0; centring before it is
+    eigenvalues are 1/s and eps/s³, both at most 1/√eps, reached at z = 0; centering before it is
     a projection. Constants of these layers are large, as small inputs are blown up.
     """
     if not eps:
@@ -272,7 +272,7 @@ def instance_norm(
     momentum: object = 0.1,
     eps: float = 1e-5,
 ) -> float:
-    """As batch normalisation with the module's statistics, else see `norm_of_slices`."""
+    """As batch normalization with the module's statistics, else see `norm_of_slices`."""
     if not use_input_stats:
         return batch_norm(x, out, running_mean, running_var, weight, eps=eps)
     if running_var is not None:

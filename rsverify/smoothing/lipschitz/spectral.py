@@ -1,7 +1,7 @@
 """Spectral norms of matrices, bounded from above with proof.
 
 Power iteration and a computed singular value can be below the norm. Here they only propose a
-number, and a Cholesky factorisation proves it. For a matrix A and τ > 0 let L be any
+number, and a Cholesky factorization proves it. For a matrix A and τ > 0 let L be any
 matrix at all, in practice the computed factor of τI − A*A. Because LL* is positive semidefinite,
 
     τI − A*A = LL* − (LL* − τI + A*A) ⪰ −δI,   δ = ‖LL* − τI + A*A‖_F,
@@ -106,7 +106,7 @@ def _scaled(values: torch.Tensor) -> tuple[torch.Tensor, int | None]:
     if largest == 0.0:
         return values, None
     exponent = math.frexp(largest)[1]
-    # In two steps, as 2.0**1074 is no float.
+    # In two steps, as 2.0**1074 is not a float.
     half = -exponent // 2
     return values * 2.0**half * 2.0 ** (-exponent - half), exponent
 

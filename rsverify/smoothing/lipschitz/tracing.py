@@ -199,7 +199,7 @@ class _Recorder(TorchFunctionMode):
             raise self.refuse(spelled, self._reason(spelled))
         self._check_arguments(name, given)
         self._check_others(name, (args[:1] if attribute else args, kwargs))
-        # A getter is given its owner's class beside the tensor, which is no argument.
+        # A getter is given its owner's class beside the tensor, which is not an argument.
         arguments = args[:1] if attribute else (args[::-1] if spelled in REVERSED else args)
         recorded = mapped((arguments[:1] if like else arguments, kwargs), self._kept_argument)
         out = self._run(name, func, args, kwargs)

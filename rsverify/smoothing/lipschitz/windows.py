@@ -6,7 +6,7 @@ window; an entry is in m windows at most, so the operator is √m-Lipschitz, and
 Average pooling and padding are Kronecker products of one nonnegative matrix A a dimension, and the
 norm of such a product is the product of the norms. For a nonnegative matrix B = AA' and any v > 0
 the spectral radius is at most max (Bv)_i/v_i (Collatz and Wielandt: in the norm max |x_i|/v_i the
-operator norm of B is that number). Each v gives a bound; v = Bv, normalised, soon a tight one.
+operator norm of B is that number). Each v gives a bound; v = Bv, normalized, soon a tight one.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class SelectedOutput(torch.nn.Module):
     Raises
     ------
     TypeError
-        If `output` is neither int nor str; when called, if the part is no tensor.
+        If `output` is neither int nor str; when called, if the part is not a tensor.
     ValueError
         When called, if there is no such part; the message names those there are.
 
@@ -216,7 +216,7 @@ class NumpyModel:
             )
         if scores.ndim == 1:
             raise ValueError(
-                f"{self!r} returned one number an input; it must return one score a class: for "
+                f"{self!r} returned one number per input; it must return one score per class: for "
                 "labels, np.eye(num_classes)[labels]"
             )
         numbers = scores if scores.dtype.kind == "f" else scores.astype(np.float64)

@@ -62,17 +62,17 @@ def record_answers(
     execution : Execution
         Precision and memory format of the run; compiled or not makes no difference here.
     """
-    centre, scores_of = classifier.centre(example)
-    noisy = _noisy_rows(classifier, example, centre)
+    center, scores_of = classifier.center(example)
+    noisy = _noisy_rows(classifier, example, center)
     unit = _unit(classifier, noisy.dtype, execution.autocast)
     generator = torch.Generator().manual_seed(_STREAM)
     by = torch.randn((_MOVES, *noisy.shape), generator=generator, dtype=torch.float64)
     near = (noisy.double() * (1.0 + _MOVED_BY * unit * by)).to(noisy.dtype)
-    rows = DeviceContext(centre.device).send(torch.cat([noisy[None], near]).flatten(0, 1))
+    rows = DeviceContext(center.device).send(torch.cat([noisy[None], near]).flatten(0, 1))
     precision: AbstractContextManager[object] = nullcontext()
     if execution.autocast is not None:  # not every kind of device has it
         precision = torch.autocast(rows.device.type, dtype=execution.autocast)
-    layout = memory_format(centre.shape, execution.channels_last)
+    layout = memory_format(center.shape, execution.channels_last)
     with evaluating(classifier.model, classifier.preprocess), precision:
         answers = _scores(scores_of, rows, classifier.num_classes, batch_size, layout)
     found, *others = answers.split(_ROWS)
@@ -146,12 +146,12 @@ def same_answers(
 
 
 def _noisy_rows(
-    classifier: SmoothedClassifier, example: torch.Tensor, centre: torch.Tensor
+    classifier: SmoothedClassifier, example: torch.Tensor, center: torch.Tensor
 ) -> torch.Tensor:
     """Return the batch, drawn on the CPU, so that it is the same whatever the device."""
     noise = classifier.noise
-    source = noise.centre(example.detach().cpu(), centre.dtype)
-    drawn = torch.empty((_ROWS, *source.shape), dtype=centre.dtype)
+    source = noise.center(example.detach().cpu(), center.dtype)
+    drawn = torch.empty((_ROWS, *source.shape), dtype=center.dtype)
     generator = seeded_generator(0, _STREAM, torch.device("cpu"))
     NoisyInputs(noise, source, _ROWS, generator=generator).take(drawn)
     return drawn

@@ -1,4 +1,4 @@
-"""Weights alone, loaded into a module that is at hand, without running code of the file."""
+"""Weights only, loaded into a module that is at hand, without running code of the file."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def load_weights(
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ModuleNotFoundError
         If safetensors is needed and not installed.
     UnavailableError
@@ -66,7 +66,7 @@ def load_weights(
     state = _state_of(_load(path, allow_pickle), path)
     own = module.state_dict()
     state = _without_prefixes(state, own)
-    # Normalisation layers fill in the number of batches, which evaluation does not use.
+    # Normalization layers fill in the number of batches, which evaluation does not use.
     missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
     unexpected = [k for k in state if k not in own]
     both = [k for k in own if k in state]

@@ -1,6 +1,6 @@
 """Models from files and from the names of functions.
 
-Weights alone, and ONNX files, are loaded without running anything that their file brings. Saved
+Weights only, and ONNX files, are loaded without running anything that their file brings. Saved
 programs are another matter, and must be allowed. A pickled module runs any code that it likes when
 it is loaded. So does an exported program: torch unpickles entries of it without restriction, and
 evaluates expressions that it holds as text. A TorchScript archive runs none of Python, but may read
@@ -168,11 +168,11 @@ def load_module(
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     UnavailableError
         If `device` is not there; a ValueError.
     DataError
-        If `allow_pickle` is false, or the file is damaged, holds weights alone, or is none of
+        If `allow_pickle` is false, or the file is damaged, holds only weights, or is none of
         the three kinds; a ValueError.
     """
     path = Path(path)
@@ -191,7 +191,7 @@ def load_module(
     if not isinstance(loaded, torch.nn.Module):
         raise DataError(
             f"{path} holds a {type(loaded).__name__}; it must hold a whole module, as saved by "
-            "torch.jit.save or torch.export.save. Weights alone are a checkpoint of a module "
+            "torch.jit.save or torch.export.save. Weights only are a checkpoint of a module "
             "that a function returns: FILE.py:FUNCTION with checkpoint"
         )
     return loaded
@@ -205,12 +205,12 @@ def _refusal(path: Path, kind: str) -> str:
     if kind == "an exported program":
         return f"{path} is {kind}, which can run any code when it is loaded: give {allow}"
     if path.suffix == ".safetensors":
-        return f"{path} holds weights alone: give FILE.py:FUNCTION of its module, and a checkpoint"
+        return f"{path} holds only weights: give FILE.py:FUNCTION of its module, and a checkpoint"
     if kind in ("a file of torch.save", "a pickle", "a tar archive"):
         names = unsafe_globals(path)
         if names == []:
             return (
-                f"{path} holds weights alone, a checkpoint of a module: give FILE.py:FUNCTION that "
+                f"{path} holds only weights, a checkpoint of a module: give FILE.py:FUNCTION that "
                 "returns the module, and the weights as checkpoint (--checkpoint)"
             )
         named = "" if names is None else f" ({', '.join(names[:3])}{', …' * (len(names) > 3)})"

@@ -38,7 +38,7 @@ class OnnxModel:
     ModuleNotFoundError
         If ONNX Runtime is not installed.
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     DataError, UnavailableError
         If the file is not an ONNX model of one input, or the device is not there; ValueErrors.
     ValueError

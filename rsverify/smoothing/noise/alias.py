@@ -1,4 +1,4 @@
-"""The alias method [1]_ in integers: a law whose probabilities are integers over 2⁶³.
+"""The alias method [1]_ in integers: a distribution whose probabilities are integers over 2⁶³.
 
 2ᵐ columns share the words 0 … 2⁶³ − 1 evenly. A word's leading m bits name its column; the
 column's own outcome comes below its threshold and one other at and above it. Everything is
@@ -83,7 +83,7 @@ class AliasTable:
         device: torch.device,
         dtype: torch.dtype,
     ) -> AliasTable:
-        """Return the table of the law that gives outcome i the probability weights[i]/2⁶³."""
+        """Return the table of the distribution with probabilities weights[i]/2⁶³."""
         if sum(weights) != 2**WORD_BITS or min(weights) < 0:
             raise ValueError("weights must be nonnegative integers that sum to 2**63")
         columns = (len(weights) - 1).bit_length()

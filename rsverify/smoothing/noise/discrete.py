@@ -8,13 +8,13 @@ Q(hj + ε) = h(j + K), where the K are independent integers with
     P(K = k) = Φ((k + ½)h/σ) − Φ((k − ½)h/σ),
 
 whatever j is. So K is drawn as an integer, j + K is exact, and the model is given
-float(h(j + K)), a function of that integer alone. No step rests on the law or the rounding of
-floating-point noise, which a classifier can tell apart by its low bits [1]_.
+float(h(j + K)), a function of that integer alone. No step rests on the distribution or the rounding
+of floating-point noise, which a classifier can tell apart by its low bits [1]_.
 
-**Exactness.** The law of K is split into integers over 2⁶³, each at most 2⁶³ P(K = k), and a
-rest ρ of 10⁻¹⁸ to 10⁻¹⁵. An alias table draws the former exactly from 63 fair bits; where the
-rest is hit, K comes from the conditional law of the rest, from one further word a draw. What
-remains is that a draw hits the rest twice, and the rounding of the rest's own table: together
+**Exactness.** The distribution of K is split into integers over 2⁶³, each at most 2⁶³ P(K = k), and
+a rest ρ of 10⁻¹⁸ to 10⁻¹⁵. An alias table draws the former exactly from 63 fair bits; where the
+rest is hit, K comes from the conditional distribution of the rest, from one further word a draw.
+What remains is that a draw hits the rest twice, and the rounding of the rest's own table: together
 less than `EXCESS` in total variation for a whole sample, or sampling refuses to start. What
 is assumed is that the generator's bits are fair and independent.
 
@@ -40,7 +40,7 @@ from rsverify._core.check import check_scale, shown
 from rsverify.smoothing.noise.alias import WORD_BITS, AliasTable, fill_words
 
 EXCESS = 1e-12
-"""Total variation between the law of a whole sample and the exact one, at most."""
+"""Total variation between the distribution of a whole sample and the exact one, at most."""
 
 # Outcomes end here: beyond lies less than 2e-38 a coordinate.
 _DEVIATIONS = 13
@@ -69,7 +69,7 @@ class DiscreteGaussian:
     Raises
     ------
     ValueError
-        If an argument is out of range, `lattice` is no fraction with numerator and
+        If an argument is out of range, `lattice` is not a fraction with numerator and
         denominator of at most 2²⁰, or sigma is more than 2,520 steps.
     TypeError
         If an argument has the wrong type.
@@ -97,7 +97,7 @@ class DiscreteGaussian:
     def __repr__(self) -> str:
         return f"DiscreteGaussian(sigma={self.sigma:g}, lattice={self.lattice})"
 
-    def centre(self, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    def center(self, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         """Return x in steps, integers held in `dtype`, or raise where it is off the lattice.
 
         A value counts as on the lattice if it is a lattice point but for the rounding of its
@@ -116,7 +116,7 @@ class DiscreteGaussian:
         off = (steps * step - values).abs() > torch.maximum(own, single)
         if bool(off.any()):
             raise ValueError(
-                f"x holds {float(values[off][0])!r}, which is no multiple of "
+                f"x holds {float(values[off][0])!r}, which is not a multiple of "
                 f"lattice={self.lattice}; round it first: torch.round(x / h) * h with h={step!r}"
             )
         # The largest integer below which all are exact, with room for the numerator.
@@ -158,9 +158,9 @@ class DiscreteGaussian:
             spare = rest.look_up(fill_words(spares[: n - start], generator))
             yield torch.where(draws.isnan(), spare, draws)
 
-    def add(self, centre: torch.Tensor, draws: torch.Tensor, out: torch.Tensor) -> None:
+    def add(self, center: torch.Tensor, draws: torch.Tensor, out: torch.Tensor) -> None:
         """Write float(h(j + K)) to `out`: the float nearest to the lattice point."""
-        torch.add(centre, draws, out=out)
+        torch.add(center, draws, out=out)
         if self.lattice.numerator != 1:
             out.mul_(self.lattice.numerator)
         # By a tensor: by a plain number, CUDA multiplies with a rounded reciprocal.
@@ -191,13 +191,13 @@ def _fraction(lattice: object) -> Fraction:
 
 @dataclass(frozen=True)
 class _Table:
-    """The law of K as integers over 2⁶³ for k = 0 … largest, and what they leave."""
+    """The distribution of K as integers over 2⁶³ for k = 0 … largest, and what they leave."""
 
     largest: int
     main: tuple[int, ...]
-    """The integers; the law is symmetric."""
+    """The integers; the distribution is symmetric."""
     rest: tuple[int, ...]
-    """The law of what is left, as integers that sum to 2⁶³ over all k."""
+    """The distribution of what is left, as integers that sum to 2⁶³ over all k."""
     spare: int
     """What is left in all, over 2⁶³."""
 
@@ -246,7 +246,7 @@ def _on_device(
 
 
 def total_variation(noise: DiscreteGaussian, numbers: int, n: int) -> float:
-    """Return a bound on the total variation of n draws of so many numbers from the exact law.
+    """Return a bound on the total variation of n draws from their exact distribution.
 
     A draw is exact unless two of its numbers hit the rest, of probability at most
     (numbers · ρ)²/2, or one does and the rest's own table is off. Its 2 · largest + 1 integers

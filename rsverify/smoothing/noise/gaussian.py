@@ -99,9 +99,9 @@ def _fresh_state() -> tuple[torch.Tensor, int]:
 
 
 class Noise(Protocol):
-    """What is added to an input: an input is centred once, then draws are added to it.
+    """What is added to an input: an input is centerd once, then draws are added to it.
 
-    `centre` may raise for inputs that the noise is not made for; it and `blocks` may work in
+    `center` may raise for inputs that the noise is not made for; it and `blocks` may work in
     units of their own, from which `add` returns to input units.
     """
 
@@ -112,7 +112,7 @@ class Noise(Protocol):
     def excess(self) -> float:
         """What the noise's own error adds to the failure probability of a sample."""
 
-    def centre(self, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    def center(self, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         """Return what draws are added to: `x`, in `dtype` and the units of the draws."""
 
     def blocks(
@@ -120,7 +120,7 @@ class Noise(Protocol):
     ) -> Iterator[torch.Tensor]:
         """Yield `n` draws, some at a time; a block may be overwritten by the next one."""
 
-    def add(self, centre: torch.Tensor, draws: torch.Tensor, out: torch.Tensor) -> None:
+    def add(self, center: torch.Tensor, draws: torch.Tensor, out: torch.Tensor) -> None:
         """Write noisy inputs, in input units, to `out`."""
 
 
@@ -135,7 +135,7 @@ class Gaussian:
     def __repr__(self) -> str:
         return f"Gaussian(sigma={self.sigma:g})"
 
-    def centre(self, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    def center(self, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         """Return `x` in `dtype`."""
         return x.to(dtype)
 
@@ -169,6 +169,6 @@ class Gaussian:
             draws = block[: n - start]
             yield draws.normal_(0.0, self.sigma, generator=generator)
 
-    def add(self, centre: torch.Tensor, draws: torch.Tensor, out: torch.Tensor) -> None:
-        """Write centre + draws to `out`."""
-        torch.add(centre, draws, out=out)
+    def add(self, center: torch.Tensor, draws: torch.Tensor, out: torch.Tensor) -> None:
+        """Write center + draws to `out`."""
+        torch.add(center, draws, out=out)

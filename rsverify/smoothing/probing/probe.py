@@ -94,30 +94,30 @@ class Inputs:
     def __init__(
         self,
         noise: Noise,
-        centre: torch.Tensor,
+        center: torch.Tensor,
         batch_size: int,
         memory_format: torch.memory_format = torch.contiguous_format,
     ) -> None:
-        self._noise, self._centre, self._format = noise, centre, memory_format
+        self._noise, self._center, self._format = noise, center, memory_format
         self._size = max(batch_size, _NOISY)
-        self.device = centre.device
+        self.device = center.device
 
     def noisy(self, rows: int) -> torch.Tensor:
         """Return the first so many of them."""
         generator = seeded_generator(0, PROBE, self.device)
-        source = NoisyInputs(self._noise, self._centre, self._size, generator=generator)
+        source = NoisyInputs(self._noise, self._center, self._size, generator=generator)
         return self._filled(source, rows)
 
     def clean(self) -> torch.Tensor:
         """Return the input without noise, as a batch of one."""
-        return self._filled(CleanInput(self._noise, self._centre), 1)
+        return self._filled(CleanInput(self._noise, self._center), 1)
 
     def _filled(self, source: NoisyInputs | CleanInput, rows: int) -> torch.Tensor:
-        centre = self._centre
+        center = self._center
         batch = torch.empty(
-            (rows, *centre.shape),
-            device=centre.device,
-            dtype=centre.dtype,
+            (rows, *center.shape),
+            device=center.device,
+            dtype=center.dtype,
             memory_format=self._format,
         )
         source.take(batch)
@@ -200,8 +200,8 @@ class Probes:
         self.text = ""
         """What was said of the batches that were sampled last."""
 
-    def probe(self, subject: Subject, noise: Noise, centre: torch.Tensor, batch_size: int) -> str:
-        """Probe the model around `centre`, unless it was in batches as large as this.
+    def probe(self, subject: Subject, noise: Noise, center: torch.Tensor, batch_size: int) -> str:
+        """Probe the model around `center`, unless it was in batches as large as this.
 
         Modules that have been exchanged are another model. Raises as `probe`.
         """
@@ -209,10 +209,10 @@ class Probes:
         modules = [
             m for part in owners if isinstance(part, torch.nn.Module) for m in part.modules()
         ]
-        key = (*map(id, owners), *map(id, modules), centre.shape, centre.dtype, centre.device)
+        key = (*map(id, owners), *map(id, modules), center.shape, center.dtype, center.device)
         largest, self.text = self._said.get(key, (0, ""))
         if batch_size > largest:
-            inputs = Inputs(noise, centre, batch_size)
+            inputs = Inputs(noise, center, batch_size)
             self.text = probe(subject, inputs, batch_size=batch_size)
             self._said[key] = batch_size, self.text
             self._owners.append(owners)

@@ -52,7 +52,7 @@ def spread(
     for i in range(_MOVES):
         with _layers_moved(parts if i % 2 else [], moved):
             most = torch.maximum(most, difference(scores, run(moved(batch))))
-    # A row may happen to round in the same way each time: it is no better than most.
+    # A row may happen to round in the same way each time: it is not better than most.
     return torch.maximum(most, most.median())
 
 

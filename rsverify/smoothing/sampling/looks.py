@@ -1,4 +1,4 @@
-"""When votes are looked at, where sampling stops once they have answered a question."""
+"""When votes are looked at, where sampling stops at a decision."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A selection sample is kept whole, n0 × m numbers. Of the estimation sample of n noisy inputs
 over m classes the device holds, in float64, the scores of the class certified and of k
-rivals and the largest score of all other classes, (k + 2) n numbers (8.8 MB at n = 10⁵ with
+likeliest other classes and the largest score of the rest, (k + 2) n numbers (8.8 MB at n = 10⁵ with
 the default k = 9, whatever m), and m sums, beside one batch. The bounds then hold at most
 four more copies of those columns on the host: the peak is within 5 (k + 2) n numbers, 44 MB,
 of what the model and one batch take.
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from rsverify._core.check import FloatArray
-from rsverify.bounds.score_margin import SIMPLEX_TOLERANCE, RivalPlan
+from rsverify.bounds.score_margin import SIMPLEX_TOLERANCE, RunnerUpPlan
 from rsverify.certificates.scores import ScoreColumns
 from rsverify.smoothing.batches import Scores, check_model_output, votes_of_scores
 from rsverify.smoothing.device import Arriving, DeviceContext, has_float64
@@ -34,7 +34,7 @@ _TWICE = (
 )
 
 
-class _Normaliser:
+class _Normalizer:
     """Divides rows of scores by their sums and counts those off the simplex, in float64.
 
     It does so on the device of the model, or on the CPU where that has no float64.
@@ -104,17 +104,17 @@ def queue_scores(
     TypeError
         If the model returns anything but a tensor.
     """
-    normalise = _Normaliser(num_classes, device, mapped)
+    normalize = _Normalizer(num_classes, device, mapped)
     context = DeviceContext(device)
     parts = []
     for batch in batches:
-        parts.append(normalise(outputs_of(batch), len(batch)))
+        parts.append(normalize(outputs_of(batch), len(batch)))
         if progress is not None:
             progress(len(batch))
-    tally, scores = context.fetch(normalise.tally), context.fetch(torch.cat(parts))
+    tally, scores = context.fetch(normalize.tally), context.fetch(torch.cat(parts))
 
     def arrived() -> FloatArray:
-        normalise.check(tally)
+        normalize.check(tally)
         return scores.numpy()
 
     return arrived
@@ -129,7 +129,7 @@ def queue_columns(
     *,
     n: int,
     y: int,
-    plan: RivalPlan,
+    plan: RunnerUpPlan,
     progress: Callable[[int], None] | None = None,
 ) -> Callable[[], ScoreColumns]:
     """Run the model on n noisy inputs; return what waits for the columns that class y needs.
@@ -141,9 +141,9 @@ def queue_columns(
     ValueError, TypeError
         As `queue_scores`.
     """
-    normalise = _Normaliser(num_classes, device, mapped)
-    context, place = DeviceContext(device), DeviceContext(normalise.place)
-    which = torch.tensor([y, *plan.rivals.tolist()])
+    normalize = _Normalizer(num_classes, device, mapped)
+    context, place = DeviceContext(device), DeviceContext(normalize.place)
+    which = torch.tensor([y, *plan.runners_up.tolist()])
     left_out = torch.ones(num_classes, dtype=torch.bool)
     left_out[which] = False
     kept, rest = place.send(which), place.send(left_out.nonzero()[:, 0])
@@ -154,7 +154,7 @@ def queue_columns(
     votes = torch.zeros(num_classes, dtype=torch.int64, device=place.device)
     start = 0
     for batch in batches:
-        scores = normalise(outputs_of(batch), len(batch))
+        scores = normalize(outputs_of(batch), len(batch))
         end = start + len(batch)
         columns[: len(kept), start:end] = scores[:, kept].T
         if len(rest):
@@ -164,11 +164,11 @@ def queue_columns(
         start = end
         if progress is not None:
             progress(len(batch))
-    tally = context.fetch(normalise.tally)
+    tally = context.fetch(normalize.tally)
     table, means, counts = map(context.fetch, (columns, sums / n, votes))
 
     def arrived() -> ScoreColumns:
-        normalise.check(tally)
+        normalize.check(tally)
         found = table.numpy()
         return ScoreColumns(found[0], found[1:], means.numpy(), counts.numpy().astype(np.int64))
 

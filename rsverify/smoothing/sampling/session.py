@@ -81,7 +81,7 @@ class Sampled(Protocol):
     def subject(self, scores_of: Scores) -> Subject:
         """Return what is probed of the model."""
 
-    def centre(self, x: Input) -> tuple[torch.Tensor, Scores]:
+    def center(self, x: Input) -> tuple[torch.Tensor, Scores]:
         """Return an input as noise is added to it, on the device, and the model on batches."""
 
     def score_steps(
@@ -127,23 +127,23 @@ class Engine:
         self.request = request
         self.entropy = entropy
         self.certify_label = certify_label
-        centre, scores_of = classifier.centre(example)
-        self._centre, self._scores_of = centre, scores_of
+        center, scores_of = classifier.center(example)
+        self._center, self._scores_of = center, scores_of
         self._probed = ""
         self._begun = 0
-        self._context = DeviceContext(centre.device)
-        self._format = memory_format(centre.shape, execution.channels_last)
+        self._context = DeviceContext(center.device)
+        self._format = memory_format(center.shape, execution.channels_last)
         self.forward = Forward(
             scores_of,
             classifier.num_classes,
-            centre.device,
+            center.device,
             autocast=execution.autocast,
             compiled=execution.compiled,
         )
 
     def try_batch_size(self, wanted: int | None) -> int:
         """Run the model once; return the batch size, halved until it fitted into memory."""
-        shape, device = self._centre.shape, self._context.device
+        shape, device = self._center.shape, self._context.device
         largest = indexable_batch_size(wanted or first_batch_size(device, shape), device, shape)
         with self._evaluating():
             return try_model(self.forward, self._new_batch, largest)
@@ -160,7 +160,7 @@ class Engine:
             eager=self._scores_of if compiled else None,
         )
         rows = batch_size if compiled else min(batch_size, _PROBED)
-        inputs = Inputs(self.classifier.noise, self._centre, batch_size, self._format)
+        inputs = Inputs(self.classifier.noise, self._center, batch_size, self._format)
         try:
             with self._evaluating():
                 self._probed = probe(subject, inputs, batch_size=batch_size, rows=rows)
@@ -179,14 +179,14 @@ class Engine:
 
     def _new_batch(self, rows: int) -> torch.Tensor:
         """Return a batch for the model, of the example."""
-        return self._batch_of(self._centre, rows)
+        return self._batch_of(self._center, rows)
 
-    def _batch_of(self, centre: torch.Tensor, rows: int) -> torch.Tensor:
-        shape = (rows, *centre.shape)
+    def _batch_of(self, center: torch.Tensor, rows: int) -> torch.Tensor:
+        shape = (rows, *center.shape)
         batch = torch.empty(
-            shape, device=centre.device, dtype=centre.dtype, memory_format=self._format
+            shape, device=center.device, dtype=center.dtype, memory_format=self._format
         )
-        CleanInput(self.classifier.noise, centre).take(batch)
+        CleanInput(self.classifier.noise, center).take(batch)
         return batch
 
     def run(self, items: Iterable[Item], batch_size: int) -> Iterator[Result]:
@@ -209,15 +209,15 @@ class Engine:
 
     def _job(self, item: Item) -> Job:
         request, classifier = self.request, self.classifier
-        centre, _ = classifier.centre(item.x)
+        center, _ = classifier.center(item.x)
         first = 0 if self.certify_label else request.n0
         seed = (*self.entropy, item.idx)
         selection, estimation = (
             NoisyInputs(
                 classifier.noise,
-                centre,
+                center,
                 size,
-                generator=seeded_generator(seed, stream, centre.device),
+                generator=seeded_generator(seed, stream, center.device),
             )
             for size, stream in ((max(first, 1), SELECTION), (request.n, ESTIMATION))
         )
@@ -228,7 +228,7 @@ class Engine:
             request.n,
             question,
             item=item,
-            sources=(CleanInput(classifier.noise, centre), selection, estimation),
+            sources=(CleanInput(classifier.noise, center), selection, estimation),
         )
 
     def _by_scores(self, items: Iterable[Item], batch_size: int) -> Iterator[Result]:
@@ -275,8 +275,8 @@ class Engine:
         """Queue the vote on an input without noise, in a batch of its own."""
         self._begun += 1
         with self._evaluating():
-            centre, _ = self.classifier.centre(item.x)
-            base = self._context.fetch(self.forward(self._batch_of(centre, 1)))
+            center, _ = self.classifier.center(item.x)
+            base = self._context.fetch(self.forward(self._batch_of(center, 1)))
         return _ScoreRun(item, self._steps(item, batch_size), batch_size, base, self._begun)
 
     def _steps(self, item: Item, batch_size: int) -> Generator[None, None, ScoreCertificate]:

@@ -54,14 +54,14 @@ def running_maximum(x, m, alpha):
     return np.maximum.accumulate(np.cumprod(1 + fair_bets(x, m, alpha) * (x - m), axis=1), axis=1)
 
 
-def bernstein_capital(*, peek=False, centre="before", variance="observation", scale=4.0):
+def bernstein_capital(*, peek=False, center="before", variance="observation", scale=4.0):
     """The empirical Bernstein process and its variations; none of the arguments: the fair one."""
 
     def capital(x, m, alpha):
         means, variances = moments(x)
         bets = plugin(variances if peek else before(variances, 0.25), x.shape[1], alpha, 0.5)
-        centres = means if centre == "now" else before(means, 0.5)
-        price = scale * (x - centres) ** 2
+        centers = means if center == "now" else before(means, 0.5)
+        price = scale * (x - centers) ** 2
         if variance == "running":
             t = np.arange(1, x.shape[1] + 1)
             own = np.cumsum(x, axis=1) / t
@@ -101,7 +101,7 @@ def bound_of(process):
     return bound
 
 
-EXHIBITS = [
+REFUTED = [
     capital("peeking bet", "lambda from sigma_t", capital_from_bets(bets_seeing_their_observation)),
     capital(
         "peeking aGRAPA",
@@ -116,7 +116,7 @@ EXHIBITS = [
     capital("running maximum", "the maximum taken for capital", running_maximum),
     bets("peeking bernstein bets", "lambda from sigma_t", bernstein_bets),
     bets("peeking plug-in bets", "lambda from sigma_t", bets_seeing_their_observation),
-    capital("centred now", "deviations from mu_t", bernstein_capital(centre="now")),
+    capital("centerd now", "deviations from mu_t", bernstein_capital(center="now")),
     capital(
         "running variance",
         "variance of X_1..X_t for deviations",
@@ -132,7 +132,7 @@ FAIR_CAPITAL = {
 }
 LOOSE = {
     "a bet that sees sigma_t": capital_from_bets(bets_seeing_their_observation),
-    "deviations centred at mu_t": bernstein_capital(centre="now"),
+    "deviations centerd at mu_t": bernstein_capital(center="now"),
     "a running sample variance": bernstein_capital(variance="running"),
     "a lambda from sigma_t": bernstein_capital(peek=True),
 }

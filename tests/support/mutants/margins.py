@@ -141,7 +141,7 @@ def later_classes_ignored(counts, alpha):
     return bonferroni_margin_lower(counts[:, 0], other, n, alpha, estimand="difference")
 
 
-EXHIBITS = [
+REFUTED = [
     counted("second class", "runner-up fixed, another may be it", second_class, "difference", 60),
     counted("wald margin", "normal approximation", wald_margin, "difference", 60),
     counted("estimated runner-up", "no limit for p2", plug_in_probit, "probit", 60),

@@ -111,7 +111,7 @@ def pooled_over_the_batch(x, alpha):
     return np.full(len(x), x.mean() + ndtri(alpha) * x.std() / np.sqrt(x.size))
 
 
-EXHIBITS = [
+REFUTED = [
     drawn(
         "taylor of scores",
         "5.3: E of a convex function",

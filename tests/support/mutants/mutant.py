@@ -1,4 +1,4 @@
-"""What an exhibit of the museum is: a wrong bound, its fault, and the audit that shows it."""
+"""What a mutant is: a wrong bound, its fault, and the audit that shows it."""
 
 from __future__ import annotations
 

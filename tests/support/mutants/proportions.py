@@ -131,7 +131,7 @@ def best_of_ten_uniforms(data, alpha):
     return randomized_clopper_pearson_lower(k, n, alpha, u=data[:, 2:].max(axis=1))
 
 
-EXHIBITS = [
+REFUTED = [
     counted("wald", "normal approximation, estimated variance", wald, "proportion", 1000),
     counted("wilson", "normal approximation", wilson, "proportion", 1000),
     counted("agresti-coull", "normal approximation, votes added", agresti_coull, "proportion", 300),

@@ -233,7 +233,7 @@ def test_inconclusive_says_what_would_settle_it():
     uniform = {"uniform": {"law": ("beta", 1.0, 1.0)}}
     report = audit(at_alpha, n=2, alpha=0.05, replications=500, scenarios=uniform)
     assert report.verdict == "inconclusive"
-    assert "replications in all would settle it" in report.rows[0].note
+    assert "replications in all would decide it" in report.rows[0].note
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_sawtooth_is_the_miscoverage_and_marks_each_jump(proportion, tmp_path):
     assert inside.sum() > 100
     for q, v in zip(p[inside][::7], value[inside][::7], strict=True):
         assert v == pytest.approx(binom.pmf(k[limits > q], 8, q).sum(), abs=1e-12)
-    (marked,) = [x for x in axes.lines if x.get_label() == "at a jump of the bound"]
+    (marked,) = [x for x in axes.lines if x.get_label() == "at a discontinuity of the bound"]
     np.testing.assert_array_equal(marked.get_xdata(), limits[limits > 0])
 
 
@@ -70,8 +70,8 @@ def test_map_is_the_miscoverage_at_laws_of_its_cells(estimand, tmp_path):
     assert seen == pytest.approx(np.log2(max(expected / 0.05, 1 / 16)), abs=1e-9)
 
 
-def test_zip_shows_every_scenario_and_the_misses_on_top(sequence, tmp_path):
-    left, right = sequence.plot(tmp_path / "zip.png", picture="zip").axes
+def test_zip_shows_every_scenario_and_the_non_coverage_on_top(sequence, tmp_path):
+    left, right = sequence.plot(tmp_path / "zip.png", kind="zip").axes
     assert [t.get_text() for t in left.get_yticklabels()] == ["half", "flat"]
     covered, missed = right.collections
     top = [s[0, 1] for s in missed.get_segments()]
@@ -110,14 +110,14 @@ def test_same_report_same_picture(sequence, proportion, tmp_path):
 
 
 def test_what_cannot_be_drawn_is_refused(sequence, proportion, tmp_path):
-    with pytest.raises(ValueError, match="picture='map' must be 'time' or 'zip'"):
-        sequence.plot(tmp_path / "a.png", picture="map")
-    with pytest.raises(ValueError, match="picture='zip' must be 'sawtooth'"):
-        proportion.plot(tmp_path / "a.png", picture="zip")
+    with pytest.raises(ValueError, match="kind='map' must be 'time' or 'zip'"):
+        sequence.plot(tmp_path / "a.png", kind="map")
+    with pytest.raises(ValueError, match="kind='zip' must be 'sawtooth'"):
+        proportion.plot(tmp_path / "a.png", kind="zip")
     with pytest.raises(ValueError, match="must end in one of"):
         proportion.plot(tmp_path / "a.doc")
     betting = audit_bets(lambda x, _m, _a: np.zeros_like(x), n=3, alpha=0.05)
-    with pytest.raises(ValueError, match="has no picture"):
+    with pytest.raises(ValueError, match="has no figure"):
         betting.plot(tmp_path / "a.png")
     assert list(tmp_path.iterdir()) == []
 

@@ -71,7 +71,7 @@ def observations(estimand, data, n):
         return data.reshape(-1, data.shape[2])
     if estimand.startswith("path"):
         return np.diff(data, axis=1, prepend=0).reshape(-1, data.shape[2])
-    if estimand in ("proportion", "randomised-proportion"):
+    if estimand in ("proportion", "randomized-proportion"):
         return data[:, :1] / n
     if "mean" in estimand:
         return data[:, :n].reshape(-1, 1)

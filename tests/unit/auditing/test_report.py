@@ -100,7 +100,7 @@ def test_write_goes_by_the_ending(drawn, tmp_path):
 
 def test_text_holds_what_the_table_holds(drawn):
     text = str(drawn)
-    assert "tightness" in text.splitlines()[1]
+    assert "mean gap" in text.splitlines()[1]
     for row in drawn.rows:
         (line,) = [x for x in text.splitlines() if x.startswith(row.scenario)]
         assert f"{row.miscoverage:.4g}" in line

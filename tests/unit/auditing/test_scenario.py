@@ -110,7 +110,7 @@ def test_classes_beyond_the_third_are_simulated_beside_an_exact_audit():
     }
     alone = audit(lambda c, a: bonferroni(c, a, 3), method="exact", **settings)
     assert alone.verdict == "supported"
-    assert any("more classes are not spoken of" in note for note in alone.notes)
+    assert any("does not cover more than three classes" in note for note in alone.notes)
 
 
 def test_a_bound_of_three_classes_is_not_refused_for_not_taking_more():

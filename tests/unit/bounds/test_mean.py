@@ -155,7 +155,7 @@ def test_options_out_of_range_are_named():
         betting.betting_interval(x, 0.05, split=1.0)
 
 
-def test_randomised_last_step_only_helps_and_replays():
+def test_randomized_last_step_only_helps_and_replays():
     x = RNG.random((20, 200))
     plain = betting.betting_lower(x, 0.05)
     np.testing.assert_array_equal(plain, betting.betting_lower(x, 0.05, u=1.0))

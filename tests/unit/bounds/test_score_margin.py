@@ -5,8 +5,8 @@ from rsverify.bounds.mean import hoeffding_lower
 from rsverify.bounds.score_margin import (
     MEAN_BOUNDS,
     METHODS,
-    plan_rivals,
-    rival_columns,
+    plan_runners_up,
+    runner_up_columns,
     score_margin_lower,
 )
 
@@ -84,20 +84,20 @@ def test_merged_rivals_cost_little_and_never_gain_on_one_rival():
     selection, scores = sample(100, concentration, 4), sample(1000, concentration, 5)
     options = {"estimand": "difference", "selection": selection}
 
-    few = score_margin_lower(scores, 0, 0.001, rivals=2, **options)
-    many = score_margin_lower(scores, 0, 0.001, rivals=49, **options)
+    few = score_margin_lower(scores, 0, 0.001, runners_up=2, **options)
+    many = score_margin_lower(scores, 0, 0.001, runners_up=49, **options)
 
-    assert few == many  # the strongest rival decides, alone in its column in both
-    assert score_margin_lower(scores, 0, 0.001, rivals=1, **options) <= many
+    assert few == many  # the strongest runner_up decides, alone in its column in both
+    assert score_margin_lower(scores, 0, 0.001, runners_up=1, **options) <= many
 
 
 def test_plan_keeps_the_likeliest_rivals_and_merges_the_rest_by_the_largest():
     scores = np.array([[0.5, 0.1, 0.2, 0.2], [0.4, 0.0, 0.1, 0.5]])
 
-    plan = plan_rivals(scores, 0, 4, rivals=1)
-    first, columns = rival_columns(scores, 0, plan)
+    plan = plan_runners_up(scores, 0, 4, runners_up=1)
+    first, columns = runner_up_columns(scores, 0, plan)
 
-    assert plan.rivals.tolist() == [3]
+    assert plan.runners_up.tolist() == [3]
     assert plan.slopes.shape == (2,)
     assert first.tolist() == [0.5, 0.4]
     assert columns.tolist() == [[0.2, 0.5], [0.2, 0.1]]
@@ -151,8 +151,8 @@ def test_constant_rows_give_no_nan_and_no_infinity_above(estimand, row, n):
         ({"mean_bound": lambda *_: 0.5}, r"mean_bound returned shape \(\)"),
         ({"selection": [[0.2, 0.2, 0.6]]}, "must have the 2 classes"),
         ({"selection": [[0.2, 0.2]]}, "selection: row 0"),
-        ({"rivals": 0}, "rivals=0"),
-        ({"rivals": 2.5}, "rivals=2.5"),
+        ({"runners_up": 0}, "runners_up=0"),
+        ({"runners_up": 2.5}, "runners_up=2.5"),
         ({"box": 1.0}, "box=1.0"),
         ({"box": [0.1, 0.2]}, r"box=\[0.1, 0.2\] must be one number"),
         ({"box": 1e-17}, "box=1e-17 must be one number between 1.2e-16 and 1"),

@@ -103,10 +103,10 @@ def test_bad_input_names_the_argument(change, message):
         certify_scores(**arguments)
 
 
-@pytest.mark.parametrize("rivals", [0, -1, 2.5, "3", None, True])
-def test_rivals_must_be_one_count(rivals):
-    with pytest.raises((ValueError, TypeError), match="rivals="):
-        certify_scores(sample(10), sigma=0.5, alpha=0.01, y=1, rivals=rivals)
+@pytest.mark.parametrize("runners_up", [0, -1, 2.5, "3", None, True])
+def test_rivals_must_be_one_count(runners_up):
+    with pytest.raises((ValueError, TypeError), match="runners_up="):
+        certify_scores(sample(10), sigma=0.5, alpha=0.01, y=1, runners_up=runners_up)
 
 
 def test_an_alpha_too_small_to_be_shared_is_refused_before_the_bounds():

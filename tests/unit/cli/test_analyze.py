@@ -52,7 +52,7 @@ def test_figures_of_a_table(run):
     assert lines["inputs"] == "12"
     for label, e in zip(("at 0", "at 0.3"), expected.certified, strict=True):
         assert lines[f"certified accuracy {label}"].startswith(f"{e.value:.3f} [")
-    assert "with limits of level 0.95" in out
+    assert "with 95 % confidence intervals" in out
 
 
 def test_tables_are_compared_and_their_levels_noted(run):
@@ -108,7 +108,7 @@ def test_base_predictions_from_a_file(run, tables):
 def test_files_are_written(run, tables):
     code, out, _ = run(
         *("strict.tsv", "--radii", "0.1", "--markdown", "new/a.md", "--latex", "a.tex"),
-        *("--json", "a.json", "--picture", "a.png", "--alpha", 0.1),
+        *("--json", "a.json", "--figure", "a.png", "--alpha", 0.1),
     )
 
     assert code == 0
@@ -123,7 +123,7 @@ def test_files_are_written(run, tables):
 
 @pytest.mark.parametrize("option", ["--markdown", "--latex", "--json"])
 def test_standard_output_has_nothing_else(run, option):
-    code, out, err = run("strict.tsv", option, "-", "--picture", "a.png")
+    code, out, err = run("strict.tsv", option, "-", "--figure", "a.png")
 
     assert code == 0
     assert "Written: a.png" in err
@@ -158,11 +158,11 @@ def test_same_file_names_are_told_apart(run, tables):
         (["strict.tsv", "--name", "a", "--name", "b"], 64, "--name is given 2 times for 1 tables"),
         (["strict.tsv", "strict.tsv"], 64, "two tables are called 'strict.tsv'"),
         (["strict.tsv", "--base", "strict.tsv"], 64, "must end in .npy"),
-        (["strict.tsv", "--markdown", "strict.tsv"], 64, "would replace a table that is analysed"),
+        (["strict.tsv", "--markdown", "strict.tsv"], 64, "would replace a table that is analyzed"),
         (["strict.tsv", "--markdown", "-", "--json", "-"], 64, "only one of --markdown and --json"),
         (["strict.tsv", "--markdown", "a", "--json", "a"], 64, "--json and --markdown are both a"),
-        (["strict.tsv", "--picture", "-"], 64, "picture='-' must be a file"),
-        (["strict.tsv", "--picture", "a.doc"], 64, "doc"),
+        (["strict.tsv", "--figure", "-"], 64, "figure='-' must be a file"),
+        (["strict.tsv", "--figure", "a.doc"], 64, "doc"),
         (["strict.tsv", "--json", "."], 66, "Is a directory"),
     ],
 )

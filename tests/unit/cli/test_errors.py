@@ -199,7 +199,7 @@ def test_wrong_commands_of_certify(tmp_path: Path, capsys: pytest.CaptureFixture
         (65, "is empty", f"{tmp_path}/empty.pt", data, *train),
         (65, "is a file of another kind", f"{tmp_path}/text.pt", data, *train),
         (65, "its end is missing", f"{tmp_path}/cut.pt", data, *train),
-        (65, "holds weights alone", f"{tmp_path}/w.pt", data, *train),
+        (65, "holds only weights", f"{tmp_path}/w.pt", data, *train),
         (65, "--allow-pickle", f"{tmp_path}/whole.pt", data, *train),
         (65, "are not those of Linear", net, data, *train, "--checkpoint", f"{tmp_path}/other.pt"),
         (65, "is empty", net, data, *train, "--checkpoint", f"{tmp_path}/empty.pt"),
@@ -233,6 +233,6 @@ def test_wrong_commands_of_certify(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_endings_of_figures_are_checked_before_the_work(
     name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    code, err = run(capsys, "analyze", tmp_path / "none.tsv", "--picture", tmp_path / name)
+    code, err = run(capsys, "analyze", tmp_path / "none.tsv", "--figure", tmp_path / name)
     assert code == 64
-    assert "picture=" in err
+    assert "figure=" in err

@@ -42,8 +42,8 @@ OUTPUTS = [
     ("analyze TABLE --json OUT", "counted.json"),
     ("analyze TABLE --markdown OUT", "a.md"),
     ("analyze TABLE --latex OUT", "a.tex"),
-    ("analyze TABLE --picture OUT", "a.png"),
-    ("analyze TABLE --picture OUT", "a.svg"),
+    ("analyze TABLE --figure OUT", "a.png"),
+    ("analyze TABLE --figure OUT", "a.svg"),
     ("audit hoeffding_lower --n 20 --replications 200 --out OUT", "report.json"),
     ("audit hoeffding_lower --n 20 --replications 200 --out OUT", "report.csv"),
     ("audit hoeffding_lower --n 20 --replications 200 --out OUT", "report.parquet"),
@@ -109,7 +109,7 @@ def test_recertify_does_not_replace_a_table_that_is_being_written(capsys, tmp_pa
 
 def test_an_ending_that_nothing_draws_is_refused_before_the_work(capsys, tmp_path, table):
     code, out, err = run(
-        capsys, "analyze", table, "--json", tmp_path / "a.json", "--picture", tmp_path / "a.doc"
+        capsys, "analyze", table, "--json", tmp_path / "a.json", "--figure", tmp_path / "a.doc"
     )
     assert code == 64
     assert "must end in" in err

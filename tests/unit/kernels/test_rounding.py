@@ -15,7 +15,7 @@ FINITE = st.floats(-1e300, 1e300)
 
 
 @given(st.floats(allow_nan=False))
-def test_neighbours_are_those_of_the_standard_library(x: float) -> None:
+def test_neighbors_are_those_of_the_standard_library(x: float) -> None:
     assert rounding.next_up(x) == math.nextafter(x, math.inf)
     assert rounding.next_down(x) == math.nextafter(x, -math.inf)
 

@@ -197,7 +197,7 @@ def test_items_are_loaded_by_other_processes_if_asked(undisturbed: Path, tmp_pat
     assert (tmp_path / "table.tsv").read_bytes() == undisturbed.read_bytes()
 
 
-def test_unlabelled_items_have_label_minus_one(tmp_path: Path) -> None:
+def test_unlabeled_items_have_label_minus_one(tmp_path: Path) -> None:
     table = run(tmp_path / "table.tsv", list(X))
     assert set(table["label"]) == {-1}
     assert set(table["correct"]) == {0}

@@ -103,8 +103,8 @@ def test_what_the_caller_does_between_results_changes_nothing(gpus):
     request = Request(n0=20, n=200, bound="cohen")
     jobs = []
     for x in INPUTS:
-        centre, model = classifier.centre(x)
-        source = CleanInput(classifier.noise, centre)
+        center, model = classifier.center(x)
+        source = CleanInput(classifier.noise, center)
         question = request.question(classifier.noise, None)
         jobs.append(Job(CLASSES, 20, 200, question, sources=(source, source, source)))
     batch = torch.empty((32, 5), device="cuda:0")

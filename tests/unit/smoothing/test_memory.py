@@ -67,7 +67,7 @@ def wrapped(error: Exception, how: str) -> BaseException:
 
 @pytest.mark.parametrize("how", ["as it is", "cause", "context", "inner"])
 @pytest.mark.parametrize("error", EXHAUSTED, ids=lambda e: str(e)[:40])
-def test_too_little_memory_is_recognised(error, how):
+def test_too_little_memory_is_recognized(error, how):
     assert exhausted(wrapped(error, how)) in ("out of memory", "beyond what kernels index")
 
 

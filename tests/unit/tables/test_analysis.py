@@ -183,7 +183,7 @@ def test_json_types(voted):
         ({"radii": [0.1, np.inf]}, r"radii=\[0\.1, inf\] must be finite"),
         ({"n": 7}, "n=7 contradicts the table, which says 1000"),
         ({"largest_radius": 0.0}, "largest_radius=0.0 must be positive"),
-        ({"base": [1, 2]}, "must hold one class an input"),
+        ({"base": [1, 2]}, "must hold one class per input"),
     ],
 )
 def test_bad_arguments_are_refused(voted, options, message):

@@ -53,52 +53,52 @@ def test_a_good_table_has_no_findings():
     assert found(table(BALANCED), 0.4) == []
 
 
-def test_a_class_that_swallows_the_others_is_found():
+def test_predictions_that_collapse_to_a_class_are_found():
     predict = np.where(np.arange(100) < 90, 3, BALANCED)
 
     (note,) = found(table(predict, BALANCED))
     assert note.startswith(
-        "class 3 swallows nearly everything: it is predicted for 92 of 100 inputs; its label is "
+        "predictions collapse to class 3: it is predicted for 92 of 100 inputs; its label is "
         "that of 20 of 100."
     )
 
 
 @pytest.mark.parametrize(("share", "noted"), [(0.79, False), (0.8, True)])
-def test_swallowing_starts_at_four_fifths_of_the_other_classes(share, noted):
+def test_collapse_starts_at_four_fifths_of_the_other_classes(share, noted):
     label = np.repeat([0, 1], 100)
     predict = np.where(np.arange(200) < 100, 0, np.where(np.arange(200) < 100 + 100 * share, 0, 1))
 
     assert bool(found(table(predict, label))) == noted
 
 
-def test_a_frequent_label_swallows_nothing_where_the_others_are_recognised():
+def test_a_frequent_label_is_no_collapse_where_the_others_are_recognized():
     label = np.where(np.arange(1000) < 980, 0, 1)
 
     assert found(table(label, label)) == []
-    assert "swallows" in found(table(np.zeros(1000, dtype=int), label))[0]
+    assert "collapse to class" in found(table(np.zeros(1000, dtype=int), label))[0]
 
 
-def test_swallowing_without_labels_is_judged_by_the_predictions():
+def test_collapse_without_labels_is_judged_by_the_predictions():
     predict = np.where(np.arange(100) < 85, 2, BALANCED)
     notes = found(table(predict, np.full(100, -1)))
 
     assert notes[0].startswith("100 of 100 labels are unknown")
-    assert notes[1].startswith("class 2 swallows")
+    assert notes[1].startswith("predictions collapse to class 2")
     assert len(found(table(BALANCED, np.full(100, -1)))) == 1
 
 
-def test_swallowing_is_not_judged_from_few_or_from_one_class_or_from_abstentions():
+def test_collapse_is_not_judged_from_few_or_from_one_class_or_from_abstentions():
     assert found(table([1] * 9, [0] * 9)) == []
     assert found(table([1] * 50, [1] * 50)) == []
     assert found(table([-1] * 50, BALANCED[:50])) == []
 
 
-def test_abstentions_hide_no_swallowing_where_there_are_votes():
-    """All abstain by a hair, and all towards class 1."""
+def test_abstentions_hide_no_collapse_where_there_are_votes():
+    """All abstain by a hair, and all toward class 1."""
     rows = voted(*[[480, 520]] * 20)
 
     assert (rows["predict"] == -1).all()
-    assert "class 1 swallows" in found(rows)[0]
+    assert "predictions collapse to class 1" in found(rows)[0]
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_base_predictions_are_looked_up_by_idx():
     rows = with_base(table([1, 1], idx=[4, 2]), [9, 9, 7, 9, 5])
 
     assert rows["base_predict"].tolist() == [5, 7]
-    with pytest.raises(ValueError, match=r"base of shape \(4,\) must hold one class an input, 5"):
+    with pytest.raises(ValueError, match=r"base of shape \(4,\) must hold one class per input, 5"):
         with_base(table([1, 1], idx=[4, 2]), [9, 9, 7, 9])
     with pytest.raises(ValueError, match="this one has 'base_predict'"):
         with_base(rows, [1] * 5)

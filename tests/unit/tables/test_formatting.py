@@ -45,7 +45,7 @@ def test_cells_by_hand():
 
     assert column["inputs"] == "60"
     assert column["noise sigma"] == "0.25"
-    assert column["alpha of a certificate"] == "0.001"
+    assert column["alpha of each certificate"] == "0.001"
     e = a.certified[0]
     value, lower, upper = re.findall(r"[\d.]+", column["certified accuracy at 0"])
     assert value == f"{e.value:.3f}"
@@ -76,7 +76,7 @@ def test_many_values_of_a_setting_are_shown_by_their_ends():
     few = analyze(a.table.assign(n=[7, 9] * 30), name="few")
     many = analyze(a.table.assign(n=np.arange(60) + 50), name="many", radii=few.radii)
 
-    assert to_frame([few, many]).loc["votes an input"].tolist() == ["7, 9", "50 … 109"]
+    assert to_frame([few, many]).loc["votes per input"].tolist() == ["7, 9", "50 … 109"]
 
 
 def test_comparisons_stand_in_the_column_of_the_second_table():

@@ -101,8 +101,8 @@ def test_mean_of_differences_is_shifted_and_scaled():
 @pytest.mark.parametrize(
     ("x", "options", "message"),
     [
-        ([], {}, "must hold one value an input"),
-        ([[0.5]], {}, "must hold one value an input"),
+        ([], {}, "must hold one value per input"),
+        ([[0.5]], {}, "must hold one value per input"),
         ([0.5, 1.5], {}, r"x=1\.5 must be in \[0\.0, 1\.0\]"),
         ([-0.1], {}, r"x=-0\.1 must be in"),
         ([0.5], {"high": 0.0}, "must be less than high"),

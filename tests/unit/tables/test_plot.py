@@ -62,7 +62,7 @@ def test_module_loads_without_matplotlib():
     assert found.stdout.strip() == "False"
 
 
-def analysed(seed, name, classes=4):
+def analyzed(seed, name, classes=4):
     rng = np.random.default_rng(seed)
     label, predict = rng.integers(0, classes, (2, 40))
     rows = table(seed).assign(idx=np.arange(40), label=label, predict=predict)
@@ -70,8 +70,8 @@ def analysed(seed, name, classes=4):
 
 
 def test_band_holds_the_limits_at_each_radius(tmp_path):
-    one = analysed(1, "one")
-    figure = plot_analyses([one, analysed(2, "two")], tmp_path / "a.png")
+    one = analyzed(1, "one")
+    figure = plot_analyses([one, analyzed(2, "two")], tmp_path / "a.png")
 
     band = figure.axes[0].collections[0].get_paths()[0].vertices
     radii = np.sort(one.table.loc[one.table["correct"] == 1, "radius"].to_numpy())
@@ -89,7 +89,7 @@ def test_band_holds_the_limits_at_each_radius(tmp_path):
 
 
 def test_predictions_are_drawn_over_the_labels(tmp_path):
-    one, two = analysed(1, "one"), analysed(2, r"_a $\name$ of any length")
+    one, two = analyzed(1, "one"), analyzed(2, r"_a $\name$ of any length")
     figure = plot_analyses([one, two], tmp_path / "a.png", title="two")
 
     right = figure.axes[1]
@@ -103,7 +103,7 @@ def test_predictions_are_drawn_over_the_labels(tmp_path):
 
 
 def test_abstentions_and_unknown_labels_have_no_class(tmp_path):
-    one = analysed(1, "one")
+    one = analyzed(1, "one")
     rows = one.table.assign(label=-1, correct=0, predict=[-1] * 20 + [2] * 20)
     figure = plot_analyses([analyze(rows)], tmp_path / "a.pdf")
 

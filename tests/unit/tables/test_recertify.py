@@ -116,7 +116,7 @@ def test_votes_at_which_sampling_stopped_are_refused():
     table = pd.DataFrame([table_row(0, 0, decide_counts([95, 3, 2], **question))])
 
     for stopped in (table, table.drop(columns="target_radius")):
-        with pytest.raises(ValueError, match="as soon as their votes had answered"):
+        with pytest.raises(ValueError, match="as soon as their votes had decided"):
             recertify(stopped, bound="exact", alpha=0.05)
 
 

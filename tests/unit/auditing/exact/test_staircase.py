@@ -28,7 +28,7 @@ def by_hand(counts, alpha):
 @settings(max_examples=20)
 @given(n=st.integers(2, 25), seed=st.integers(0, 10**6))
 def test_staircase_of_any_monotone_table_is_the_enumerated_one(n, seed):
-    """Of random claims made monotone, at every claim, also between known neighbours."""
+    """Of random claims made monotone, at every claim, also between known neighbors."""
     from rsverify.auditing.exact.supremum import raised
 
     rng = np.random.default_rng(seed)

@@ -120,9 +120,9 @@ def test_tail_equals_its_definition(steps: np.ndarray, q: tuple[float, float, fl
 def test_tail_equals_its_definition_at_large_n(n: int, q1: float, q2: float) -> None:
     """Staircases some standard deviations up, so that tails of 1e-1 to 1e-10 are compared."""
     j = np.arange(n + 1)
-    centre = n * q1 + 3 * math.sqrt(n * max(q1 * (1 - q1), 1 / n))
+    center = n * q1 + 3 * math.sqrt(n * max(q1 * (1 - q1), 1 / n))
     for slope in (0.2, 1.0, 5.0):
-        rows = np.maximum(np.ceil(centre + slope * (j - n * q2)), 0)
+        rows = np.maximum(np.ceil(center + slope * (j - n * q2)), 0)
         check(make_steps(rows.astype(int).tolist(), n), exact_points(q1, q2))
 
 

@@ -148,8 +148,8 @@ def test_plugin_bets_are_the_definition(horizon):
     out = np.empty(x.size)
     mean.plugin_lambdas(x, mean.log_inverse(0.05), horizon, out)
     for t in range(x.size):
-        centres = [(0.5 + x[: i + 1].sum()) / (i + 2) for i in range(t)]
-        variance = (0.25 + sum((x[i] - centres[i]) ** 2 for i in range(t))) / (t + 1)
+        centers = [(0.5 + x[: i + 1].sum()) / (i + 2) for i in range(t)]
+        variance = (0.25 + sum((x[i] - centers[i]) ** 2 for i in range(t))) / (t + 1)
         steps = horizon or (t + 1) * np.log(t + 2)
         expected = np.sqrt(2 * np.log(20) / (variance * steps))
         assert out[t] == pytest.approx(expected, rel=1e-13)
@@ -160,7 +160,7 @@ def test_path_evaluates_the_mixture_it_says(n):
     """The expansion's log-capital is below a direct product, but for 24 units an observation."""
     x, shares, weights = RNG.random(n), np.array([0.9, 0.3, 0.05]), np.array([0.2, 0.3, 0.5])
     state, cells, q = np.zeros((betting_path.ROWS, 3)), np.zeros((CELLS, MOMENTS)), 2.3
-    betting_path.recentre(x, x.size, 0, q, shares[None, :], state, cells, np.zeros(2))
+    betting_path.recenter(x, x.size, 0, q, shares[None, :], state, cells, np.zeros(2))
     for share_of_reach in (0.0, 0.3, 1.0):
         step = share_of_reach * betting_path.REACH * q
         value, slope = betting_path.log_mixture(step, x.size, weights, state)

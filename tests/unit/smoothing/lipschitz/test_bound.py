@@ -151,7 +151,7 @@ def test_linear_modules_have_nearly_their_norm(name):
 
 
 @pytest.mark.parametrize("name", ["layer norm", "group norm", "instance norm", "rms norm"])
-def test_normalisation_of_slices_reaches_its_constant_at_zero(name):
+def test_normalization_of_slices_reaches_its_constant_at_zero(name):
     module = seeded(MODULES[name])
     module = module[0] if isinstance(module, nn.Sequential) else module
     rows = torch.func.jacrev(module)(torch.zeros(1, *SHAPE).double()).detach()
@@ -431,12 +431,12 @@ def test_auto_is_the_bound_of_the_scores(scores):
 def test_auto_goes_through_preprocessing():
     network, center = small_network(), torch.tensor([1.0, 2.0, 3.0, 4.0])
 
-    class Normalise(nn.Module):
+    class Normalize(nn.Module):
         def forward(self, x):
             return (x - center) / 0.25
 
     plain = SmoothedClassifier(network, 3, 0.05).certify(INPUT, lipschitz="auto", **OPTIONS)
-    for preprocess in (Normalise(), lambda x: (x - center) * 4, nn.Sequential(Normalise())):
+    for preprocess in (Normalize(), lambda x: (x - center) * 4, nn.Sequential(Normalize())):
         smoothed = SmoothedClassifier(network, 3, 0.05, preprocess=preprocess)
         certificate = smoothed.certify(INPUT, lipschitz="auto", **OPTIONS)
         assert certificate.lipschitz == pytest.approx(4 * plain.lipschitz)

@@ -25,7 +25,7 @@ class Block(nn.Module):
         return self.act(out)
 
 
-class Normalise(nn.Module):
+class Normalize(nn.Module):
     def forward(self, x):
         center = torch.tensor([0.4, 0.5, 0.6], dtype=x.dtype).view(1, 3, 1, 1)
         return (x - center) / 0.25
@@ -34,7 +34,7 @@ class Normalise(nn.Module):
 ORDINARY = {
     "residual": (
         lambda: nn.Sequential(
-            Normalise(),
+            Normalize(),
             nn.Conv2d(3, 4, 7, 2, 3),
             nn.MaxPool2d(3, 2, 1),
             Block(4, 4, 1),

@@ -143,7 +143,7 @@ def test_numpy_model_votes_as_the_same_model_in_torch() -> None:
 @pytest.mark.parametrize(
     ("returned", "error", "message"),
     [
-        (np.zeros(4), ValueError, r"one number an input; .* np\.eye\(num_classes\)\[labels\]"),
+        (np.zeros(4), ValueError, r"one number per input; .* np\.eye\(num_classes\)\[labels\]"),
         (None, TypeError, "returned object of shape"),
         (np.array([["a"]]), TypeError, "must return real scores"),
         (np.zeros((4, 3)), ValueError, r"scores of shape \(4, 3\) for 4 inputs"),

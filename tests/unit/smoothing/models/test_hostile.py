@@ -175,7 +175,7 @@ def test_refusals_say_what_the_file_is_and_what_to_do(tmp_path: Path) -> None:
     for content, message in (
         (exported(), r"an exported program, which can run any code .*--allow-pickle"),
         (saved(net()), r"runs code of its own \(torch\.nn.*--allow-pickle"),
-        (saved(net().state_dict()), r"holds weights alone.*FILE\.py:FUNCTION.*--checkpoint"),
+        (saved(net().state_dict()), r"holds only weights.*FILE\.py:FUNCTION.*--checkpoint"),
         (b"", "is empty"),
         (exported()[:-100], "m is a damaged archive: its end is missing"),
         (b"certainly no model", "is a file of another kind; it must hold a saved module"),
@@ -229,7 +229,7 @@ def test_safetensors_need_no_leave_and_no_new_torch(
     monkeypatch.setattr(archive.torch, "__version__", "2.5.1")
     loaded = load_weights(net(), tmp_path / "w.safetensors")
     assert torch.equal(loaded[1].weight, trained[1].weight)
-    with pytest.raises(DataError, match="holds weights alone"):
+    with pytest.raises(DataError, match="holds only weights"):
         load_model(tmp_path / "w.safetensors")
     (tmp_path / "w.safetensors").write_bytes((tmp_path / "w.safetensors").read_bytes()[:-5])
     with pytest.raises(DataError, match="is not a file of safetensors"):

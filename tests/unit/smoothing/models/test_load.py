@@ -208,7 +208,7 @@ def test_checkpoint_goes_into_the_module_of_a_function(models: Path, tmp_path: P
     assert torch.equal(loaded(INPUTS), other_net()(INPUTS))
     with pytest.raises(ValueError, match=r"needs a function that returns its module"):
         load_model(tmp_path / "w.pt", checkpoint=tmp_path / "w.pt")
-    with pytest.raises(ValueError, match="holds weights alone, a checkpoint of a module"):
+    with pytest.raises(ValueError, match="holds only weights, a checkpoint of a module"):
         load_model(tmp_path / "w.pt")
 
 

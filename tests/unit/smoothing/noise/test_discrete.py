@@ -92,13 +92,13 @@ def test_alias_table_refuses_weights_that_are_no_law() -> None:
 
 
 def test_words_fill_63_bits_evenly() -> None:
-    # Seeded; each of 63 bits and 62 pairs of neighbours within 4.5 standard errors: a fair source
+    # Seeded; each of 63 bits and 62 pairs of neighbors within 4.5 standard errors: a fair source
     # fails a new seed with probability 1e-3.
     words = torch.empty(40_000, dtype=torch.int64).random_(generator=seeded_generator(0, 0, CPU))
     assert int(words.min()) >= 0
     bits = (words[:, None] >> torch.arange(63)) & 1
-    neighbours = bits[:, 1:] ^ bits[:, :-1]
-    for fair in (bits, neighbours):
+    neighbors = bits[:, 1:] ^ bits[:, :-1]
+    for fair in (bits, neighbors):
         share = fair.double().mean(dim=0)
         assert float((share - 0.5).abs().max()) < 4.5 * 0.5 / math.sqrt(40_000)
 
@@ -231,17 +231,17 @@ def test_model_sees_the_floats_nearest_to_lattice_points(
     noise = DiscreteGaussian(3 * float(lattice), lattice)
     numpy_type = {torch.float32: np.float32, torch.float64: np.float64}[dtype]
     x = torch.tensor([k * float(lattice) for k in j], dtype=dtype)
-    centre = noise.centre(x, dtype)
-    assert centre.tolist() == j
+    center = noise.center(x, dtype)
+    assert center.tolist() == j
     ks = torch.cat(
         list(noise.blocks((len(j),), 8, generator=seeded_generator(1, 1, CPU), dtype=dtype))
     )
-    batches = noisy_batches(noise, centre, 8, batch_size, generator=seeded_generator(1, 1, CPU))
+    batches = noisy_batches(noise, center, 8, batch_size, generator=seeded_generator(1, 1, CPU))
     seen = torch.cat([batch.clone() for batch in batches]).numpy()
     for row, k in zip(seen, ks.tolist(), strict=True):
         for value, own, shift in zip(row, j, k, strict=True):
             point = (own + int(shift)) * lattice
-            # The nearest float: no neighbour is nearer to the exact rational.
+            # The nearest float: no neighbor is nearer to the exact rational.
             assert value.dtype == numpy_type
             gap = abs(Fraction(float(value)) - point)
             for other in (np.nextafter(value, numpy_type(s * np.inf)) for s in (-1, 1)):
@@ -253,16 +253,16 @@ def test_all_bytes_are_on_the_lattice_however_they_are_scaled(dtype: torch.dtype
     noise = DiscreteGaussian(0.5, 1 / 255)
     levels = torch.arange(256)
     for x in (levels.to(dtype) / 255, levels.to(dtype) * (1 / 255), (levels / 255).to(dtype)):
-        assert torch.equal(noise.centre(x, torch.float32), levels.float())
+        assert torch.equal(noise.center(x, torch.float32), levels.float())
 
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_bytes_come_back_as_they_are_usually_scaled(device: str) -> None:
     noise = DiscreteGaussian(0.5, 1 / 255)
     usual = torch.arange(256, dtype=torch.uint8).to(torch.float32).div(255)
-    centre = noise.centre(usual.to(device), torch.float32)
-    out = torch.empty_like(centre)
-    noise.add(centre, torch.zeros_like(centre), out)
+    center = noise.center(usual.to(device), torch.float32)
+    out = torch.empty_like(center)
+    noise.add(center, torch.zeros_like(center), out)
     assert torch.equal(out.cpu(), usual)
     blocks = noise.blocks(
         (256,), 50, generator=seeded_generator(0, 0, torch.device(device)), dtype=torch.float32
@@ -279,9 +279,9 @@ def test_rounded_inputs_are_on_the_lattice_and_others_are_refused(value: float) 
     x = torch.tensor([value])
     off = abs(value * 255 - round(value * 255)) / 255
     if off > 1e-6:
-        with pytest.raises(ValueError, match=r"no multiple of lattice=1/255; round it first"):
-            noise.centre(x, torch.float32)
-    nearest = float(noise.centre(torch.round(x / h) * h, torch.float32))
+        with pytest.raises(ValueError, match=r"not a multiple of lattice=1/255; round it first"):
+            noise.center(x, torch.float32)
+    nearest = float(noise.center(torch.round(x / h) * h, torch.float32))
     assert abs(nearest - value * 255) < 0.5 + 1e-4
 
 
@@ -307,11 +307,11 @@ def test_bad_arguments(arguments: dict[str, object], error: type, message: str) 
 def test_inputs_that_cannot_be_placed_are_refused() -> None:
     noise = DiscreteGaussian(0.5, 1 / 255)
     with pytest.raises(ValueError, match=r"too coarse to tell points of lattice=1/255 apart"):
-        noise.centre(torch.tensor([3.0], dtype=torch.bfloat16), torch.float32)
+        noise.center(torch.tensor([3.0], dtype=torch.bfloat16), torch.float32)
     with pytest.raises(ValueError, match=r"use dtype=torch\.float64"):
-        noise.centre(torch.tensor([65_790.0], dtype=torch.float64), torch.float32)
+        noise.center(torch.tensor([65_790.0], dtype=torch.float64), torch.float32)
     assert (
-        noise.centre(torch.tensor([65_790.0], dtype=torch.float64), torch.float64) == 65_790 * 255
+        noise.center(torch.tensor([65_790.0], dtype=torch.float64), torch.float64) == 65_790 * 255
     )
 
 

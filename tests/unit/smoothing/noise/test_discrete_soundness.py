@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 from rsverify import SmoothedClassifier  # noqa: E402
 from rsverify.smoothing.noise.discrete import DiscreteGaussian, _table  # noqa: E402
 
-# One grey level more in every pixel of a black image of 3 × 32 × 32: 0.217 away in ℓ2.
+# One gray level more in every pixel of a black image of 3 × 32 × 32: 0.217 away in ℓ2.
 BLACK = torch.zeros(3, 32, 32)
 LIGHTER = torch.full((3, 32, 32), 1 / 255)
 DISTANCE = math.sqrt(3 * 32 * 32) / 255
@@ -29,7 +29,7 @@ def finest_bit(batch: torch.Tensor) -> torch.Tensor:
     return torch.stack([fine, 1 - fine], dim=1)
 
 
-def test_images_a_grey_level_apart() -> None:
+def test_images_a_gray_level_apart() -> None:
     floats = SmoothedClassifier(finest_bit, 2, 0.25)
     certificate = floats.certify(BLACK, n=400, seed=0, bound="cohen")
     assert certificate.prediction == 0
@@ -115,8 +115,8 @@ def test_exact_radius_holds_at_all_lattice_points(
     padded = np.pad(classes, 2 * reach + 130)
 
     def law(at: int) -> np.ndarray:
-        centre = at + 60 + 2 * reach + 130
-        window = padded[centre - reach : centre + reach + 1]
+        center = at + 60 + 2 * reach + 130
+        window = padded[center - reach : center + reach + 1]
         return np.bincount(window, weights=weights, minlength=3)
 
     own = law(j)

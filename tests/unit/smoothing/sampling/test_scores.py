@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsverify import SmoothedClassifier
-from rsverify.bounds.score_margin import plan_rivals, rival_columns
+from rsverify.bounds.score_margin import plan_runners_up, runner_up_columns
 from rsverify.certificates.scores import ScoreCertificate, certify_scores
 from rsverify.certificates.simplex import SIMPLEX_MAPS
 from rsverify.smoothing.sampling.scores import queue_columns, queue_scores
@@ -50,15 +50,15 @@ def test_maps_agree_with_those_for_numpy_everywhere(logits, temperature, name):
 def test_columns_are_those_of_the_whole_table():
     mapped = score_map("softmax", 1.0)
     whole = queue_scores(lambda b: b, LOGITS.split(33), 7, CPU, mapped)()
-    plan = plan_rivals(whole[:50], 2, 7, rivals=3)
+    plan = plan_runners_up(whole[:50], 2, 7, runners_up=3)
 
     arriving = queue_columns(lambda b: b, LOGITS.split(17), 7, CPU, mapped, n=200, y=2, plan=plan)
     sample = arriving()
 
-    first, rivals = rival_columns(whole, 2, plan)
+    first, runners_up = runner_up_columns(whole, 2, plan)
     assert (sample.first == first).all()
-    assert (sample.rivals == rivals).all()
-    assert sample.rivals.shape == (4, 200)
+    assert (sample.runners_up == runners_up).all()
+    assert sample.runners_up.shape == (4, 200)
     np.testing.assert_allclose(sample.mean, whole.mean(axis=0), rtol=1e-12)
     assert (sample.votes == np.bincount(whole.argmax(axis=1), minlength=7)).all()
 
@@ -74,7 +74,7 @@ def test_memory_is_columns_not_classes():
             return out
 
     n, m, k, batch = 5000, 1000, 9, 25
-    plan = plan_rivals(np.full((1, m), 1 / m), 0, m, rivals=k)
+    plan = plan_runners_up(np.full((1, m), 1 / m), 0, m, runners_up=k)
     output = torch.zeros(batch, m)
 
     with Counting() as counting:

@@ -1,12 +1,12 @@
-"""The museum of wrong bounds: what each truly misses, what shows it, at what cost and power.
+"""Known-invalid bounds: the true non-coverage, what shows it, and at what cost and power.
 
-    python -m coverage_studies.museum [--seeds 20]
+    python -m coverage_studies.known_invalid [--seeds 20]
 
-Each exhibit of ``tests/mutants`` is audited by the default budget with as many seeds as asked,
-once where the audit is exact. Its miscoverage at the law that shows it is exact where the data
-are counts, or 0/1 samples whose order does not matter; else it is a fresh simulation with its
-Clopper-Pearson interval at 99 %. Seconds are processor time of one audit. The table goes to
-``results/museum.tsv``.
+Each mutant of ``tests/support/mutants`` is audited by the default budget with as many seeds as
+asked, once where the audit is exact. Its miscoverage at the distribution that shows it is exact
+where the data are counts, or 0/1 samples whose order does not matter; else it is a fresh simulation
+with its Clopper-Pearson interval at 99 %. Seconds are processor time of one audit. The table
+goes to ``results/known_invalid.tsv``.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from rsverify.auditing.estimand import find_estimand
 from rsverify.auditing.report import AuditReport
 from tests.support import mutants
 
-RESULTS = Path(__file__).parent / "results" / "museum.tsv"
+RESULTS = Path(__file__).parent / "results" / "known_invalid.tsv"
 COLUMNS = (
-    "exhibit fault estimand n alpha method shown_by truth miscoverage low high how "
+    "mutant fault estimand n alpha method shown_by truth miscoverage low high how "
     "audits refuted replications seconds version"
 )
 FRESH, LEVEL = 20_000, 0.01
@@ -69,7 +69,7 @@ def drawn(mutant: Any, law: dict[str, Any]) -> tuple[float, float, float]:
 
 
 def line(mutant: Any, seeds: int) -> str:
-    """Return the row of one exhibit."""
+    """Return the row of one mutant."""
     options = mutant.options
     reports, seconds = [], []
     for seed in range(seeds):
@@ -125,7 +125,7 @@ def main() -> None:
     given = parser.parse_args()
     with RESULTS.open("w") as file:
         file.write("\t".join(COLUMNS.split()) + "\n")
-        for mutant in [*mutants.EXHIBITS, *mutants.UNSEEN]:
+        for mutant in [*mutants.REFUTED, *mutants.UNSEEN]:
             text = line(mutant, given.seeds)
             file.write(text + "\n")
             file.flush()
