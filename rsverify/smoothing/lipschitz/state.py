@@ -99,7 +99,8 @@ def _place(value: object) -> str | None:
     if isinstance(value, itertools.cycle):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it cannot be pickled from Python 3.14 on
-            _, (source,), *kept = value.__reduce__()
+            reduced: Any = value.__reduce__()
+            _, (source,), *kept = reduced
         return f"{_place(source)} {len(kept[0][0]) if kept else 0}"
     if type(value).__module__ == "itertools":
         return repr(value)
