@@ -33,6 +33,8 @@ from rsverify._core.rows import map_rows
 from rsverify._core.types import FloatLike
 from rsverify.kernels.special import norm_ppf
 
+__all__ = ["MAX_ORDER", "probit", "taylor_coefficients", "taylor_probit", "taylor_remainder"]
+
 MAX_ORDER = 500
 """Largest order M; c_k leaves the range of float64 soon after."""
 

@@ -5,19 +5,54 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Required, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
+from rsverify._core.types import AuditEstimandName, AuditKindName, AuditMethodName, Side
 from rsverify.auditing.api import audit as run_audit
+from rsverify.auditing.design import Progress
+from rsverify.auditing.estimand import Estimand, Parameters
 from rsverify.auditing.report import AuditReport
+from rsverify.auditing.simulation.search import Family
+from rsverify.bounds.bound import Bound
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
+__all__ = ["AuditOptions", "assert_covers", "bounded_samples", "counts", "simplex_points"]
 
-def assert_covers(bound: Any, *, conclusive: bool = False, **options: Any) -> AuditReport:
+
+class AuditOptions(TypedDict, total=False):
+    """The options of `rsverify.audit`."""
+
+    estimand: AuditEstimandName | Estimand
+    n: Required[int]
+    alpha: Required[float]
+    side: Side | None
+    kind: AuditKindName | None
+    scenarios: Mapping[str, Parameters] | None
+    method: AuditMethodName
+    family: Family | None
+    replications: int | None
+    tolerance: float
+    false_alarm: float
+    seed: int
+    n_jobs: int
+    store: str | os.PathLike[str] | None
+    resume: bool
+    progress: Progress | None
+
+
+def assert_covers(
+    bound: Callable[..., object] | Bound | str,
+    *,
+    conclusive: bool = False,
+    **options: Unpack[AuditOptions],
+) -> AuditReport:
     """Raise AssertionError with the audit's report where a bound is found not to cover.
 
     Parameters

@@ -5,19 +5,19 @@ from __future__ import annotations
 import errno
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from numpy.lib.npyio import NpzFile
 
 from rsverify._core.errors import DataError, cause_of
+from rsverify._core.types import AnyArray
 
 # Of an archive that unpacks to more than this many times its size, or less than these bytes.
 _LARGEST_RATIO = 200
 _SMALL = 2**28
 
 
-def read_npy(path: Path, *, mapped: bool = False) -> npt.NDArray[Any]:
+def read_npy(path: Path, *, mapped: bool = False) -> AnyArray:
     """Return the array in a ``.npy`` file, left on the disk where `mapped`.
 
     Raises
@@ -31,7 +31,7 @@ def read_npy(path: Path, *, mapped: bool = False) -> npt.NDArray[Any]:
     try:
         with path.open("rb") as file:
             np.lib.format.read_magic(file)
-        array: npt.NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None)
+        array: AnyArray = np.load(path, mmap_mode="r" if mapped else None)
     except PermissionError:
         raise
     except Exception as error:  # numpy raises errors of many kinds for damaged files
@@ -39,7 +39,7 @@ def read_npy(path: Path, *, mapped: bool = False) -> npt.NDArray[Any]:
     return array
 
 
-def read_npz(path: Path, *wanted: str) -> tuple[dict[str, npt.NDArray[Any]], list[str]]:
+def read_npz(path: Path, *wanted: str) -> tuple[dict[str, AnyArray], list[str]]:
     """Return those of the arrays `wanted` that a ``.npz`` archive holds, and the names of all.
 
     Raises
@@ -68,7 +68,7 @@ def read_npz(path: Path, *wanted: str) -> tuple[dict[str, npt.NDArray[Any]], lis
         raise DataError(f"{path} is not a .npz archive of arrays: {cause_of(error)}") from error
 
 
-def _entry(path: Path, arrays: Any, name: str) -> npt.NDArray[Any]:
+def _entry(path: Path, arrays: NpzFile, name: str) -> AnyArray:
     try:
         array = arrays[name]
     except Exception as error:

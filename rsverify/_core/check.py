@@ -9,12 +9,13 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from rsverify._core.errors import cause_of
+from rsverify._core.types import AnyArray
 from rsverify._core.types import FloatArray as FloatArray
 from rsverify._core.types import IntArray as IntArray
 
@@ -28,7 +29,7 @@ _LONGEST_SHOWN = 80
 Choice = TypeVar("Choice", bound=str)
 
 
-def _first(values: npt.NDArray[Any], bad: npt.NDArray[np.bool_]) -> object:
+def _first(values: AnyArray, bad: npt.NDArray[np.bool_]) -> object:
     """Return the first offending value, for an error message."""
     value: object = values[bad].flat[0].item()
     return value
@@ -44,7 +45,7 @@ def shown(value: object) -> str:
     return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…"
 
 
-def _numbers(name: str, value: object, what: str) -> npt.NDArray[Any]:
+def _numbers(name: str, value: object, what: str) -> AnyArray:
     """Return `value` as an array of integers or floats, or raise where it holds anything else.
 
     Everything that numpy would change or lose in silence is refused here: masks, truth values,
@@ -69,7 +70,7 @@ def _numbers(name: str, value: object, what: str) -> npt.NDArray[Any]:
     return array
 
 
-def _as_array(value: object) -> npt.NDArray[Any]:
+def _as_array(value: object) -> AnyArray:
     if isinstance(value, list | tuple) and any(isinstance(v, bool | np.bool_) for v in value):
         raise TypeError("a truth value is not a number")
     with warnings.catch_warnings():
@@ -77,7 +78,7 @@ def _as_array(value: object) -> npt.NDArray[Any]:
         return np.asarray(value)
 
 
-def _unboxed(name: str, array: npt.NDArray[Any], what: str) -> npt.NDArray[Any]:
+def _unboxed(name: str, array: AnyArray, what: str) -> AnyArray:
     """Return an array of Python numbers, as tables of other packages hold them, as one of numpy."""
     numbers = (int, float, np.integer, np.floating)
     for item in array.ravel().tolist():
@@ -120,7 +121,7 @@ def check_number(name: str, value: npt.ArrayLike) -> float:
     return float(array)
 
 
-def check_single(name: str, array: npt.NDArray[Any]) -> None:
+def check_single(name: str, array: AnyArray) -> None:
     """Raise where an argument that must be one number is an array of several."""
     if array.ndim:
         raise ValueError(f"{name} of shape {array.shape} must be a single number")
@@ -247,7 +248,7 @@ def check_choice(name: str, value: object, choices: Iterable[Choice]) -> Choice:
     raise ValueError(f"{name}={shown(value)} must be one of {', '.join(map(repr, allowed))}")
 
 
-def check_broadcast(**arrays: npt.NDArray[Any]) -> tuple[int, ...]:
+def check_broadcast(**arrays: AnyArray) -> tuple[int, ...]:
     """Return the common shape of the named arrays, or raise naming their shapes."""
     try:
         return np.broadcast_shapes(*(a.shape for a in arrays.values()))
@@ -295,7 +296,7 @@ def check_text(name: str, value: object) -> str:
     return value
 
 
-def check_takes(name: str, function: Callable[..., Any], arguments: tuple[str, ...]) -> None:
+def check_takes(name: str, function: Callable[..., object], arguments: tuple[str, ...]) -> None:
     """Raise where `function` cannot be called with arguments like these."""
     try:
         signature = inspect.signature(function)

@@ -14,8 +14,11 @@ from typing import Any
 
 from rsverify._core.errors import cause_of
 
+UserFunction = Callable[..., Any]
+"""A function of the user's: what it takes and returns is found out by calling it."""
 
-def load_function(target: str) -> Callable[..., Any]:
+
+def load_function(target: str) -> UserFunction:
     """Return FUNCTION of ``FILE.py:FUNCTION`` or ``package.module:FUNCTION``.
 
     The file may import its neighbors, and a module may be in the current folder. A file that is
@@ -36,7 +39,7 @@ def load_function(target: str) -> Callable[..., Any]:
         raise ValueError(f"{place} cannot be run: {cause_of(error)}") from error
     if not callable(getattr(module, name, None)):
         raise ValueError(f"{place} has no function {name!r}")
-    function: Callable[..., Any] = getattr(module, name)
+    function: UserFunction = getattr(module, name)
     return function
 
 
@@ -47,17 +50,17 @@ class FileFunction:
         self.path = str(path)
         self.__name__ = name
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: object) -> object:
         """Call the function."""
         return self.__wrapped__(*arguments)
 
     @property
-    def __wrapped__(self) -> Callable[..., Any]:
+    def __wrapped__(self) -> UserFunction:
         """The function, from which `inspect` takes the signature."""
         return _loaded(f"{self.path}:{self.__name__}")
 
 
-def portable_function(target: str) -> Callable[..., Any]:
+def portable_function(target: str) -> UserFunction:
     """Return the function as `load_function` does, but one that worker processes can take."""
     function = load_function(target)
     place, _, name = target.rpartition(":")
@@ -65,11 +68,11 @@ def portable_function(target: str) -> Callable[..., Any]:
 
 
 @lru_cache
-def _loaded(target: str) -> Callable[..., Any]:
+def _loaded(target: str) -> UserFunction:
     return load_function(target)
 
 
-def _run_file(path: Path) -> Any:
+def _run_file(path: Path) -> object:
     name = _module_name(path)
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

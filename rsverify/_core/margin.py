@@ -8,6 +8,8 @@ from typing import get_args
 from rsverify._core.check import check_choice
 from rsverify._core.types import MarginName
 
+__all__ = ["Margin"]
+
 
 class Margin(IntEnum):
     """A margin: rises with p_1, the certified class, and falls with p_2, its runner-up."""

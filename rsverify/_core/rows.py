@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any
 
 import joblib
 import numpy as np
-import numpy.typing as npt
 
 from rsverify._core.check import FloatArray, check_broadcast
+from rsverify._core.types import AnyArray
 
 Loop = Callable[..., None]
 
@@ -19,8 +18,8 @@ def map_rows(
     loop: Loop,
     *,
     parallel: bool = False,
-    constants: tuple[Any, ...] = (),
-    **arrays: npt.NDArray[Any],
+    constants: tuple[object, ...] = (),
+    **arrays: AnyArray,
 ) -> FloatArray | float:
     """Broadcast `arrays`, run ``loop(*rows, *constants, out)`` and return the shaped result.
 

@@ -10,9 +10,14 @@ import numpy.typing as npt
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.int64]
 
-IntLike: TypeAlias = int | np.integer[Any]
+AnyArray: TypeAlias = npt.NDArray[Any]
+"""An array whose type of numbers is not known, or does not matter."""
+Json: TypeAlias = dict[str, Any]
+"""What a JSON file holds: its types are known to those who read it."""
+
+IntLike: TypeAlias = int | np.integer
 """One integer: what it gives is a float, where an array gives an array."""
-FloatLike: TypeAlias = float | np.floating[Any] | np.integer[Any]
+FloatLike: TypeAlias = float | np.floating | np.integer
 """One number."""
 
 MarginName = Literal["difference", "probit"]
@@ -37,12 +42,48 @@ MeanBoundName = Literal[
     "plugin-hoeffding",
 ]
 """The bounds of a mean that margins of scores are made from."""
+BoundName: TypeAlias = VoteBoundName | MeanBoundName
+"""The bounds that a certificate of a model is made with: of its votes, or of its scores."""
+ScoreMapName = Literal["softmax", "sparsemax", "hardmax", "identity"]
+"""From a model's output to scores on the simplex."""
+NoiseName = Literal["gaussian", "discrete"]
+"""How noise is drawn: as floats, or on a lattice."""
+Auto = Literal["auto"]
+"""To be found out."""
+PrecisionName = Literal["bfloat16", "float16"]
+"""What a model can be run in by ``torch.autocast``."""
+DecisionName = Literal["radius >= target", "radius < target", "undecided"]
+"""What votes say about a target radius."""
 StrategyName = Literal["star", "plugin", "agrapa"]
 """How a betting bound bets, for a fixed sample size."""
 SequenceStrategyName = Literal["portfolio", "kt", "plugin", "agrapa"]
 """How a betting confidence sequence bets."""
 Side = Literal["lower", "upper", "two-sided"]
 """Which side of its estimand a bound is on."""
+AuditEstimandName = Literal[
+    "proportion",
+    "randomised-proportion",
+    "difference",
+    "difference:first",
+    "probit",
+    "probit:first",
+    "path-difference",
+    "path-probit",
+    "score-difference",
+    "score-probit",
+    "mean",
+    "binary-mean",
+    "mean-known-variance",
+]
+"""The built-in estimands of audits; with ":first", over the class of column 1."""
+AuditMethodName = Literal["auto", "exact", "simulation", "search"]
+"""How an audit looks for laws at which a bound fails."""
+AuditKindName = Literal["coverage", "betting", "bets"]
+"""What an audit measures."""
+VerdictName = Literal["refuted", "supported", "inconclusive"]
+"""What an audit says."""
+FigureName = Literal["auto", "sawtooth", "map", "claims", "zip", "time", "capital"]
+"""The pictures of an audit."""
 DataKind = Literal[
     "counts",
     "randomized counts",

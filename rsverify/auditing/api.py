@@ -6,7 +6,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, get_args
+from typing import get_args
 
 from rsverify._core.check import (
     check_choice,
@@ -18,7 +18,7 @@ from rsverify._core.check import (
     check_takes,
     shown,
 )
-from rsverify._core.types import Side
+from rsverify._core.types import AuditEstimandName, AuditKindName, AuditMethodName, Side
 from rsverify.auditing.bets import audit_bets
 from rsverify.auditing.caller import SIDES, name_of
 from rsverify.auditing.capital import audit_capital
@@ -27,14 +27,15 @@ from rsverify.auditing.estimand import Estimand, Parameters, find_estimand, rena
 from rsverify.auditing.registry import audited, find_bound
 from rsverify.auditing.report import AuditReport
 from rsverify.auditing.simulation.search import Family
-from rsverify.auditing.task import Method, Task, answered
+from rsverify.auditing.task import Task, answered
 from rsverify.auditing.verdict import FALSE_ALARM, TOLERANCE
 from rsverify.bounds.bound import Bound
 from rsverify.bounds.registry import BOUNDS
 
-Kind = Literal["coverage", "betting", "bets"]
-METHODS: tuple[Method, ...] = get_args(Method)
-KINDS: tuple[Kind, ...] = get_args(Kind)
+__all__ = ["audit"]
+
+METHODS: tuple[AuditMethodName, ...] = get_args(AuditMethodName)
+KINDS: tuple[AuditKindName, ...] = get_args(AuditKindName)
 
 _MOST_JOBS = 1024
 _MOST_REPLICATIONS = 10**10
@@ -42,15 +43,15 @@ _MOST_REPLICATIONS = 10**10
 
 @FLOAT_ERRORS
 def audit(
-    bound: Callable[..., Any] | Bound | str,
+    bound: Callable[..., object] | Bound | str,
     *,
-    estimand: str | Estimand = "mean",
+    estimand: AuditEstimandName | Estimand = "mean",
     n: int,
     alpha: float,
     side: Side | None = None,
-    kind: Kind | None = None,
+    kind: AuditKindName | None = None,
     scenarios: Mapping[str, Parameters] | None = None,
-    method: Method = "auto",
+    method: AuditMethodName = "auto",
     family: Family | None = None,
     replications: int | None = None,
     tolerance: float = TOLERANCE,
@@ -218,7 +219,7 @@ def audit(
     return answered(task)
 
 
-def _told(kind: Kind) -> Kind:
+def _told(kind: AuditKindName) -> AuditKindName:
     """Warn of an option that goes."""
     check_choice("kind", kind, KINDS)
     name = {"coverage": "audit", "betting": "audit_capital", "bets": "audit_bets"}[kind]
@@ -227,7 +228,7 @@ def _told(kind: Kind) -> Kind:
     return kind
 
 
-def _refuse_ignored(kind: str, **options: tuple[object, object]) -> None:
+def _refuse_ignored(kind: AuditKindName, **options: tuple[object, object]) -> None:
     """Raise where an option is given that this kind of audit has no use for."""
     for name, (value, default) in options.items():
         if value is not default and value != default:
@@ -237,8 +238,8 @@ def _refuse_ignored(kind: str, **options: tuple[object, object]) -> None:
 
 
 def _asked(
-    bound: Callable[..., Any] | Bound, estimand: str | Estimand, side: Side | None
-) -> tuple[Callable[..., Any], Estimand, Side]:
+    bound: Callable[..., object] | Bound, estimand: AuditEstimandName | Estimand, side: Side | None
+) -> tuple[Callable[..., object], Estimand, Side]:
     """Return the function, the estimand and the side that are audited."""
     if side is not None:
         check_choice("side", side, SIDES)

@@ -38,6 +38,8 @@ from rsverify.auditing.report import AuditReport, Row
 from rsverify.auditing.simulation.blocks import generator
 from rsverify.auditing.verdict import Verdict, combine
 
+__all__ = ["audit_bets"]
+
 PERTURBED_ROWS = 8
 HALF = 0.5
 FIXED_MEANS = (0.1, 0.9, 0.02, 0.98, 0.3, 0.7, 0.002, 0.998)

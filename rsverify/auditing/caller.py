@@ -14,7 +14,7 @@ from rsverify._core.said import said
 from rsverify._core.types import Side
 from rsverify.auditing.estimand import Data
 
-Bound = Callable[[Any, float], Any]
+Bound = Callable[..., Any]
 Layout = Literal["rows", "pair"]
 """Two-sided limits of R replications: of shape (R, 2), or two arrays of R each."""
 
@@ -32,7 +32,7 @@ class Failure:
 
     kind: str
     message: str
-    example: Any  # the input that did it
+    example: object  # the input that did it
     count: int = 1
 
 
@@ -306,7 +306,7 @@ def name_of(bound: object) -> str:
         return type(bound).__name__
 
 
-def plain_row(row: Data) -> Any:
+def plain_row(row: Data) -> object:
     """Return a row as JSON can hold it, its beginning where it is long."""
     return row.tolist() if row.size <= 200 else [*row.ravel()[:200].tolist(), "..."]
 

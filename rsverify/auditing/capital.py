@@ -50,6 +50,8 @@ from rsverify.auditing.report import AuditReport, Row
 from rsverify.auditing.simulation.blocks import generator
 from rsverify.auditing.verdict import Verdict, combine
 
+__all__ = ["audit_capital"]
+
 PASTS = 16  # random pasts after which a step is enumerated
 LARGEST_PATH = 12  # of two-point distributions; three points get a third less
 DRAWN_PATH = 8  # of those that are drawn

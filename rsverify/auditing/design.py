@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,7 @@ FLOAT_ERRORS = np.errstate(divide="warn", over="warn", under="ignore", invalid="
 Progress = Callable[[int, int], object]
 """Called with the replications done (or no longer needed) and those of the whole budget."""
 
-Record = dict[str, Any]
+Record = dict[str, object]
 """A design as a report keeps it."""
 
 

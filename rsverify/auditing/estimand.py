@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,14 @@ from scipy.special import ndtri
 
 from rsverify._core.check import check_choice, check_probability
 
-Data = npt.NDArray[Any]
+__all__ = ["ESTIMANDS", "Estimand"]
+
+Data: TypeAlias = npt.NDArray[np.number]
 """Of an estimand, one replication per row."""
-Parameters = Mapping[str, Any]
+Parameters = Mapping[str, object]
 """Of a distribution, as the estimand's `draw` takes them."""
+Law = Sequence[Any]
+"""Of observations: its kind, then what that kind has."""
 Generator = np.random.Generator
 
 
@@ -64,7 +68,7 @@ def _draw_votes(rng: Generator, replications: int, n: int, p: Sequence[float]) -
     return rng.multinomial(n, p, replications)
 
 
-def _draw_sample(rng: Generator, replications: int, n: int, law: Sequence[Any]) -> Data:
+def _draw_sample(rng: Generator, replications: int, n: int, law: Law) -> Data:
     """Draw independent observations: ("beta", a, b) or ("points", values, probabilities)."""
     shape = (replications, n)
     if law[0] == "beta":
@@ -92,7 +96,7 @@ def _draw_vote_paths(rng: Generator, replications: int, n: int, p: Sequence[floa
     return paths
 
 
-def _draw_with_variance(rng: Generator, replications: int, n: int, law: Sequence[Any]) -> Data:
+def _draw_with_variance(rng: Generator, replications: int, n: int, law: Law) -> Data:
     """Draw observations, and as a last column the variance of the distribution."""
     sample = _draw_sample(rng, replications, n, law)
     if law[0] == "beta":
@@ -104,7 +108,7 @@ def _draw_with_variance(rng: Generator, replications: int, n: int, law: Sequence
     return np.column_stack([sample, np.full(replications, variance)])
 
 
-def _draw_scores(rng: Generator, replications: int, n: int, law: Sequence[Any]) -> Data:
+def _draw_scores(rng: Generator, replications: int, n: int, law: Law) -> Data:
     """Draw rows of scores, (R, n, m): ("dirichlet", a) or ("points", rows, probabilities)."""
     if law[0] == "dirichlet":
         return rng.dirichlet(law[1], (replications, n))
@@ -112,7 +116,7 @@ def _draw_scores(rng: Generator, replications: int, n: int, law: Sequence[Any]) 
     return np.asarray(law[1], dtype=np.float64)[picks]
 
 
-def _mean_scores(law: Sequence[Any]) -> npt.NDArray[np.float64]:
+def _mean_scores(law: Law) -> npt.NDArray[np.float64]:
     means: npt.NDArray[np.float64]
     if law[0] == "dirichlet":
         means = np.asarray(law[1], dtype=np.float64) / np.sum(law[1])
@@ -121,7 +125,7 @@ def _mean_scores(law: Sequence[Any]) -> npt.NDArray[np.float64]:
     return means
 
 
-def _sample_mean(law: Sequence[Any]) -> float:
+def _sample_mean(law: Law) -> float:
     if law[0] == "beta":
         return float(law[1] / (law[1] + law[2]))
     return float(np.dot(law[1], law[2]))
@@ -151,7 +155,7 @@ def _path_margin(name: str) -> Estimand:
 
 
 def _score_margin(name: str) -> Estimand:
-    def truth(law: Sequence[Any]) -> float:
+    def truth(law: Law) -> float:
         means = _mean_scores(law)
         return margin_value(name, float(means[0]), float(means[1:].max()))
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import numpy as np
 from scipy.special import gammaln, xlogy
 
-from rsverify._core.check import check_choice
+from rsverify._core.check import FloatArray, check_choice
 from rsverify._core.figure import save_figure
 from rsverify._core.files import check_free
+from rsverify._core.types import FigureName
 from rsverify.auditing import plot as plotting
 from rsverify.auditing.design import FIGURES, FLOAT_ERRORS
 from rsverify.auditing.estimand import margin_value
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from rsverify.auditing.report import AuditReport
 
-CHOICES = ("auto", "sawtooth", "map", "claims", "zip", "time", "capital")
+CHOICES: tuple[FigureName, ...] = get_args(FigureName)
 TOOTH = 9  # points between two jumps
 MOST_TEETH = 1200  # more cannot be told apart on paper
 NEAR_TEETH = 9  # on either side of the worst, in the enlarged part
@@ -38,7 +39,7 @@ BAND = 0.05
 
 @FLOAT_ERRORS
 def draw(
-    report: AuditReport, path: str | os.PathLike[str], kind: str, *, force: bool = False
+    report: AuditReport, path: str | os.PathLike[str], kind: FigureName, *, force: bool = False
 ) -> Figure:
     """Draw a figure of a report into a file: see `AuditReport.plot`."""
     check_choice("kind", kind, CHOICES)
@@ -59,7 +60,7 @@ def draw(
     return figure
 
 
-def _possible(report: AuditReport) -> list[str]:
+def _possible(report: AuditReport) -> list[FigureName]:
     """Return the figures that a report can be drawn as, the most telling first."""
     evidence = report.evidence
     if isinstance(evidence, ProportionLimits):
@@ -77,13 +78,18 @@ def _possible(report: AuditReport) -> list[str]:
     return ["time", "zip"] if times > 1 else ["zip"]
 
 
+def _stated(report: AuditReport, name: Literal["alpha", "tolerance"]) -> float:
+    return cast(float, report.design[name])
+
+
 def _title(report: AuditReport) -> str:
     d = report.design
     return f"{d['bound']}, {d['estimand']}, n = {d['n']:,}, α = {d['alpha']:g}: {report.verdict}"
 
 
 def _sawtooth(report: AuditReport) -> Figure:
-    limits: ProportionLimits = report.evidence
+    limits = report.evidence
+    assert isinstance(limits, ProportionLimits), "of its picture"
     both = np.concatenate([limits.lower, limits.upper])
     jumps = np.unique(both[(both > 0.0) & (both < 1.0)])
     worst = float(report.worst.truth)
@@ -107,14 +113,14 @@ def _sawtooth(report: AuditReport) -> Figure:
         after = miscoverage_at(*limits, np.nextafter(inside, 1.0))
         at = miscoverage_at(*limits, inside)
         parts.append(plotting.Teeth(teeth, inside, before, at, after))
-    design = report.design
     return plotting.draw_sawtooth(
-        parts, (worst, report.worst.miscoverage), design["alpha"], _title(report)
+        parts, (worst, report.worst.miscoverage), _stated(report, "alpha"), _title(report)
     )
 
 
 def _map(report: AuditReport) -> Figure:
-    claims: MarginClaims = report.evidence
+    claims = report.evidence
+    assert isinstance(claims, MarginClaims), "of its picture"
     n = claims.table.shape[0] - 1
     outcomes = (n + 1) * (n + 2) / 2
     sub, side = SUBPOINTS, SIDE
@@ -147,7 +153,7 @@ def _map(report: AuditReport) -> Figure:
         law = report.witness.parameters
         place = float(law["q1"]), float(law["q2"])
         worst = report.witness.probability
-    return plotting.draw_map(values, report.design["alpha"], place, worst, _title(report))
+    return plotting.draw_map(values, _stated(report, "alpha"), place, worst, _title(report))
 
 
 def _lolly(report: AuditReport) -> plotting.Scenarios:
@@ -161,12 +167,13 @@ def _lolly(report: AuditReport) -> plotting.Scenarios:
     )
 
 
-def _replays(report: AuditReport, index: int, enough: int) -> tuple[Any, Any, float]:
+def _replays(report: AuditReport, index: int, enough: int) -> tuple[FloatArray, FloatArray, float]:
     """Return the limits of the first `enough` or more replications again, and the truth.
 
     Limits are (R, times), as whole blocks.
     """
-    replay: Replay = report.evidence
+    replay = report.evidence
+    assert isinstance(replay, Replay), "of its picture"
     design, low, high, truth = replay.design, [], [], 0.0
     most = min(enough, report.rows[index].replications)
     for block in itertools.count():
@@ -180,12 +187,11 @@ def _replays(report: AuditReport, index: int, enough: int) -> tuple[Any, Any, fl
 
 
 def _claims(report: AuditReport) -> Figure:
-    design = report.design
     return plotting.draw_claims(
         np.array([r.truth for r in report.rows]),
         _lolly(report),
-        design["alpha"],
-        design["tolerance"],
+        _stated(report, "alpha"),
+        _stated(report, "tolerance"),
         _title(report),
     )
 
@@ -202,9 +208,13 @@ def _zip(report: AuditReport) -> Figure:
     distance = np.maximum(low - truth, truth - high)  # above 0: missed, by so much
     order = np.argsort(distance, kind="stable")
     limits = plotting.Ordered(low[order], high[order], wrong[order], truth)
-    design = report.design
     return plotting.draw_zip(
-        _lolly(report), limits, worst.scenario, design["alpha"], design["tolerance"], _title(report)
+        _lolly(report),
+        limits,
+        worst.scenario,
+        _stated(report, "alpha"),
+        _stated(report, "tolerance"),
+        _title(report),
     )
 
 
@@ -224,12 +234,12 @@ def _time(report: AuditReport) -> Figure:
         worst,
         band,
         f"{report.worst.scenario} ({runs:,} replications)",
-        report.design["alpha"],
+        _stated(report, "alpha"),
         _title(report),
     )
 
 
-def _first_misses(lower: Any, upper: Any, truth: float) -> tuple[Any, int]:
+def _first_misses(lower: FloatArray, upper: FloatArray, truth: float) -> tuple[FloatArray, int]:
     """Return how many replications have failed to cover by each time, and how many there are."""
     wrong = np.logical_or.accumulate(missed(lower, upper, truth), axis=1)
     return wrong.sum(axis=0), len(wrong)

@@ -10,9 +10,10 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from rsverify._core.files import check_free, write_file
+from rsverify._core.types import FigureName
 from rsverify.auditing.caller import Failure
 from rsverify.auditing.design import FIGURES, Record
 from rsverify.auditing.verdict import Verdict, Witness
@@ -20,6 +21,8 @@ from rsverify.auditing.verdict import Verdict, Witness
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+__all__ = ["AuditReport", "Row"]
 
 MISCOVERAGE = "miscoverage"
 TABLES = (".json", ".parquet", ".csv")
@@ -85,7 +88,7 @@ class AuditReport:
     witness: Witness | None
     design: Record
     notes: list[str] = field(default_factory=list)
-    evidence: Any = field(default=None, repr=False, compare=False)
+    evidence: object = field(default=None, repr=False, compare=False)
     """What figures are drawn from; neither compared nor written."""
 
     @property
@@ -105,7 +108,7 @@ class AuditReport:
         return pd.DataFrame([asdict(row) for row in self.rows])
 
     @property
-    def ademp(self) -> dict[str, Any]:
+    def ademp(self) -> dict[str, object]:
         """What the audit is, in the five parts of a simulation study [1]_.
 
         Aims, data-generating mechanisms, estimands, methods and performance measures; every
@@ -186,8 +189,8 @@ class AuditReport:
         self,
         path: str | os.PathLike[str],
         *,
-        kind: str = "auto",
-        picture: str = "",
+        kind: FigureName = "auto",
+        picture: FigureName | None = None,
         force: bool = False,
     ) -> Figure:
         """Draw a figure of the report into a file.
@@ -299,7 +302,7 @@ def _short(example: object) -> str:
     return text if len(text) <= 200 else text[:200] + " …"
 
 
-def ademp(report: AuditReport) -> dict[str, Any]:
+def ademp(report: AuditReport) -> dict[str, object]:
     """Return the five parts of a study: see `AuditReport.ademp`."""
     d = report.design
     drawn = any(r.replications for r in report.rows)
@@ -337,7 +340,7 @@ def ademp(report: AuditReport) -> dict[str, Any]:
     }
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> object:
     """Return `value` as JSON can hold it: infinities and NaN as text, arrays as lists."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}

@@ -36,7 +36,7 @@ def _rare(n: int, alpha: float) -> list[float]:
     return [1.0 - q ** (1.0 / n) for q in unseen]
 
 
-def _points(values: Sequence[Any], probabilities: Sequence[float]) -> Law:
+def _points(values: Sequence[object], probabilities: Sequence[float]) -> Law:
     return ("points", tuple(values), tuple(probabilities))
 
 
@@ -149,11 +149,11 @@ def _mirrored_law(law: Law) -> Law:
     return ("points", mirrored, law[2])
 
 
-def _exchanged(values: tuple[Any, ...]) -> tuple[Any, ...]:
+def _exchanged(values: Law) -> Law:
     return (values[1], values[0], *values[2:])
 
 
-def _for_side(suite: dict[str, Any], side: str, *, votes: bool, keep: bool) -> dict[str, Any]:
+def _for_side(suite: dict[str, Law], side: str, *, votes: bool, keep: bool) -> dict[str, Law]:
     """Return a suite made for lower bounds as one for bounds of that side.
 
     What endangers a lower bound (the rare zero that was not seen) is in the mirror what

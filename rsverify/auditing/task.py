@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import cast
 
 import numpy as np
 
 from rsverify._core.files import Interrupted
+from rsverify._core.types import AuditMethodName
 from rsverify.auditing.caller import MIXED, Bound, Caller, merge_failures
 from rsverify.auditing.company import COMPANY, prepare
 from rsverify.auditing.design import Design, Progress, Record
@@ -42,7 +43,6 @@ from rsverify.auditing.simulation.tally import Tally
 from rsverify.auditing.simulation.votes import worst_votes
 from rsverify.auditing.verdict import combine
 
-Method = Literal["auto", "exact", "simulation", "search"]
 PROBE = "how the bound is called"  # the random numbers of the rows that find it out
 
 
@@ -53,7 +53,7 @@ class Task:
     bound: Bound
     estimand: Estimand
     design: Design
-    method: Method = "auto"
+    method: AuditMethodName = "auto"
     steady: bool = False
     """Whether the bound is known to return the same for a row each time."""
     scenarios: Mapping[str, Parameters] | None = None
@@ -132,7 +132,7 @@ def _with_more_classes(task: Task, report: AuditReport) -> AuditReport:
     suite = [
         s
         for s in default_scenarios(estimand, design.n, design.alpha)
-        if len(s.parameters["p"]) > CLASSES
+        if len(cast(Sequence[float], s.parameters["p"])) > CLASSES
     ]
     try:
         caller = task.caller_for(suite)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy.optimize import brentq
@@ -18,8 +17,9 @@ from scipy.special import betaln, logsumexp, xlog1py, xlogy
 from scipy.stats import binom
 
 from rsverify._core.check import FloatArray
+from rsverify._core.types import VerdictName
 
-Verdict = Literal["refuted", "supported", "inconclusive"]
+Verdict = VerdictName
 
 TOLERANCE = 0.2
 FALSE_ALARM = 1e-3

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
 import joblib
 import numpy as np
@@ -41,7 +40,7 @@ def check_unit(name: str, value: npt.ArrayLike, largest: float = 1.0) -> FloatAr
 def map_samples(
     loop: Callable[..., None],
     x: FloatArray,
-    *constants: Any,
+    *constants: object,
     path: bool = False,
     **arrays: FloatArray,
 ) -> FloatArray | float:

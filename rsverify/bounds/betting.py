@@ -30,6 +30,8 @@ from rsverify.bounds.interval import Interval, interval_of, upper_of
 from rsverify.bounds.mean import LARGEST_CAP
 from rsverify.kernels.mean import betting as kernels
 
+__all__ = ["betting_interval", "betting_lower", "betting_upper"]
+
 STRATEGIES = {"star": kernels.STAR, "plugin": kernels.PLUGIN, "agrapa": kernels.AGRAPA}
 DEFAULT_CAP = {"star": 0.99, "plugin": 0.5, "agrapa": 0.5}
 

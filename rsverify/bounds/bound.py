@@ -12,6 +12,8 @@ from rsverify._core.check import check_choice
 from rsverify._core.types import DataKind, EstimandName, Side
 from rsverify.bounds.interval import Interval
 
+__all__ = ["Bound"]
+
 Limits = npt.ArrayLike | Interval
 
 

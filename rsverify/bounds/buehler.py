@@ -20,6 +20,8 @@ from rsverify.bounds.margin import LARGEST_EXACT_TRIALS, check_exact_alpha, chec
 from rsverify.kernels.margin.buehler import staircase_limit, tail_rows
 from rsverify.kernels.margin.trinomial import tail_relative_error
 
+__all__ = ["buehler_lower"]
+
 Ordering = Callable[[npt.NDArray[np.int64], npt.NDArray[np.int64]], npt.ArrayLike]
 MarginFunction = Callable[[FloatArray, FloatArray], npt.ArrayLike]
 

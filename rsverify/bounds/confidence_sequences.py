@@ -22,6 +22,15 @@ from rsverify.bounds.proportion import clopper_pearson_lower
 from rsverify.kernels.mean import betting, betting_path, kt
 from rsverify.kernels.mean import closed_form as kernels
 
+__all__ = [
+    "betting_interval_sequence",
+    "betting_sequence",
+    "clopper_pearson_sequence",
+    "kt_mixture_sequence",
+    "plugin_bernstein_sequence",
+    "plugin_hoeffding_sequence",
+]
+
 # Shares 0.99/2**j staked by the components of the portfolio, weights falling as 1/(1 + j):
 # a share within a factor of 1.5 of the best costs at most a tenth of its growth, and the
 # weight of the one that fits data of low variance, the first, is a third.

@@ -9,7 +9,7 @@ bound of their own name.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,13 @@ import numpy.typing as npt
 from rsverify._core.check import (
     FloatArray,
     check_alpha,
+    check_single,
     share_of_alpha,
     shown,
 )
 from rsverify.bounds._samples import check_sample, check_unit
+
+__all__ = ["Interval", "interval_of", "upper_of"]
 
 
 class _Limits(NamedTuple):
@@ -62,7 +65,10 @@ def mirror(lower: FloatArray | float) -> FloatArray | float:
 
 
 def upper_of(
-    bound: Callable[..., Any], x: npt.ArrayLike, alpha: npt.ArrayLike, **options: Any
+    bound: Callable[..., FloatArray | float],
+    x: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    **options: object,
 ) -> FloatArray | float:
     """Return the upper bound that mirrors a lower one.
 
@@ -114,12 +120,12 @@ def upper_of(
 
 
 def interval_of(
-    bound: Callable[..., Any],
+    bound: Callable[..., FloatArray | float],
     x: npt.ArrayLike,
     alpha: npt.ArrayLike,
     *,
     split: float = 0.5,
-    **options: Any,
+    **options: object,
 ) -> Interval:
     """Return the confidence interval of a lower bound and its mirror image.
 
@@ -162,8 +168,9 @@ def interval_of(
     0.392 0.608
     """
     share = check_unit("split", split)
-    if share.ndim or share == 1.0:
-        raise ValueError(f"split={shown(split)} must be one number in (0, 1)")
+    check_single("split", share)
+    if share == 1.0:
+        raise ValueError(f"split={shown(split)} must be in (0, 1)")
     levels = check_alpha(alpha)
     return Interval(
         bound(x, share_of_alpha(levels, share, "split"), **options),

@@ -37,6 +37,8 @@ from rsverify.kernels.margin.formulas import (
 )
 from rsverify.probit import MAX_ORDER, taylor_probit
 
+__all__ = ["Taylor", "bonferroni_margin_lower", "cohen_margin_lower", "exact_margin_lower"]
+
 _ORDERING_CHOICES = (
     f"'likelihood-ratio', 'difference', 'bonferroni' and Taylor(order), order 0 to {MAX_ORDER}"
 )

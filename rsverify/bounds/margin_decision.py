@@ -25,6 +25,7 @@ from rsverify._core.check import (
     FloatArray,
     IntArray,
     check_alpha,
+    check_number,
     check_real,
     check_size,
     shown,
@@ -37,6 +38,8 @@ from rsverify.kernels.margin.formulas import DIFFERENCE
 from rsverify.kernels.margin.sequence import LARGEST_PROBIT_MARGIN
 from rsverify.kernels.mean.closed_form import log_inverse
 from rsverify.kernels.special import norm_isf
+
+__all__ = ["Answer", "Bets", "Decision", "decide_margin", "line_bets"]
 
 
 class Answer(IntEnum):
@@ -248,7 +251,7 @@ def _check_plan(horizon: int, futility: float) -> tuple[int, float]:
 
 def check_futility(futility: float) -> float:
     """Return `futility` as float, or raise where it is not one number in [0, 1)."""
-    chance = check_real("futility", futility)
-    if chance.ndim or not 0.0 <= chance < 1.0:
-        raise ValueError(f"futility={shown(futility)} must be one number in [0, 1)")
-    return float(chance)
+    chance = check_number("futility", futility)
+    if not 0.0 <= chance < 1.0:
+        raise ValueError(f"futility={shown(futility)} must be in [0, 1)")
+    return chance

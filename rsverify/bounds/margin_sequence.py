@@ -23,6 +23,7 @@ from rsverify._core.check import (
     check_integer,
     check_probability,
     check_real,
+    check_single,
     shown,
 )
 from rsverify._core.margin import Margin
@@ -33,6 +34,8 @@ from rsverify.bounds.interval import Interval
 from rsverify.bounds.margin import check_votes
 from rsverify.kernels.margin import sequence as kernels
 from rsverify.kernels.mean.closed_form import log_inverse
+
+__all__ = ["log_e_at_most", "margin_sequence"]
 
 LARGEST_VOTES = 10_000_000
 """The largest number of votes; rounding then takes 3e-7 from the log of an e-value."""
@@ -121,8 +124,7 @@ def margin_sequence(
     code = int(Margin.named(estimand))
     paths, (level,) = check_paths(counts, y, weights, prior, alpha=check_alpha(alpha))
     share = check_probability("split", split)
-    if share.ndim:
-        raise ValueError(f"split of shape {share.shape} must be a single number in [0, 1]")
+    check_single("split", share)
     lower, upper = np.empty(paths.votes.shape), np.empty(paths.votes.shape)
     votes = paths.first, paths.others, paths.votes, paths.prior
     kernels.lower_paths(*votes, _thresholds(share * level), code, lower)

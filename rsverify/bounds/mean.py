@@ -23,6 +23,18 @@ from rsverify.bounds.interval import upper_of
 from rsverify.bounds.proportion import clopper_pearson_lower
 from rsverify.kernels.mean import closed_form as kernels
 
+__all__ = [
+    "bentkus_lower",
+    "bernstein_lower",
+    "empirical_bernstein_lower",
+    "empirical_bernstein_upper",
+    "hoeffding_lower",
+    "hoeffding_upper",
+    "plugin_bernstein_lower",
+    "plugin_bernstein_upper",
+    "plugin_hoeffding_lower",
+]
+
 LARGEST_CAP = 0.99
 """The largest share of the capital that one bet may risk; kernels' errors are stated for it."""
 # 1/e rounded down, by 1.2e-16 of itself: more than the product with alpha may be rounded up.

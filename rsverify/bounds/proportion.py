@@ -15,6 +15,7 @@ from rsverify._core.check import (
     check_fraction,
     check_real,
     check_seed,
+    check_single,
     check_trials,
     share_of_alpha,
     shown,
@@ -29,6 +30,14 @@ from rsverify.kernels.binomial import (
     randomized_lower_rows,
     randomized_upper_rows,
 )
+
+__all__ = [
+    "clopper_pearson_interval",
+    "clopper_pearson_lower",
+    "clopper_pearson_upper",
+    "randomized_clopper_pearson_lower",
+    "randomized_clopper_pearson_upper",
+]
 
 LARGEST_TRIALS = 10_000_000
 """The largest number of trials for which the limits' errors are measured."""
@@ -190,8 +199,7 @@ def clopper_pearson_interval(
     0.568 0.655
     """
     share = check_fraction("split", split)
-    if share.ndim:
-        raise ValueError(f"split of shape {share.shape} must be a single number in (0, 1)")
+    check_single("split", share)
     level = check_alpha(alpha)
     return Interval(
         clopper_pearson_lower(k, n, share_of_alpha(level, share, "split")),

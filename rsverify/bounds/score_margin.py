@@ -16,7 +16,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -29,27 +29,31 @@ from rsverify._core.check import (
     check_fraction,
     check_integer,
     check_real,
+    check_single,
+    check_size,
     share_of_alpha,
     shown,
 )
 from rsverify._core.margin import Margin
 from rsverify._core.rows import map_rows
-from rsverify._core.types import MarginName, ScoreMethodName
+from rsverify._core.types import MarginName, MeanBoundName, ScoreMethodName
 from rsverify.bounds import betting
 from rsverify.bounds import mean as means
 from rsverify.bounds.bound import Bound, Limits
 from rsverify.kernels.margin.tangent import best_slope, limit_rows, line_rows, score_line
 
+__all__ = ["MeanBound", "score_margin_lower"]
+
 MeanBound = Callable[[FloatArray, FloatArray], Limits]
 """Samples (..., n) in [0, 1] and levels (...) to lower bounds of their means (...)."""
 
 # Every lower bound of the mean of a sample, by its name without the ending, and one variant.
-MEAN_BOUNDS: dict[str, MeanBound] = {
-    bound.name.removesuffix("_lower").replace("_", "-"): bound.function
+MEAN_BOUNDS: dict[MeanBoundName, MeanBound] = {
+    cast(MeanBoundName, bound.name.removesuffix("_lower").replace("_", "-")): bound.function
     for bound in (*betting.BOUNDS, *means.BOUNDS)
     if bound.side == "lower" and bound.data == "sample"
 } | {"betting-plugin": partial(betting.betting_lower, strategy="plugin")}
-METHODS = {
+METHODS: dict[MarginName, tuple[ScoreMethodName, ...]] = {
     "difference": ("union", "coupled", "bonferroni"),
     "probit": ("tangent", "bonferroni"),
 }
@@ -83,7 +87,7 @@ def score_margin_lower(
     estimand: MarginName,
     selection: npt.ArrayLike | None = None,
     method: ScoreMethodName | None = None,
-    mean_bound: str | MeanBound = "betting",
+    mean_bound: MeanBoundName | MeanBound = "betting",
     runners_up: int = DEFAULT_RUNNERS_UP,
     box: float = DEFAULT_BOX,
     rivals: int | None = None,
@@ -291,7 +295,7 @@ def column_margin_lower(
     estimand: MarginName,
     slopes: FloatArray,
     method: ScoreMethodName | None = None,
-    mean_bound: str | MeanBound = "betting",
+    mean_bound: MeanBoundName | MeanBound = "betting",
     box: float = DEFAULT_BOX,
 ) -> FloatArray:
     """Return `score_margin_lower` of samples, from the columns that matter.
@@ -360,13 +364,14 @@ def column_margin_lower(
 def check_box(box: float) -> float:
     """Return the share of alpha that bounds another class, or raise where it is not one number."""
     share = check_fraction("box", box)
+    check_single("box", share)
     # The rest, 1 - box, must not be rounded to 1: all of alpha would be spent twice.
-    if share.ndim or not 1.0 - share < 1.0:
-        raise ValueError(f"box={shown(box)} must be one number between 1.2e-16 and 1")
+    if not 1.0 - share < 1.0:
+        raise ValueError(f"box={shown(box)} must be between 1.2e-16 and 1")
     return float(share)
 
 
-def _mean_bound(value: str | MeanBound) -> Callable[[FloatArray, FloatArray], FloatArray]:
+def _mean_bound(value: MeanBoundName | MeanBound) -> Callable[[FloatArray, FloatArray], FloatArray]:
     bound = (
         value if callable(value) else MEAN_BOUNDS[check_choice("mean_bound", value, MEAN_BOUNDS)]
     )
@@ -402,10 +407,7 @@ def renamed_rivals(rivals: int | None, runners_up: int) -> int:
 
 def check_runners_up(runners_up: int) -> int:
     """Return how many other classes are bounded one by one, or raise where it is not one number."""
-    count = check_integer("runners_up", runners_up)
-    if count.ndim or count < 1:
-        raise ValueError(f"runners_up={shown(runners_up)} must be one integer, at least 1")
-    return int(count)
+    return check_size("runners_up", runners_up)
 
 
 BOUNDS = (

@@ -16,6 +16,8 @@ from scipy.special import ndtri
 from rsverify._core.check import IntArray
 from rsverify._core.types import VoteBoundName
 
+__all__ = ["Status"]
+
 # The lower limit of the margin of one class, from one row of counts.
 MarginOf = Callable[[IntArray, int], float]
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,8 @@ from rsverify.certificates.radius import (
     certified_radius_r2,
     round_down_digits,
 )
+
+__all__ = ["ABSTAIN", "Certificate", "certify_counts", "margin_lower_bounds"]
 
 ABSTAIN = -1
 """The prediction of a certificate that certifies nothing."""
@@ -91,9 +93,9 @@ class Certificate:
     """``"exact"``, ``"bonferroni"``, ``"cohen"``, or the name of a caller's bound."""
     ordering: OrderingName | Taylor | None
     """Ordering of the exact bound; None for the others."""
-    radius_kind: str
+    radius_kind: RadiusName
     """``"R1"`` or ``"R2"``."""
-    estimand: str
+    estimand: MarginName
     """What `margin` bounds: ``"difference"`` or ``"probit"``."""
     margin: float
     """The lower confidence limit of the margin; −∞ is possible."""
@@ -124,14 +126,14 @@ class Certificate:
             f"alpha={self.alpha:g}, sigma={self.sigma:g})"
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return all fields as JSON types; a margin of −∞, which JSON lacks, becomes None."""
-        fields = asdict(self)
+        fields: dict[str, object] = asdict(self)
         fields["status"] = str(self.status)
         fields["margin"] = self.margin if math.isfinite(self.margin) else None
         for name in ("counts", "selection_counts", "seed"):
-            if isinstance(fields[name], tuple):
-                fields[name] = list(fields[name])
+            if isinstance(value := fields[name], tuple):
+                fields[name] = list(value)
         return fields
 
 

@@ -11,7 +11,7 @@ import math
 import sys
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import NotRequired, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from rsverify._core.check import (
     check_scale,
     share_of_alpha,
 )
-from rsverify._core.types import RadiusName
+from rsverify._core.types import DecisionName, MarginName, RadiusName
 from rsverify.bounds.margin_decision import Answer, Decision, decide_margin
 from rsverify.bounds.margin_sequence import margin_sequence
 from rsverify.certificates.abstention import Status
@@ -30,9 +30,11 @@ from rsverify.certificates.assumptions import warn_of_level, warn_of_selection
 from rsverify.certificates.certificate import ABSTAIN, Certificate, certificate_of_counts
 from rsverify.certificates.radius import certified_radius_r1, certified_radius_r2, round_down_digits
 
-AT_LEAST_TARGET = "radius >= target"
-BELOW_TARGET = "radius < target"
-UNDECIDED = "undecided"
+__all__ = ["EarlyCertificate", "decide_counts", "decide_looks"]
+
+AT_LEAST_TARGET: DecisionName = "radius >= target"
+BELOW_TARGET: DecisionName = "radius < target"
+UNDECIDED: DecisionName = "undecided"
 _DECISIONS = {
     Answer.AT_LEAST: AT_LEAST_TARGET,
     Answer.BELOW: BELOW_TARGET,
@@ -64,7 +66,7 @@ class EarlyCertificate(Certificate):
 
     target_radius: float
     """The radius in question, in input units."""
-    decision: str
+    decision: DecisionName
     """``"radius >= target"``, ``"radius < target"`` or ``"undecided"``."""
     futile: bool
     """Whether it is undecided and unlikely to be decided by the votes planned."""
@@ -275,15 +277,41 @@ def decide_looks(
     return _decide(table, check_target(target_radius), base, horizon, futility)
 
 
-def first_decision(looks: npt.ArrayLike, **question: Any) -> int | None:
+class TargetQuestion(TypedDict):
+    """What is asked of looks at votes: the arguments of `decide_looks`, but the votes."""
+
+    target_radius: float
+    sigma: float
+    alpha: float
+    y: NotRequired[int | None]
+    radius: NotRequired[RadiusName]
+    lipschitz: NotRequired[float | None]
+    horizon: NotRequired[int]
+    futility: NotRequired[float]
+
+
+def first_decision(
+    looks: npt.ArrayLike,
+    *,
+    selection: npt.ArrayLike | None = None,
+    **question: Unpack[TargetQuestion],
+) -> int | None:
     """Return the number, from 0, of the look at which `decide_looks` has a verdict, or None."""
-    found = decide_looks(looks, **question)
+    found = decide_looks(looks, selection=selection, **question)
     if found.verdict == Answer.UNDECIDED:
         return None
     return int(np.argmax(np.sum(looks, axis=1) == found.votes))
 
 
-def _options(base: Certificate) -> dict[str, Any]:
+class _AnytimeOptions(TypedDict):
+    """Options of `margin_sequence` and `decide_margin`."""
+
+    estimand: MarginName
+    weights: FloatArray | None
+    prior: tuple[int, ...] | None
+
+
+def _options(base: Certificate) -> _AnytimeOptions:
     """Return the options of the anytime bounds; a selection sample sharpens them."""
     selected = base.selection_counts
     weights = None if selected is None else weights_of_others(selected)

@@ -16,12 +16,15 @@ import numpy.typing as npt
 from rsverify._core.check import (
     FloatArray,
     check_broadcast,
-    check_integer,
+    check_number,
     check_positive,
     check_real,
+    check_size,
     shown,
 )
 from rsverify._core.types import FloatLike, MarginName, RadiusName
+
+__all__ = ["certified_radius_r1", "certified_radius_r2", "round_down_digits"]
 
 # Which margin each radius needs: p_1 - p_2, or Φ⁻¹(p_1) - Φ⁻¹(p_2).
 ESTIMANDS: dict[RadiusName, MarginName] = {"R1": "difference", "R2": "probit"}
@@ -234,12 +237,10 @@ def round_down_digits(radius: float, digits: int) -> str:
     >>> round_down_digits(0.43199, 3)
     '0.431'
     """
-    value = check_real("radius", radius)
-    if value.ndim or not np.isfinite(value) or value < 0:
-        raise ValueError(f"radius={shown(radius)} must be one finite number that is not negative")
-    places = check_integer("digits", digits)
-    if places.ndim or not 0 <= places <= _MOST_DIGITS:
-        raise ValueError(f"digits={shown(digits)} must be one integer from 0 to {_MOST_DIGITS}")
+    value = check_number("radius", radius)
+    if not np.isfinite(value) or value < 0:
+        raise ValueError(f"radius={shown(radius)} must be finite and not negative")
+    places = check_size("digits", digits, 0, _MOST_DIGITS)
     # The default context keeps 28 digits, too few for a large radius: keep all of them.
     context = Context(prec=320 + int(places), rounding=ROUND_FLOOR)
     step = Decimal(1).scaleb(-int(places))

@@ -24,7 +24,7 @@ from rsverify._core.check import (
     share_of_alpha,
     shown,
 )
-from rsverify._core.types import RadiusName
+from rsverify._core.types import MeanBoundName, RadiusName, ScoreMethodName
 from rsverify.bounds.score_margin import (
     DEFAULT_BOX,
     DEFAULT_RUNNERS_UP,
@@ -47,6 +47,8 @@ from rsverify.certificates.radius import (
     round_down_digits,
 )
 
+__all__ = ["ScoreCertificate", "certify_scores"]
+
 SCORE_BOUNDS = tuple(MEAN_BOUNDS)
 """The bounds of one mean from which score certificates are made."""
 
@@ -65,7 +67,7 @@ class ScoreCertificate(Certificate):
 
     mean_scores: tuple[float, ...]
     """Mean score of each class in the estimation sample."""
-    method: str
+    method: ScoreMethodName
     """How the margin was bounded: see `score_margin_lower`."""
 
     def __str__(self) -> str:
@@ -96,26 +98,26 @@ class ScoreOptions(NamedTuple):
 
     sigma: float
     alpha: float
-    bound: str
+    bound: MeanBoundName
     radius: RadiusName
     lipschitz: float | None
 
 
 def check_options(
-    *, sigma: float, alpha: float, bound: str, radius: str, lipschitz: float | None
+    *, sigma: float, alpha: float, bound: MeanBoundName, radius: RadiusName, lipschitz: float | None
 ) -> ScoreOptions:
     """Return checked options, or raise."""
     deviation, level = check_scale("sigma", sigma), check_level(alpha)
     constant = None if lipschitz is None else check_scale("lipschitz", lipschitz)
     # The least share that a bound spends: better refused here than after sampling.
     share_of_alpha(level, DEFAULT_BOX * (1.0 - 1e-14))
-    check_choice("bound", bound, SCORE_BOUNDS)
+    name = check_choice("bound", bound, SCORE_BOUNDS)
     kind = check_choice("radius", radius, ESTIMANDS)
     if constant is not None and radius != "R1":
         raise ValueError(
             f"lipschitz={constant} must be None for radius='{radius}': only R1 has one"
         )
-    return ScoreOptions(deviation, level, bound, kind, constant)
+    return ScoreOptions(deviation, level, name, kind, constant)
 
 
 def certify_scores(
@@ -125,7 +127,7 @@ def certify_scores(
     alpha: float,
     y: int | None = None,
     selection: npt.ArrayLike | None = None,
-    bound: str = "betting",
+    bound: MeanBoundName = "betting",
     radius: RadiusName = "R2",
     lipschitz: float | None = None,
     runners_up: int = DEFAULT_RUNNERS_UP,

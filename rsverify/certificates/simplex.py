@@ -15,6 +15,7 @@ import numpy.typing as npt
 from rsverify._core.check import (
     FloatArray,
     check_choice,
+    check_number,
     check_real,
     shown,
 )
@@ -41,11 +42,11 @@ def _scaled(logits: npt.ArrayLike, temperature: float) -> FloatArray:
 
 
 def _check_temperature(temperature: float) -> float:
-    value = check_real("temperature", temperature)
+    value = check_number("temperature", temperature)
     smallest = 2 * np.finfo(np.float64).smallest_normal  # half of it is divided by
-    if value.ndim or not (value >= smallest and np.isfinite(value)):
-        raise ValueError(f"temperature={shown(temperature)} must be one positive finite number")
-    return float(value)
+    if not (value >= smallest and np.isfinite(value)):
+        raise ValueError(f"temperature={shown(temperature)} must be positive and finite")
+    return value
 
 
 def hardmax(logits: npt.ArrayLike, *, temperature: float = 1.0) -> FloatArray:
@@ -215,9 +216,9 @@ def scores_lipschitz(name: str, model_lipschitz: float, *, temperature: float = 
     0.7500
     """
     factor = _LIPSCHITZ[check_choice("name", name, _LIPSCHITZ)]
-    constant = check_real("model_lipschitz", model_lipschitz)
-    if constant.ndim or not constant >= 0:
-        raise ValueError(f"model_lipschitz={shown(model_lipschitz)} must be one number, at least 0")
+    constant = check_number("model_lipschitz", model_lipschitz)
+    if not constant >= 0:
+        raise ValueError(f"model_lipschitz={shown(model_lipschitz)} must be at least 0")
     scale = _check_temperature(temperature)
     if math.isinf(factor):
         return math.inf

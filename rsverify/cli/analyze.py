@@ -12,6 +12,7 @@ import typer
 from rsverify._core.arrays import read_npy
 from rsverify._core.files import check_free, write_file
 from rsverify._core.optional import need
+from rsverify._core.types import AnyArray
 from rsverify.cli.console import (
     err_console,
     out_console,
@@ -22,7 +23,6 @@ from rsverify.cli.console import (
 )
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     import pandas as pd
 
     from rsverify.tables.analysis import Analysis
@@ -38,13 +38,14 @@ _EACH = "once for all tables, or once for each"
 def analyze(
     tables: Annotated[list[Path], typer.Argument(help="Tables of certificates.")],
     radii: Annotated[
-        str | None, typer.Option(help="Radii, such as 0,0.25,0.5 [default: by sigma].")
+        str | None, typer.Option(help="Radii, such as 0,0.25,0.5.", show_default="by sigma")
     ] = None,
     alpha: Annotated[
         float, typer.Option(help="Failure probability of each pair of limits printed.")
     ] = 0.05,
     name: Annotated[
-        list[str] | None, typer.Option(help="Name of a table, once for each [default: its file's].")
+        list[str] | None,
+        typer.Option(help="Name of a table, once for each.", show_default="its file's"),
     ] = None,
     base: Annotated[
         list[Path] | None,
@@ -66,8 +67,8 @@ def analyze(
     largest_radius: Annotated[
         list[float] | None,
         typer.Option(
-            help="What no radius can exceed, for limits of the average radius "
-            f"[default: from n, sigma and alpha]; {_EACH}."
+            help=f"What no radius can exceed, for limits of the average radius; {_EACH}.",
+            show_default="from n, sigma and alpha",
         ),
     ] = None,
     markdown: Annotated[
@@ -188,7 +189,7 @@ def _numbers(option: str, text: str | None) -> list[float] | None:
         raise ValueError(f"{option}={text!r} must be numbers separated by commas") from None
 
 
-def _read_base(path: Path) -> npt.NDArray[Any]:
+def _read_base(path: Path) -> AnyArray:
     if path.suffix != ".npy":
         raise ValueError(f"base={str(path)!r} must end in .npy")
     return read_npy(path)

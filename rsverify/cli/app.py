@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args
 
 import typer
 from rich.progress import track
@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from rsverify._core.errors import DataError, UnavailableError, cause_of
 from rsverify._core.files import Interrupted
 from rsverify._core.optional import need
+from rsverify._core.types import MarginName, OrderingName, RadiusName, VoteBoundName
 from rsverify.cli import analyze as cli_analyze
 from rsverify.cli import audit as cli_audit
 from rsverify.cli import certify as cli_certify
@@ -31,6 +32,7 @@ from rsverify.cli.console import (
 from rsverify.cli.summary import print_summary
 
 if TYPE_CHECKING:
+    from rsverify.bounds.margin import Taylor
     from rsverify.tables.recertify_radii import InconsistentRadiiError
 
 # From sysexits.h: what a script can tell apart.
@@ -73,8 +75,11 @@ app = typer.Typer(
 Alpha = Annotated[float, typer.Option(help="Total failure probability of one certificate.")]
 Bound = Annotated[str, typer.Option(help="exact, bonferroni or cohen.")]
 Ordering = Annotated[
-    str | None, typer.Option(help="Ordering of the exact bound [default: likelihood-ratio].")
+    str | None, typer.Option(help="Ordering of the exact bound.", show_default="likelihood-ratio")
 ]
+
+
+_OTHER_ORDERINGS = ("difference", "bonferroni", "taylor:5")
 
 
 def _version(asked: bool) -> None:
@@ -107,17 +112,15 @@ def bound(
     ] = None,
 ) -> None:
     """Bound the margin of class Y from vote COUNTS, by every method side by side."""
+    from rsverify.bounds.margin import find_ordering
     from rsverify.certificates.certificate import certify_counts, margin_lower_bounds
     from rsverify.certificates.radius import round_down_digits
 
-    methods: list[tuple[str, dict[str, Any]]] = [
-        ("Cohen", {"bound": "cohen"}),
-        ("Bonferroni", {"bound": "bonferroni"}),
-        ("exact (likelihood-ratio)", {"bound": "exact"}),
-        *(
-            (f"exact ({ordering})", {"bound": "exact", "ordering": ordering})
-            for ordering in ("difference", "bonferroni", "taylor:5")
-        ),
+    methods: list[tuple[str, VoteBoundName, OrderingName | Taylor | None]] = [
+        ("Cohen", "cohen", None),
+        ("Bonferroni", "bonferroni", None),
+        ("exact (likelihood-ratio)", "exact", None),
+        *((f"exact ({o})", "exact", find_ordering(o)) for o in _OTHER_ORDERINGS),
     ]
     n = sum(counts)
     table = plain_table(f"Class {y}: {_of(counts, y)} of {n} votes, alpha = {alpha:g}")
@@ -125,15 +128,27 @@ def bound(
     for heading in ("p1 − p2", "Φ⁻¹(p1) − Φ⁻¹(p2)", *(("R1", "R2") if sigma else ())):
         table.add_column(heading, justify="right", no_wrap=True)
     with working("bounding"):
-        for name, options in methods:
+        for name, bound, ordering in methods:
             cells = [
-                _down(float(margin_lower_bounds(counts, y, alpha, estimand=e, **options)))
-                for e in ("difference", "probit")
+                _down(
+                    float(
+                        margin_lower_bounds(
+                            counts, y, alpha, estimand=e, bound=bound, ordering=ordering
+                        )
+                    )
+                )
+                for e in get_args(MarginName)
             ]
             if sigma is not None:
-                for kind in ("R1", "R2"):
+                for kind in get_args(RadiusName):
                     certificate = certify_counts(
-                        counts, sigma=sigma, alpha=alpha, y=y, radius=kind, **options
+                        counts,
+                        sigma=sigma,
+                        alpha=alpha,
+                        y=y,
+                        bound=bound,
+                        radius=kind,
+                        ordering=ordering,
                     )
                     certified = certificate.radius > 0
                     cells.append(round_down_digits(certificate.radius, 5) if certified else "—")
@@ -175,9 +190,11 @@ def _whole_or_not(out: Path | None) -> Iterator[None]:
 def recertify(
     table: Annotated[Path, typer.Argument(help="Table with vote counts, or with radii only.")],
     out: Annotated[Path | None, typer.Argument(help="Table to write.")] = None,
-    alpha: Annotated[float | None, typer.Option(help="New level [default: the table's].")] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="New level.", show_default="the table's")
+    ] = None,
     bound: Annotated[
-        str | None, typer.Option(help="exact, bonferroni or cohen [default: the table's].")
+        str | None, typer.Option(help="exact, bonferroni or cohen.", show_default="the table's")
     ] = None,
     ordering: Ordering = None,
     n: Annotated[int | None, typer.Option(help="Radii only: votes behind each.")] = None,
@@ -186,7 +203,7 @@ def recertify(
         float | None, typer.Option(help="Radii only: level that they were computed at.")
     ] = None,
     digits: Annotated[
-        int | None, typer.Option(help="Radii only: significant digits [default: seen].")
+        int | None, typer.Option(help="Radii only: significant digits.", show_default="seen")
     ] = None,
     force: Annotated[
         bool,
@@ -203,7 +220,9 @@ def recertify(
     --stated-alpha, from which the votes behind each radius are recovered. Radii that cannot have
     come from --stated-alpha are an error, which names the level that they fit.
     """
+    from rsverify._core.check import check_choice
     from rsverify.bounds.margin import find_ordering
+    from rsverify.certificates.certificate import BOUNDS
     from rsverify.tables.metadata import check_table_free, metadata_path
     from rsverify.tables.reader import count_columns, read_metadata, read_table, write_table
     from rsverify.tables.recertify import recertify as from_counts
@@ -221,7 +240,7 @@ def recertify(
             new = from_counts(
                 old,
                 alpha=alpha,
-                bound=bound,
+                bound=None if bound is None else check_choice("bound", bound, BOUNDS),
                 ordering=None if ordering is None else find_ordering(ordering),
             )
         else:
@@ -325,7 +344,7 @@ def demo(
     print_lines(explanation(result))
 
 
-def _progress(items: Iterable[Any], title: str) -> Iterable[Any]:
+def _progress(items: Iterable[object], title: str) -> Iterable[object]:
     hidden = not err_console.is_terminal
     return track(
         list(items), description=title, console=err_console, transient=True, disable=hidden

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 from rich.console import Console
@@ -140,13 +140,15 @@ def audit(
     force: Annotated[bool, typer.Option("--force", help="Replace reports that are there.")] = False,
 ) -> None:
     """Find out whether a BOUND covers: exit 0 supported, 1 refuted, 2 inconclusive."""
-    from rsverify.auditing.api import METHODS
+    from rsverify._core.types import AuditEstimandName
+    from rsverify.auditing.api import KINDS, METHODS
     from rsverify.auditing.api import audit as run_audit
     from rsverify.auditing.bets import audit_bets
     from rsverify.auditing.caller import SIDES
     from rsverify.auditing.capital import audit_capital
 
-    check_choice("kind", kind, ("coverage", "betting", "bets"))
+    estimands: tuple[AuditEstimandName, ...] = get_args(AuditEstimandName)
+    check_choice("kind", kind, KINDS)
     if kind != "coverage":
         _refuse_ignored(context, kind)
     _check_outputs(out or [], store, force)
@@ -160,7 +162,7 @@ def audit(
         else:
             report = run_audit(
                 function,
-                estimand=estimand,
+                estimand=check_choice("estimand", estimand, estimands),
                 n=n,
                 alpha=alpha,
                 side=None if side is None else check_choice("side", side, SIDES),

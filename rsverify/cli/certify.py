@@ -5,20 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
 from rsverify._core.arrays import read_npy, read_npz
 from rsverify._core.errors import DataError, cause_of
 from rsverify._core.load_function import load_function
+from rsverify._core.types import NoiseName
 from rsverify.cli.console import out_console, warnings_as_lines
+from rsverify.cli.options import Given, with_request_options
 from rsverify.cli.summary import print_summary
 
 if TYPE_CHECKING:
     from rsverify.smoothing.classifier import SmoothedClassifier
 
 
+class _Loading(TypedDict):
+    """Options of `load_model` and `as_model`."""
+
+    checkpoint: Path | None
+    output: str | None
+    allow_pickle: bool
+
+
+@with_request_options
 def certify(
     model: Annotated[
         str,
@@ -43,28 +54,8 @@ def certify(
         str | None,
         typer.Option(help="Draw discrete noise, for inputs on multiples of this, as 1/255."),
     ] = None,
-    n: Annotated[int, typer.Option(help="Votes that estimate the margin.")] = 100_000,
-    n0: Annotated[int, typer.Option(help="Separate votes that choose the class.")] = 100,
-    alpha: Annotated[
-        float, typer.Option(help="Total failure probability of one certificate.")
-    ] = 0.001,
-    bound: Annotated[
-        str, typer.Option(help="exact, bonferroni or cohen; of scores: betting, …")
-    ] = "exact",
-    radius: Annotated[str, typer.Option(help="R2 or R1.")] = "R2",
-    lipschitz: Annotated[
-        str | None,
-        typer.Option(help="For R1 of scores: auto, or a Lipschitz constant of the scores."),
-    ] = None,
-    target_radius: Annotated[
-        float | None, typer.Option(help="Only find out whether the radius reaches this.")
-    ] = None,
-    futility: Annotated[
-        float,
-        typer.Option(
-            help="Stop for futility at this probability of a decision within N votes; 0: never."
-        ),
-    ] = 0.1,
+    *,
+    request: Given,
     certify_label: Annotated[
         bool, typer.Option("--certify-label", help="Certify the true class; no N0 votes.")
     ] = False,
@@ -80,7 +71,7 @@ def certify(
         tuple[float, float] | None, typer.Option(help="Reject inputs outside this range.")
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Noisy copies per forward pass [default: what fits].")
+        int | None, typer.Option(help="Noisy copies per forward pass.", show_default="what fits")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, auto, …")] = "cpu",
     autocast: Annotated[str | None, typer.Option(help="bfloat16 or float16.")] = None,
@@ -112,15 +103,16 @@ def certify(
     is continued by the same command. To share the inputs between processes or GPUs, run
     torchrun --nproc-per-node=2 -m rsverify -- certify …
     """
-    from rsverify._core.check import check_choice
     from rsverify._core.optional import need
 
     need("torch")
     import torch
 
-    from rsverify.smoothing.dataset import certify_dataset
+    from rsverify.smoothing.data.inputs import check_precision
+    from rsverify.smoothing.dataset import certify_request
     from rsverify.smoothing.device import DeviceContext, choose_device
     from rsverify.smoothing.distributed import check_not_a_shard, is_first_process
+    from rsverify.smoothing.request import Request
     from rsverify.tables.metadata import check_table_free, check_table_name, metadata_path
 
     # Before a model is loaded, which may take long.
@@ -129,33 +121,24 @@ def certify(
     if not resume:
         check_table_free(out, force=force)
 
-    precision = None
-    if autocast is not None:
-        check_choice("autocast", autocast, ("bfloat16", "float16"))
-        precision = getattr(torch, autocast)
+    asked = Request.given(dict(request) | {"lipschitz": _constant(request["lipschitz"])})
+    precision = None if autocast is None else check_precision(autocast)
     place = choose_device(device)
     dataset = _dataset(data, split)
-    loading = {"checkpoint": checkpoint, "output": output, "allow_pickle": allow_pickle}
+    loading: _Loading = {"checkpoint": checkpoint, "output": output, "allow_pickle": allow_pickle}
     with DeviceContext(place).active():  # a factory may put its model on the current GPU
         dataset = _dataset(data, split)
         classifier = _classifier(model, num_classes, sigma, str(place), lattice, loading)
     if channels_last and isinstance(classifier.model, torch.nn.Module):
         classifier.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with warnings_as_lines():
-        table = certify_dataset(
+        table = certify_request(
             classifier,
             dataset,
             out,
+            asked,
             resume=resume,
             force=force,
-            n0=n0,
-            n=n,
-            alpha=alpha,
-            bound=bound,
-            radius=radius,
-            lipschitz=_constant(lipschitz),
-            target_radius=target_radius,
-            futility=futility,
             certify_label=certify_label,
             seed=seed,
             skip=skip,
@@ -167,10 +150,11 @@ def certify(
             channels_last=channels_last,
             workers=workers,
             record_time=record_time,
+            progress=True,
             origin={"command": "certify", "model": model, "data": data, "split": split},
         )
     if is_first_process():
-        print_summary({bound if target_radius is None else "anytime": table})
+        print_summary({asked.bound if asked.target_radius is None else "anytime": table})
         beside = metadata_path(out).name
         out_console.print(f"Written: {out} and {beside}", soft_wrap=True)
 
@@ -189,12 +173,12 @@ def _check_apart(out: Path, inputs: Sequence[str | Path]) -> None:
                 raise ValueError(f"out={str(out)!r} would replace {path}; name another table")
 
 
-def _constant(given: str | None) -> float | str | None:
-    """Return ``"auto"`` or a number."""
+def _constant(given: object) -> object:
+    """Return ``"auto"``, None or a number."""
     if given is None or given == "auto":
         return given
     try:
-        return float(given)
+        return float(str(given))
     except ValueError:
         raise ValueError(f"lipschitz={given!r} must be 'auto' or a number") from None
 
@@ -205,7 +189,7 @@ def _classifier(
     sigma: float | None,
     device: str,
     lattice: str | None,
-    loading: dict[str, Any],
+    loading: _Loading,
 ) -> SmoothedClassifier:
     from rsverify.smoothing.classifier import SmoothedClassifier
     from rsverify.smoothing.models.load import as_model, load_model, names_a_function
@@ -215,7 +199,7 @@ def _classifier(
         made = _call(model)
         if isinstance(made, SmoothedClassifier):
             given = {"num_classes": num_classes, "sigma": sigma, "lattice": step}
-            _check_agreement(made, model, given | loading)
+            _check_agreement(made, model, {**given, **loading})
             return made
         network = as_model(made, name=model, device=device, **loading)
     else:
@@ -223,11 +207,11 @@ def _classifier(
     if num_classes is None or sigma is None:
         name = "--num-classes" if num_classes is None else "--sigma"
         raise ValueError(f"{name} must be given: {model} does not say it")
-    noise = "gaussian" if step is None else "discrete"
+    noise: NoiseName = "gaussian" if step is None else "discrete"
     return SmoothedClassifier(network, num_classes, sigma, device=device, noise=noise, lattice=step)
 
 
-def _check_agreement(made: SmoothedClassifier, model: str, given: dict[str, Any]) -> None:
+def _check_agreement(made: SmoothedClassifier, model: str, given: dict[str, object]) -> None:
     """Raise where an option says something else than the classifier that a factory made."""
     for name, value in given.items():
         owner = made.noise if name == "lattice" else made
@@ -244,7 +228,7 @@ def _step(lattice: str) -> Fraction:
         raise ValueError(f"lattice={lattice!r} must be a fraction such as 1/255") from None
 
 
-def _dataset(data: str, split: str | None) -> Any:
+def _dataset(data: str, split: str | None) -> object:
     """Return a dataset made by a factory, or arrays from a file."""
     if Path(data).suffix not in {".npy", ".npz"}:
         if ":" not in data:
@@ -270,7 +254,7 @@ def _splits(names: Iterable[str]) -> str:
     return f"; --split can be {' or '.join(found)}" if found else ""
 
 
-def _call(target: str, *arguments: str) -> Any:
+def _call(target: str, *arguments: str) -> object:
     factory = load_function(target)
     try:
         return factory(*arguments)

@@ -15,6 +15,7 @@ import pandas as pd
 
 from rsverify._core.check import FloatArray, IntArray
 from rsverify._core.files import check_free, write_file
+from rsverify._core.types import VoteBoundName
 from rsverify.bounds.margin_decision import Answer
 from rsverify.demo.rows import ALPHA, ANSWERS, PLANNED, SELECTION_SAMPLES, SOFT, image_rows
 from rsverify.tables.metadata import check_table_free, metadata_path
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 SIGMA = 0.25
 RADII = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
-BOUNDS = ("cohen", "bonferroni", "exact")
+BOUNDS: tuple[VoteBoundName, ...] = ("cohen", "bonferroni", "exact")
 HELD_OUT = 500
 EPOCHS = 40
 BATCH = 64
@@ -119,9 +120,9 @@ def run_demo(
             wait()
     clean_accuracy = _accuracy(model, held_x, held_y)
     # All bounds read the same votes: one sampling pass.
-    tables = {b: recertify(cohen, bound=b) for b in BOUNDS}
+    tables: dict[str, pd.DataFrame] = {b: recertify(cohen, bound=b) for b in BOUNDS}
 
-    configuration: dict[str, Any] = {
+    configuration: dict[str, object] = {
         "command": "demo",
         "data": "scikit-learn digits, held out",
         "images": images,
@@ -239,6 +240,7 @@ def _one_thread() -> Iterator[None]:
 
 # What is needed while images are sampled, and what after that: about as much work each.
 _SOONER = """
+from rsverify._core.types import VoteBoundName
 from rsverify.bounds.margin_decision import Answer
 from rsverify.demo.rows import warm_up
 warm_up()

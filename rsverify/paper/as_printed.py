@@ -8,7 +8,6 @@ procedures are in `rsverify.bounds.margin` and `rsverify.paper.two_step`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +22,7 @@ from rsverify._core.check import (
     check_order,
 )
 from rsverify._core.margin import Margin
-from rsverify._core.types import MarginName
+from rsverify._core.types import AnyArray, MarginName
 from rsverify.bounds.buehler import MarginFunction, Ordering, buehler_lower
 from rsverify.bounds.margin import check_exact_alpha, check_votes
 from rsverify.bounds.proportion import clopper_pearson_lower
@@ -34,7 +33,7 @@ LARGEST_N = 2000
 """Largest n of the formulas that compare the estimates of all outcomes."""
 
 
-def _shaped(values: npt.NDArray[Any]) -> FloatArray | float:
+def _shaped(values: AnyArray) -> FloatArray | float:
     """Return a float for a scalar, else the array."""
     result: FloatArray | float = values[()]
     return result

@@ -28,7 +28,7 @@ class Formula:
 
     place: str
     error: str
-    bound: Callable[..., Any] | Bound
+    bound: Callable[..., object] | Bound
     options: dict[str, Any]
 
 
@@ -43,14 +43,14 @@ def _selected_margin(p: tuple[float, ...]) -> float:
     return p[0] - max(p[1:])
 
 
-def _selected_runner_up(data: npt.NDArray[np.int64], alpha: float) -> Any:
+def _selected_runner_up(data: npt.NDArray[np.int64], alpha: float) -> object:
     m = data.shape[1] // 2
     return printed_selected_runner_up_lower(
         data[:, :m], data[:, m:], alpha, y=0, estimand="difference"
     )
 
 
-def _plugin_bernstein(x: FloatArray, alpha: float) -> Any:
+def _plugin_bernstein(x: FloatArray, alpha: float) -> object:
     with np.errstate(all="ignore"):  # its NaN is counted as a failure to cover, not warned about
         return printed_plugin_bernstein_lower(x, alpha)
 
@@ -168,7 +168,7 @@ def summary(formula: Formula, report: AuditReport) -> str:
     return "\n             ".join(lines)
 
 
-def _start(example: Any) -> str:
+def _start(example: object) -> str:
     values = list(np.ravel(np.asarray(example, dtype=object)))
     shown = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values[:5])
     return f"({shown}, …) of {len(values)}" if len(values) > 5 else f"({shown})"

@@ -24,7 +24,7 @@ from rsverify._core.check import (
 from rsverify._core.check import (
     check_size as _check_size,
 )
-from rsverify._core.types import OrderingName
+from rsverify._core.types import Auto, BoundName, NoiseName, OrderingName, RadiusName, ScoreMapName
 from rsverify.bounds.margin import Taylor
 from rsverify.certificates.assumptions import warn_of_level
 from rsverify.certificates.certificate import ABSTAIN, Certificate
@@ -59,6 +59,8 @@ from rsverify.smoothing.sampling.forward import Forward
 from rsverify.smoothing.sampling.job import Job
 from rsverify.smoothing.sampling.scores import queue_columns, queue_scores
 from rsverify.smoothing.score_maps import score_map
+
+__all__ = ["SmoothedClassifier"]
 
 Progress = Callable[[int], None]
 T = TypeVar("T")
@@ -156,7 +158,7 @@ class SmoothedClassifier:
         preprocess: Callable[[torch.Tensor], torch.Tensor] | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
-        noise: str = "gaussian",
+        noise: NoiseName = "gaussian",
         lattice: Fraction | float | None = None,
     ) -> None:
         if not callable(model):
@@ -233,7 +235,7 @@ class SmoothedClassifier:
         *,
         n: int,
         batch_size: int = 256,
-        scores: str = "softmax",
+        scores: ScoreMapName = "softmax",
         temperature: float = 1.0,
         seed: Seed = None,
         progress: Progress | None = None,
@@ -322,14 +324,14 @@ class SmoothedClassifier:
         n: int = 100_000,
         alpha: float = 1e-3,
         batch_size: int = 256,
-        bound: str = "exact",
-        radius: str = "R2",
+        bound: BoundName = "exact",
+        radius: RadiusName = "R2",
         y: int | None = None,
         target_radius: float | None = None,
         futility: float = 0.1,
-        lipschitz: float | str | None = None,
+        lipschitz: float | Auto | None = None,
         ordering: OrderingName | Taylor | None = None,
-        scores: str = "softmax",
+        scores: ScoreMapName = "softmax",
         temperature: float = 1.0,
         seed: Seed = None,
         progress: Progress | None = None,
@@ -607,7 +609,7 @@ def last_step(steps: Generator[None, None, T]) -> T:
             return result
 
 
-def _noise(kind: str, sigma: float, lattice: Fraction | float | None) -> Noise:
+def _noise(kind: NoiseName, sigma: float, lattice: Fraction | float | None) -> Noise:
     check_choice("noise", kind, ("gaussian", "discrete"))
     if (kind == "discrete") != (lattice is not None):
         raise ValueError(

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -16,7 +15,7 @@ from rsverify._core.check import check_flag, shown
 from rsverify._core.files import Interrupted, check_free, remove_file
 from rsverify._core.lock import locked
 from rsverify._core.progress import InputProgress
-from rsverify._core.types import OrderingName
+from rsverify._core.types import Auto, BoundName, Json, OrderingName, RadiusName, ScoreMapName
 from rsverify.bounds.margin import Taylor
 from rsverify.smoothing.classifier import SmoothedClassifier
 from rsverify.smoothing.data.fingerprint import model_hash
@@ -58,10 +57,12 @@ from rsverify.tables.metadata import (
 from rsverify.tables.reader import read_table
 from rsverify.tables.writer import TableWriter, sort_table
 
+__all__ = ["certify_dataset"]
+
 
 def certify_dataset(
     classifier: SmoothedClassifier,
-    dataset: Any,
+    dataset: object,
     out: str | os.PathLike[str],
     *,
     resume: bool = True,
@@ -69,11 +70,11 @@ def certify_dataset(
     n0: int = 100,
     n: int = 100_000,
     alpha: float = 1e-3,
-    bound: str = "exact",
-    radius: str = "R2",
-    lipschitz: float | str | None = None,
+    bound: BoundName = "exact",
+    radius: RadiusName = "R2",
+    lipschitz: float | Auto | None = None,
     ordering: OrderingName | Taylor | None = None,
-    scores: str = "softmax",
+    scores: ScoreMapName = "softmax",
     temperature: float = 1.0,
     target_radius: float | None = None,
     futility: float = 0.1,
@@ -89,7 +90,7 @@ def certify_dataset(
     workers: int = 0,
     record_time: bool = True,
     progress: bool = True,
-    origin: Mapping[str, Any] | None = None,
+    origin: Mapping[str, object] | None = None,
 ) -> pd.DataFrame:
     r"""Certify the inputs of a data set and write a table, one row as soon as it is known.
 
@@ -197,6 +198,65 @@ def certify_dataset(
     >>> table[["idx", "label", "predict", "correct"]].to_numpy().tolist()
     [[0, 1, 1, 1], [1, 1, 0, 0], [2, 1, 1, 1]]
     """
+    request = Request(
+        n0=n0,
+        n=n,
+        alpha=alpha,
+        bound=bound,
+        radius=radius,
+        lipschitz=lipschitz,
+        ordering=ordering,
+        scores=scores,
+        temperature=temperature,
+        target_radius=target_radius,
+        futility=futility,
+    )
+    return certify_request(
+        classifier,
+        dataset,
+        out,
+        request,
+        resume=resume,
+        force=force,
+        certify_label=certify_label,
+        seed=seed,
+        skip=skip,
+        max_inputs=max_inputs,
+        input_range=input_range,
+        batch_size=batch_size,
+        autocast=autocast,
+        compile=compile,
+        channels_last=channels_last,
+        workers=workers,
+        record_time=record_time,
+        progress=progress,
+        origin=origin,
+    )
+
+
+def certify_request(
+    classifier: SmoothedClassifier,
+    dataset: object,
+    out: str | os.PathLike[str],
+    request: Request,
+    *,
+    resume: bool,
+    force: bool,
+    certify_label: bool,
+    seed: Seed,
+    skip: int,
+    max_inputs: int | None,
+    input_range: tuple[float, float] | None,
+    batch_size: int | None,
+    autocast: torch.dtype | None,
+    compile: bool,
+    channels_last: bool,
+    workers: int,
+    record_time: bool,
+    progress: bool,
+    origin: Mapping[str, object] | None,
+) -> pd.DataFrame:
+    """Return what `certify_dataset` does, for a request that is made already."""
     if not isinstance(out, str | os.PathLike):
         raise TypeError(f"out={shown(out)} must be a path")
     if not isinstance(classifier, SmoothedClassifier):
@@ -217,23 +277,10 @@ def certify_dataset(
     check_not_a_shard(place)
     if not resume:
         check_table_free(place, force=force)
-    request = Request(
-        n0=n0,
-        n=n,
-        alpha=alpha,
-        bound=bound,
-        radius=radius,
-        lipschitz=lipschitz,
-        ordering=ordering,
-        scores=scores,
-        temperature=temperature,
-        target_radius=target_radius,
-        futility=futility,
-    )
     if request.of_scores and (autocast is not None or compile or channels_last):
         raise ValueError(
-            f"autocast, compile and channels_last must be left out for bound={bound!r}, which "
-            "is of scores"
+            "autocast, compile and channels_last must be left out for "
+            f"bound={request.bound!r}, which is of scores"
         )
     items = Items(dataset, classifier.num_classes, input_range=input_range, workers=workers)
     wanted = range(0, len(items), check_size("skip", skip))
@@ -248,7 +295,9 @@ def certify_dataset(
     run = _Run(
         classifier=classifier,
         request=request,
-        execution=Execution(autocast=autocast, compiled=compile, channels_last=channels_last),
+        execution=Execution(
+            autocast=autocast, compiled=bool(compile), channels_last=bool(channels_last)
+        ),
         certify_label=bool(certify_label),
         items=items,
         wanted=wanted,
@@ -283,7 +332,7 @@ class _Run:
     batch_size: int | None
     record_time: bool
     progress: bool
-    origin: dict[str, Any] | None
+    origin: Json | None
 
     def complete(self, seed: Seed, resume: bool) -> None:
         """Make the table, or what is missing of it; one run at a time."""
@@ -307,7 +356,7 @@ class _Run:
                     self.certify(todo, engine, entropy, how, group)
             group.first_does(lambda: self.finish(entropy))
 
-    def configuration(self, entropy: Entropy) -> dict[str, Any]:
+    def configuration(self, entropy: Entropy) -> Json:
         """Return what decides the rows, of JSON types: it must be the same on a resume."""
         model = self.classifier
         device, dtype = model.placement(torch.get_default_dtype())
@@ -357,7 +406,7 @@ class _Run:
         merge_shards(self.out, self.configuration(entropy))
         return entropy
 
-    def _begun_with(self) -> dict[str, Any]:
+    def _begun_with(self) -> Json:
         """Return the configuration of a run before this one, empty where there was none."""
         if self.out.exists():
             content = resumable_metadata(self.out)
@@ -368,7 +417,7 @@ class _Run:
                 raise FileExistsError(
                     f"{error}; name another table, or give --force (force=True)"
                 ) from None
-        before: dict[str, Any] = content.get("configuration", {})
+        before: Json = content.get("configuration", {})
         return before
 
     def unchanged(self, entropy: Entropy, group: Group) -> set[int]:
@@ -404,9 +453,7 @@ class _Run:
             path=self.out,
         )
 
-    def try_model(
-        self, entropy: Entropy, group: Group, *, rows: bool
-    ) -> tuple[Engine, dict[str, Any]]:
+    def try_model(self, entropy: Entropy, group: Group, *, rows: bool) -> tuple[Engine, Json]:
         """Return what certifies, and how: the batch size and the like.
 
         Its model is tried and probed, and is the one of the rows that there are, if any.
@@ -432,7 +479,7 @@ class _Run:
         }
         return engine, how
 
-    def start(self, entropy: Entropy, how: dict[str, Any]) -> None:
+    def start(self, entropy: Entropy, how: Json) -> None:
         """Write the JSON of a new table: the first thing that is written at all."""
         beside = metadata_path(self.out)
         if self.force:
@@ -450,7 +497,7 @@ class _Run:
         todo: Sequence[int],
         engine: Engine,
         entropy: Entropy,
-        how: dict[str, Any],
+        how: Json,
         group: Group,
     ) -> None:
         """Write the rows of this process's share of `todo`."""
@@ -476,10 +523,10 @@ class _Run:
 
     def answers(
         self,
-        before: Mapping[str, Any] | None,
+        before: Mapping[str, object] | None,
         batch_size: int,
         group: Group,
-    ) -> dict[str, Any]:
+    ) -> Json:
         """Return what the table keeps of its model; raise where it was begun with another one."""
         own = self._recorded_answers(batch_size)
         return same_answers(before, group.gather(own), f"when {self.out} was begun")

@@ -16,14 +16,13 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from rsverify._core.check import shown
 from rsverify._core.optional import DeviceNotFoundError
+from rsverify._core.types import AnyArray
 
 _OutOfMemory = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
 
@@ -184,7 +183,7 @@ def has_float64(device: torch.device) -> bool:
     return True
 
 
-def scores_on(device: torch.device, numbers: npt.NDArray[Any]) -> torch.Tensor:
+def scores_on(device: torch.device, numbers: AnyArray) -> torch.Tensor:
     """Return what a model outside of torch has computed, on `device`, in float32 if it must be."""
     scores = torch.tensor(numbers)
     if scores.dtype == torch.float64 and not has_float64(device):
@@ -198,7 +197,7 @@ class Arriving:
     def __init__(self, host: torch.Tensor, event: torch.cuda.Event | None) -> None:
         self._host, self._event = host, event
 
-    def numpy(self) -> npt.NDArray[Any]:
+    def numpy(self) -> AnyArray:
         """Return the numbers, once they are here."""
         if self._event is not None:
             self._event.synchronize()
@@ -265,7 +264,7 @@ class DeviceContext:
     def release_memory(self) -> None:
         """Give back what torch keeps of the device's memory for later."""
         with self.active():
-            backend: Any = getattr(torch, self.device.type, None)
+            backend: object = getattr(torch, self.device.type, None)
             if self.asynchronous and hasattr(backend, "empty_cache"):
                 backend.empty_cache()
 

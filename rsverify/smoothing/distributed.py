@@ -33,7 +33,9 @@ _LEAST_PATIENCE = timedelta(minutes=30)
 class Group:
     """The processes that certify one data set together; alone where there is one."""
 
-    def __init__(self, rank: int = 0, world: int = 1, group: Any = None) -> None:
+    def __init__(
+        self, rank: int = 0, world: int = 1, group: dist.ProcessGroup | None = None
+    ) -> None:
         self.rank, self.world, self._group = rank, world, group
         self._started = time.monotonic()
 
@@ -58,12 +60,12 @@ class Group:
         """Return the values of all processes, once all have come here."""
         if self.world == 1:
             return [value]
-        values: list[Any] = [None] * self.world
+        values = [value] * self.world
         with _lost_processes():
             dist.all_gather_object(values, value, group=self._group)
         return values
 
-    def check_same(self, what: str, mine: Mapping[str, Any]) -> None:
+    def check_same(self, what: str, mine: Mapping[str, object]) -> None:
         """Raise in all processes where `mine` is not the same in all."""
         every = self.gather(dict(mine))
         for rank, theirs in enumerate(every):
@@ -162,7 +164,7 @@ def shards_of(out: Path) -> list[Path]:
     return sorted({out.with_name(f"{out.stem}{m[1]}{out.suffix}") for m in found if m})
 
 
-def merge_shards(out: Path, configuration: Mapping[str, Any]) -> None:
+def merge_shards(out: Path, configuration: Mapping[str, object]) -> None:
     """Move the rows of all shards beside `out`, whose lock the caller holds, into it.
 
     A process killed in here leaves the table as it was or as it shall be, and shards whose

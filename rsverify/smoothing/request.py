@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from rsverify._core.check import IntArray, check_choice, check_level, check_scale, check_size
-from rsverify._core.types import OrderingName
-from rsverify.bounds.margin import Taylor, find_ordering
+from rsverify.bounds.margin import find_ordering
 from rsverify.bounds.margin_decision import check_futility
 from rsverify.certificates.assumptions import warn_of_level
 from rsverify.certificates.certificate import (
@@ -19,7 +18,13 @@ from rsverify.certificates.certificate import (
     certificate_of_counts,
     level_of_bound,
 )
-from rsverify.certificates.early import check_target, decision_of_counts, first_decision
+from rsverify.certificates.early import (
+    TargetQuestion,
+    check_target,
+    decision_of_counts,
+    first_decision,
+)
+from rsverify.certificates.options import RequestOptions
 from rsverify.certificates.radius import ESTIMANDS
 from rsverify.certificates.scores import SCORE_BOUNDS, ScoreOptions, check_options
 from rsverify.smoothing.noise.gaussian import Noise
@@ -41,29 +46,28 @@ def level_of(alpha: float, noise: Noise) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class Request(RequestOptions):
     """The arguments of `SmoothedClassifier.certify` that do not depend on the input."""
 
-    n0: int = 100
-    n: int = 100_000
-    alpha: float = 1e-3
-    bound: str = "exact"
-    radius: str = "R2"
-    lipschitz: Any = None
-    ordering: OrderingName | Taylor | None = None
-    scores: str = "softmax"
-    temperature: float = 1.0
-    target_radius: float | None = None
-    futility: float = 0.1
+    @classmethod
+    def given(cls, options: Mapping[str, object]) -> Request:
+        """Return a request from options as a command line has them, or raise."""
+        return cls(**dict[str, Any](options))
 
     @property
     def of_scores(self) -> bool:
         """Whether the bound is one of scores; else it counts votes."""
         return self.bound in SCORE_BOUNDS
 
+    @property
+    def constant(self) -> float | None:
+        """The Lipschitz constant, which ``"auto"`` has become before anything is certified."""
+        assert not isinstance(self.lipschitz, str), "resolved"
+        return self.lipschitz
+
     def __post_init__(self) -> None:
         """Take each option for what it is, or raise."""
-        checked = {
+        checked: dict[str, object] = {
             "n0": check_size("n0", self.n0),
             "n": check_size("n", self.n),
             "alpha": check_level(self.alpha),
@@ -118,38 +122,56 @@ class Request:
 
     def question(self, noise: Noise, y: int | None) -> Question:
         """Return what is asked of the votes, of class y or of the one that is selected."""
-        shared: dict[str, Any] = {
-            "sigma": noise.sigma,
-            "alpha": level_of(self.alpha, noise),
-            "y": y,
-            "radius": self.radius,
-            "lipschitz": self.lipschitz,
-        }
-        certify: Callable[..., Certificate] = certificate_of_counts
-        first = None
-        if self.target_radius is None:
-            shared |= {"bound": self.bound, "ordering": self.ordering}
-        else:
-            certify = decision_of_counts
-            shared |= {"target_radius": self.target_radius, "horizon": self.n}
-            shared["futility"] = self.futility
+        level = level_of(self.alpha, noise)
 
-            def first(looks: IntArray, chosen: IntArray | None) -> int | None:
-                return first_decision(looks, selection=chosen, **shared)
-
-        def finish(votes: IntArray, chosen: IntArray | None) -> Certificate:
-            certificate = certify(votes, selection=chosen, **shared)
+        def stated(certificate: Certificate) -> Certificate:
             return replace(certificate, alpha=float(self.alpha), noise_excess=noise.excess)
 
-        return Question(finish, first)
+        if self.target_radius is None:
+
+            def finish(votes: IntArray, chosen: IntArray | None) -> Certificate:
+                return stated(
+                    certificate_of_counts(
+                        votes,
+                        sigma=noise.sigma,
+                        alpha=level,
+                        y=y,
+                        selection=chosen,
+                        bound=check_choice("bound", self.bound, BOUNDS),
+                        radius=self.radius,
+                        lipschitz=self.constant,
+                        ordering=self.ordering,
+                    )
+                )
+
+            return Question(finish)
+
+        asked: TargetQuestion = {
+            "target_radius": self.target_radius,
+            "sigma": noise.sigma,
+            "alpha": level,
+            "y": y,
+            "radius": self.radius,
+            "lipschitz": self.constant,
+            "horizon": self.n,
+            "futility": self.futility,
+        }
+
+        def decide(votes: IntArray, chosen: IntArray | None) -> Certificate:
+            return stated(decision_of_counts(votes, selection=chosen, **asked))
+
+        def first(looks: IntArray, chosen: IntArray | None) -> int | None:
+            return first_decision(looks, selection=chosen, **asked)
+
+        return Question(decide, first)
 
     def score_options(self, noise: Noise) -> tuple[ScoreOptions, ScoreMap]:
         """Return the options of a bound of scores, and the map from outputs to scores."""
         options = check_options(
             sigma=noise.sigma,
             alpha=level_of(self.alpha, noise),
-            bound=self.bound,
+            bound=check_choice("bound", self.bound, SCORE_BOUNDS),
             radius=self.radius,
-            lipschitz=self.lipschitz,
+            lipschitz=self.constant,
         )
         return options, score_map(self.scores, self.temperature)

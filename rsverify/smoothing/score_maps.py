@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import torch
 
 from rsverify._core.check import check_choice, check_scale, shown
+from rsverify._core.types import ScoreMapName
 
 
 @dataclass(frozen=True)
 class ScoreMap:
     """The map from a model's output to scores in float64."""
 
-    name: str
+    name: ScoreMapName
     temperature: float
 
     def __call__(self, output: torch.Tensor) -> torch.Tensor:
@@ -49,7 +50,7 @@ def sparsemax(logits: torch.Tensor) -> torch.Tensor:
     return (shifted - threshold).clamp(min=0.0)
 
 
-SCORE_MAPS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+SCORE_MAPS: dict[ScoreMapName, Callable[[torch.Tensor], torch.Tensor]] = {
     "softmax": softmax,
     "sparsemax": sparsemax,
     "hardmax": hardmax,
@@ -58,7 +59,7 @@ SCORE_MAPS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 """From the model's output to scores; "identity" for a model that ends in its own."""
 
 
-def score_map(name: str, temperature: float) -> ScoreMap:
+def score_map(name: ScoreMapName, temperature: float) -> ScoreMap:
     """Return the map from a model's output to scores in float64."""
     check_choice("scores", name, SCORE_MAPS)
     scale = check_scale("temperature", temperature)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +21,7 @@ from rsverify._core.check import (
     check_scale,
     shown,
 )
+from rsverify._core.types import Json
 from rsverify.bounds.proportion import clopper_pearson_interval, clopper_pearson_lower
 from rsverify.certificates.certificate import ABSTAIN
 from rsverify.tables.checks import (
@@ -42,6 +42,8 @@ from rsverify.tables.limits import (
     wrong_certificates_upper,
 )
 from rsverify.tables.reader import average_certified_radius, certified_accuracy, count_columns
+
+__all__ = ["Analysis", "Estimate", "analyze", "default_radii"]
 
 # More than covers the rounding of the three operations that it is applied to.
 _ROUNDED_DOWN = 1.0 - 1e-15
@@ -81,7 +83,7 @@ class Analysis:
     """Rows of the table."""
     alpha: float
     """Failure probability of the limits, not of the certificates."""
-    settings: dict[str, tuple[Any, ...]]
+    settings: dict[str, tuple[object, ...]]
     """How rows were certified: column to its different values, where known."""
     smoothed: Estimate
     """Accuracy of the class with the most votes, abstained or not; without vote counts of
@@ -112,7 +114,7 @@ class Analysis:
     table: pd.DataFrame = field(repr=False, compare=False)
     """The rows, by idx."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return all fields but the rows as JSON types."""
         kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "table"}
         for name in ("smoothed", "base", "abstained", "average_radius"):
@@ -219,15 +221,16 @@ def analyze(
     if base is not None:
         rows = with_base(rows, base)
     settings = settings_of(rows)
+    known: Json = dict(settings)
     # Where the rows' levels differ, the largest holds for all; one that is not known may be any.
-    failing = max(settings["alpha"]) if all_rows_say(rows, "alpha") else None
+    failing = max(known["alpha"]) if all_rows_say(rows, "alpha") else None
     if largest_radius is None:
         largest_radius = largest_possible_radius(rows)
     else:
         largest_radius = check_scale("largest_radius", largest_radius)
     notes = [*findings(rows, largest_radius), *notes]
     if radii is None:
-        radii = default_radii(max(settings.get("sigma", [None])), float(rows["radius"].max()))
+        radii = default_radii(max(known.get("sigma", [None])), float(rows["radius"].max()))
     asked = np.unique(check_real("radii", radii)) + 0.0  # a zero without a sign
     if not np.isfinite(asked).all():
         raise ValueError(f"radii={shown(radii)} must be finite")

@@ -8,7 +8,6 @@ whatever it sees. Each such finding is one sentence for whoever reads the figure
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +21,15 @@ from rsverify._core.check import (
     check_scale,
     check_size,
 )
+from rsverify._core.types import Json
 from rsverify.bounds.proportion import LARGEST_TRIALS
 from rsverify.certificates.certificate import ABSTAIN, BOUNDS, certificate_of_counts
 from rsverify.tables.printed import largest_printed
 from rsverify.tables.reader import count_columns
 from rsverify.tables.recertify_radii import InconsistentRadiiError, printed_radii, recertify_radii
 from rsverify.tables.rows import check_table, check_unique_indices
+
+__all__ = ["findings", "largest_possible_radius", "misfits", "smoothed_predictions"]
 
 SETTINGS = ("sigma", "n", "alpha", "bound", "ordering", "radius_kind", "lipschitz")
 """The columns that say how a row was certified."""
@@ -77,7 +79,7 @@ def with_settings(
 
     Where all three are given its certificates are taken to be Cohen's.
     """
-    given: dict[str, Any] = {}
+    given: Json = {}
     if n is not None:
         given["n"] = check_size("n", n, largest=LARGEST_TRIALS)
     if sigma is not None:
@@ -107,7 +109,7 @@ def with_base(rows: pd.DataFrame, base: npt.ArrayLike) -> pd.DataFrame:
     return rows.assign(base_predict=classes[idx])
 
 
-def settings_of(rows: pd.DataFrame) -> dict[str, tuple[Any, ...]]:
+def settings_of(rows: pd.DataFrame) -> dict[str, tuple[object, ...]]:
     """Return the different known values of each column of `SETTINGS`, sorted."""
     found = {c: sorted(rows[c].dropna().unique().tolist()) for c in SETTINGS if c in rows}
     return {c: tuple(v for v in values if v != "") for c, values in found.items() if any(values)}
@@ -127,7 +129,7 @@ def largest_possible_radius(rows: pd.DataFrame) -> float | None:
     alpha^(1/n) and p_2 = 1 - p_1, which is Cohen's, and unanimous votes state the most.
     """
     settings = settings_of(rows)
-    single = {c: v[0] for c, v in settings.items() if len(v) == 1 and all_rows_say(rows, c)}
+    single: Json = {c: v[0] for c, v in settings.items() if len(v) == 1 and all_rows_say(rows, c)}
     if not {"sigma", "n", "alpha", "bound", "radius_kind"} <= single.keys():
         return None
     if single["bound"] not in BOUNDS:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from rsverify._core.check import (
     FloatArray,
@@ -17,6 +16,8 @@ from rsverify._core.check import (
 )
 from rsverify.tables.analysis import Analysis, Estimate, correct_radii
 from rsverify.tables.limits import mean_interval
+
+__all__ = ["Comparison", "NotComparableError", "compare"]
 
 
 class NotComparableError(ValueError):
@@ -53,7 +54,7 @@ class Comparison:
     notes: tuple[str, ...]
     """What a reader of the figures must know."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return all fields as JSON types."""
         return asdict(self) | {"notes": list(self.notes)}
 

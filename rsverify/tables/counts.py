@@ -12,6 +12,8 @@ import pandas as pd
 from rsverify.tables.cells import Places, parse_integers
 from rsverify.tables.text import SEPARATORS, TableText, is_quoted, read_text, split_line
 
+__all__ = ["read_counts"]
+
 _NUMBERED = re.compile(r"(.*?)([0-9]+)")
 
 

@@ -20,6 +20,8 @@ from rsverify.certificates.certificate import ABSTAIN
 from rsverify.tables.analysis import Analysis, Estimate
 from rsverify.tables.comparison import Comparison
 
+__all__ = ["explanation", "to_frame", "to_json", "to_latex", "to_markdown"]
+
 UNKNOWN = "—"
 """Stands for a figure that is not known."""
 

@@ -37,6 +37,8 @@ from rsverify.bounds.proportion import (
     clopper_pearson_lower,
 )
 
+__all__ = ["mean_interval", "mean_lower", "robust_lower", "wrong_certificates_upper"]
+
 # Each result below takes a handful of operations, each off by half an epsilon at most.
 _ROUNDING = 8 * np.finfo(np.float64).eps
 # Of the order in which a mean is bet on: any will do that does not depend on the values.

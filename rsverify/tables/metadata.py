@@ -9,12 +9,12 @@ import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rsverify import __version__
 from rsverify._core.checksum import checksum
 from rsverify._core.errors import DataError
 from rsverify._core.files import check_free, replace_file
+from rsverify._core.types import Json
 
 FORMAT = 2
 """2: each line of the table, and its JSON, has a checksum. 1: neither has."""
@@ -60,15 +60,15 @@ def check_table_free(path: str | os.PathLike[str], *, force: bool = False) -> Pa
 
 def write_metadata(
     path: str | os.PathLike[str],
-    configuration: Mapping[str, Any],
-    execution: Mapping[str, Any] | None = None,
+    configuration: Mapping[str, object],
+    execution: Mapping[str, object] | None = None,
 ) -> None:
     """Write the JSON beside the table `path`, whose lock the caller holds.
 
     The configuration decides what a row says; `execution` is how the first rows were
     computed, and is not compared when a table is continued.
     """
-    content: dict[str, Any] = {"format": FORMAT, "configuration": dict(configuration)}
+    content: Json = {"format": FORMAT, "configuration": dict(configuration)}
     content["versions"] = _versions()
     if execution is not None:
         content["execution"] = dict(execution)
@@ -77,13 +77,13 @@ def write_metadata(
     replace_file(beside, _data(content))
 
 
-def _data(content: Mapping[str, Any]) -> bytes:
+def _data(content: Mapping[str, object]) -> bytes:
     """Return the bytes of a JSON file, with the checksum of all that comes before it."""
     whole = {**content, "checksum": checksum(_dumped(content))}
     return _dumped(whole) + b"\n"
 
 
-def _dumped(content: Mapping[str, Any]) -> bytes:
+def _dumped(content: Mapping[str, object]) -> bytes:
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     # What is not text, of a path that is not, is written as JSON escapes it.
     return text.encode("utf-8", "backslashreplace")
@@ -101,7 +101,7 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_metadata(path: str | os.PathLike[str]) -> Json:
     """Return the JSON of the table `path`, empty where there is none.
 
     Raises
@@ -124,7 +124,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     return {}
 
 
-def _loaded(beside: Path) -> Any:
+def _loaded(beside: Path) -> object:
     try:
         return json.loads(beside.read_bytes())
     except RecursionError:
@@ -133,7 +133,7 @@ def _loaded(beside: Path) -> Any:
         raise DataError(f"{beside} is not the JSON of a table: {error}") from error
 
 
-def _checked(beside: Path) -> dict[str, Any]:
+def _checked(beside: Path) -> Json:
     """Return the content of a JSON file, every part of its type, or raise naming the file."""
     content = _loaded(beside)
     if not isinstance(content, dict) or "format" not in content:
@@ -158,9 +158,9 @@ def _checked(beside: Path) -> dict[str, Any]:
     return content
 
 
-def as_json(configuration: Mapping[str, Any]) -> dict[str, Any]:
+def as_json(configuration: Mapping[str, object]) -> Json:
     """Return a configuration as it is read back, so that a tuple equals the list it becomes."""
-    content: dict[str, Any] = json.loads(_dumped(configuration))
+    content: Json = json.loads(_dumped(configuration))
     return content
 
 
@@ -169,7 +169,7 @@ def _short(value: object) -> str:
     return text if len(text) <= 40 else text[:40] + "…"
 
 
-def resumable_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+def resumable_metadata(path: str | os.PathLike[str]) -> Json:
     """Return the JSON of the table `path`, or raise where rows cannot be added to it."""
     content = read_metadata(path)
     if not content:
@@ -186,8 +186,8 @@ def resumable_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def check_same_configuration(
-    path: str | os.PathLike[str], configuration: Mapping[str, Any]
-) -> dict[str, Any]:
+    path: str | os.PathLike[str], configuration: Mapping[str, object]
+) -> Json:
     """Return the JSON of the table `path`, or raise where it has another configuration.
 
     The message names what differs.

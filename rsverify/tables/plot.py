@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+__all__ = ["plot_analyses", "plot_certified_accuracy"]
+
 # Okabe and Ito's colors, which the color-blind can tell apart; with a dash pattern each,
 # so that curves that coincide stay visible, and so does a print in gray.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

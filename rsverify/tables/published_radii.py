@@ -17,6 +17,8 @@ from rsverify._core.check import FloatArray, IntArray
 from rsverify.bounds.margin import cohen_margin_lower
 from rsverify.certificates.radius import certified_radius_r2
 
+__all__ = ["Explanation", "LatticeFit", "Misfit", "explain", "find_misfit", "fit_lattice"]
+
 CANDIDATE_ALPHAS = (
     0.1,
     0.05,

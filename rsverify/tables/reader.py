@@ -35,6 +35,8 @@ from rsverify.tables.schema import table_row as table_row
 from rsverify.tables.text import TableText, is_quoted, read_text, separator_of, split_line
 from rsverify.tables.writer import write_table as write_table
 
+__all__ = ["TruncatedTableWarning", "average_certified_radius", "certified_accuracy", "read_table"]
+
 
 class TruncatedTableWarning(UserWarning):
     """The last line of a table was cut off, and dropped."""

@@ -18,7 +18,7 @@ from rsverify._core.check import (
     check_choice,
     check_positive,
 )
-from rsverify._core.types import OrderingName
+from rsverify._core.types import OrderingName, VoteBoundName
 from rsverify.bounds.margin import Taylor
 from rsverify.certificates.abstention import Status
 from rsverify.certificates.assumptions import warn_of_level
@@ -31,32 +31,22 @@ from rsverify.certificates.certificate import (
 )
 from rsverify.certificates.radius import ESTIMANDS, certified_radius_r1, certified_radius_r2
 from rsverify.tables.reader import count_columns
-from rsverify.tables.recertify_radii import (
-    IMPOSSIBLE_RADIUS,
-    PRINTED_AS_ZERO,
-    InconsistentRadiiError,
-    InconsistentRadiiWarning,
-    InfiniteRadiusWarning,
-    recertify_radii,
-)
+from rsverify.tables.recertify_radii import IMPOSSIBLE_RADIUS as IMPOSSIBLE_RADIUS
+from rsverify.tables.recertify_radii import PRINTED_AS_ZERO as PRINTED_AS_ZERO
+from rsverify.tables.recertify_radii import InconsistentRadiiError as InconsistentRadiiError
+from rsverify.tables.recertify_radii import InconsistentRadiiWarning as InconsistentRadiiWarning
+from rsverify.tables.recertify_radii import InfiniteRadiusWarning as InfiniteRadiusWarning
+from rsverify.tables.recertify_radii import recertify_radii as recertify_radii
 from rsverify.tables.rows import check_table, check_unique_indices, with_outcome
 
-__all__ = [
-    "IMPOSSIBLE_RADIUS",
-    "PRINTED_AS_ZERO",
-    "InconsistentRadiiError",
-    "InconsistentRadiiWarning",
-    "InfiniteRadiusWarning",
-    "recertify",
-    "recertify_radii",
-]
+__all__ = ["recertify"]
 
 
 def recertify(
     table: pd.DataFrame,
     *,
     alpha: float | None = None,
-    bound: str | None = None,
+    bound: VoteBoundName | None = None,
     ordering: OrderingName | Taylor | None = None,
 ) -> pd.DataFrame:
     """Return a table's certificates at another alpha or bound, from its vote counts.

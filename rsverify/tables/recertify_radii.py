@@ -36,6 +36,15 @@ from rsverify.tables.published_radii import (
 )
 from rsverify.tables.rows import check_table, check_unique_indices, with_outcome
 
+__all__ = [
+    "IMPOSSIBLE_RADIUS",
+    "PRINTED_AS_ZERO",
+    "InconsistentRadiiError",
+    "InconsistentRadiiWarning",
+    "InfiniteRadiusWarning",
+    "recertify_radii",
+]
+
 IMPOSSIBLE_RADIUS = "impossible radius"
 """Status of a published radius that no vote count gives at the stated alpha."""
 PRINTED_AS_ZERO = "radius printed as zero"

@@ -84,14 +84,14 @@ def count_columns(table: pd.DataFrame, prefix: str = "count_") -> list[str]:
     return ordered
 
 
-def table_row(idx: int, label: int, certificate: Certificate, **extra: Any) -> dict[str, Any]:
+def table_row(idx: int, label: int, certificate: Certificate, **extra: object) -> dict[str, object]:
     """Return the row of `certificate`, column name to value.
 
     `label` is the true class, −1 where it is not known: the row then counts as not correct.
     Columns named by `extra` go before the vote counts.
     """
     c = certificate
-    row: dict[str, Any] = {
+    row: dict[str, object] = {
         "idx": idx,
         "label": label,
         "predict": c.prediction,
@@ -121,7 +121,7 @@ def table_row(idx: int, label: int, certificate: Certificate, **extra: Any) -> d
     return row
 
 
-def row_fields(row: Mapping[str, Any]) -> dict[str, str]:
+def row_fields(row: Mapping[str, object]) -> dict[str, str]:
     """Return the text of each field of a row, by its column."""
     return {column: field(column, value) for column, value in row.items()}
 

@@ -10,7 +10,7 @@ import contextlib
 import os
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import pandas as pd
 
@@ -27,6 +27,8 @@ from rsverify.tables.metadata import (
     write_metadata,
 )
 from rsverify.tables.schema import check_columns, field, row_fields, table_row
+
+__all__ = ["TableWriter", "sort_table", "write_table"]
 
 
 class TableWriter:
@@ -82,9 +84,9 @@ class TableWriter:
         self,
         path: str | os.PathLike[str],
         *,
-        configuration: Mapping[str, Any],
+        configuration: Mapping[str, object],
         resume: bool = False,
-        execution: Mapping[str, Any] | None = None,
+        execution: Mapping[str, object] | None = None,
         held: bool = False,
     ) -> None:
         self.path = check_table_name(path)
@@ -109,7 +111,7 @@ class TableWriter:
         self._header = there.header if there.rows else None
         self.done = set(there.rows)
 
-    def write(self, idx: int, label: int, certificate: Certificate, **extra: Any) -> None:
+    def write(self, idx: int, label: int, certificate: Certificate, **extra: object) -> None:
         """Write the row of input `idx`, whose true class is `label`, with columns `extra`.
 
         Raises
@@ -166,7 +168,7 @@ def write_table(
     table: pd.DataFrame,
     path: str | os.PathLike[str],
     *,
-    configuration: Mapping[str, Any],
+    configuration: Mapping[str, object],
     force: bool = False,
 ) -> None:
     """Write a whole table and its JSON, each at once or not at all.

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from rsverify import SmoothedClassifier
+from rsverify import SmoothedClassifier, certify_dataset
+from rsverify.bounds.margin import find_ordering
 from rsverify.cli import app as cli
 from rsverify.tables.reader import read_metadata, read_table
 
@@ -311,3 +312,70 @@ def test_auto_is_the_cpu_where_there_is_no_gpu(capsys, tmp_path):
         assert code == 0, captured.err
         tables.append(out.read_bytes())
     assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ordering": "difference", "n0": 30},
+        {"ordering": "taylor:3", "radius": "R1"},
+        {"bound": "hoeffding", "scores": "sparsemax", "temperature": 4.0},
+        {"bound": "betting", "scores": "hardmax", "alpha": 0.01},
+    ],
+)
+def test_options_of_a_request_reach_the_table(capsys, tmp_path, data, options):
+    factory = tmp_path / "made.py"
+    factory.write_text(
+        "import torch\n"
+        "def net():\n"
+        "    return lambda batch: torch.stack([-batch.sum((1, 2)), batch.sum((1, 2))], 1)\n"
+    )
+    given = [part for k, v in options.items() for part in (f"--{k.replace('_', '-')}", v)]
+    out, same = tmp_path / "command.tsv", tmp_path / "python.tsv"
+    code, captured = certify(capsys, f"{factory}:net", data, out, "--no-time", *given)
+    assert code == 0, captured.err
+
+    def net(batch):
+        return torch.stack([-batch.sum((1, 2)), batch.sum((1, 2))], 1)
+
+    arrays = np.load(data)
+    if "ordering" in options:
+        options = options | {"ordering": find_ordering(options["ordering"])}
+    certify_dataset(
+        SmoothedClassifier(net, 2, SIGMA),
+        (arrays["x"], arrays["y"]),
+        same,
+        n=N,
+        seed=5,
+        record_time=False,
+        **options,
+    )
+    assert out.read_bytes() == same.read_bytes()
+    configuration = read_metadata(out)["configuration"]
+    assert {k: configuration[k] for k in options if k != "ordering"} == {
+        k: v for k, v in options.items() if k != "ordering"
+    }
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--ordering", "likelihood", "ordering='likelihood'"),
+        ("--scores", "softmx", "scores='softmx'"),
+        ("--temperature", "-1", "temperature=-1.0"),
+        ("--bound", "exakt", "bound='exakt'"),
+        ("--radius", "R3", "radius='R3'"),
+        ("--lipschitz", "some", "lipschitz='some'"),
+        ("--autocast", "float64", "autocast='float64'"),
+    ],
+)
+def test_an_option_out_of_range_is_refused_before_the_model_is_loaded(
+    capsys, tmp_path, data, option, value, said
+):
+    factory = tmp_path / "never.py"
+    factory.write_text("raise RuntimeError('loaded')\n")
+    out = tmp_path / "table.tsv"
+    code, captured = certify(capsys, f"{factory}:net", data, out, option, value)
+    assert code == 64
+    assert said in captured.err
+    assert not out.exists()

@@ -67,6 +67,20 @@ own = rsverify.buehler_lower(
 )
 
 
+# What an option may be, a checker knows: other spellings are mistakes, see `user_mistakes.py`.
+def of_a_model(model: rsverify.SmoothedClassifier, x: npt.NDArray[np.float32]) -> None:
+    """Certify one input in every way."""
+    found: rsverify.Certificate = model.certify(x, n=1000, bound="exact", ordering="difference")
+    soft = model.certify(
+        x, bound="betting", radius="R1", lipschitz="auto", scores="sparsemax", temperature=2.0
+    )
+    reveal_type(model.predict(x, n=100, alpha=0.01))  # int
+    reveal_type(found.radius_kind)  # Literal['R1', 'R2']
+    reveal_type(found.estimand)  # Literal['difference', 'probit']
+    reveal_type(early.decision)  # Literal['radius >= target', 'radius < target', 'undecided']
+    print(soft.to_dict()["margin"])
+
+
 # Models, tables, audits.
 def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str) -> None:
     """From a classifier to a comparison."""
@@ -82,6 +96,8 @@ def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str
     report: rsverify.AuditReport = rsverify.audit(
         "hoeffding_lower", estimand="mean", n=10, alpha=0.05
     )
+    report.plot("report.svg", picture="zip")
+    reveal_type(report.verdict)  # Literal['refuted', 'supported', 'inconclusive']
     print(compared, report.verdict)
 
     def stakes(x: npt.NDArray[np.float64], m: float, alpha: float) -> npt.NDArray[np.float64]:

@@ -55,6 +55,7 @@ def short(revealed: str) -> str:
     interval = (
         f"tuple[{array} | float, {array} | float, fallback=rsverify.bounds.interval.Interval]"
     )
+    revealed = revealed.replace("'] | Literal['", "', '")
     return revealed.replace(interval, "Interval").replace(array, "array")
 
 
@@ -70,7 +71,7 @@ def test_a_type_checker_sees_real_types_and_refuses_mistakes(tmp_path: Path) -> 
     wanted = {
         number: line.rpartition("  # ")[2]
         for number, line in enumerate(GOOD.read_text().splitlines(), 1)
-        if line.startswith("reveal_type(")
+        if line.lstrip().startswith("reveal_type(")
     }
     assert revealed == wanted
     assert [line for line in lines if "user_code.py" in line and "error" in line] == []
@@ -81,6 +82,6 @@ def test_a_type_checker_sees_real_types_and_refuses_mistakes(tmp_path: Path) -> 
     mistakes = {
         number
         for number, line in enumerate(BAD.read_text().splitlines(), 1)
-        if "rsverify." in line and not line.startswith(("import", '"""'))
+        if "rsverify." in line and not line.startswith(("import", "from", "def", '"""'))
     }
     assert refused == mistakes

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -100,7 +99,7 @@ def missed_probability(
     return min(total, 1.0)
 
 
-def rational_probability(missed: Any, a: Fraction, b: Fraction) -> Fraction:
+def rational_probability(missed: npt.NDArray[np.bool_], a: Fraction, b: Fraction) -> Fraction:
     """Return the probability of the outcomes `missed`, exactly."""
     n = missed.shape[0] - 1
     d = math.lcm(a.denominator, b.denominator)

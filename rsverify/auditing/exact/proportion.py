@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betainc, betaincc, gammaln, xlog1py, xlogy
 
-from rsverify._core.check import FloatArray
+from rsverify._core.check import FloatArray, IntArray
 from rsverify.auditing.estimand import Data
 from rsverify.auditing.verdict import Witness
 
@@ -56,7 +56,7 @@ class Worst:
     """Whether the runner-up there is the last of three classes."""
 
 
-def runs(outcomes: Data) -> str:
+def runs(outcomes: IntArray) -> str:
     """Return sorted integers as text: ``0-3, 7``."""
     if outcomes.size == 0:
         return "none"
@@ -88,7 +88,7 @@ def _tail_misses(
 
 
 def _two_tails(
-    first: Data, last: Data, n: int, p_low: FloatArray, p_high: FloatArray
+    first: IntArray, last: Data, n: int, p_low: FloatArray, p_high: FloatArray
 ) -> FloatArray:
     """Return P(X >= `first`) at `p_high` plus P(X <= `last`) at `p_low`, at most 1."""
     # The incomplete beta function itself is thirty times faster than scipy.stats.binom.
@@ -141,7 +141,7 @@ def _candidates(lower: FloatArray, upper: FloatArray) -> FloatArray:
     return np.unique(np.concatenate(points))
 
 
-def outcome_probability(outcomes: Data, n: int, p: float) -> float:
+def outcome_probability(outcomes: IntArray, n: int, p: float) -> float:
     """Return P(X in `outcomes`) for X binomial (n, p), as a sum of floats."""
     # scipy.stats.binom.pmf overflows at p near the smallest floats.
     ways = gammaln(n + 1.0) - gammaln(outcomes + 1.0) - gammaln(n - outcomes + 1.0)
@@ -219,7 +219,7 @@ def above(limits: FloatArray, truth: Fraction) -> npt.NDArray[np.bool_]:
     return larger
 
 
-def _proved(missed: Data, n: int, q: Fraction) -> Witness:
+def _proved(missed: IntArray, n: int, q: Fraction) -> Witness:
     rational = n <= LARGEST_RATIONAL_N
     if rational:
         probability = float(rational_tail(missed.tolist(), n, q))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import math
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from rsverify._core.check import FloatArray
 from rsverify.auditing.estimand import margin_value
@@ -101,7 +102,7 @@ def _named(
     claims: Claims,
     law: tuple[Fraction, Fraction],
     truth: Fraction,
-    missed: Any,
+    missed: npt.NDArray[np.bool_],
     probability: float,
     *,
     rational: bool,

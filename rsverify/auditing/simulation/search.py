@@ -65,13 +65,17 @@ def score_laws(u: FloatArray) -> Parameters:
 
 def binary_laws(u: FloatArray) -> Parameters:
     """Return a distribution of zeros and ones for `u` in the unit interval."""
-    p = bernoulli_laws(u)["p"]
+    p = _proportion(u)
     return {"law": ("points", (0.0, 1.0), (1.0 - p, p))}
 
 
 def bernoulli_laws(u: FloatArray) -> Parameters:
     """Return a proportion for `u` in the unit interval, of log-odds from -9 to 9."""
-    return {"p": float(1.0 / (1.0 + np.exp(9.0 - 18.0 * u[0])))}
+    return {"p": _proportion(u)}
+
+
+def _proportion(u: FloatArray) -> float:
+    return float(1.0 / (1.0 + np.exp(9.0 - 18.0 * u[0])))
 
 
 FAMILIES: dict[str, Family] = {

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from rsverify._core.checksum import checksum
 from rsverify._core.errors import DataError
 from rsverify._core.files import GrowingFile, check_free
 from rsverify._core.lock import locked
+from rsverify._core.types import Json
 from rsverify.auditing.caller import Failure
 from rsverify.auditing.estimand import Parameters
 from rsverify.auditing.simulation.tally import Tally
@@ -41,7 +40,7 @@ def _signed(record: str, first: str) -> str:
     return f'{record[:-1]}, "checksum": "{checksum(record.encode(), first.encode())}"}}'
 
 
-def _read_signed(line: str, first: str) -> tuple[str, dict[str, Any]]:
+def _read_signed(line: str, first: str) -> tuple[str, Json]:
     """Return the text and the content of a record, or raise where its checksum does not fit."""
     record = json.loads(line)
     if not isinstance(record, dict) or record.get("format", FORMAT) != FORMAT:
@@ -53,7 +52,7 @@ def _read_signed(line: str, first: str) -> tuple[str, dict[str, Any]]:
     return text, record
 
 
-def _tally(record: Mapping[str, Any]) -> Tally:
+def _tally(record: Json) -> Tally:
     """Return the tally of a record, or raise where a number is not of its kind."""
     if not all(type(record[k]) is int and record[k] >= 0 for k in ("scenario", "block", *_COUNTS)):
         raise TypeError(f"{', '.join(_COUNTS)} must be nonnegative integers")
@@ -142,7 +141,7 @@ class Store:
                 first = self._first = text  # its number of replications may be another one
         return complete
 
-    def _check_same(self, before: dict[str, Any], now: dict[str, Any]) -> None:
+    def _check_same(self, before: Json, now: Json) -> None:
         for key in sorted(before.keys() | now.keys()):
             if key not in _FREE and before.get(key) != now.get(key):
                 raise ValueError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import torch
 
@@ -38,7 +37,7 @@ def model_hash(model: object) -> str:
     return f"{type(model).__name__} {digest.hexdigest()}"
 
 
-def _add_tensor(digest: Any, tensor: torch.Tensor) -> None:
+def _add_tensor(digest: hashlib.blake2b, tensor: torch.Tensor) -> None:
     digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
     values = tensor.detach().cpu().contiguous()
-    digest.update(values.reshape(-1).view(torch.uint8).numpy())
+    digest.update(values.reshape(-1).view(torch.uint8).numpy().data)

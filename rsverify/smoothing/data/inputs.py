@@ -10,15 +10,21 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from rsverify._core.check import check_choice, shown
 from rsverify._core.check import check_seed as check_entropy
 from rsverify._core.check import check_size as _check_size
-from rsverify._core.check import shown
+from rsverify._core.types import PrecisionName
 
 Input = torch.Tensor | npt.NDArray[np.floating]
 LARGEST_BATCH = 2**24
 LARGEST_CLASSES = 2**24
 
 Seed = int | Sequence[int] | None
+
+_PRECISIONS: dict[PrecisionName, torch.dtype] = {
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 
 def check_input(x: Input) -> torch.Tensor:
@@ -83,6 +89,11 @@ def check_autocast(dtype: object) -> torch.dtype | None:
         return dtype
     kind = ValueError if isinstance(dtype, torch.dtype) else TypeError
     raise kind(f"autocast={shown(dtype)} must be torch.bfloat16, torch.float16 or None")
+
+
+def check_precision(name: str) -> torch.dtype:
+    """Return the type of an autocast region by its name, or raise."""
+    return _PRECISIONS[check_choice("autocast", name, _PRECISIONS)]
 
 
 def check_origin(origin: object) -> None:

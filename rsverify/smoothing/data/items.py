@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,14 @@ class Item(NamedTuple):
     hash: str
 
 
+class MapStyle(Protocol):
+    """A data set with a length, whose items are asked for by their index."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, i: int, /) -> object: ...
+
+
 class Items:
     """A map-style data set or arrays, as inputs of one shape and labels.
 
@@ -56,7 +64,7 @@ class Items:
 
     def __init__(
         self,
-        dataset: Any,
+        dataset: object,
         num_classes: int,
         *,
         input_range: tuple[float, float] | None = None,
@@ -76,7 +84,7 @@ class Items:
     def load(self, indices: Sequence[int]) -> Iterator[Item]:
         """Yield the items of `indices`, in their order."""
         loader = torch.utils.data.DataLoader(
-            torch.utils.data.Subset(self._dataset, indices),
+            torch.utils.data.Subset(cast(torch.utils.data.Dataset[object], self._dataset), indices),
             batch_size=None,
             num_workers=self._workers,
             collate_fn=_as_it_is,
@@ -126,14 +134,14 @@ class Items:
         return int(label)
 
 
-def _as_it_is(item: Any) -> Any:
+def _as_it_is(item: object) -> object:
     return item
 
 
-class _Arrays(torch.utils.data.Dataset[Any]):
+class _Arrays(torch.utils.data.Dataset[object]):
     """Inputs along the first axis of an array, and labels."""
 
-    def __init__(self, x: Any, y: Any | None) -> None:
+    def __init__(self, x: Any, y: Any = None) -> None:
         if x.ndim < 2:
             raise ValueError(
                 f"dataset of shape {tuple(x.shape)} must hold inputs along its first axis"
@@ -149,11 +157,11 @@ class _Arrays(torch.utils.data.Dataset[Any]):
     def __len__(self) -> int:
         return len(self._x)
 
-    def __getitem__(self, i: int) -> Any:
+    def __getitem__(self, i: int) -> object:
         return (self._x[i],) if self._y is None else (self._x[i], int(self._y[i]))
 
 
-def _as_dataset(dataset: Any) -> Any:
+def _as_dataset(dataset: object) -> MapStyle:
     array = torch.Tensor | np.ndarray
     if isinstance(dataset, array):
         return _Arrays(dataset, None)
@@ -165,7 +173,7 @@ def _as_dataset(dataset: Any) -> Any:
             f"dataset of type {type(dataset).__name__} must be a map-style dataset (one with a "
             "length and items), an array of inputs, or a pair of arrays (x, y)"
         )
-    return dataset
+    return cast(MapStyle, dataset)
 
 
 def _check_range(limits: tuple[float, float] | None) -> tuple[float, float] | None:

@@ -27,6 +27,7 @@ from rsverify._core.check import (
     shown,
 )
 from rsverify._core.progress import InputProgress
+from rsverify._core.types import ScoreMapName
 from rsverify.certificates.simplex import scores_lipschitz
 from rsverify.smoothing.batches import evaluating
 from rsverify.smoothing.device import choose_device
@@ -36,7 +37,9 @@ from rsverify.smoothing.lipschitz.convolution import times
 from rsverify.smoothing.lipschitz.gains import UnsupportedError, each
 from rsverify.smoothing.lipschitz.operations import COMBINATIONS, FUNCTIONS
 from rsverify.smoothing.lipschitz.recording import (
+    Args,
     Form,
+    Kwargs,
     Node,
     Place,
     Recording,
@@ -45,6 +48,8 @@ from rsverify.smoothing.lipschitz.recording import (
     leaves,
 )
 from rsverify.smoothing.lipschitz.tracing import TensorMap
+
+__all__ = ["LayerBound", "lipschitz_bound", "lipschitz_report"]
 
 # Norms that were found before take no time, and need no bar.
 _PATIENCE = 1.0
@@ -192,7 +197,7 @@ def scores_lipschitz_bound(
     model: TensorMap,
     preprocess: TensorMap | None,
     sample: Sample,
-    scores: str,
+    scores: ScoreMapName,
     temperature: float,
     progress: bool,
 ) -> float | None:
@@ -292,9 +297,7 @@ class _Padded(NamedTuple):
     pad: Sequence[int]
     mode: str
 
-    def convolution_gain(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], out: torch.Tensor
-    ) -> float:
+    def convolution_gain(self, args: Args, kwargs: Kwargs, out: torch.Tensor) -> float:
         """Return the gain of the padding and the convolution of its result."""
         given = _bound_arguments(gains.convolution, args, kwargs, out)
         dims = out.ndim - 2
@@ -333,10 +336,10 @@ def _refusal(place: Place, reason: str) -> ValueError:
 
 def _constants(
     step: Step,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    arg_bounds: tuple[Any, ...],
-    kwarg_bounds: dict[str, Any],
+    args: Args,
+    kwargs: Kwargs,
+    arg_bounds: Args,
+    kwarg_bounds: Kwargs,
 ) -> tuple[float | None, float]:
     """Return the gain of an operation on one function of the input, and the bound after it."""
     # The arguments that torch lets one name come first, as their rules expect them.
@@ -363,9 +366,7 @@ def _constants(
     return gain, times(first, gain)
 
 
-def _bound_arguments(
-    rule: gains.Gain, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
-) -> dict[str, Any]:
+def _bound_arguments(rule: gains.Gain, args: Args, kwargs: Kwargs, out: object) -> Kwargs:
     """Return all arguments of a rule by name, with its defaults."""
     rest = {k: v for k, v in kwargs.items() if k != "input"}
     first = args[0] if args else kwargs.get("input")
@@ -377,7 +378,7 @@ def _bound_arguments(
     return dict(bound.arguments)
 
 
-def _map(value: Any, change: Callable[[object], Any]) -> Any:
+def _map(value: object, change: Callable[[object], object]) -> Any:
     """Return nested tuples, lists, dictionaries and slices with every leaf changed."""
     if isinstance(value, tuple | list):
         return type(value)(_map(part, change) for part in value)

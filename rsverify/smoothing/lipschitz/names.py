@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import MethodDescriptorType, WrapperDescriptorType
-from typing import Any
 
 import torch
 
@@ -67,7 +66,7 @@ READS = frozenset(
 )
 
 
-def spelling(func: Callable[..., Any]) -> tuple[str, bool]:
+def spelling(func: Callable[..., object]) -> tuple[str, bool]:
     """Return the name of a function of torch, and whether it is an attribute."""
     name = getattr(func, "__name__", str(func))
     if name == "__get__":
@@ -76,7 +75,7 @@ def spelling(func: Callable[..., Any]) -> tuple[str, bool]:
 
 
 def table_name(
-    func: Callable[..., Any], spelled: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    func: Callable[..., object], spelled: str, args: tuple[object, ...], kwargs: dict[str, object]
 ) -> str | None:
     """Return the name in the tables, None where it is in none."""
     method = isinstance(func, MethodDescriptorType | WrapperDescriptorType) or (

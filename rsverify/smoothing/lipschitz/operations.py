@@ -18,6 +18,8 @@ from rsverify.kernels.rounding import round_up_relative
 from rsverify.smoothing.lipschitz import gains, window_gains
 from rsverify.smoothing.lipschitz.convolution import matrix_norm_upper, times
 
+Operands = Sequence[Any]
+"""What an operation joins: tensors, forms of tensors, or numbers."""
 Bounds = Sequence[float | None]
 """The constant of each argument so far, None for one that does not depend on the input."""
 
@@ -144,7 +146,7 @@ def _names() -> dict[object, str]:
     return names
 
 
-def _sum(values: Sequence[Any], bounds: Bounds, out: torch.Tensor) -> float:
+def _sum(values: Operands, bounds: Bounds, out: torch.Tensor) -> float:
     """L(f ± g) ≤ L(f) + L(g), each widened to the shape of the result."""
     bound = 0.0
     for value, so_far in zip(values, bounds, strict=True):
@@ -153,7 +155,7 @@ def _sum(values: Sequence[Any], bounds: Bounds, out: torch.Tensor) -> float:
     return bound
 
 
-def _product(values: Sequence[Any], bounds: Bounds, out: torch.Tensor) -> float:
+def _product(values: Operands, bounds: Bounds, out: torch.Tensor) -> float:
     (x, other), (first, second) = values, bounds
     if first is None:
         x, other, first, second = other, x, second, first
@@ -164,7 +166,7 @@ def _product(values: Sequence[Any], bounds: Bounds, out: torch.Tensor) -> float:
     return times(first, gains.scale(x, out, other))
 
 
-def _quotient(values: Sequence[Any], bounds: Bounds, out: torch.Tensor) -> float:
+def _quotient(values: Operands, bounds: Bounds, out: torch.Tensor) -> float:
     (x, divisor), (first, second) = values, bounds
     if first is None or second is not None:
         raise gains.UnsupportedError("it divides by a function of the input")
@@ -172,7 +174,7 @@ def _quotient(values: Sequence[Any], bounds: Bounds, out: torch.Tensor) -> float
     return times(first, round_up_relative(gains.scale(x, out, inverse), 2.0**-52))
 
 
-def _matrix_product(values: Sequence[Any], bounds: Bounds, _out: torch.Tensor) -> float:
+def _matrix_product(values: Operands, bounds: Bounds, _out: torch.Tensor) -> float:
     """Multiply each row, or column, by one fixed matrix."""
     (a, b), (first, second) = values, bounds
     matrix, so_far = (b, first) if second is None else (a, second)
@@ -185,12 +187,12 @@ def _matrix_product(values: Sequence[Any], bounds: Bounds, _out: torch.Tensor) -
     return times(so_far, matrix_norm_upper(matrix if matrix.ndim == 2 else matrix[None]))
 
 
-def _joined(_parts: Sequence[Any], bounds: Sequence[float | None], _out: torch.Tensor) -> float:
+def _joined(_parts: Operands, bounds: Sequence[float | None], _out: torch.Tensor) -> float:
     """Parts of one vector: the root of the sum of the squares."""
     return _root_sum_squares([b for b in bounds if b is not None])
 
 
-def _larger(values: Sequence[Any], bounds: Bounds, out: torch.Tensor) -> float:
+def _larger(values: Operands, bounds: Bounds, out: torch.Tensor) -> float:
     """|max(a, b) - max(a', b')|² ≤ |a - a'|² + |b - b'|², each widened to the result's shape."""
     pairs = zip(values, bounds, strict=True)
     return _root_sum_squares([times(b, gains.broadcast(v, out)) for v, b in pairs if b is not None])
@@ -200,7 +202,7 @@ def _root_sum_squares(bounds: Sequence[float]) -> float:
     return round_up_relative(math.hypot(*bounds), (len(bounds) + 4) * 2.0**-52)
 
 
-COMBINATIONS: dict[str, Callable[[Sequence[Any], Bounds, torch.Tensor], float]] = {
+COMBINATIONS: dict[str, Callable[[Operands, Bounds, torch.Tensor], float]] = {
     "add": _sum,
     "sub": _sum,
     "mul": _product,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 
@@ -53,6 +53,11 @@ class Place(NamedTuple):
         return f"{outer}{self.operation}"
 
 
+Args: TypeAlias = tuple[Any, ...]
+Kwargs: TypeAlias = dict[str, Any]
+"""What a function of torch is called with: anything that it takes."""
+
+
 @dataclass
 class Step:
     """One operation on what depends on the input."""
@@ -61,9 +66,9 @@ class Step:
     """In the tables of `operations`."""
     place: Place
     """Where it is called."""
-    args: tuple[Any, ...]
+    args: Args
     """As called, with nodes for what depends on the input."""
-    kwargs: dict[str, Any]
+    kwargs: Kwargs
     out: Any
     """Form of the result: one tensor, or several."""
     results: list[int]
@@ -139,7 +144,7 @@ def leaves(value: object) -> Iterator[object]:
         yield value
 
 
-def mapped(value: Any, change: Callable[[torch.Tensor], Any]) -> Any:
+def mapped(value: object, change: Callable[[torch.Tensor], Any]) -> Any:
     """Return nested tuples, lists, dictionaries and slices with every tensor changed."""
     if isinstance(value, torch.Tensor):
         return change(value)

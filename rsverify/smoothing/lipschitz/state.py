@@ -200,7 +200,7 @@ def _names_in(code: types.CodeType) -> Iterator[str]:
             yield from _names_in(constant)
 
 
-def _of_library(thing: Any) -> bool:
+def _of_library(thing: object) -> bool:
     return str(getattr(thing, "__module__", "builtins")).split(".")[0] in _LIBRARIES
 
 
@@ -246,7 +246,7 @@ def watched(aside: Callable[[types.FrameType], bool] | None = None) -> Iterator[
         yield asked
         return
 
-    def see(frame: types.FrameType, event: str, called: Any) -> None:
+    def see(frame: types.FrameType, event: str, called: object) -> None:
         if event == "c_call" and asked.what is None:
             what = _asks_for(called)
             if what is not None and not _set_aside(frame) and not (aside and aside(frame)):
@@ -273,7 +273,7 @@ def _set_aside(frame: types.FrameType | None) -> bool:
     return False
 
 
-def _asks_for(called: Any) -> str | None:
+def _asks_for(called: object) -> str | None:
     owner, name = getattr(called, "__self__", None), getattr(called, "__name__", "")
     home = getattr(called, "__module__", None)
     if isinstance(owner, torch.Generator):

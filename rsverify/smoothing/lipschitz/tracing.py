@@ -38,7 +38,9 @@ from rsverify.smoothing.lipschitz.names import (
 )
 from rsverify.smoothing.lipschitz.operations import REASONS
 from rsverify.smoothing.lipschitz.recording import (
+    Args,
     Form,
+    Kwargs,
     Node,
     Place,
     Recording,
@@ -175,10 +177,10 @@ class _Recorder(TorchFunctionMode):
 
     def __torch_function__(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., object],
         types: object,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
+        args: Args = (),
+        kwargs: Kwargs | None = None,
     ) -> Any:
         kwargs = kwargs or {}
         given = tensors_in((args, kwargs))
@@ -225,11 +227,11 @@ class _Recorder(TorchFunctionMode):
 
     def _on_constants(
         self,
-        func: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        func: Callable[..., object],
+        args: Args,
+        kwargs: Kwargs,
         given: list[torch.Tensor],
-    ) -> Any:
+    ) -> object:
         spelled, _ = spelling(func)
         before = self.running
         # What takes the form of a tensor that depends on the input may be given that tensor.
@@ -300,16 +302,14 @@ class _Recorder(TorchFunctionMode):
         if changed:
             raise self.refuse(name, "it reads a tensor that was changed by what is not seen")
 
-    def _run(
-        self, name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def _run(self, name: str, func: Callable[..., object], args: Args, kwargs: Kwargs) -> object:
         before, self.running, self.written = self.running, name, []
         try:
             return func(*args, **kwargs)
         finally:
             self.running = before
 
-    def _step(self, name: str, recorded: Any, out: Any) -> None:
+    def _step(self, name: str, recorded: tuple[Args, Kwargs], out: object) -> None:
         """Add an operation that was run."""
         results = tensors_in(out)
         if not results:
@@ -383,17 +383,17 @@ class _Kernels(TorchDispatchMode):
 
     def __torch_dispatch__(
         self,
-        func: Any,
+        func: torch._ops.OpOverload,
         types: object,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
+        args: Args = (),
+        kwargs: Kwargs | None = None,
+    ) -> object:
         with torch._C.DisableTorchFunction():
             if self._off:
                 return func(*args, **(kwargs or {}))
             return self._watched(func, args, kwargs or {})
 
-    def _watched(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _watched(self, func: torch._ops.OpOverload, args: Args, kwargs: Kwargs) -> object:
         recorder = self._recorder
         operation = recorder.running or func.__name__.partition(".")[0]
         given = tensors_in((args, kwargs))
@@ -422,7 +422,7 @@ class _Kernels(TorchDispatchMode):
         return out
 
     def _check_written(
-        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], operation: str
+        self, func: torch._ops.OpOverload, args: Args, kwargs: Kwargs, operation: str
     ) -> None:
         recorder = self._recorder
         for i, argument in enumerate(func._schema.arguments):

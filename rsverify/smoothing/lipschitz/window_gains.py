@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from rsverify.smoothing.lipschitz.convolution import (
     times,
 )
 from rsverify.smoothing.lipschitz.gains import Sizes, UnsupportedError, each
+from rsverify.smoothing.lipschitz.recording import Form, Kwargs
 from rsverify.smoothing.lipschitz.windows import (
     adaptive_windows,
     largest_multiplicity,
@@ -27,12 +27,12 @@ from rsverify.smoothing.lipschitz.windows import (
 
 
 def padded_convolution(
-    x: Any,
+    x: torch.Tensor | Form,
     out: torch.Tensor,
     weight: torch.Tensor,
     pad: Sequence[int],
     mode: str,
-    options: dict[str, Any],
+    options: Kwargs,
 ) -> float:
     """Padding, then a convolution; of valid bounds the smaller."""
     bound = times(padding(x, out, pad, mode), convolution_norm_upper(weight, **options))
@@ -44,7 +44,11 @@ def padded_convolution(
 
 
 def padding(
-    x: torch.Tensor, _out: object, pad: Sequence[int], mode: str = "constant", value: object = None
+    x: torch.Tensor | Form,
+    _out: object,
+    pad: Sequence[int],
+    mode: str = "constant",
+    value: object = None,
 ) -> float:
     """Entries shown several times; constants add nothing, a negative width takes away."""
     if mode != "constant" and min(pad) < 0:

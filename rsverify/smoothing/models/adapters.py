@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import joblib
 import numpy as np
@@ -18,7 +17,12 @@ import torch
 from rsverify.smoothing.data.fingerprint import model_hash
 from rsverify.smoothing.device import scores_on
 
-Model = Callable[[torch.Tensor], Any]
+__all__ = ["LimitedBatch", "NumpyModel", "SelectedOutput", "SklearnModel"]
+
+Model = Callable[[torch.Tensor], object]
+"""Whatever it returns."""
+Scores = Callable[[torch.Tensor], torch.Tensor]
+"""A model whose output is one tensor of scores."""
 
 
 class SelectedOutput(torch.nn.Module):
@@ -77,7 +81,7 @@ class SelectedOutput(torch.nn.Module):
         return part
 
 
-def _part(value: Any, key: str, output: int | str) -> Any:
+def _part(value: object, key: str, output: int | str) -> object:
     position = int(key) if key.lstrip("-").isdecimal() else None
     if isinstance(value, Mapping):
         for name in (key, position):
@@ -91,7 +95,7 @@ def _part(value: Any, key: str, output: int | str) -> Any:
     raise ValueError(f"output={output!r}: there is no {key!r} in {_describe(value)}")
 
 
-def _describe(value: Any) -> str:
+def _describe(value: object) -> str:
     """Say what a model returned and which parts it has."""
     kind = type(value).__name__
     if isinstance(value, torch.Tensor):
@@ -147,7 +151,7 @@ class LimitedBatch(torch.nn.Module):
         """Return what tells this model from another when a run is resumed."""
         return model_hash(self.model)
 
-    def forward(self, batch: torch.Tensor) -> Any:
+    def forward(self, batch: torch.Tensor) -> object:
         """Return the model's output for all rows, joined."""
         if self.smallest <= len(batch) <= self.largest:
             return self.model(batch)
@@ -160,12 +164,12 @@ class LimitedBatch(torch.nn.Module):
         return _joined(parts)
 
 
-def _first_rows(output: Any, rows: int) -> Any:
+def _first_rows(output: object, rows: int) -> object:
     """Return the first rows of all tensors of an output."""
     return torch.utils._pytree.tree_map(lambda tensor: tensor[:rows], output)
 
 
-def _joined(outputs: list[Any]) -> Any:
+def _joined(outputs: list[object]) -> object:
     return torch.utils._pytree.tree_map(lambda *tensors: torch.cat(tensors), *outputs)
 
 
@@ -194,7 +198,7 @@ class NumpyModel:
     1
     """
 
-    def __init__(self, function: Callable[[npt.NDArray[Any]], npt.ArrayLike]) -> None:
+    def __init__(self, function: Callable[..., npt.ArrayLike]) -> None:
         if not callable(function):
             raise TypeError(f"function={function!r} must be callable")
         self.function = function
@@ -261,7 +265,7 @@ class SklearnModel:
     array([1, 0])
     """
 
-    def __init__(self, estimator: Any) -> None:
+    def __init__(self, estimator: object) -> None:
         if not hasattr(estimator, "predict_proba"):
             raise TypeError(
                 f"{type(estimator).__name__} has no predict_proba: fit it inside a "
@@ -273,7 +277,7 @@ class SklearnModel:
         if isinstance(classes, list) or np.ndim(classes) != 1:
             raise ValueError(f"{type(estimator).__name__} must predict one output, not several")
         self.estimator = estimator
-        self.classes: list[Any] = np.asarray(classes).tolist()
+        self.classes: list[object] = np.asarray(classes).tolist()
 
     def __repr__(self) -> str:
         shown = ", ".join(map(repr, self.classes[:5])) + (", …" if self.num_classes > 5 else "")

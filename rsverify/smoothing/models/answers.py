@@ -48,7 +48,7 @@ def record_answers(
     example: torch.Tensor,
     batch_size: int,
     execution: Execution,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the scores of a fixed noisy batch around `example`, and how far rounding moves them.
 
     Parameters
@@ -124,8 +124,8 @@ def check_answers(before: Answers, now: Answers, where: str) -> None:
 
 
 def same_answers(
-    before: Answers | None, now: Sequence[dict[str, Any]], where: str
-) -> dict[str, Any]:
+    before: Answers | None, now: Sequence[dict[str, object]], where: str
+) -> dict[str, object]:
     """Return the answers to keep with a table, or raise where the model is not one and the same.
 
     Parameters

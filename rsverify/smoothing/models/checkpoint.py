@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from rsverify._core.errors import DataError, cause_of
 from rsverify._core.optional import missing
 from rsverify.smoothing.models.archive import check_file, check_torch, kind_of, unsafe_globals
+
+__all__ = ["load_weights"]
 
 State = Mapping[str, torch.Tensor]
 
@@ -104,7 +105,7 @@ def load_weights(
     return module
 
 
-def _load(path: Path, allow_pickle: bool) -> Any:
+def _load(path: Path, allow_pickle: bool) -> object:
     if path.suffix == ".safetensors":
         return _safetensors(path)
     kind = kind_of(path)
@@ -128,7 +129,7 @@ def _load(path: Path, allow_pickle: bool) -> Any:
         ) from None
 
 
-def _safetensors(path: Path) -> Any:
+def _safetensors(path: Path) -> object:
     check_file(path)
     try:
         from safetensors.torch import load_file
@@ -140,7 +141,7 @@ def _safetensors(path: Path) -> Any:
         raise DataError(f"{path} is not a file of safetensors: {cause_of(error)}") from error
 
 
-def _state_of(loaded: Any, path: Path) -> State:
+def _state_of(loaded: object, path: Path) -> State:
     """Return the weights in what a file held."""
     if isinstance(loaded, torch.nn.Module):
         return loaded.state_dict()
@@ -160,7 +161,7 @@ def _state_of(loaded: Any, path: Path) -> State:
     )
 
 
-def _is_state(value: Any) -> bool:
+def _is_state(value: object) -> bool:
     return (
         isinstance(value, Mapping)
         and len(value) > 0

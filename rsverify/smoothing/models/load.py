@@ -13,27 +13,28 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from rsverify._core.errors import DataError, cause_of
 from rsverify._core.load_function import load_function
 from rsverify.smoothing.device import choose_device
-from rsverify.smoothing.models.adapters import LimitedBatch, Model, SelectedOutput, SklearnModel
+from rsverify.smoothing.models.adapters import LimitedBatch, Scores, SelectedOutput, SklearnModel
 from rsverify.smoothing.models.archive import kind_of, unsafe_globals
 from rsverify.smoothing.models.checkpoint import load_weights
 from rsverify.smoothing.models.onnx import load_onnx
 
+__all__ = ["load_model", "load_module"]
+
 
 def load_model(
-    model: str | os.PathLike[str] | Callable[[], Any],
+    model: str | os.PathLike[str] | Callable[[], object],
     *,
     checkpoint: str | os.PathLike[str] | None = None,
     output: int | str | None = None,
     allow_pickle: bool = False,
     device: str = "cpu",
-) -> Model:
+) -> Scores:
     """Return a callable from batch to scores, on `device`, from a file or a function.
 
     Parameters
@@ -114,14 +115,14 @@ def names_a_function(model: str | os.PathLike[str]) -> bool:
 
 
 def as_model(
-    made: Any,
+    made: object,
     *,
     name: str,
     checkpoint: str | os.PathLike[str] | None = None,
     output: int | str | None = None,
     allow_pickle: bool = False,
     device: str = "cpu",
-) -> Model:
+) -> Scores:
     """Return a callable from batch to scores of what a function called `name` has returned.
 
     Parameters and errors are those of `load_model`.
@@ -133,7 +134,7 @@ def as_model(
             )
         load_weights(made, checkpoint, allow_pickle=allow_pickle)
     if isinstance(made, torch.nn.Module):
-        loaded: Model = made.to(choose_device(device))
+        loaded: Scores = made.to(choose_device(device))
     elif hasattr(made, "predict_proba"):
         loaded = SklearnModel(made)
     elif callable(made):
@@ -223,7 +224,7 @@ def _refusal(path: Path, kind: str) -> str:
     )
 
 
-def _loaded(path: Path, kind: str, device: torch.device) -> Any:
+def _loaded(path: Path, kind: str, device: torch.device) -> object:
     with warnings.catch_warnings():
         # torch discourages new TorchScript, but files of it remain.
         warnings.filterwarnings("ignore", category=DeprecationWarning)

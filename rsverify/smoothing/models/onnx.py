@@ -13,8 +13,10 @@ import torch
 from rsverify._core.errors import DataError, UnavailableError, cause_of
 from rsverify._core.optional import missing
 from rsverify.smoothing.device import scores_on
-from rsverify.smoothing.models.adapters import LimitedBatch, Model
+from rsverify.smoothing.models.adapters import LimitedBatch, Scores
 from rsverify.smoothing.models.archive import check_file
+
+__all__ = ["OnnxModel", "load_onnx"]
 
 _TYPES = {"tensor(float16)": np.float16, "tensor(float)": np.float32, "tensor(double)": np.float64}
 
@@ -85,7 +87,7 @@ class OnnxModel:
 
 def load_onnx(
     path: str | os.PathLike[str], *, output: str | int | None = None, device: str = "cpu"
-) -> Model:
+) -> Scores:
     """Return an `OnnxModel` that takes batches of any size, also where the file fixes one."""
     model = OnnxModel(path, output=output, device=device)
     if model.batch_size is None:

@@ -39,6 +39,8 @@ import torch
 from rsverify._core.check import check_scale, shown
 from rsverify.smoothing.noise.alias import WORD_BITS, AliasTable, fill_words
 
+__all__ = ["DiscreteGaussian", "total_variation"]
+
 EXCESS = 1e-12
 """Total variation between the distribution of a whole sample and the exact one, at most."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Self, TypeGuard
+from typing import NamedTuple, Self, TypeGuard
 
 import torch
 
@@ -143,10 +143,10 @@ def _hooked(
             continue
         layer = Layer.of(name, part)
 
-        def before(_module: object, arguments: Any) -> None:
+        def before(_module: object, arguments: object) -> None:
             enter(arguments)
 
-        def after(_module: object, _in: Any, output: Any, layer: Layer = layer) -> None:
+        def after(_module: object, _in: object, output: object, layer: Layer = layer) -> None:
             leave(layer, output)
 
         handles.append(part.register_forward_pre_hook(before))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -58,7 +57,7 @@ def spread(
 
 @contextmanager
 def _layers_moved(parts: _Parts, moved: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
-    def hook(_module: object, _in: object, output: Any) -> Any:
+    def hook(_module: object, _in: object, output: object) -> object:
         def move(leaf: object) -> object:
             plain = isinstance(leaf, torch.Tensor) and leaf.is_floating_point() and leaf.numel()
             return moved(leaf) if plain else leaf  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import contextlib
 import types
 from collections.abc import Callable, Iterator, MutableMapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -28,7 +28,7 @@ class _Slot(NamedTuple):
 
     name: str
     value: _Value
-    put: Callable[[Any], None]
+    put: Callable[[object], None]
 
 
 class _Kept(NamedTuple):
@@ -98,7 +98,7 @@ def _slots(part: object) -> Iterator[_Slot]:
         yield from _slot(name, value, partial(setattr, part, name))
 
 
-def _slot(name: str, value: object, put: Callable[[Any], None]) -> Iterator[_Slot]:
+def _slot(name: str, value: object, put: Callable[[object], None]) -> Iterator[_Slot]:
     if isinstance(value, torch.nn.Parameter | bool):
         return
     if isinstance(value, torch.Tensor):

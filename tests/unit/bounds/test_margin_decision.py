@@ -184,8 +184,8 @@ def test_bets_are_built_once():
         ({"prior": [1, -1]}, "prior must be counts of at least 0"),
         ({"horizon": 0}, "horizon=0 must be between 1 and 10000000"),
         ({"horizon": 10.5}, "horizon=10.5 must be an integer"),
-        ({"futility": 1.0}, r"futility=1.0 must be one number in \[0, 1\)"),
-        ({"futility": [0.1]}, "must be one number"),
+        ({"futility": 1.0}, r"futility=1.0 must be in \[0, 1\)"),
+        ({"futility": [0.1]}, r"futility of shape \(1,\) must be a single number"),
     ],
 )
 def test_bad_input_names_the_argument(change, message):

@@ -151,7 +151,7 @@ def test_options_out_of_range_are_named():
         betting.betting_lower(x, 0.05, u=1.5)
     with pytest.raises(ValueError, match="exclude each other"):
         betting.betting_lower(x, 0.05, u=0.5, seed=1)
-    with pytest.raises(ValueError, match=r"split=1.0 must be one number in \(0, 1\)"):
+    with pytest.raises(ValueError, match=r"split=1.0 must be in \(0, 1\)"):
         betting.betting_interval(x, 0.05, split=1.0)
 
 

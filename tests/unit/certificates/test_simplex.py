@@ -89,14 +89,14 @@ def test_bad_input_is_named(map_):
         map_([0.0, math.inf])
     with pytest.raises(ValueError, match=r"logits of shape \(2, 0\) must hold at least one class"):
         map_(np.zeros((2, 0)))
-    with pytest.raises(ValueError, match=r"temperature=0\.0 must be one positive finite number"):
+    with pytest.raises(ValueError, match=r"temperature=0\.0 must be positive and finite"):
         map_([0.0, 1.0], temperature=0.0)
     with pytest.raises(TypeError, match="logits="):
         map_(["a"])
 
 
 def test_bad_constants_are_named():
-    with pytest.raises(ValueError, match=r"model_lipschitz=-1\.0 must be one number"):
+    with pytest.raises(ValueError, match=r"model_lipschitz=-1\.0 must be at least 0"):
         scores_lipschitz("softmax", -1.0)
     with pytest.raises(ValueError, match="name='argmax' must be one of"):
         scores_lipschitz("argmax", 1.0)
