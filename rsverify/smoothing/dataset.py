@@ -531,7 +531,7 @@ class _Run:
         own = self._recorded_answers(batch_size)
         return same_answers(before, group.gather(own), f"when {self.out} was begun")
 
-    def _recorded_answers(self, batch_size: int) -> dict[str, Any]:
+    def _recorded_answers(self, batch_size: int) -> dict[str, object]:
         """Ask the model, in smaller batches where memory has become scarce."""
         try:
             return record_answers(self.classifier, self.example, batch_size, self.execution)
