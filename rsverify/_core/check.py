@@ -233,7 +233,7 @@ def check_positive(name: str, value: npt.ArrayLike) -> FloatArray:
 def check_seed_number(seed: int) -> int:
     """Return `seed`, or raise where it is not a nonnegative integer."""
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"seed={seed!r} must be a nonnegative integer")
+        raise ValueError(f"seed={shown(seed)} must be a nonnegative integer")
     return seed
 
 
@@ -286,7 +286,14 @@ def check_order(order: int, largest: int) -> int:
 def check_callable(name: str, value: object) -> None:
     """Raise where `value` cannot be called."""
     if not callable(value):
-        raise TypeError(f"{name}={value!r} must be a callable")
+        raise TypeError(f"{name}={shown(value)} must be a callable")
+
+
+def check_text(name: str, value: object) -> str:
+    """Return `value`, or raise where it is no text."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}={shown(value)} must be a text")
+    return value
 
 
 def check_takes(name: str, function: Callable[..., object], arguments: tuple[str, ...]) -> None:

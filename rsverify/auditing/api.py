@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from typing import get_args
 
 from rsverify._core.check import (
-    check_alpha,
     check_choice,
-    check_fraction,
-    check_positive,
+    check_flag,
+    check_level,
+    check_scale,
     check_seed_number,
+    check_size,
     check_takes,
-    check_trials,
     shown,
 )
 from rsverify._core.types import AuditEstimandName, AuditKindName, AuditMethodName, Side
@@ -38,6 +38,7 @@ METHODS: tuple[AuditMethodName, ...] = get_args(AuditMethodName)
 KINDS: tuple[AuditKindName, ...] = get_args(AuditKindName)
 
 _MOST_JOBS = 1024
+_MOST_REPLICATIONS = 10**10
 
 
 @FLOAT_ERRORS
@@ -183,21 +184,21 @@ def audit(
         raise ValueError(
             f"n_jobs={shown(n_jobs)} must be a number of processes, or -1 for all cores"
         )
-    if resume and store is None:
+    if check_flag("resume", resume) and store is None:
         raise ValueError("resume=True needs store, the file to resume from")
     known = find_bound(bound) if isinstance(bound, str) else bound
     function, thing, claimed = _asked(known, estimand, side)
-    level = float(check_alpha(alpha))
+    level = check_level(alpha)
     design = Design(
         bound=known.name if isinstance(known, Bound) else name_of(known),
         estimand=thing.name,
         side=claimed,
-        n=int(check_trials(n, LARGEST_N)),
+        n=check_size("n", n, largest=LARGEST_N),
         alpha=level,
         seed=check_seed_number(seed),
         replications=_budget(replications, level),
-        tolerance=float(check_positive("tolerance", tolerance)),
-        false_alarm=float(check_fraction("false_alarm", false_alarm)),
+        tolerance=check_scale("tolerance", tolerance),
+        false_alarm=check_level(false_alarm, "false_alarm"),
     )
     task = Task(
         function,
@@ -240,13 +241,13 @@ def _asked(
     if side is not None:
         check_choice("side", side, SIDES)
     if isinstance(bound, Bound):
-        target = renamed(estimand) if isinstance(estimand, str) else estimand.name
+        target = renamed(estimand) if isinstance(estimand, str) else find_estimand(estimand).name
         function, full, own = audited(bound, target)
         if side not in (None, own):
             raise ValueError(f"side={side!r} must be {own!r} for {bound.name}: leave it out")
         return function, find_estimand(full), own
     if not callable(bound):
-        raise TypeError(f"bound={bound!r} must be a callable or the name of a bound")
+        raise TypeError(f"bound={shown(bound)} must be a callable or the name of a bound")
     check_takes(name_of(bound), bound, ("data", "alpha"))
     return bound, find_estimand(estimand), side or "lower"
 
@@ -254,11 +255,13 @@ def _asked(
 def _budget(replications: int | None, alpha: float) -> int:
     """Return the maximum replications per scenario."""
     if replications is None:
-        return max(20_000, math.ceil(1000.0 / alpha))
+        return max(20_000, math.ceil(min(1000.0 / alpha, _MOST_REPLICATIONS)))
     if (
         isinstance(replications, bool)
         or not isinstance(replications, int)
-        or not 1 <= replications <= 10**10
+        or not 1 <= replications <= _MOST_REPLICATIONS
     ):
-        raise ValueError(f"replications={replications!r} must be an integer between 1 and 10**10")
+        raise ValueError(
+            f"replications={shown(replications)} must be an integer between 1 and 10**10"
+        )
     return replications

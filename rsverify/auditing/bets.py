@@ -14,11 +14,12 @@ from typing import NamedTuple
 import numpy as np
 
 from rsverify._core.check import (
-    check_alpha,
     check_callable,
+    check_level,
     check_seed_number,
+    check_size,
     check_takes,
-    check_trials,
+    check_text,
 )
 from rsverify._core.said import said
 from rsverify._core.types import FloatArray
@@ -90,10 +91,10 @@ def audit_bets(
     >>> print(audit_bets(lambda x, m, alpha: np.sign(x - m), n=10, alpha=0.05).verdict)
     refuted
     """
-    title = name_of(bets) if name is None else name
     check_callable("bets", bets)
+    title = name_of(bets) if name is None else check_text("name", name)
     check_takes(title, bets, ("x", "m", "alpha"))
-    level, total = float(check_alpha(alpha)), int(check_trials(n, LARGEST_N))
+    level, total = check_level(alpha), check_size("n", n, largest=LARGEST_N)
     size = min(total, PERTURBED_N)
     rng = generator(check_seed_number(seed), STREAM, 1)
     refuse_unusable(title, bets, level)

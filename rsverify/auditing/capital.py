@@ -27,11 +27,12 @@ import numpy as np
 
 from rsverify._core.check import (
     FloatArray,
-    check_alpha,
     check_callable,
+    check_level,
     check_seed_number,
+    check_size,
     check_takes,
-    check_trials,
+    check_text,
 )
 from rsverify._core.said import said
 from rsverify.auditing.caller import Failure, merge_failures, name_of
@@ -180,10 +181,10 @@ def audit_capital(
     >>> print(audit_capital(fair, n=10, alpha=0.05).verdict)
     supported
     """
-    title = name_of(capital) if name is None else name
     check_callable("capital", capital)
+    title = name_of(capital) if name is None else check_text("name", name)
     check_takes(title, capital, ("x", "m", "alpha"))
-    size, level = int(check_trials(n, LARGEST_N)), float(check_alpha(alpha))
+    size, level = check_size("n", n, largest=LARGEST_N), check_level(alpha)
     rng = generator(check_seed_number(seed), STREAM, 0)
     refuse_unusable(title, capital, level)
     rows: list[Row] = []

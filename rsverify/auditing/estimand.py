@@ -205,7 +205,7 @@ def find_estimand(estimand: str | Estimand) -> Estimand:
 
 def renamed(estimand: str) -> str:
     """Return the name of a built-in estimand, with a warning where it is an old one."""
-    if estimand != _OLD_NAME:
+    if not isinstance(estimand, str) or estimand != _OLD_NAME:  # an array is unequal by parts
         return estimand
     warnings.warn(
         f"estimand={_OLD_NAME!r} is now {_NEW_NAME!r}; the old name goes in the next version",

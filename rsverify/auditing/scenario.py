@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rsverify._core.check import shown
 from rsverify.auditing.estimand import Estimand, Parameters
 
 Law = tuple[Any, ...]
@@ -218,7 +219,12 @@ def check_scenarios(
     if scenarios is None:
         return default_scenarios(estimand, n, alpha, side)
     if not isinstance(scenarios, Mapping):
-        raise TypeError(f"scenarios={scenarios!r} must map names to the parameters of draw")
+        raise TypeError(f"scenarios={shown(scenarios)} must map names to the parameters of draw")
     if not scenarios:
         raise ValueError("scenarios={} must hold at least one scenario")
+    for name, p in scenarios.items():
+        if not isinstance(p, Mapping):
+            raise TypeError(
+                f"scenarios[{shown(name)}]={shown(p)} must map parameters of draw to values"
+            )
     return [Scenario(str(name), dict(p)) for name, p in scenarios.items()]

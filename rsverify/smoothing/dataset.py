@@ -28,7 +28,7 @@ from rsverify.smoothing.data.inputs import (
     check_size,
 )
 from rsverify.smoothing.data.items import Item, Items
-from rsverify.smoothing.device import DeviceContext, check_placement, device_facts
+from rsverify.smoothing.device import DeviceContext, check_placement, device_facts, is_out_of_memory
 from rsverify.smoothing.distributed import (
     Group,
     check_not_a_shard,
@@ -528,8 +528,17 @@ class _Run:
         group: Group,
     ) -> Json:
         """Return what the table keeps of its model; raise where it was begun with another one."""
-        own = record_answers(self.classifier, self.example, batch_size, self.execution)
+        own = self._recorded_answers(batch_size)
         return same_answers(before, group.gather(own), f"when {self.out} was begun")
+
+    def _recorded_answers(self, batch_size: int) -> dict[str, object]:
+        """Ask the model, in smaller batches where memory has become scarce."""
+        try:
+            return record_answers(self.classifier, self.example, batch_size, self.execution)
+        except Exception as error:
+            if not is_out_of_memory(error) or batch_size == 1:
+                raise
+        return self._recorded_answers((batch_size + 1) // 2)
 
     def finish(self, entropy: Entropy) -> None:
         """Merge what the processes have written, in the order of the inputs; miss no row."""

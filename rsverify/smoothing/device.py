@@ -107,7 +107,21 @@ def choose_device(wanted: torch.device | str) -> torch.device:
         )
     if device.type == "xpu" and device.index is None:
         return torch.device("xpu", torch.xpu.current_device())
+    if device.type not in ("cpu", "mps", "xpu"):
+        _check_holds_numbers(device)
     return device
+
+
+def _check_holds_numbers(device: torch.device) -> None:
+    """Raise where a device of a kind that is not known here takes no numbers or gives none back."""
+    try:
+        torch.zeros(1, device=device).cpu()
+    except Exception as error:  # of many kinds: backends that are not built, not there, or empty
+        raise DeviceNotFoundError(
+            f"device={str(device)!r} must be on this machine and hold numbers: torch "
+            f"{torch.__version__} finds that it does not ({type(error).__name__}); use 'cpu' or "
+            "'auto'"
+        ) from None
 
 
 def _choose_gpu(device: torch.device) -> torch.device:

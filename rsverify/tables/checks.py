@@ -27,7 +27,7 @@ from rsverify.certificates.certificate import ABSTAIN, BOUNDS, certificate_of_co
 from rsverify.tables.printed import largest_printed
 from rsverify.tables.reader import count_columns
 from rsverify.tables.recertify_radii import InconsistentRadiiError, printed_radii, recertify_radii
-from rsverify.tables.rows import check_unique_indices
+from rsverify.tables.rows import check_table, check_unique_indices
 
 __all__ = ["findings", "largest_possible_radius", "misfits", "smoothed_predictions"]
 
@@ -50,6 +50,7 @@ _LAST_DIGITS = 1e-6
 
 def ordered_rows(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows by idx, or raise where a column or every row is missing, or one is twice."""
+    check_table(table)
     missing = [name for name in _NEEDED if name not in table.columns]
     if missing:
         raise ValueError(f"table has no column {missing[0]!r}; it must have {_NEEDED}")

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from rsverify._core.check import (
     FloatArray,
     check_level,
+    shown,
 )
 from rsverify.tables.analysis import Analysis, Estimate, correct_radii
 from rsverify.tables.limits import mean_interval
@@ -96,6 +97,9 @@ def compare(first: Analysis, second: Analysis, *, alpha: float = 0.05) -> Compar
     0.050
     """
     level = check_level(alpha)
+    for name, analysis in (("first", first), ("second", second)):
+        if not isinstance(analysis, Analysis):
+            raise TypeError(f"{name}={shown(analysis)} must be what rsverify.analyze returns")
     columns = ["idx", "label"]
     left = first.table[columns].assign(radius=correct_radii(first.table))
     right = second.table[columns].assign(radius=correct_radii(second.table))

@@ -37,7 +37,7 @@ from rsverify.tables.recertify_radii import InconsistentRadiiError as Inconsiste
 from rsverify.tables.recertify_radii import InconsistentRadiiWarning as InconsistentRadiiWarning
 from rsverify.tables.recertify_radii import InfiniteRadiusWarning as InfiniteRadiusWarning
 from rsverify.tables.recertify_radii import recertify_radii as recertify_radii
-from rsverify.tables.rows import check_unique_indices, with_outcome
+from rsverify.tables.rows import check_table, check_unique_indices, with_outcome
 
 __all__ = ["recertify"]
 
@@ -97,6 +97,7 @@ def recertify(
     >>> recertify(table, alpha=0.05)["radius"].round(4).tolist()
     [0.2975]
     """
+    check_table(table)
     counts_of = count_columns(table)
     missing = [name for name in ("y", "sigma", "radius_kind") if name not in table.columns]
     if not counts_of or missing:

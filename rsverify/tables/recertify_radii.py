@@ -34,7 +34,7 @@ from rsverify.tables.published_radii import (
     fit_lattice,
     least_certifying_votes,
 )
-from rsverify.tables.rows import check_unique_indices, with_outcome
+from rsverify.tables.rows import check_table, check_unique_indices, with_outcome
 
 __all__ = [
     "IMPOSSIBLE_RADIUS",
@@ -149,6 +149,7 @@ def recertify_radii(
     >>> new[["votes", "radius"]].round(4).values.tolist()
     [[83786.0, 0.4873], [0.0, 0.0]]
     """
+    check_table(table)
     stated = check_level(stated_alpha, "stated_alpha")
     if stated < 1e-300:
         raise ValueError(f"stated_alpha={stated} must be at least 1e-300")

@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rsverify._core.check import shown
 from rsverify.certificates.certificate import ABSTAIN
+
+
+def check_table(table: object) -> None:
+    """Raise where `table` is no data frame."""
+    if not isinstance(table, pd.DataFrame):
+        raise TypeError(
+            f"table={shown(table)} must be a pandas.DataFrame, as rsverify.read_table returns it"
+        )
 
 
 def check_unique_indices(table: pd.DataFrame) -> None:

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rsverify._core.check import shown
+
 SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "vertical bars"}
 """What may separate the fields of a line, and its name."""
 
@@ -44,6 +46,8 @@ def read_text(path: str | os.PathLike[str]) -> TableText:
     ValueError
         If the file is not UTF-8 text; a byte-order mark is allowed.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path={shown(path)} must be a str or a pathlib.Path")
     content = Path(path).read_bytes()
     if content.startswith(_UTF_16_OR_32):
         raise ValueError(f"{path} is encoded as UTF-16 or UTF-32: save it as UTF-8")

@@ -30,6 +30,7 @@ from rsverify._core.progress import InputProgress
 from rsverify._core.types import ScoreMapName
 from rsverify.certificates.simplex import scores_lipschitz
 from rsverify.smoothing.batches import evaluating
+from rsverify.smoothing.device import choose_device
 from rsverify.smoothing.lipschitz import gains, window_gains
 from rsverify.smoothing.lipschitz.comparison import Sample, Subject
 from rsverify.smoothing.lipschitz.convolution import times
@@ -176,13 +177,16 @@ def lipschitz_report(
     """
     if not callable(module):
         raise TypeError(f"module={shown(module)} must be a torch.nn.Module or a callable")
-    sizes = check_integer("input_shape", list(input_shape))
-    if sizes.ndim != 1 or (sizes < 1).any():
-        raise ValueError(f"input_shape={tuple(input_shape)} must hold positive sizes")
+    sizes = check_integer("input_shape", input_shape)
+    if sizes.ndim != 1 or not sizes.size or (sizes < 1).any():
+        raise ValueError(f"input_shape={shown(input_shape)} must hold positive sizes")
     tensors: list[torch.Tensor] = []
     if isinstance(module, torch.nn.Module):
         tensors = [*module.parameters(), *module.buffers()]
-    place = device or next((t.device for t in tensors), torch.device("cpu"))
+    if dtype is not None and not isinstance(dtype, torch.dtype):
+        raise TypeError(f"dtype={shown(dtype)} must be a torch.dtype or None")
+    place = None if device is None else choose_device(device)
+    place = place or next((t.device for t in tensors), torch.device("cpu"))
     floating = (t.dtype for t in tensors if t.is_floating_point())
     kind = dtype or next(floating, torch.get_default_dtype())
     center = torch.zeros(*sizes.tolist(), device=place, dtype=kind)

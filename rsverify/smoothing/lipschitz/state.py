@@ -8,12 +8,14 @@ from __future__ import annotations
 import functools
 import gc
 import hashlib
+import itertools
 import os
 import random
 import sys
 import types
+import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,23 +40,36 @@ def state_of(roots: Mapping[str, object]) -> dict[str, str]:
         "the generator of numpy.random": _of_generator(np.random),
         "the generator of torch": _digest(torch.get_rng_state().numpy().tobytes()),
     }
+    for path, value in _reachable(roots):
+        while path in found:  # the order is the same every time
+            path += "'"
+        own = repr(value) if _is_plain(value) else _own_state(value)
+        if own is not None:
+            found[path] = own
+    return found
+
+
+def _is_plain(value: object) -> bool:
+    return value is None or isinstance(value, _PLAIN)
+
+
+def _reachable(roots: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """Yield what functions can reach, each object once but for plain ones, with where it is."""
     seen: dict[int, object] = {}
     queue: deque[tuple[str, object]] = deque(roots.items())
     while queue and len(seen) < _MOST_OBJECTS:
         path, value = queue.popleft()
-        while path in found:  # the order is the same every time
-            path += "'"
-        if value is None or isinstance(value, _PLAIN):
-            found[path] = repr(value)
-            continue
-        if id(value) in seen or isinstance(value, torch.Tensor):
-            continue
-        seen[id(value)] = value
-        own = _own_state(value)
-        if own is not None:
-            found[path] = own
-        queue.extend((f"{path}{step}", part) for step, part in _parts(value))
-    return found
+        if _is_plain(value):
+            yield path, value
+        elif id(value) not in seen and not isinstance(value, torch.Tensor):
+            seen[id(value)] = value
+            yield path, value
+            queue.extend((f"{path}{step}", part) for step, part in _parts(value))
+
+
+def streams_of(roots: Mapping[str, object]) -> dict[str, str]:
+    """Return how far iterators and generators are that functions can reach, by where they are."""
+    return {path: place for path, value in _reachable(roots) if (place := _place(value))}
 
 
 def _own_state(value: object) -> str | None:
@@ -63,22 +78,40 @@ def _own_state(value: object) -> str | None:
         return repr(value) if value.dtype.hasobject else _digest(value.tobytes())
     if isinstance(value, np.random.Generator):
         return repr(value.bit_generator.state)
+    if isinstance(value, random.SystemRandom):
+        return None  # it has none: what it gives is asked of the system, which is noticed
     if isinstance(value, np.random.RandomState | random.Random):
         return _of_generator(value)
     if isinstance(value, torch.Generator):
         return _digest(value.get_state().cpu().numpy().tobytes())
-    if isinstance(value, types.GeneratorType):
-        return repr(None if value.gi_frame is None else value.gi_frame.f_lasti)
     if isinstance(value, dict):
         return repr([key if isinstance(key, _PLAIN) else id(key) for key in value])
     if isinstance(value, list | tuple | set | frozenset | deque):
         return repr(len(value))
+    return _place(value)
+
+
+def _place(value: object) -> str | None:
+    """Return how far an iterator or generator is; None of anything else."""
+    if isinstance(value, types.GeneratorType):
+        frame = value.gi_frame
+        return repr(None if frame is None else (frame.f_lasti, sorted(_plain_in(frame.f_locals))))
+    if isinstance(value, itertools.cycle):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it cannot be pickled from Python 3.14 on
+            reduced: Any = value.__reduce__()
+            _, (source,), *kept = reduced
+        return f"{_place(source)} {len(kept[0][0]) if kept else 0}"
     if type(value).__module__ == "itertools":
         return repr(value)
     builtin = type(value).__module__ == "builtins" and not isinstance(value, type)
     if builtin and hasattr(value, "__length_hint__"):
         return repr(value.__length_hint__())
     return None
+
+
+def _plain_in(values: Mapping[str, object]) -> Iterator[str]:
+    return (f"{name}={value!r}" for name, value in values.items() if _is_plain(value))
 
 
 def _of_generator(generator: Any) -> str:
@@ -201,8 +234,10 @@ _THREADS = frozenset({"start_new_thread", "start_joinable_thread", "start_new"})
 
 
 @contextmanager
-def watched() -> Iterator[Asked]:
+def watched(aside: Callable[[types.FrameType], bool] | None = None) -> Iterator[Asked]:
     """Notice calls of clocks, of random generators and of threads in the body.
+
+    Not those from code for which `aside` is true.
 
     Not where a profiler is at work, which takes the only place from which calls are seen.
     """
@@ -214,7 +249,7 @@ def watched() -> Iterator[Asked]:
     def see(frame: types.FrameType, event: str, called: object) -> None:
         if event == "c_call" and asked.what is None:
             what = _asks_for(called)
-            if what is not None and not _set_aside(frame):
+            if what is not None and not _set_aside(frame) and not (aside and aside(frame)):
                 asked.what, asked.frame = what, frame
 
     collects = gc.isenabled()
@@ -241,6 +276,8 @@ def _set_aside(frame: types.FrameType | None) -> bool:
 def _asks_for(called: object) -> str | None:
     owner, name = getattr(called, "__self__", None), getattr(called, "__name__", "")
     home = getattr(called, "__module__", None)
+    if isinstance(owner, torch.Generator):
+        return _WORLD["random"] if name == "seed" else None
     if home is None or isinstance(owner, random.Random):
         cls = owner if isinstance(owner, type) else type(owner)
         home = cls.__module__

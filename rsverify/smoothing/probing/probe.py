@@ -34,6 +34,7 @@ from rsverify.smoothing.probing.rounding import (
     spread,
 )
 from rsverify.smoothing.probing.state import State
+from rsverify.smoothing.probing.unseen import unseen
 
 PROBE = 4
 """The stream of the noise that models are probed with: of none of the samples."""
@@ -113,8 +114,12 @@ class Inputs:
 
     def _filled(self, source: NoisyInputs | CleanInput, rows: int) -> torch.Tensor:
         center = self._center
-        batch = torch.empty((rows, *center.shape), device=center.device, dtype=center.dtype)
-        batch = batch.to(memory_format=self._format)
+        batch = torch.empty(
+            (rows, *center.shape),
+            device=center.device,
+            dtype=center.dtype,
+            memory_format=self._format,
+        )
         source.take(batch)
         return batch
 
@@ -241,6 +246,7 @@ class _Session:
         self._repeats(base)
         if drew := watch.moved():
             self._draws(drew)
+        self._unseen(base)
         self._state(base)
         return self._report([size for size in sizes if size not in skipped], skipped)
 
@@ -332,8 +338,9 @@ class _Session:
 
     def _in_batches_of(self, size: int, base: torch.Tensor) -> bool:
         """Ask about the first rows in a batch of another size; return whether it takes it."""
-        starts = (0, self.rows // 2) if size < self.rows else (0,)
-        for start in starts:
+        if size > self.rows:
+            return self._spread_over(size, base)
+        for start in (0, self.rows // 2):
             batch = self.inputs.noisy(start + size)[start:]
             shared = min(len(batch), self.rows - start)
             try:
@@ -344,6 +351,18 @@ class _Session:
                 return False
             same_as = torch.arange(start, start + shared)
             self._judge(found[:shared], batch, slice(0, shared), base, same_as)
+        return True
+
+    def _spread_over(self, size: int, base: torch.Tensor) -> bool:
+        """Ask about the base in a larger batch, from its first place to its last.
+
+        Room that is given to those who come first, or a last row that is padding, shows there.
+        """
+        places = torch.linspace(0, size - 1, self.rows).round().long()
+        batch = self.inputs.noisy(size)
+        batch[::2] = batch[::2].flip(0)  # beside others than where the base was drawn
+        batch[places] = base
+        self._judge(self.subject(batch)[places], batch, places, base, torch.arange(self.rows))
         return True
 
     def _draws(self, drew: list[str]) -> None:
@@ -380,6 +399,18 @@ class _Session:
                     "scores: the same noisy input must always get the same answer, so let it "
                     "be updated in training only, or start it anew in each call"
                 )
+
+    def _unseen(self, base: torch.Tensor) -> None:
+        """Warn of what a model asks or keeps of which nobody can tell what it will be later."""
+        found = unseen(self.subject.model, self.subject.preprocess, self._instrumented, base)
+        if found:
+            warnings.warn(
+                f"the model {found}; scores were the same each time it was asked, but whether they "
+                "stay so cannot be told: votes count only if the same noisy input always gets the "
+                "same answer",
+                ModelProbeWarning,
+                stacklevel=2,
+            )
 
     def _instrumented(self, batch: torch.Tensor) -> torch.Tensor:
         """Run the model for its layers' hooks, which compiled code would not call."""

@@ -106,7 +106,7 @@ def sources(parts: list[tuple[str, object]], device: torch.device) -> list[Sourc
             found.append(Source(name, get, put))
         elif isinstance(part, np.random.RandomState):
             found.append(Source(name, part.get_state, part.set_state))  # type: ignore[arg-type]
-        elif isinstance(part, random.Random):
+        elif isinstance(part, random.Random) and not isinstance(part, random.SystemRandom):
             found.append(Source(name, part.getstate, part.setstate))  # type: ignore[arg-type]
         elif isinstance(part, torch.Generator):
             found.append(Source(name, part.get_state, part.set_state))  # type: ignore[arg-type]

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import copy
+import datetime
+import functools
+import itertools
 import json
+import os
 import random
+import time
+import uuid
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +37,6 @@ from support.model_zoo import (  # noqa: E402
 )
 
 from rsverify import SmoothedClassifier, certify_counts, certify_dataset  # noqa: E402
-from rsverify.smoothing import probe as module  # noqa: E402
 from rsverify.smoothing.batches import evaluating  # noqa: E402
 from rsverify.smoothing.models.adapters import (  # noqa: E402
     LimitedBatch,
@@ -39,6 +45,7 @@ from rsverify.smoothing.models.adapters import (  # noqa: E402
     SklearnModel,
 )
 from rsverify.smoothing.noise.gaussian import Gaussian  # noqa: E402
+from rsverify.smoothing.probing import probe as module  # noqa: E402
 from rsverify.smoothing.probing.probe import (  # noqa: E402
     Inputs,
     ModelProbeError,
@@ -394,3 +401,55 @@ def test_memory_that_runs_out_halves_what_is_probed(tmp_path: Path) -> None:
         )
     execution = json.loads((tmp_path / "t.json").read_text())["execution"]
     assert "in batches of 1, 3:" in execution["probed"]
+
+
+def _late(places: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return a model that gives room to so many rows, as experts of a fixed capacity do."""
+    plain = mlp()
+
+    def served(x: torch.Tensor) -> torch.Tensor:
+        scores = plain(x).clone()
+        scores[places:] = 0.0
+        return scores
+
+    return served
+
+
+@pytest.mark.parametrize("places", [8, 20, 63])
+def test_rows_that_come_late_are_looked_at(places: int) -> None:
+    with pytest.raises(ModelProbeError, match="depend on each other"):
+        probed(_late(places), size=64)
+
+
+def _fresh(_calls: int = 0) -> float:
+    generator = torch.Generator()
+    generator.seed()
+    return float(torch.rand(1, generator=generator))
+
+
+UNSEEN: dict[str, tuple[Callable[[], Callable[[], object]], str]] = {
+    "a clock": (lambda: time.time, "asks the system for a clock"),
+    "another clock": (lambda: lambda: datetime.datetime.now().year, "for a clock"),
+    "the system's numbers": (lambda: lambda: os.urandom(2), "for random numbers"),
+    "SystemRandom": (lambda: random.SystemRandom().random, "for random numbers"),
+    "an identifier": (lambda: uuid.uuid4, "for random numbers"),
+    "a generator of its own": (lambda: _fresh, "for random numbers"),
+    "numpy's, anew": (lambda: lambda: np.random.default_rng().random(), "for random numbers"),
+    "a count": (lambda: functools.partial(next, itertools.count()), "takes the next of"),
+    "a cycle": (lambda: functools.partial(next, itertools.cycle(range(99))), "takes the next of"),
+    "a list's iterator": (lambda: functools.partial(next, iter([0] * 999)), "takes the next of"),
+    "a generator": (lambda: functools.partial(next, (i for i in range(999))), "takes the next of"),
+}
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_what_cannot_be_tried_is_warned_about(name: str) -> None:
+    make, message = UNSEEN[name]
+    ask, plain = make(), mlp()
+
+    def model(x: torch.Tensor) -> torch.Tensor:
+        ask()  # without an effect that a few calls would show
+        return plain(x)
+
+    with pytest.warns(ModelProbeWarning, match=message):
+        probed(model, size=64)

@@ -1,0 +1,49 @@
+"""What a model asks of the world, or takes from a stream: noticed, as it cannot be tried."""
+
+from __future__ import annotations
+
+import os
+import types
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from rsverify.smoothing.lipschitz.state import streams_of, watched
+
+_STANDARD = Path(os.__file__).parent
+_PACKAGES = {"site-packages", "dist-packages"}
+
+
+def unseen(
+    model: object,
+    preprocess: object,
+    run: Callable[[torch.Tensor], object],
+    batch: torch.Tensor,
+) -> str:
+    """Return what a model does when it is run whose later effect cannot be tried; else nothing.
+
+    That is to ask the system for random numbers, or a clock, other than in an installed package,
+    whose own are for its threads and logs; and to go on in an iterator from call to call.
+    """
+    roots = {"model": model, "preprocess": preprocess}
+    before = streams_of(roots)
+    with watched(_is_installed) as asked:
+        run(batch)
+    after = streams_of(roots)
+    moved = next((path for path, place in before.items() if after.get(path) != place), None)
+    if moved is not None:
+        return f"takes the next of {moved} when it is called"
+    if asked.what in ("a clock", "random numbers"):
+        return f"asks the system for {asked.what} when it is called"
+    return ""
+
+
+def _is_installed(frame: types.FrameType) -> bool:
+    """Return whether code that asks is of an installed package, called by it or by Python's own."""
+    caller: types.FrameType | None = frame
+    while caller is not None and _STANDARD in Path(caller.f_code.co_filename).parents:
+        if _PACKAGES & set(Path(caller.f_code.co_filename).parts):
+            return True
+        caller = caller.f_back
+    return caller is not None and bool(_PACKAGES & set(Path(caller.f_code.co_filename).parts))
