@@ -98,7 +98,7 @@ def _score_laws(n: int, alpha: float) -> dict[str, Law]:
     laws["nearly votes, Dirichlet(0.3, 0.1, 0.1)"] = ("dirichlet", (0.3, 0.1, 0.1))
     laws["twenty classes, equal runners-up"] = ("dirichlet", (2.0,) + (0.5,) * 19)
     for j in range(2, 10):
-        laws[f"ten classes, rival class {j}"] = ("dirichlet", _ten(5.0, j, 3.4, 0.2))
+        laws[f"ten classes, runner-up {j}"] = ("dirichlet", _ten(5.0, j, 3.4, 0.2))
     return laws
 
 

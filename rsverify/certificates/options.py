@@ -104,7 +104,9 @@ class RequestOptions:
     )
     futility: float = field(
         default=0.1,
-        metadata=_shown("Give up at this chance of an answer within N votes; 0: never."),
+        metadata=_shown(
+            "Stop for futility at this probability of a decision within N votes; 0: never."
+        ),
     )
 
 

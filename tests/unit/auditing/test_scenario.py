@@ -136,4 +136,4 @@ def test_a_score_bound_that_forgets_a_class_is_refuted(forgotten):
     report = audit(bound, estimand="score-difference", n=200, alpha=0.05, replications=1000)
     assert report.verdict == "refuted"
     refuted = {r.scenario for r in report.rows if r.verdict == "refuted"}
-    assert f"ten classes, rival class {forgotten}" in refuted
+    assert f"ten classes, runner-up {forgotten}" in refuted
