@@ -33,8 +33,9 @@ _UNLIKELY = 1e-4
 # Float32 values print with at most 9 digits; with more, they are printed as float64.
 _FLOAT32_DIGITS = 9
 _FLOAT32_BITS = 24
-# bfloat16 and float16, of which few digits are many values.
+# bfloat16 and float16; their values are short in binary and long in decimal.
 _SHORT_BITS = (8, 11)
+_LONG_DIGITS = 6
 _LEAST_FLOAT16 = 2.0**-24  # the step of the smallest ones
 # Relative error of a radius as others compute it, with scipy's beta and normal quantiles.
 _COMPUTED = 1e-9
@@ -104,7 +105,8 @@ def printed_intervals(
     -------
     low, high : ndarray of float64
         Each holds the reals that print as the radius to nearest and rounded down, computed in
-        float64 or float32, or in a shorter float where all radii print one. 0 < low < high.
+        float64 or float32, or in a shorter float where the radii tell that they are.
+        0 < low < high.
 
     Raises
     ------
@@ -135,14 +137,18 @@ def printed_intervals(
 def _short_float_interval(
     radii: FloatArray, step: FloatArray, bits: int
 ) -> tuple[FloatArray, FloatArray] | None:
-    """Return the reals that a short float stands for, None unless each radius prints one.
+    """Return the reals that a short float stands for, None unless all radii tell that they are.
 
-    Their shortest texts have fewer digits than a reader who knows nothing of them expects:
-    0.5103 is all of 0.5100 to 0.5105 in float16.
+    The shortest texts of such floats have fewer digits than they stand for: 0.5103 is all of
+    0.5100 to 0.5105 in float16. Other radii fall beside one by chance, each with probability
+    step/unit, so that a few of them tell nothing.
     """
     unit = np.maximum(np.ldexp(1.0, np.frexp(radii)[1] - bits), _LEAST_FLOAT16)
     stored = np.rint(radii / unit) * unit
     if not (np.abs(stored - radii) <= 0.5 * step * (1 + 1e-9)).all():
+        return None
+    _, first = np.unique(radii, return_index=True)
+    if np.minimum(step[first] / unit[first], 1.0).prod() > _UNLIKELY:
         return None
     low = np.maximum(stored - 0.5 * unit * (1 + 1e-6), np.finfo(np.float64).smallest_subnormal)
     return low, stored + unit
@@ -180,6 +186,11 @@ def _storage_error(radii: FloatArray, length: npt.NDArray[np.int64]) -> FloatArr
     # float32 tell themselves: they are rounded to its width, half a step away.
     error = np.where(is_single, 0.5 * single * (1 + 1e-6), 0.0)
     error = np.where(length > _FLOAT32_DIGITS, error, single)
+    if length.max(initial=0) >= _LONG_DIGITS:
+        for bits in _SHORT_BITS:
+            if (np.ldexp(mantissa, bits) % 1 == 0).all():
+                step = np.maximum(np.ldexp(1.0, exponent - bits), _LEAST_FLOAT16)
+                return np.asarray(np.maximum(error, step))
     return np.asarray(error)
 
 

@@ -197,7 +197,7 @@ _CALLABLES = {
 }
 # What is not one of numbers and options: a caller who gives something else for these has not
 # mistaken a number, and no message is promised.
-_NOT_WALKED = {"table", "progress", "name"}
+_NOT_WALKED = {"table", "progress", "name", "rivals"}  # the last: an old name, which warns
 
 
 def names_of(function: Callable[..., Any]) -> list[str]:

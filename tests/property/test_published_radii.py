@@ -189,3 +189,19 @@ def test_a_part_of_a_table_keeps_how_it_was_printed(tmp_path):
     for part in (rows.iloc[5:9], rows.sort_values("radius"), rows[rows["idx"] % 3 == 0]):
         found = recertify_radii(part, **options)
         assert found["votes"].tolist() == whole["votes"].loc[part.index].tolist()
+
+
+@pytest.mark.parametrize("rows", [60, 300])
+def test_short_texts_of_short_floats_are_read_as_all_that_they_stand_for(tmp_path, rows):
+    """``str(numpy.float16(r))``: 0.5103 is all of 0.5100 to 0.5105."""
+    rng = np.random.default_rng(rows)
+    votes = rng.integers(60_000, 99_900, rows)
+    true = cohen_radius(votes, 100_000, 0.5, 0.001)
+    lines = [f"{i}\t0\t0\t{np.float16(r)!s}\t1\t1.0" for i, r in enumerate(true)]
+    path = tmp_path / "float16.tsv"
+    path.write_text("idx\tlabel\tpredict\tradius\tcorrect\ttime\n" + "\n".join(lines) + "\n")
+
+    found = recertify_radii(read_table(path), n=100_000, sigma=0.5, stated_alpha=0.001)
+
+    assert (found["radius"] <= true).all()
+    assert (found["predict"] == 0).all()

@@ -15,11 +15,6 @@ def _down(radius: float, decimals: int) -> str:
     return f"{Decimal(float(radius)).quantize(step, rounding=ROUND_FLOOR):f}"
 
 
-def _bfloat16(radius: float) -> float:
-    mantissa, exponent = np.frexp(radius)
-    return float(np.ldexp(np.rint(mantissa * 256), exponent - 8))
-
-
 def _down_digits(radius: float, digits: int) -> str:
     exact = Decimal(float(radius))
     step = Decimal(1).scaleb(exact.adjusted() - digits + 1)
@@ -57,10 +52,6 @@ FORMATS: dict[str, Callable[[float], str]] = {
     "float32, four decimals": lambda r: f"{np.float32(r):.4f}",
     "float32, six decimals": lambda r: f"{np.float32(r):.6f}",
     "float16 as float64": lambda r: repr(float(np.float16(r))),
-    "float16": lambda r: str(np.float16(r)),
-    "float16, four decimals": lambda r: f"{np.float16(r):.4f}",
-    "bfloat16, four decimals": lambda r: f"{_bfloat16(r):.4f}",
-    "bfloat16, four digits": lambda r: f"{_bfloat16(r):.4g}",
 }
 """How tools print a positive radius."""
 
