@@ -360,7 +360,12 @@ class _Session:
         """
         places = torch.linspace(0, size - 1, self.rows).round().long()
         batch = self.inputs.noisy(size)
-        batch[::2] = batch[::2].flip(0)  # beside others than where the base was drawn
+        # Beside others than where the base was drawn; row by row, for a copy is half a batch.
+        even = range(0, size, 2)
+        for here, there in zip(even[: len(even) // 2], reversed(even), strict=False):
+            row = batch[here].clone()
+            batch[here] = batch[there]
+            batch[there] = row
         batch[places] = base
         self._judge(self.subject(batch)[places], batch, places, base, torch.arange(self.rows))
         return True
