@@ -191,8 +191,8 @@ held-out images right.
 Votes. The classifier that is certified answers with the class of most votes:
   cohen       reads the winner's votes only, as if all others went to one class:
               the usual choice.
-  bonferroni  bounds winner and runner-up separately, each with half of the allowed
-              error.
+  bonferroni  bounds winner and runner-up separately, each with half of the
+              allowed error.
   exact       bounds their margin at once, with all of the allowed error: as large
               as the other two or larger.
 
@@ -205,9 +205,9 @@ another classifier, with radii of its own:
               bets on a line that touches the margin, with nearly all of it:
               fewer samples for the same radius.
 
-Early stopping. Is the radius at least r? Votes are drawn until they decide, {PLANNED * n:,}
-at most: yes, no, or undecided, where more of them would hardly decide. The second
-table has the answers and the votes drawn on average.
+Early stopping. Is the radius at least r? Votes are drawn until they decide,
+{PLANNED * n:,} at most: yes, no, or undecided, where more of them would hardly
+decide. The second table has the answers and the votes drawn on average.
 
 Each single certificate is wrong with probability at most {ALPHA:g}, and so is each
 answer of early stopping.
