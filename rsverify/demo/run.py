@@ -193,8 +193,8 @@ Votes. The classifier that is certified answers with the class of most votes:
               the usual choice.
   bonferroni  bounds winner and runner-up separately, each with half of the
               allowed error.
-  exact       bounds their margin at once, with all of the allowed error: as large
-              as the other two or larger.
+  exact       bounds their margin at once, with all of the allowed error: as
+              large as the other two or larger.
 
 Scores. Here the answer is the class of the largest mean softmax score, which is
 another classifier, with radii of its own:
