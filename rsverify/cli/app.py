@@ -43,6 +43,7 @@ EXIT_UNAVAILABLE = 69
 EXIT_INTERNAL = 70
 EXIT_CANNOT_CREATE = 73
 EXIT_INTERRUPTED = 130
+EXIT_PIPE = 141  # as the shell has it for a process that writes where nobody reads
 
 
 class _StoppedError(Exception):
@@ -367,8 +368,18 @@ def main(arguments: list[str] | None = None) -> None:
             _fail_with(error.__cause__, given)
         _fail(str(error) or "interrupted", EXIT_INTERRUPTED)
     except (Exception, SystemExit) as error:
+        if _reader_has_left(error):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more to flush
+            sys.exit(EXIT_PIPE)
         _fail_with(error, given)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _reader_has_left(error: BaseException | None) -> bool:
+    """Return whether what reads our output, `head` say, has closed its end."""
+    while error is not None and not isinstance(error, BrokenPipeError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _fail_with(error: BaseException, given: list[str]) -> NoReturn:

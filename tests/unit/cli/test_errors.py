@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -236,3 +238,13 @@ def test_endings_of_figures_are_checked_before_the_work(
     code, err = run(capsys, "analyze", tmp_path / "none.tsv", "--figure", tmp_path / name)
     assert code == 64
     assert "figure=" in err
+
+
+def test_a_reader_that_leaves_is_no_error():
+    """``rsverify --help | head -c 5``: no line on stderr, and never the code of *refuted*."""
+    command = (
+        f"{sys.executable} -m rsverify --help | head -c 5 > /dev/null; echo ${{PIPESTATUS[0]}}"
+    )
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() in {"0", "141"}  # 0 where all was written before the reader left
+    assert done.stderr == ""
