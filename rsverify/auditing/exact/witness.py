@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -66,6 +67,22 @@ def attained_at(claims: Claims, best: Best) -> tuple[float, Place]:
     return shown, place
 
 
+def _shortened(q1: float, q2: float) -> Iterator[tuple[Fraction, Fraction]]:
+    """Yield the distribution with more and more decimals, then with more and more digits.
+
+    Toward the smaller margin, so that the truth stays below the claim.
+    """
+    for digits, more in itertools.product(range(2, 15), (0, 1)):
+        scale = 10**digits
+        b = Fraction(math.ceil(q2 * scale) + more, scale)
+        yield min(Fraction(int(q1 * scale), scale), 1 - b), b
+    if min(q1, q2) > 0.0:  # tiny ones have no digit among the decimals
+        for digits in range(2, 15):
+            up, down = (Fraction(10) ** (digits - 1 - math.floor(math.log10(q))) for q in (q2, q1))
+            b = math.ceil(Fraction(q2) * up) / up
+            yield min(int(Fraction(q1) * down) / down, 1 - b), b
+
+
 def margin_witness(claims: Claims, best: Best, level: float) -> Witness:
     """Return a witness near the worst distribution, with as few decimals as keep its miscoverage.
 
@@ -76,11 +93,7 @@ def margin_witness(claims: Claims, best: Best, level: float) -> Witness:
     q1, q2 = curve_q1(v, s, probit), curve_q2(s, probit)
     excess = value > level * (1.0 + ROUNDING)
     wanted = max(WITNESS_SHARE * value, level * (1.0 + ROUNDING) if excess else 0.0)
-    for digits, more in itertools.product(range(2, 15), (0, 1)):
-        scale = 10**digits
-        # Toward the smaller margin, so that the truth stays below the claim.
-        a, b = Fraction(int(q1 * scale), scale), Fraction(math.ceil(q2 * scale) + more, scale)
-        a = min(a, 1 - b)
+    for a, b in _shortened(q1, q2):
         inside = (a > 0 and 0 < b < 1) or not probit
         if not (inside and a >= 0) or (claims.largest and 1 - a - b > b):
             continue

@@ -239,6 +239,7 @@ def test_programs_are_refused_by_the_name_of_the_model(form: str, tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's compiler of itself
 def test_compiled_models_are_probed_as_they_are_sampled(tmp_path: Path) -> None:
     for layer, refused in ((torch.nn.Softmax(dim=1), False), (torch.nn.Softmax(dim=0), True)):
         smoothed = SmoothedClassifier(around(layer), CLASSES, 0.5)
