@@ -239,12 +239,17 @@ def watched(aside: Callable[[types.FrameType], bool] | None = None) -> Iterator[
 
     Not those from code for which `aside` is true.
 
-    Not where a profiler is at work, which takes the only place from which calls are seen.
+    Raises
+    ------
+    ValueError
+        If a profiler is at work, which takes the only place from which calls are seen.
     """
     asked = Asked()
     if sys.getprofile() is not None:
-        yield asked
-        return
+        raise ValueError(
+            "no Lipschitz constant while a profiler is active: clocks, random numbers and threads "
+            "of the module cannot be seen then; bound it before the profiler starts"
+        )
 
     def see(frame: types.FrameType, event: str, called: object) -> None:
         if event == "c_call" and asked.what is None:
