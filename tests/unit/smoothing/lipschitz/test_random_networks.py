@@ -105,6 +105,15 @@ def steepest(module, points, step=1e-5):
     return best
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Several processes with several threads each wait for one another, twenty times as long."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("shard", range(7))
 def test_no_bound_is_below_the_slopes_of_random_networks(shard):
