@@ -134,7 +134,7 @@ def _safetensors(path: Path) -> object:
     try:
         from safetensors.torch import load_file
     except ModuleNotFoundError:
-        raise missing("safetensors") from None
+        raise missing("safetensors", "safetensors") from None
     try:
         return load_file(path)
     except Exception as error:  # its errors share no class of their own
