@@ -14,6 +14,8 @@ _REMEDIES = {
     "pyarrow": "rsverify[parquet]",
     "jinja2": "rsverify[latex]",
     "dask": "rsverify[dask]",
+    "PIL": "rsverify[hubs]",
+    "datasets": "datasets",
 }
 
 
