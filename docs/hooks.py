@@ -12,7 +12,8 @@ from typing import Any
 
 _CODE = re.compile(r"(<pre.*?</pre>|<code.*?</code>)", re.DOTALL)
 _REFERENCES = re.compile(
-    r'(<details class="references" open>\s*<summary>References</summary>)(.*?)(</details>)', re.DOTALL
+    r'(<details class="references" open>\s*<summary>References</summary>)(.*?)(</details>)',
+    re.DOTALL,
 )
 
 
