@@ -10,8 +10,8 @@ import torch
 
 from rsverify._core.check import IntArray
 from rsverify.smoothing.device import DeviceContext
-from rsverify.smoothing.models.outputs import hint_for
 from rsverify.smoothing.noise.gaussian import Noise
+from rsverify.smoothing.outputs import hint_for
 
 Scores = Callable[[torch.Tensor], torch.Tensor]
 

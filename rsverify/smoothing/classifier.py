@@ -43,7 +43,6 @@ from rsverify.smoothing.data.inputs import (
 from rsverify.smoothing.device import Arriving, DeviceContext, choose_device, has_float64
 from rsverify.smoothing.lipschitz.bound import scores_lipschitz_bound
 from rsverify.smoothing.lipschitz.comparison import Sample
-from rsverify.smoothing.models.outputs import scores_in
 from rsverify.smoothing.noise.discrete import DiscreteGaussian
 from rsverify.smoothing.noise.gaussian import (
     COUNTS,
@@ -54,6 +53,7 @@ from rsverify.smoothing.noise.gaussian import (
     Noise,
     seeded_generator,
 )
+from rsverify.smoothing.outputs import scores_in
 from rsverify.smoothing.probing.probe import Probes, Subject
 from rsverify.smoothing.request import Question, Request, level_of
 from rsverify.smoothing.sampling.forward import Forward

@@ -16,7 +16,7 @@ import torch
 
 from rsverify.smoothing.data.fingerprint import model_hash
 from rsverify.smoothing.device import scores_on
-from rsverify.smoothing.models.outputs import describe
+from rsverify.smoothing.outputs import describe
 
 __all__ = ["LimitedBatch", "NumpyModel", "SelectedOutput", "SklearnModel"]
 

@@ -9,7 +9,7 @@ import torch
 from rsverify._core.check import check_choice, check_size
 from rsverify.smoothing.data.fingerprint import model_hash
 from rsverify.smoothing.models.adapters import Model
-from rsverify.smoothing.models.outputs import scores_in
+from rsverify.smoothing.outputs import scores_in
 
 __all__ = ["BinaryLogit", "NumberKind"]
 
