@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import ast
+import importlib
 import os
+import pkgutil
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 import rsverify
 from rsverify._core import compile_cache, jit
+from rsverify._core.kernel_digest import kernel_digest
 
 CALLEE = (
     "from rsverify._core.jit import njit\n\nSHARE = {0}\n\n"
@@ -84,48 +86,83 @@ def test_a_changed_source_invalidates_its_callers_in_other_files(
     assert run(RUN, copy) == "4.0 1", "what was compiled for the first state is still good"
 
 
-def compiled_functions(tree: ast.Module) -> list[ast.FunctionDef]:
-    return [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef)
-        and any(isinstance(d, ast.Name) and d.id == "njit" for d in node.decorator_list)
-    ]
+UNCHANGED = """
+from rsverify._core.jit import njit
+from rsverify.kernels.callee import SHARE, step
+
+# A comment, and what was below it is now further below.
 
 
-def taken_up(tree: ast.Module) -> set[tuple[str, str]]:
-    """Return the (module, name) pairs of the package that the bodies of compiled functions use."""
-    used = {
-        node.id
-        for function in compiled_functions(tree)
-        for statement in function.body
-        for node in ast.walk(statement)
-        if isinstance(node, ast.Name)
-    }
-    types = {"FloatArray", "IntArray"}
-    return {
-        (node.module, alias.name)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("rsverify")
-        for alias in node.names
-        if (alias.asname or alias.name) in used - types
-    }
+def plain(x):
+    return 7
 
 
-def test_the_key_covers_all_that_compiled_functions_take_up() -> None:
-    """Every source with a compiled function, and every one that their bodies import from."""
-    keyed = set(compile_cache.compiled_sources())
-    package = compile_cache.PACKAGE
-    pairs = 0
-    for path in package.rglob("*.py"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        if compiled_functions(tree):
-            assert path in keyed
-        for module, name in taken_up(tree):
-            source = package.parent / (module.replace(".", "/") + ".py")
-            assert source in keyed, f"{path} takes up {name}, which is not part of the key"
-            pairs += 1
-    assert pairs > 50
+@njit
+def walk(x):
+    "A docstring."
+    return 2.0 * step(x)  # and another comment
+"""
+
+
+def test_what_changes_no_kernel_keeps_what_was_compiled(copy: Path) -> None:
+    """Comments, docstrings, lines, dates, plain functions, the version, another constant's file."""
+    caller = copy / "rsverify/kernels/caller.py"
+    caller.write_text(caller.read_text().replace("    return", "    'Other words.'\n    return"))
+    assert run(RUN, copy) == "4.0 0"
+    caller.write_text(UNCHANGED)
+    callee = copy / "rsverify/kernels/callee.py"
+    callee.write_text(callee.read_text() + "\n\nOTHER = 3\n\n@njit\ndef more(x):\n    return x\n")
+    for path in (copy / "rsverify").rglob("*.py"):
+        os.utime(path, (1e9, 1e9))
+    assert run(RUN, copy) == "4.0 1"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("SHARE = 1.0", "SHARE = 5.0"),
+        ("return x + 1.0", "return x + LEAST[1]"),
+        ("LEAST = np.array([1.0, 2.0])", "LEAST = np.array([1.0, 2.5])"),
+        ("FEW = (1, 2.0)", "FEW = (1, 2.5)"),
+        ("ONE = 1", "ONE = True"),
+    ],
+)
+def test_the_digest_covers_constants_and_callees(before: str, after: str) -> None:
+    source = (
+        "import numpy as np\nSHARE = 1.0\nLEAST = np.array([1.0, 2.0])\nFEW = (1, 2.0)\nONE = 1\n"
+        "def step(x):\n    return x + 1.0\n"
+        "def walk(x):\n    return step(x) + SHARE + LEAST[0] + FEW[1] + ONE\n"
+    )
+    digests = []
+    for text in (source, source.replace(before, after)):
+        names: dict[str, object] = {"__name__": "somewhere"}
+        exec(text, names)
+        digests.append(kernel_digest(names["walk"]))
+    assert digests[0] != digests[1]
+
+
+def test_a_digest_is_refused_where_it_could_miss_a_change() -> None:
+    names: dict[str, object] = {"__name__": "somewhere", "box": [1.0]}
+    exec("def walk(x):\n    return box[0]", names)
+    with pytest.raises(TypeError, match="box"):
+        kernel_digest(names["walk"])
+
+
+def kernels() -> list[jit.Kernel]:
+    """Return every compiled function of the package."""
+    found = {}
+    for module in pkgutil.walk_packages(rsverify.__path__, "rsverify."):
+        if not module.name.endswith("__main__"):
+            for value in vars(importlib.import_module(module.name)).values():
+                if isinstance(value, jit.Kernel):
+                    found[id(value)] = value
+    return list(found.values())
+
+
+def test_every_compiled_function_has_a_digest_of_its_own() -> None:
+    digests = [kernel_digest(kernel) for kernel in kernels()]
+    assert len(digests) > 100
+    assert len(set(digests)) == len(digests)
 
 
 @pytest.mark.parametrize(
@@ -141,10 +178,10 @@ def test_the_key_covers_all_that_compiled_functions_take_up() -> None:
 def test_the_key_changes_with_what_compiles(
     monkeypatch: pytest.MonkeyPatch, module: str, name: str
 ) -> None:
-    before = compile_cache.cache_digest.__wrapped__()
+    before = compile_cache.versions_digest.__wrapped__()
     other = (lambda: "another") if name == "machine" else "another"
     monkeypatch.setattr(f"{module}.{name}", other)
-    assert compile_cache.cache_digest.__wrapped__() != before
+    assert compile_cache.versions_digest.__wrapped__() != before
 
 
 BOUNDS = """
