@@ -1,8 +1,9 @@
 """A digest of what a compiled function is made from, for the name of its file in the cache.
 
 It covers the code of the function and, in turn, of every function that it calls, with the values
-of the constants that they take up. It covers no words of a docstring, no comment, position or file name, and
-nothing that the function does not reach: what does not change the machine code keeps the file.
+of the constants that they take up. It covers no words of a docstring, no comment, position or file
+name, and nothing that the function does not reach: what does not change the machine code keeps the
+file.
 """
 
 from __future__ import annotations

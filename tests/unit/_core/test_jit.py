@@ -348,3 +348,76 @@ def test_every_public_name_is_listed_and_unknown_ones_raise() -> None:
     assert set(dir(rsverify)) == set(rsverify.__all__)
     with pytest.raises(AttributeError, match="No rsverify attribute clopper"):
         _ = rsverify.clopper
+
+
+STARTED_TOGETHER = """
+import sys, time
+from pathlib import Path
+import numba.core.event as event
+compiled = []
+class Listener(event.Listener):
+    def on_start(self, given):
+        compiled.append(given.data["dispatcher"].py_func.__name__)
+    def on_end(self, given):
+        pass
+from rsverify.kernels.caller import walk
+event.register("numba:compile", Listener())
+Path(sys.argv[1]).touch()
+while len(list(Path(sys.argv[1]).parent.glob("ready-*"))) < 3:
+    time.sleep(0.005)
+assert walk(1.0) == 4.0
+print(compiled.count("walk"))
+"""
+
+
+def test_of_processes_that_start_together_one_compiles(copy: Path, tmp_path: Path) -> None:
+    (tmp_path / "ready").mkdir()
+    program = f"import sys; sys.path.insert(0, {str(copy)!r})\n{STARTED_TOGETHER}"
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path / "ready" / f"ready-{i}")],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=copy,
+        )
+        for i in range(3)
+    ]
+    told = [each.communicate(timeout=120)[0].strip() for each in started]
+    assert sorted(told) == ["0", "0", "1"]
+    assert not list((copy / "rsverify/__pycache__").rglob(".*lock"))
+
+
+def test_a_lock_that_cannot_be_had_only_costs_time(copy: Path) -> None:
+    """A file system without locks, and a process that never ends its turn."""
+    for error in ("OSError(38, 'no locks')", "NotImplementedError()", "BlockingIOError()"):
+        code = f"""
+import contextlib
+from rsverify._core import jit
+@contextlib.contextmanager
+def locked(path, *, wait):
+    raise {error}
+    yield
+jit.locked = locked
+from rsverify.kernels.caller import walk
+print(walk(1.0))
+"""
+        shutil.rmtree(copy / "rsverify/__pycache__", ignore_errors=True)
+        assert run(code, copy) == "4.0"
+
+
+def test_literal_integers_share_one_compilation() -> None:
+    """And an inner kernel that Python calls too gives the same."""
+
+    @jit.njit
+    def doubled(x: float, times: int) -> float:
+        for _ in range(times):
+            x = 2.0 * x
+        return x
+
+    @jit.njit
+    def total(x: float) -> float:
+        return doubled(x, 1) + doubled(x, 2) + doubled(x, times=int(x))
+
+    assert total(3.0) == 6.0 + 12.0 + 24.0
+    assert len(doubled.linked.overloads) == 1
+    assert doubled(3.0, 2) == 12.0
