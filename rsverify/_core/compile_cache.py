@@ -119,6 +119,20 @@ def versions_digest() -> str:
 
 
 @functools.cache
+def cache_digest() -> str:
+    """Return a digest of every source with compiled functions and of what compiles them.
+
+    For results that are kept: unlike a kernel's own digest it changes with every line.
+    """
+    digest = hashlib.sha256(versions_digest().encode())
+    for path in sorted(PACKAGE.rglob("*.py")):
+        source = path.read_bytes()
+        if b"njit" in source:
+            digest.update(f"\n{path.relative_to(PACKAGE).as_posix()}\n".encode() + source)
+    return digest.hexdigest()[:32]
+
+
+@functools.cache
 def cache_folder() -> Path | None:
     """Return the folder of the compiled functions, None where nothing can be written.
 
