@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -84,15 +86,30 @@ def allow_any_encoding() -> None:
             reconfigure(errors="rsverify-plain")
 
 
-def print_lines(text: str) -> None:
-    """Print the lines of a result, whatever their length."""
+def print_lines(text: str, style: str | None = None) -> None:
+    """Print the lines of a result, broken between words where they are wider than the screen.
+
+    Into a pipe or a file each goes as one line, unless COLUMNS says how wide it is.
+    """
+    known = out_console.is_terminal or "COLUMNS" in os.environ
     for line in text.split("\n"):
-        out_console.print(line, soft_wrap=True)
+        for part in _broken(printable(line), out_console.width) if known else [line]:
+            out_console.print(part, style=style, soft_wrap=True)
+
+
+def _broken(line: str, width: int) -> list[str]:
+    """Return the parts of a line, all with its indent; no word is broken."""
+    if len(line) <= width:
+        return [line]
+    indent = " " * (len(line) - len(line.lstrip()))
+    return textwrap.wrap(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def print_note(text: str) -> None:
-    """Print what a result means, wrapped at spaces."""
-    out_console.print(text, style="dim")
+    """Print what a result means."""
+    print_lines(text, style="dim")
 
 
 def print_json(content: object) -> None:
@@ -115,7 +132,7 @@ def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str
     """
     head = [printable(cell) for cell in headings]
     body = [[printable(cell) for cell in row] for row in rows]
-    out_console.print(title, style="bold")
+    print_lines(title, style="bold")
     out_console.print()
     columns = zip(head, *body, strict=True)
     widths = [max(map(cell_len, column)) for column in columns]
@@ -153,6 +170,15 @@ def _print_folded(head: list[str], body: list[list[str]]) -> None:
 def working(title: str) -> Iterator[None]:
     """Show a spinner while the body runs, on a terminal."""
     with err_console.status(title):
+        yield
+
+
+@contextmanager
+def starting(title: str) -> Iterator[None]:
+    """Say at once, on a terminal or not, what a command that takes long begins with."""
+    if not err_console.is_terminal:
+        err_console.print(title, soft_wrap=True)
+    with working(title):
         yield
 
 
