@@ -17,11 +17,10 @@ from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from rsverify._core.text import printable, unprintable_escaped
+from rsverify._core.text import printable, table_lines, unprintable_escaped
 
 Format = Literal["text", "json"]
 FormatOption = Annotated[
@@ -29,7 +28,6 @@ FormatOption = Annotated[
     typer.Option("--format", help="How results are printed.", rich_help_panel="Output"),
 ]
 
-_GAP = "  "
 # What we print, for terminals and files whose encoding lacks it; other characters as escapes.
 _PLAIN = {
     "Φ": "Phi",
@@ -125,45 +123,12 @@ def print_written(paths: Sequence[object]) -> None:
 
 
 def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table whose first column names the rows.
-
-    No cell is ever cut or broken: where the columns do not fit side by side, each row becomes
-    lines of its own, one for each column.
-    """
-    head = [printable(cell) for cell in headings]
-    body = [[printable(cell) for cell in row] for row in rows]
+    """Print a table, folded where it is wider than the screen; no cell is ever cut."""
     print_lines(title, style="bold")
     out_console.print()
-    columns = zip(head, *body, strict=True)
-    widths = [max(map(cell_len, column)) for column in columns]
-    if sum(widths) + len(_GAP) * len(widths) <= out_console.width:
-        _print_side_by_side(head, body, widths)
-    else:
-        _print_folded(head, body)
+    for line in table_lines(headings, rows, out_console.width):
+        out_console.print(line, soft_wrap=True)
     out_console.print()
-
-
-def _print_side_by_side(head: list[str], body: list[list[str]], widths: list[int]) -> None:
-    def line(cells: Sequence[str], fill: str = " ") -> str:
-        padded = [fill * (w - cell_len(c)) for c, w in zip(cells, widths, strict=True)]
-        first = cells[0] + padded[0]
-        rest = (space + cell for cell, space in zip(cells[1:], padded[1:], strict=True))
-        return (_GAP + _GAP.join([first, *rest])).rstrip()
-
-    out_console.print(line(head), soft_wrap=True)
-    out_console.print(line([""] * len(head), "─"), style="dim", soft_wrap=True)
-    for row in body:
-        out_console.print(line(row), soft_wrap=True)
-
-
-def _print_folded(head: list[str], body: list[list[str]]) -> None:
-    """Print each row as its name, and below it its cells with what they are."""
-    label = max(map(cell_len, head[1:]), default=0)
-    for row in body:
-        out_console.print(f"{_GAP}{row[0]}", style="bold", soft_wrap=True)
-        for heading, cell in zip(head[1:], row[1:], strict=True):
-            space = " " * (label - cell_len(heading))
-            out_console.print(f"{_GAP * 2}{heading}{space}{_GAP}{cell}", soft_wrap=True)
 
 
 @contextmanager

@@ -187,10 +187,10 @@ def explanation(result: DemoResult) -> str:
     """Return what the numbers of the demo mean, where they are written, and what to do next."""
     exact, path = result.tables["exact"], result.table_path
     n, n0 = int(exact["n"].iloc[0]), SELECTION_SAMPLES
-    cohen = average_certified_radius(result.tables["cohen"])
+    own, cohen = map(average_certified_radius, (exact, result.tables["cohen"]))
     return f"""\
 {finding(result.tables, n)}:
-{average_certified_radius(exact):.4f} on average. Cohen's, the bound in common use, gives {cohen:.4f}.
+{own:.4f} on average. Cohen's, the bound in common use, gives {cohen:.4f}.
 
 A small network was trained on noisy digits; without noise it gets {result.clean_accuracy:.1%} of
 {HELD_OUT} held-out images right. {n0} noisy copies of an image choose its class, then
