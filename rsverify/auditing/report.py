@@ -277,7 +277,8 @@ def headline(report: AuditReport) -> str:
 
 def _cells(r: Row) -> list[str]:
     interval = f"{r.miscoverage:.4g} [{_digits(r.low, 'down')}, {_digits(r.high, 'up')}]"
-    gap = f"{r.tightness:.4g} ±{r.tightness_error:.1g}" if r.replications else "—"
+    known = r.replications and not math.isnan(r.tightness)
+    gap = f"{r.tightness:.4g} ±{r.tightness_error:.1g}" if known else "—"
     return [r.scenario, f"{r.truth:.4g}", interval, gap, r.verdict]
 
 
@@ -315,7 +316,11 @@ def ademp(report: AuditReport) -> dict[str, object]:
     """Return the five parts of a study: see `AuditReport.ademp`."""
     d = report.design
     drawn = any(r.replications for r in report.rows)
-    if d["kind"] != "coverage":
+    if "aim" in d:
+        aim = str(d["aim"])
+        error = "rows[].miscoverage_error; an anytime-valid 95 % interval in rows[].low, .high"
+        measures = {report.measure: error if drawn else "exact: none"}
+    elif d["kind"] != "coverage":
         aim = f"whether the {d['estimand']} of {d['bound']} keep what betting needs"
         measures = {"expected capital": "exact, summed over all paths; no Monte Carlo error"}
         if d["kind"] == "bets":
