@@ -180,7 +180,7 @@ def test_users_error_is_one_line_and_a_code(run, tables, arguments, code, messag
 
 def test_as_papers_print_it(run, tables):
     pytest.importorskip("jinja2")
-    code, out, err = run("strict.tsv", "loose.tsv", "--paper", "--radii", "0,0.3", "-o", "t.tex")
+    code, out, _ = run("strict.tsv", "loose.tsv", "--paper", "--radii", "0,0.3", "-o", "t.tex")
     assert code == 0
     rows = [line.split() for line in out.splitlines()]
     assert ["sigma", "bound", "table", "0", "0.3", "average", "radius"] in rows
