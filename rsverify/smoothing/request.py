@@ -26,7 +26,12 @@ from rsverify.certificates.early import (
 )
 from rsverify.certificates.options import RequestOptions
 from rsverify.certificates.radius import ESTIMANDS
-from rsverify.certificates.scores import SCORE_BOUNDS, ScoreOptions, check_options
+from rsverify.certificates.scores import (
+    SCORE_BOUNDS,
+    ScoreOptions,
+    check_options,
+    choose_class,
+)
 from rsverify.smoothing.noise.gaussian import Noise
 from rsverify.smoothing.score_maps import SCORE_MAPS, ScoreMap, score_map
 
@@ -58,6 +63,10 @@ class Request(RequestOptions):
     def of_scores(self) -> bool:
         """Whether the bound is one of scores; else it counts votes."""
         return self.bound in SCORE_BOUNDS
+
+    def most_samples(self, *, given: bool = False) -> int:
+        """Return how many noisy inputs are drawn, at most; of a class given no selection sample."""
+        return self.n + (0 if given and not self.of_scores else self.n0)
 
     @property
     def constant(self) -> float | None:
@@ -109,6 +118,8 @@ class Request(RequestOptions):
                 raise ValueError(
                     f"ordering={self.ordering!r} must be None for bound={self.bound!r}"
                 )
+            if y is not None:
+                choose_class(None, y, num_classes)  # raises where y is not a class
             self.score_options(noise)
             return
         if self.scores != "softmax" or self.temperature != 1.0:
