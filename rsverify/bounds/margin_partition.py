@@ -1,12 +1,12 @@
-r"""On which side of each of several thresholds is a margin? All answers at one level, of one sample.
+r"""On which side of each of several thresholds is a margin? All answers at one level.
 
 Thresholds L_1 < … < L_K cut the line into K + 1 cells, of which exactly one holds the margin. Each
 cell is a hypothesis, and evidence against it, with mean at most one under it at any stopping time,
 is at hand from each of its ends: against "below L_k" and against "at least L_k"
 (`rsverify.bounds.margin_decision`). The mean of the two is such evidence too. So every cell is
 tested at the full level: the one that holds the margin is ever rejected with probability at most
-alpha, and only then an answer can be wrong. Nothing is paid for the number of thresholds, and a cell
-between two of them costs log 2 in the logarithm of its evidence.
+alpha, and only then an answer can be wrong. Nothing is paid for the number of thresholds, and a
+cell between two of them costs log 2 in the logarithm of its evidence.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def decide_margins(
     Returns
     -------
     Decision
-        ``verdict`` of shape (..., K), and ``votes`` of shape (...): those at the first look at which
-        no verdict is 0, or at the last look where there is none.
+        ``verdict`` of shape (..., K), and ``votes`` of shape (...): those at the first look at
+        which no verdict is 0, or at the last look where there is none.
 
     Raises
     ------
@@ -74,10 +74,10 @@ def decide_margins(
     Notes
     -----
     *Guarantee.* The probability that any verdict is wrong, 1 at a threshold above the margin or
-    -1 at one (of `below`) that is not, is at most alpha in all: for independent votes, any number of
-    thresholds, looks and classes and any stopping time. A margin between a `below` and its larger
-    threshold makes both of these verdicts wrong: there it is at most 2 alpha. With one threshold
-    these are the verdicts of `decide_margin`. All arguments but the counts are fixed
+    -1 at one (of `below`) that is not, is at most alpha in all: for independent votes, any number
+    of thresholds, looks and classes and any stopping time. A margin between a `below` and its
+    larger threshold makes both of these verdicts wrong: there it is at most 2 alpha. With one
+    threshold these are the verdicts of `decide_margin`. All arguments but the counts are fixed
     before the first look. Proofs: ``docs/theory-scores.md``.
 
     Examples

@@ -11,6 +11,7 @@ import numpy as np
 from rsverify._core.check import IntArray, check_choice, check_level, check_scale, check_size
 from rsverify.bounds.margin import find_ordering
 from rsverify.bounds.margin_decision import check_futility
+from rsverify.certificates.anytime import check_target
 from rsverify.certificates.assumptions import warn_of_level
 from rsverify.certificates.certificate import (
     BOUNDS,
@@ -20,7 +21,6 @@ from rsverify.certificates.certificate import (
 )
 from rsverify.certificates.early import (
     TargetQuestion,
-    check_target,
     decision_of_counts,
     first_decision,
 )

@@ -350,7 +350,7 @@ def evidence_path(
     z: float,
     out: FloatArray,
 ) -> None:
-    """Fill `out`, looks x 4, with log-evidence for g >= limit and for g < limit, now and at the end.
+    """Fill `out`, looks x 4, with log-evidence for g >= limit and g < limit, now and at the end.
 
     At the end is at likely counts at `horizon` votes, `z` standard deviations up or down; infinite
     where nobody asks, before a hundredth of them or with an infinite z.
@@ -362,9 +362,7 @@ def evidence_path(
             continue
         most = np.max(others[t])
         out[t, 0] = log_evidence(up[0], up[1], up[2], first[t], most, n[t])
-        out[t, 1] = log_evidence_below(
-            down[0], down[1], down[2], first[t], others[t], shares, n[t]
-        )
+        out[t, 1] = log_evidence_below(down[0], down[1], down[2], first[t], others[t], shares, n[t])
         if z < math.inf and 100 * n[t] >= horizon > n[t]:
             x = np.array([float(first[t]), float(most), float(n[t] - first[t] - most)])
             good = final_votes(estimand, x, past, float(horizon), z)

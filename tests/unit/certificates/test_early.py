@@ -11,7 +11,8 @@ from rsverify.bounds.margin_decision import decide_margin
 from rsverify.bounds.margin_sequence import margin_sequence
 from rsverify.certificates.abstention import Status
 from rsverify.certificates.certificate import ABSTAIN, certify_counts
-from rsverify.certificates.early import decide_counts, first_decision, target_margins
+from rsverify.certificates.anytime import target_margins
+from rsverify.certificates.early import decide_counts, first_decision
 from rsverify.certificates.radius import certified_radius_r2
 
 QUESTION = {"target_radius": 0.25, "sigma": 0.25, "alpha": 0.001, "y": 0}
