@@ -270,7 +270,8 @@ def as_text(report: AuditReport) -> str:
     ]
     for r in report.rows:
         interval = f"{r.miscoverage:.4g} [{_digits(r.low, 'down')}, {_digits(r.high, 'up')}]"
-        tight = f"{r.tightness:.4g} ±{r.tightness_error:.1g}" if r.replications else ""
+        known = r.replications and not math.isnan(r.tightness)
+        tight = f"{r.tightness:.4g} ±{r.tightness_error:.1g}" if known else ""
         name = r.scenario if len(r.scenario) <= width else r.scenario[: width - 1] + "…"
         lines.append(f"{name:{width}} {r.truth:9.4g} {interval:>32} {tight:>18} {r.verdict}")
         if r.note:
@@ -306,7 +307,11 @@ def ademp(report: AuditReport) -> dict[str, object]:
     """Return the five parts of a study: see `AuditReport.ademp`."""
     d = report.design
     drawn = any(r.replications for r in report.rows)
-    if d["kind"] != "coverage":
+    if "aim" in d:
+        aim = str(d["aim"])
+        error = "rows[].miscoverage_error; an anytime-valid 95 % interval in rows[].low, .high"
+        measures = {report.measure: error if drawn else "exact: none"}
+    elif d["kind"] != "coverage":
         aim = f"whether the {d['estimand']} of {d['bound']} keep what betting needs"
         measures = {"expected capital": "exact, summed over all paths; no Monte Carlo error"}
         if d["kind"] == "bets":

@@ -14,6 +14,7 @@ from rsverify.cli.analyze import analyze
 from rsverify.cli.audit import audit, audit_paper
 from rsverify.cli.bound import bound
 from rsverify.cli.certify import certify
+from rsverify.cli.certify_counts import certify_counts
 from rsverify.cli.console import allow_any_encoding, err_console, warnings_as_lines
 from rsverify.cli.demo import demo
 from rsverify.cli.errors import (
@@ -30,7 +31,12 @@ from rsverify.cli.recertify import recertify
 
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Start": {"demo": demo, "info": info},
-    "Certify": {"certify": certify, "recertify": recertify, "bound": bound},
+    "Certify": {
+        "certify": certify,
+        "certify-counts": certify_counts,
+        "recertify": recertify,
+        "bound": bound,
+    },
     "Read results": {"analyze": analyze},
     "Check a bound": {"audit": audit, "audit-paper": audit_paper},
 }

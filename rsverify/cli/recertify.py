@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rsverify._core.files import Interrupted
+from rsverify._core.files import Interrupted, remove_file
 from rsverify._core.types import OrderingName, VoteBoundName
 from rsverify.cli.console import FormatOption, print_json, print_written, working
 from rsverify.cli.options import OutOption, one_out
-from rsverify.cli.summary import print_summary, summary_content
+from rsverify.cli.summary import (
+    abstentions_content,
+    print_abstentions,
+    print_summary,
+    summary_content,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,37 +95,49 @@ def recertify(
     if out is not None:
         check_table_free(out, force=force)
     published = {"n": n, "sigma": sigma, "stated_alpha": stated_alpha, "digits": digits}
-    with _whole_or_not(out), working("certifying again"):
-        old = read_table(table)
+    with limits_kept(out) as store:
+        with working("reading"):
+            old = read_table(table)
         if count_columns(old):
-            new = _from_counts(old, table, alpha, bound, ordering, published)
+            new = _from_counts(old, table, alpha, bound, ordering, published, store)
         else:
-            new = _from_radii(old, table, out, alpha, bound, force, published)
-    written: list[str] = []
-    if out is not None:
-        asked: dict[str, object] = {
-            "alpha": alpha,
-            "bound": bound,
-            "ordering": ordering,
-            **published,
-        }
-        with _whole_or_not(out):
+            with working("certifying again"):
+                new = _from_radii(old, table, out, alpha, bound, force, published)
+        written: list[str] = []
+        if out is not None:
+            asked: dict[str, object] = {
+                "alpha": alpha,
+                "bound": bound,
+                "ordering": ordering,
+                **published,
+            }
             written = _write(new, table, out, asked, force)
     if format == "json":
-        print_json({**summary_content({"before": old, "after": new}), "written": written})
+        content = summary_content({"before": old, "after": new})
+        print_json({**content, "abstentions": abstentions_content(new), "written": written})
     else:
         print_summary({"before": old, "after": new})
+        print_abstentions(new)
         print_written(written)
 
 
 @contextmanager
-def _whole_or_not(out: Path | None) -> Iterator[None]:
-    """Say how an interrupted command goes on: its table is moved into place as a whole."""
+def limits_kept(out: Path | None) -> Iterator[Path | None]:
+    """Yield a hidden file beside OUT that limits are kept in; it goes once OUT is written.
+
+    Says how an interrupted command goes on: its table is moved into place as a whole.
+    """
+    lasts = out is not None and not str(out).startswith("/dev/")
+    store = out.with_name(f".{out.name}.rsverify-limits") if out is not None and lasts else None
     try:
-        yield
+        yield store
+    except Interrupted:
+        raise
     except KeyboardInterrupt:
         target = "" if out is None else f" before {out} was complete"
         raise Interrupted(f"interrupted{target}; run the same again") from None
+    if store is not None:
+        remove_file(store)
 
 
 def _from_counts(
@@ -130,6 +147,7 @@ def _from_counts(
     bound: VoteBoundName | None,
     ordering: str | None,
     published: dict[str, int | float | None],
+    store: Path | None,
 ) -> pd.DataFrame:
     from rsverify.bounds.margin import find_ordering
     from rsverify.tables.recertify import recertify as from_counts
@@ -138,7 +156,7 @@ def _from_counts(
     if given:
         raise ValueError(f"{given[0]} is for tables of radii only; {table} has counts")
     chosen: OrderingName | Taylor | None = None if ordering is None else find_ordering(ordering)
-    return from_counts(old, alpha=alpha, bound=bound, ordering=chosen)
+    return from_counts(old, alpha=alpha, bound=bound, ordering=chosen, store=store, progress=True)
 
 
 def _from_radii(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from rsverify.cli.console import print_table
@@ -39,7 +40,11 @@ def summarize(tables: dict[str, pd.DataFrame]) -> dict[str, Summary]:
     }
 
 
-def print_summary(tables: dict[str, pd.DataFrame]) -> None:
+def print_summary(
+    tables: dict[str, pd.DataFrame],
+    *,
+    title: str = "Certified accuracy of {} inputs within a radius",
+) -> None:
     """Print certified accuracy, average radius and abstentions, one column per table."""
     found = summarize(tables)
     first = next(iter(found.values()))
@@ -49,9 +54,7 @@ def print_summary(tables: dict[str, pd.DataFrame]) -> None:
     ]
     rows.append(["average radius", *(f"{s.average_radius:.4f}" for s in found.values())])
     rows.append(["abstained", *(str(s.abstained) for s in found.values())])
-    print_table(
-        f"Certified accuracy of {first.inputs} inputs within a radius", ["radius", *found], rows
-    )
+    print_table(title.format(first.inputs), ["radius", *found], rows)
 
 
 def summary_content(tables: dict[str, pd.DataFrame]) -> dict[str, object]:
@@ -65,3 +68,30 @@ def summary_content(tables: dict[str, pd.DataFrame]) -> dict[str, object]:
         }
         for name, s in summarize(tables).items()
     }
+
+
+def print_abstentions(table: pd.DataFrame) -> None:
+    """Print why inputs abstain, and the votes that would do; nothing where none abstains."""
+    from rsverify.tables.abstentions import abstentions
+
+    found = abstentions(table)
+    if not found:
+        return
+    total = sum(a.rows for a in found)
+    rows = [
+        [
+            a.reason,
+            str(a.rows),
+            *("—" if n is None else f"{n:,}" for n in (a.n_for_half, a.n_for_most)),
+        ]
+        for a in found
+    ]
+    title = f"Why {total} of {len(table)} inputs abstain, and about how many votes would do"
+    print_table(title, ["reason", "inputs", "n for half", "n for 90 %"], rows)
+
+
+def abstentions_content(table: pd.DataFrame) -> list[dict[str, object]]:
+    """Return the same as `print_abstentions` prints, for JSON."""
+    from rsverify.tables.abstentions import abstentions
+
+    return [asdict(a) for a in abstentions(table)]

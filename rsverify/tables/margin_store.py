@@ -53,6 +53,7 @@ class MarginStore:
         self.path = Path(path)
         named = "\t".join((estimand, bound, ordering, cache_digest()))
         self._digest = hashlib.sha256(named.encode()).hexdigest()[:16]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         self._stack = ExitStack()
         self._stack.enter_context(locked(self.path))
         try:

@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from rsverify._core.check import FloatArray, IntArray, shown
 from rsverify._core.types import OrderingName, RadiusName, VoteBoundName
 from rsverify.bounds.bound import Bound
 from rsverify.bounds.margin import Taylor
 from rsverify.certificates.abstention import statuses_of_rows
-from rsverify.certificates.certificate import ABSTAIN, name_of
+from rsverify.certificates.certificate import ABSTAIN, level_of_bound, name_of
 from rsverify.certificates.radius import ESTIMANDS, certified_radius_r1, certified_radius_r2
 from rsverify.tables.margins import LeadingVotes, RowBound, leading_votes, margins_of_rows
 
@@ -86,3 +87,18 @@ def level_of_class(alpha: FloatArray, shares: npt.ArrayLike) -> FloatArray:
     """
     each, parts = np.broadcast_arrays(alpha, np.asarray(shares, dtype=np.float64))
     return np.where(parts > 1, np.nextafter(each / parts, 0.0), each)
+
+
+def levels_of_rows(table: pd.DataFrame, alpha: npt.ArrayLike) -> FloatArray:
+    """Return what of the total `alpha` of each row of a table its bound has.
+
+    The rest is the noise's, or that of other classes.
+    """
+
+    def column(name: str, otherwise: float) -> FloatArray:
+        if name not in table.columns:
+            return np.full(len(table), otherwise)
+        return table[name].fillna(otherwise).to_numpy(dtype=np.float64)
+
+    left = level_of_bound(alpha, column("noise_excess", 0.0))
+    return level_of_class(left, column("alpha_shares", 1.0))

@@ -18,10 +18,10 @@ from rsverify._core.check import FloatArray, check_alpha, check_choice, check_po
 from rsverify._core.types import OrderingName, VoteBoundName
 from rsverify.bounds.margin import Taylor
 from rsverify.certificates.assumptions import warn_of_level
-from rsverify.certificates.certificate import BOUNDS, level_of_bound
+from rsverify.certificates.certificate import BOUNDS
 from rsverify.certificates.radius import ESTIMANDS
 from rsverify.tables.count_columns import check_rows
-from rsverify.tables.outcome import level_of_class, outcomes_of_rows
+from rsverify.tables.outcome import levels_of_rows, outcomes_of_rows
 from rsverify.tables.reader import count_columns
 from rsverify.tables.recertify_radii import IMPOSSIBLE_RADIUS as IMPOSSIBLE_RADIUS
 from rsverify.tables.recertify_radii import PRINTED_AS_ZERO as PRINTED_AS_ZERO
@@ -120,7 +120,7 @@ def recertify(
         raise ValueError(f"alpha of shape {level.shape} must be one number, or one per row")
     totals = np.broadcast_to(level, (len(table),))
     warn_of_level(float(totals.max()))
-    levels = level_of_class(level_of_bound(totals, _noise_excess(table)), _alpha_shares(table))
+    levels = levels_of_rows(table, totals)
     kind = check_choice("radius_kind", _one("radius_kind", table), ESTIMANDS)
     if bound == "exact" and ordering is None:
         ordering = "likelihood-ratio"
@@ -171,20 +171,6 @@ def _check_fixed_votes(table: pd.DataFrame) -> None:
             "target_radius: no bound for a fixed number of votes holds for them; certify anew, "
             "without a target"
         )
-
-
-def _noise_excess(table: pd.DataFrame) -> FloatArray:
-    """Return what the noise of each row adds to its failure probability; mostly 0."""
-    if "noise_excess" not in table.columns:
-        return np.zeros(len(table))
-    return table["noise_excess"].fillna(0.0).to_numpy(dtype=np.float64)
-
-
-def _alpha_shares(table: pd.DataFrame) -> FloatArray:
-    """Return among how many classes the votes of each row chose; mostly 1."""
-    if "alpha_shares" not in table.columns:
-        return np.ones(len(table))
-    return np.asarray(table["alpha_shares"].fillna(1), dtype=np.float64)
 
 
 def _without_constants_of_scores(table: pd.DataFrame) -> pd.DataFrame:

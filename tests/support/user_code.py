@@ -106,4 +106,10 @@ def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str
 
     bets: rsverify.AuditReport = rsverify.audit_bets(stakes, n=10, alpha=0.05, seed=1)
     capital: rsverify.AuditReport = rsverify.audit_capital(stakes, n=10, alpha=0.05)
+
+    def test(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.exp(-2.0 * x.shape[1] * np.maximum(x.mean(axis=1) - 0.5, 0.0) ** 2)
+
+    tested: rsverify.AuditReport = rsverify.audit_test(test, null=(None, 0.5), n=10, alpha=0.05)
+    print(tested.verdict)
     print(bets.rows[0].measure, capital.verdict)
