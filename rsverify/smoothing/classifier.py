@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -318,7 +318,9 @@ class SmoothedClassifier(Sampled):
         bound: BoundName = "exact",
         radius: RadiusName = "R2",
         y: int | None = None,
-        target_radius: float | None = None,
+        target_radius: float | Sequence[float] | None = None,
+        precision: float | None = None,
+        relative_precision: float | None = None,
         futility: float = 0.1,
         lipschitz: float | Auto | None = None,
         ordering: OrderingName | Taylor | None = None,
@@ -357,14 +359,23 @@ class SmoothedClassifier(Sampled):
         y : int, optional
             The class to certify, fixed before sampling: the true label, say. A bound of
             scores draws the selection sample nevertheless, to choose its slopes.
-        target_radius : float, optional
+        target_radius : float or sequence of float, optional
             Ask whether the radius is at least this, and stop sampling at the
             decision. The result is an `EarlyCertificate`; `bound` and `ordering` must keep
-            their defaults, as the bound is then the anytime one, also without an answer.
+            their defaults, as the bound is then the anytime one, also without an answer. Of
+            several radii each is decided, from the same votes and at the one alpha, and sampling
+            stops when none is open: the result is a `RadiiCertificate`.
+        precision : float, optional
+            Stop sampling when the radius is known within this width, in input units: the largest
+            that the votes leave less the certified one. The result is an
+            `IntervalCertificate`, with both ends; `bound` and `ordering` as with a target.
+        relative_precision : float, optional
+            The same, for a width of at most this share of the upper end, in (0, 1).
         futility : float
             With `target_radius`: stop for futility as soon as the probability of a decision
-            within `n` votes is about this or less; 0 for never. So at most about this share of
-            the inputs stopped would have been decided, and no decision becomes less certain.
+            within `n` votes is about this or less, at each target that is open; 0 for never. So at
+            most about this share of the inputs stopped would have been decided, and no decision
+            becomes less certain.
         scores : {"softmax", "sparsemax", "hardmax", "identity"}
             For a bound of scores: the map from the model's output to the simplex;
             ``"identity"`` for a model that ends in one of its own.
@@ -377,7 +388,8 @@ class SmoothedClassifier(Sampled):
         Returns
         -------
         Certificate
-            A `ScoreCertificate` for a bound of scores, an `EarlyCertificate` for a target.
+            A `ScoreCertificate` for a bound of scores, an `EarlyCertificate` for a target, a
+            `RadiiCertificate` for several, an `IntervalCertificate` for a precision.
 
         Raises
         ------
@@ -407,6 +419,8 @@ class SmoothedClassifier(Sampled):
             scores=scores,
             temperature=temperature,
             target_radius=target_radius,
+            precision=precision,
+            relative_precision=relative_precision,
             futility=futility,
         )
         batch = check_batch_size(batch_size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import torch
@@ -47,7 +47,9 @@ def certify_dataset(
     ordering: OrderingName | Taylor | None = None,
     scores: ScoreMapName = "softmax",
     temperature: float = 1.0,
-    target_radius: float | None = None,
+    target_radius: float | Sequence[float] | None = None,
+    precision: float | None = None,
+    relative_precision: float | None = None,
     futility: float = 0.1,
     certify_label: bool = False,
     seed: Seed = None,
@@ -84,8 +86,12 @@ def certify_dataset(
         device and versions must be the ones of now, and each row what its own votes give.
     force : bool
         Begin anew: replace a table, its JSON and its shards, whosever they are.
-    n0, n, alpha, bound, radius, lipschitz, ordering, scores, temperature, target_radius, futility
+    n0, n, alpha, bound, radius, lipschitz, ordering, scores, temperature, futility
         As for `SmoothedClassifier.certify`.
+    target_radius, precision, relative_precision
+        As for `SmoothedClassifier.certify`: of several targets the table has a column each,
+        ``decision_0.25`` and so on; of a precision the column `radius_upper`, the upper end, and
+        `precise`, 1 where the ends are as close as asked. Undecided inputs share batches.
     certify_label : bool
         Certify the true class instead of the one that a selection sample chooses.
     seed : int or sequence of int, optional
@@ -182,6 +188,8 @@ def certify_dataset(
         scores=scores,
         temperature=temperature,
         target_radius=target_radius,
+        precision=precision,
+        relative_precision=relative_precision,
         futility=futility,
     )
     return certify_request(

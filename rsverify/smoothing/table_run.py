@@ -231,7 +231,7 @@ class TableRun:
             held=group.world == 1,
         )
         request, seed = self.request, _parts(entropy)
-        early, size = request.target_radius is not None, self._samples_each()
+        early, size = request.stops_early, self._samples_each()
 
         def told(samples: int) -> None:
             bar.advance(0 if early else samples / size, samples)

@@ -202,7 +202,7 @@ class Session:
     def _by_votes(
         self, request: Request, inputs: Iterable[Asked], batch_size: int, told: Told
     ) -> Iterator[Finished]:
-        early = request.target_radius is not None
+        early = request.stops_early
         under_way: dict[Job, Asked] = {}
 
         def jobs() -> Iterator[Job]:
@@ -256,7 +256,7 @@ class Session:
         rows = min(batch_size, most)
         with (
             self._probed_once(min(rows, max(request.n, request.n0))),
-            _progress(most, shown, early=request.target_radius is not None) as bar,
+            _progress(most, shown, early=request.stops_early) as bar,
         ):
             (done,) = self.run(request, [asked], rows, lambda n: bar.advance(n, n))
         return done.certificate
