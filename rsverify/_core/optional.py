@@ -16,6 +16,11 @@ EXTRA_OF = {
     "safetensors": "safetensors",
     "flint": "verify",
     "jinja2": "latex",
+    "transformers": "hubs",
+    "timm": "hubs",
+    "torchvision": "hubs",
+    "PIL": "hubs",
+    "datasets": "hubs",
 }
 """Module -> the extra of this package that brings it."""
 

@@ -54,7 +54,8 @@ class SmoothedClassifier(Sampled):
     ----------
     model : torch.nn.Module or callable
         Maps a batch (b, \*input shape) to scores (b, num_classes), the largest of which is
-        the vote; of tied scores the lowest class wins. Each row's scores must depend on that
+        the vote; of tied scores the lowest class wins. Of a larger output the part ``logits`` is
+        taken, else the only part of that shape. Each row's scores must depend on that
         row alone, and be the same again: it is probed before votes count, see Notes. A module
         is used in evaluation mode, where it is, and left as found.
     num_classes : int

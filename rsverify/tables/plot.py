@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +37,7 @@ def plot_certified_accuracy(
     path: str | os.PathLike[str],
     *,
     title: str = "",
+    highlight: Collection[str] = (),
     force: bool = False,
 ) -> Figure:
     """Draw the certified accuracy of one or more tables against the radius, into a file.
@@ -49,6 +50,9 @@ def plot_certified_accuracy(
     path : path-like
         The figure; its ending chooses the format (``.png``, ``.pdf``, ``.svg``).
     title : str, optional
+        May have several lines.
+    highlight : collection of str, optional
+        Names of tables whose curves are drawn over the others, which become broad and pale.
     force : bool
         Replace a file that is there.
 
@@ -78,10 +82,15 @@ def plot_certified_accuracy(
     axes = figure.add_subplot()
     for i, (name, table) in enumerate(tables.items()):
         _draw_certified_accuracy(axes, table, _average(name, table), i)
+        if name in highlight:
+            axes.lines[-1].set(linestyle="-", zorder=3)
+        elif highlight:
+            axes.lines[-1].set(linewidth=3.2, alpha=0.55)
     _finish_certified_accuracy(axes)
-    axes.legend(frameon=False, loc="lower left")
+    axes.legend(frameon=False, loc="best", fontsize="small")
     if title:
-        axes.set_title(figure_label(title), fontsize="medium")
+        lines = "\n".join(map(figure_label, title.split("\n")))
+        axes.set_title(lines, fontsize="medium", loc="left")
     save_figure(figure, path, force=force)
     return figure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 
@@ -10,6 +11,7 @@ from rsverify.smoothing.batches import Scores
 from rsverify.smoothing.data.inputs import Input, check_finite, check_input
 from rsverify.smoothing.device import DeviceContext, choose_device, has_float64
 from rsverify.smoothing.noise.gaussian import Noise
+from rsverify.smoothing.outputs import scores_in
 from rsverify.smoothing.probing.probe import Probes, Subject
 
 
@@ -51,7 +53,9 @@ class Sampled:
 
         def scores_of(batch: torch.Tensor) -> torch.Tensor:
             batch = batch.to(dtype)
-            return self.model(batch if self.preprocess is None else self.preprocess(batch))
+            output = self.model(batch if self.preprocess is None else self.preprocess(batch))
+            # Checked where it is used, for what it is.
+            return cast(torch.Tensor, scores_in(output, self.num_classes, len(batch)))
 
         # Checked on the host: each answer that is read from another device waits for it.
         center = check_finite(self.noise.center(check_finite(source.cpu()), noise_dtype))
