@@ -118,5 +118,6 @@ def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str
         return np.exp(-2.0 * x.shape[1] * np.maximum(x.mean(axis=1) - 0.5, 0.0) ** 2)
 
     tested: rsverify.AuditReport = rsverify.audit_test(test, null=(None, 0.5), n=10, alpha=0.05)
-    print(tested.verdict)
+    fair: rsverify.AuditReport = rsverify.audit_e_value(test, null=0.5, n=10, inputs="data")
+    print(tested.verdict, fair.verdict)
     print(bets.rows[0].measure, capital.verdict)
