@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +39,7 @@ def plot_certified_accuracy(
     path: str | os.PathLike[str] | None = None,
     *,
     title: str = "",
+    highlight: Collection[str] = (),
     force: bool = False,
 ) -> Figure:
     """Draw the certified accuracy of one or more tables against the radius, into a file if wanted.
@@ -52,6 +53,9 @@ def plot_certified_accuracy(
         A file for the figure; its ending chooses the format (``.png``, ``.pdf``, ``.svg``). None is
         written where not given.
     title : str, optional
+        May have several lines.
+    highlight : collection of str, optional
+        Names of tables whose curves are drawn over the others, which become broad and pale.
     force : bool
         Replace a file that is there.
 
@@ -80,10 +84,15 @@ def plot_certified_accuracy(
     axes = figure.add_subplot()
     for i, (name, table) in enumerate(tables.items()):
         _draw_certified_accuracy(axes, table, _average(name, table), i)
+        if name in highlight:
+            axes.lines[-1].set(linestyle="-", zorder=3)
+        elif highlight:
+            axes.lines[-1].set(linewidth=3.2, alpha=0.55)
     _finish_certified_accuracy(axes)
-    axes.legend(frameon=False, loc="lower left")
+    axes.legend(frameon=False, loc="best", fontsize="small")
     if title:
-        axes.set_title(figure_label(title), fontsize="medium")
+        lines = "\n".join(map(figure_label, title.split("\n")))
+        axes.set_title(lines, fontsize="medium", loc="left")
     return finish_figure(figure, path, force=force)
 
 
