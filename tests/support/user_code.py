@@ -54,6 +54,13 @@ version: str = rsverify.__version__
 early: rsverify.EarlyCertificate = rsverify.decide_counts(
     counts, target_radius=0.25, sigma=0.25, alpha=0.001, y=0
 )
+several: rsverify.RadiiCertificate = rsverify.decide_counts(
+    counts, target_radius=[0.25, 0.5], sigma=0.25, alpha=0.001, y=0
+)
+known: rsverify.IntervalCertificate = rsverify.radius_interval_counts(
+    counts, relative_precision=0.05, sigma=0.25, alpha=0.001, y=0
+)
+decisions = rsverify.decide_margins(votes, 0, [0.5, 1.0], 0.001, estimand="probit")
 scored: rsverify.ScoreCertificate = rsverify.certify_scores(
     np.full((100, 2), 0.5), sigma=0.25, alpha=0.001, y=0, radius="R1"
 )
