@@ -43,6 +43,7 @@ from .smoothing.classifier import SmoothedClassifier as SmoothedClassifier
 from .smoothing.dataset import certify_dataset as certify_dataset
 from .tables.analysis import Analysis as Analysis
 from .tables.analysis import analyze as analyze
+from .tables.certify import certify_table as certify_table
 from .tables.comparison import Comparison as Comparison
 from .tables.comparison import compare as compare
 from .tables.counts import read_counts as read_counts

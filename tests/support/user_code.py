@@ -88,7 +88,8 @@ def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str
     table = rsverify.read_table(out)
     again = rsverify.recertify(table, alpha=0.01, bound="cohen")
     published = rsverify.recertify_radii(table, n=1000, sigma=0.5, stated_alpha=0.001)
-    print(published, rsverify.read_counts("votes.csv"))
+    votes = rsverify.read_counts("votes.csv", columns=["cat", "dog"])
+    print(published, rsverify.certify_table(votes, sigma=0.5, alpha=[0.001], y="label"))
     first: rsverify.Analysis = rsverify.analyze(table)
     compared: rsverify.Comparison = rsverify.compare(first, rsverify.analyze(again))
     custom: rsverify.Estimand | None = None
