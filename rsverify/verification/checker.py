@@ -157,9 +157,11 @@ def _without_checker(claim: Claim) -> str:
     if claim.bound != "cohen" and claim.k2 is None:
         return f"bound={claim.bound!r} needs the votes of all classes, which the row does not hold"
     order = claim.ordering.removeprefix("taylor:")
-    if claim.bound == "exact" and order not in ("likelihood-ratio", "difference", "bonferroni"):
-        if not order.isdecimal() or int(order) > 500:
-            return f"no independent checker for ordering={claim.ordering!r}"
+    known = order in ("likelihood-ratio", "difference", "bonferroni") or (
+        order.isdecimal() and int(order) <= 500
+    )
+    if claim.bound == "exact" and not known:
+        return f"no independent checker for ordering={claim.ordering!r}"
     if claim.n > LARGEST_N:
         return f"n={claim.n} is beyond {LARGEST_N:,} votes"
     return ""
@@ -175,9 +177,12 @@ def _verify_radius(claim: Claim, budget: int) -> Verification:
             margin=float(margin.mid()),
             level=float(claim.level),
         )
-    check: Check = {"exact": _check_exact, "cohen": _check_cohen, "bonferroni": _check_bonferroni}[
-        claim.bound
-    ]
+    checks: dict[str, Check] = {
+        "exact": _check_exact,
+        "cohen": _check_cohen,
+        "bonferroni": _check_bonferroni,
+    }
+    check = checks[claim.bound]
     found, at = check(claim, margin, budget, None)
     if found.verdict != "proved" or claim.margin is None or claim.flaws:
         return found
@@ -226,9 +231,7 @@ def _verdict(
     )
 
 
-def _check_cohen(
-    claim: Claim, margin: Ball, budget: int, at: Ball | None
-) -> tuple[Verification, None]:
+def _check_cohen(claim: Claim, margin: Ball, *_: object) -> tuple[Verification, None]:
     """Cohen's limit reaches p where P(Bin(n, p) >= k1) <= alpha; the runner-up has the rest."""
     if claim.estimand == "difference":
         p, rest = (1 + margin) / 2, (1 - margin) / 2
@@ -253,9 +256,7 @@ def _decided(
     return _verdict("not proved", "too close to alpha for the precision", claim, margin)
 
 
-def _check_bonferroni(
-    claim: Claim, margin: Ball, budget: int, at: Ball | None
-) -> tuple[Verification, None]:
+def _check_bonferroni(claim: Claim, margin: Ball, *_: object) -> tuple[Verification, None]:
     """Bonferroni's margin is that of two Clopper-Pearson limits, each at half the level."""
     assert claim.k2 is not None, "votes of the runner-up are there"
     half = claim.level / 2

@@ -17,8 +17,8 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betainc, betaincinv, log_ndtr, ndtr, ndtri
 from scipy.optimize import brentq
+from scipy.special import betainc, betaincinv, log_ndtr, ndtr, ndtri
 
 from rsverify._core.types import MarginName
 
@@ -151,18 +151,24 @@ def default_sets(estimand: MarginName, x1: int, x2: int, n: int, alpha: float) -
     cohen = float(margin(estimand, p, 1 - p)) if x1 else ratio
     t = max(ratio, cohen)
     if t < 0:
-        t = max(t, min(float(bonferroni_limits(estimand, n, alpha, np.array([x1]), np.array([x2]))[0]), 0.0))
+        t = max(
+            t,
+            min(
+                float(bonferroni_limits(estimand, n, alpha, np.array([x1]), np.array([x2]))[0]), 0.0
+            ),
+        )
         if estimand == "difference":
             t = max(t, -float(1 - cp_lower(n - x2, n, alpha)))
     rows = np.arange(n + 1)
-    parts = [_likelihood_rows(Likelihood(estimand, n, t), z, n)]
-    first = _first_with_cohen(estimand, n, alpha, t)
-    parts.append(tuple(np.full(n + 1, k) for k in first))
+    outer, inner = _first_with_cohen(estimand, n, alpha, t)
+    parts: list[Sets] = [
+        _likelihood_rows(Likelihood(estimand, n, t), z, n),
+        (np.full(n + 1, outer), np.full(n + 1, inner)),
+    ]
     if t <= 0:
         parts += _parts_below_zero(estimand, n, alpha, t, rows)
-    outer = np.minimum.reduce([part[0] for part in parts])
-    inner = np.minimum.reduce([part[1] for part in parts])
-    return _finished(outer, x1, x2, n), _finished(inner, x1, x2, n)
+    first, second = (np.minimum.reduce([part[i] for part in parts]) for i in (0, 1))
+    return _finished(first, x1, x2, n), _finished(second, x1, x2, n)
 
 
 def _likelihood_rows(curve: Likelihood, z: float, n: int) -> Sets:
@@ -204,7 +210,7 @@ def _parts_below_zero(
     estimand: MarginName, n: int, alpha: float, t: float, rows: IntArray
 ) -> list[Sets]:
     """Return the parts of the default's set that matter for limits below 0 only."""
-    parts: list[Sets] = [_table_rows(bonferroni_tables(estimand, n, alpha), n, t)]
+    parts: list[Sets] = [_table_rows(bonferroni_tables(estimand, n, alpha), t)]
     if estimand == "difference":
         gap = -(1 - cp_lower(n - rows, n, alpha)) - t
         parts.append(tuple(np.where(gap >= s * DOUBT_KEY, 0, n + 1) for s in (-1, 1)))  # type: ignore[arg-type]
@@ -221,7 +227,7 @@ def bonferroni_tables(estimand: MarginName, n: int, alpha: float) -> tuple[Float
     return ndtri(p), ndtri(u), 2 * ndtri(p)
 
 
-def _table_rows(tables: tuple[FloatArray, ...], n: int, t: float) -> Sets:
+def _table_rows(tables: tuple[FloatArray, ...], t: float) -> Sets:
     """Return the rows of {max(a[x1] - b[x2], c[x1]) >= t}, doubtful ones in and out.
 
     Equal values have equal floats, so that only values near t but not t are doubtful.
@@ -232,9 +238,9 @@ def _table_rows(tables: tuple[FloatArray, ...], n: int, t: float) -> Sets:
         sure = np.searchsorted(a, b + t + DOUBT_KEY)
         below = np.maximum(sure - 1, 0)
         sure = np.where((sure > 0) & (a[below] - b == t), below, sure)
-    floor, sure_floor = (np.searchsorted(c, t + s * DOUBT_KEY) for s in (-1, 1))
+    floor, sure_floor = (int(np.searchsorted(c, t + s * DOUBT_KEY)) for s in (-1, 1))
     if np.any(c == t):
-        sure_floor = min(int(sure_floor), int(np.argmax(c == t)))
+        sure_floor = min(sure_floor, int(np.argmax(c == t)))
     return np.minimum(first, floor), np.minimum(sure, sure_floor)
 
 
@@ -251,7 +257,7 @@ def additive_sets(
         value = taylor_values(n, int(ordering.removeprefix("taylor:")))
         tables = value, value, np.full(n + 1, -np.inf)
     t = max(tables[0][x1] - tables[1][x2], tables[2][x1])
-    outer, inner = _table_rows(tables, n, float(t))
+    outer, inner = _table_rows(tables, float(t))
     return _finished(outer, x1, x2, n), _finished(inner, x1, x2, n)
 
 

@@ -39,6 +39,7 @@ from rsverify._core.types import MarginName
 from rsverify.verification.tails import Ball, Staircase, between, binomial_tail
 
 Point = tuple[Ball, Ball, Ball]
+Answer = Literal["at most", "more", "open"]
 
 BITS = 96
 NODES = 24
@@ -148,7 +149,7 @@ def _smaller(a: Ball, b: Ball) -> Ball:
 class Finding:
     """What is known of the supremum: it is at most alpha, or more at `witness`, or neither."""
 
-    answer: Literal["at most", "more", "open"]
+    answer: Answer
     witness: Point | None
     tail: Ball
     """An upper bound of the supremum where proved; the tail at the witness where refuted."""
@@ -248,7 +249,7 @@ class Proof:
             half *= 0.85
         return half
 
-    def _panel(self, low: float, high: float, halvings: int) -> str:
+    def _panel(self, low: float, high: float, halvings: int) -> Answer:
         """Return whether the tail is at most alpha on a panel, more at `self.at`, or open."""
         if self.count > self.budget or halvings < 0:
             return "open"
@@ -279,7 +280,7 @@ class Proof:
         self.bound = self.bound.max(upper)
         return "at most"
 
-    def _largest(self, polynomial: Any, error: Ball) -> tuple[str, Ball, Ball]:
+    def _largest(self, polynomial: Any, error: Ball) -> tuple[Answer, Ball, Ball]:
         """Return whether the interpolant stays below alpha, where it does not, and its bound."""
         stack = [(arb(0), 1.0)]
         bound = arb(0)
@@ -305,7 +306,7 @@ def starting_point(stairs: Staircase, alpha: Ball) -> float:
     low, high = 0.0, k / n
     for _ in range(30):
         middle = (low + high) / 2
-        if 0 < middle and binomial_tail(k, n, arb(middle), 1 - arb(middle), level) < alpha:
+        if middle > 0 and binomial_tail(k, n, arb(middle), 1 - arb(middle), level) < alpha:
             low = middle
         else:
             high = middle

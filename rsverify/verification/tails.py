@@ -6,6 +6,7 @@ balls; what is left out at either end is bounded by a geometric series and added
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ class Staircase:
 
     def __post_init__(self) -> None:
         rows = list(self.steps)
-        if not rows or any(a > b for a, b in zip(rows[:-1], rows[1:], strict=True)):
+        if not rows or any(a > b for a, b in itertools.pairwise(rows)):
             raise ValueError(f"steps of {len(rows)} rows must be nonempty and must not fall")
         if rows[0] < 0 or any(s > self.n - x2 for x2, s in enumerate(rows)):
             raise ValueError("steps must lie from 0 to n - x2")
