@@ -161,6 +161,8 @@ def default_sets(estimand: MarginName, x1: int, x2: int, n: int, alpha: float) -
             t = max(t, -float(1 - cp_lower(n - x2, n, alpha)))
     rows = np.arange(n + 1)
     outer, inner = _first_with_cohen(estimand, n, alpha, t)
+    if cohen == t:  # then all outcomes with as many votes are tied, exactly
+        inner = min(inner, x1)
     parts: list[Sets] = [
         _likelihood_rows(Likelihood(estimand, n, t), z, n),
         (np.full(n + 1, outer), np.full(n + 1, inner)),
