@@ -8,6 +8,8 @@ nothing between them and the page understands.
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from typing import Any
 
 _CODE = re.compile(r"(<pre.*?</pre>|<code.*?</code>)", re.DOTALL)
@@ -16,9 +18,22 @@ _REFERENCES = re.compile(
     re.DOTALL,
 )
 
+COMMANDS = "<!-- commands -->"
+
+
+def _commands() -> str:
+    """Return the help of every command, as headings below the second level."""
+    command = [sys.executable, "-m", "typer", "rsverify.cli.app", "utils", "docs"]
+    done = subprocess.run(
+        [*command, "--name", "rsverify"], check=True, capture_output=True, text=True
+    )
+    return re.sub(r"^(#+) ", r"#\1 ", done.stdout.split("## ", 1)[1].join(["## ", ""]), flags=re.M)
+
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Call a session of the interpreter by its name."""
+    """Call a session of the interpreter by its name, and list the commands where they belong."""
+    if COMMANDS in markdown:
+        markdown = markdown.replace(COMMANDS, _commands())
     return re.sub(r"^```python\n(?=>>> )", "```pycon\n", markdown, flags=re.MULTILINE)
 
 

@@ -7,6 +7,8 @@ import importlib.util
 from rsverify._core.errors import UnavailableError
 
 EXTRA_OF = {
+    "typer": "cli",
+    "matplotlib": "plot",
     "torch": "torch",
     "sklearn": "demo",
     "onnxruntime": "onnx",
@@ -16,6 +18,11 @@ EXTRA_OF = {
     "safetensors": "safetensors",
     "flint": "verify",
     "jinja2": "latex",
+    "transformers": "hubs",
+    "timm": "hubs",
+    "torchvision": "hubs",
+    "PIL": "hubs",
+    "datasets": "hubs",
 }
 """Module -> the extra of this package that brings it."""
 

@@ -24,7 +24,7 @@ from rsverify._core.files import Interrupted, check_free, write_file
 from rsverify._core.load_function import portable_function
 from rsverify._core.optional import need
 from rsverify._core.types import AuditEstimandName, AuditKindName, AuditMethodName, Side
-from rsverify.cli.console import FormatOption, print_json, print_lines, print_written
+from rsverify.cli.console import FormatOption, out_console, print_json, print_lines, print_written
 
 USED_BY_KINDS = {"context", "bound", "n", "alpha", "seed", "kind", "out", "force", "format"}
 _METHOD, _OUTPUT = "Method", "Output"
@@ -179,6 +179,7 @@ def audit(
     from rsverify.auditing.bets import audit_bets
     from rsverify.auditing.capital import audit_capital
     from rsverify.auditing.estimand import renamed
+    from rsverify.auditing.report import as_text
 
     estimands: tuple[AuditEstimandName, ...] = get_args(AuditEstimandName)
     if kind != "coverage":
@@ -213,7 +214,7 @@ def audit(
     if format == "json":
         print_json(json.loads(report.to_json()))
     else:
-        print_lines(str(report))
+        print_lines(as_text(report, out_console.width))
         print_written(out or [])
     raise typer.Exit(EXIT_CODES[report.verdict])
 

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from rsverify._core.text import printable, unprintable_escaped
+from rsverify._core.text import printable, table_lines, unprintable_escaped
 
 Format = Literal["text", "json"]
 FormatOption = Annotated[
@@ -27,7 +28,6 @@ FormatOption = Annotated[
     typer.Option("--format", help="How results are printed.", rich_help_panel="Output"),
 ]
 
-_GAP = "  "
 # What we print, for terminals and files whose encoding lacks it; other characters as escapes.
 _PLAIN = {
     "Φ": "Phi",
@@ -84,15 +84,30 @@ def allow_any_encoding() -> None:
             reconfigure(errors="rsverify-plain")
 
 
-def print_lines(text: str) -> None:
-    """Print the lines of a result, whatever their length."""
+def print_lines(text: str, style: str | None = None) -> None:
+    """Print the lines of a result, broken between words where they are wider than the screen.
+
+    Into a pipe or a file each goes as one line, unless COLUMNS says how wide it is.
+    """
+    known = out_console.is_terminal or "COLUMNS" in os.environ
     for line in text.split("\n"):
-        out_console.print(line, soft_wrap=True)
+        for part in _broken(printable(line), out_console.width) if known else [line]:
+            out_console.print(part, style=style, soft_wrap=True)
+
+
+def _broken(line: str, width: int) -> list[str]:
+    """Return the parts of a line, all with its indent; no word is broken."""
+    if len(line) <= width:
+        return [line]
+    indent = " " * (len(line) - len(line.lstrip()))
+    return textwrap.wrap(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def print_note(text: str) -> None:
-    """Print what a result means, wrapped at spaces."""
-    out_console.print(text, style="dim")
+    """Print what a result means."""
+    print_lines(text, style="dim")
 
 
 def print_json(content: object) -> None:
@@ -108,51 +123,27 @@ def print_written(paths: Sequence[object]) -> None:
 
 
 def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table whose first column names the rows.
-
-    No cell is ever cut or broken: where the columns do not fit side by side, each row becomes
-    lines of its own, one for each column.
-    """
-    head = [printable(cell) for cell in headings]
-    body = [[printable(cell) for cell in row] for row in rows]
-    out_console.print(title, style="bold")
+    """Print a table, folded where it is wider than the screen; no cell is ever cut."""
+    print_lines(title, style="bold")
     out_console.print()
-    columns = zip(head, *body, strict=True)
-    widths = [max(map(cell_len, column)) for column in columns]
-    if sum(widths) + len(_GAP) * len(widths) <= out_console.width:
-        _print_side_by_side(head, body, widths)
-    else:
-        _print_folded(head, body)
+    for line in table_lines(headings, rows, out_console.width):
+        out_console.print(line, soft_wrap=True)
     out_console.print()
-
-
-def _print_side_by_side(head: list[str], body: list[list[str]], widths: list[int]) -> None:
-    def line(cells: Sequence[str], fill: str = " ") -> str:
-        padded = [fill * (w - cell_len(c)) for c, w in zip(cells, widths, strict=True)]
-        first = cells[0] + padded[0]
-        rest = (space + cell for cell, space in zip(cells[1:], padded[1:], strict=True))
-        return (_GAP + _GAP.join([first, *rest])).rstrip()
-
-    out_console.print(line(head), soft_wrap=True)
-    out_console.print(line([""] * len(head), "─"), style="dim", soft_wrap=True)
-    for row in body:
-        out_console.print(line(row), soft_wrap=True)
-
-
-def _print_folded(head: list[str], body: list[list[str]]) -> None:
-    """Print each row as its name, and below it its cells with what they are."""
-    label = max(map(cell_len, head[1:]), default=0)
-    for row in body:
-        out_console.print(f"{_GAP}{row[0]}", style="bold", soft_wrap=True)
-        for heading, cell in zip(head[1:], row[1:], strict=True):
-            space = " " * (label - cell_len(heading))
-            out_console.print(f"{_GAP * 2}{heading}{space}{_GAP}{cell}", soft_wrap=True)
 
 
 @contextmanager
 def working(title: str) -> Iterator[None]:
     """Show a spinner while the body runs, on a terminal."""
     with err_console.status(title):
+        yield
+
+
+@contextmanager
+def starting(title: str) -> Iterator[None]:
+    """Say at once, on a terminal or not, what a command that takes long begins with."""
+    if not err_console.is_terminal:
+        err_console.print(title, soft_wrap=True)
+    with working(title):
         yield
 
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import track
 
+from rsverify._core.files import Interrupted
 from rsverify._core.optional import need
-from rsverify.cli.console import (
-    FormatOption,
-    err_console,
-    print_json,
-    print_lines,
-    print_table,
-)
+from rsverify._core.progress import InputProgress
+from rsverify.cli.console import FormatOption, print_json, print_lines, print_table, starting
 
 if TYPE_CHECKING:
     from rsverify.demo.run import DemoResult
+
+# Names of bounds that are too long for a column.
+_COLUMNS = {
+    "softmax scores, separate bounds": "separate scores",
+    "softmax scores, betting bound": "betting scores",
+}
 
 
 def demo(
@@ -36,13 +38,37 @@ def demo(
 ) -> None:
     """Train a small network on real digits; certify held-out images with every available bound."""
     need("torch", "sklearn", extra="demo")
-    from rsverify.demo.run import run_demo
+    with starting("demo: loading torch; then a network is trained and images are certified"):
+        import sklearn.datasets  # noqa: F401
+        import torch  # noqa: F401
 
-    result = run_demo(out, images=images, n=n, seed=seed, force=force, track=_progress)
+        from rsverify.demo.run import run_demo
+    with _hint(out):
+        result = run_demo(out, images=images, n=n, seed=seed, force=force, track=_progress)
     if format == "json":
         print_json(_content(result, n))
     else:
         _print(result, n)
+
+
+@contextmanager
+def _hint(out: Path) -> Iterator[None]:
+    """Say what an interrupted demo leaves."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"interrupted: no file of {out} is half-written, and what was compiled is kept; run "
+            "rsverify demo --force again, or with fewer --images"
+        ) from None
+
+
+def _progress(items: Iterable[object], title: str) -> Iterator[object]:
+    todo = list(items)
+    with InputProgress(title, len(todo)) as bar:
+        for item in todo:
+            yield item
+            bar.advance(1)
 
 
 def _print(result: DemoResult, n: int) -> None:
@@ -50,14 +76,14 @@ def _print(result: DemoResult, n: int) -> None:
     from rsverify.demo.run import early_summary, explanation, summary
 
     images = len(result.tables["exact"])
-    found = summary({**result.tables, **result.soft_tables})
-    rows = [
-        [name, *(f"{a:.3f}" for a in accuracies), f"{average:.4f}"]
-        for name, (*accuracies, average) in zip(found.index, found.to_numpy(), strict=True)
-    ]
+    found = summary({**result.tables, **result.soft_tables}).T
+    *accuracies, average = found.iterrows()
+    rows = [[str(r), *(f"{a:.3f}" for a in row)] for r, row in accuracies]
+    rows.append([str(average[0]), *(f"{a:.4f}" for a in average[1])])
+    names = [_COLUMNS.get(str(name), str(name)) for name in found.columns]
     print_table(
         f"Fraction of {images} held-out images certified correct within a radius",
-        ["bound", *found.columns],
+        ["radius", *names],
         rows,
     )
     answers = early_summary(result.early, n).iterrows()
@@ -83,10 +109,3 @@ def _content(result: DemoResult, n: int) -> dict[str, object]:
         "accuracy_without_noise": result.clean_accuracy,
         "written": [str(p) for p in (result.table_path, result.early_path, result.picture_path)],
     }
-
-
-def _progress(items: Iterable[object], title: str) -> Iterable[object]:
-    hidden = not err_console.is_terminal
-    return track(
-        list(items), description=title, console=err_console, transient=True, disable=hidden
-    )

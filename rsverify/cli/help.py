@@ -11,6 +11,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 _LONGEST = 38  # of an option with its choices on the line of the option itself
+_NARROW = 70  # columns; where fewer, help begins further left
 _HYPHEN, _SPACE = "\u2011", "\u00a0"  # at which no line is broken
 
 
@@ -43,7 +44,7 @@ def _write_groups(
         listed = [(name, _held(help)) for own, (name, help) in rows if own == heading]
         if listed:
             with formatter.section(heading):
-                formatter.write_dl(listed)
+                formatter.write_dl(listed, col_max=30 if formatter.width > _NARROW else 18)
     formatter.buffer[:] = [_let_go(text) for text in formatter.buffer]
 
 

@@ -10,7 +10,7 @@ import sys
 from typing import TypedDict
 
 from rsverify._core.optional import EXTRA_OF
-from rsverify.cli.console import FormatOption, out_console, print_json
+from rsverify.cli.console import FormatOption, out_console, print_json, print_lines
 
 _NEEDED = ("numpy", "scipy", "numba", "pandas", "matplotlib", "typer", "rich")
 _DISTRIBUTIONS = {"sklearn": "scikit-learn", "flint": "python-flint"}
@@ -119,4 +119,4 @@ def _print_lines(title: str, lines: list[tuple[str, str]]) -> None:
         out_console.print(title, style="bold")
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
-        out_console.print(f"{name:<{width}}  {value}", soft_wrap=True)
+        print_lines(f"{name:<{width}}  {value}")
