@@ -37,7 +37,10 @@ NEEDED = ("idx", "predict", "radius", "n", "sigma", "alpha", "bound", "radius_ki
 
 @dataclass(frozen=True)
 class TableVerification:
-    """The verdicts on the rows of a table."""
+    """The verdicts on the rows of a table.
+
+    *Guarantee*: that of `Verification`, of each row looked at; of the others nothing is said.
+    """
 
     rows: dict[str, Verification]
     """Of each row looked at, by its idx as printed."""
@@ -102,7 +105,7 @@ def verify_table(
     Raises
     ------
     DataError
-        If the file is no table, has no vote counts, or a field is no number. A ValueError.
+        If the file is not a table, lacks vote counts, or a field is not a number. A ValueError.
     OSError
         If it cannot be read.
     ModuleNotFoundError
