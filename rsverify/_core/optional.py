@@ -7,6 +7,8 @@ import importlib.util
 from rsverify._core.errors import UnavailableError
 
 EXTRA_OF = {
+    "typer": "cli",
+    "matplotlib": "plot",
     "torch": "torch",
     "sklearn": "demo",
     "onnxruntime": "onnx",

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from rsverify._core.figure import check_figure, save_figure
+from rsverify._core.optional import need
 from rsverify._core.text import figure_label
 from rsverify.bounds.proportion import clopper_pearson_interval
 from rsverify.certificates.certificate import ABSTAIN
@@ -73,6 +74,7 @@ def plot_certified_accuracy(
     Certified accuracy is a step function that falls at each certified radius, and is drawn
     as such: no smoothing between the inputs.
     """
+    need("matplotlib")
     from matplotlib.figure import Figure
 
     if not tables:
@@ -132,6 +134,7 @@ def plot_analyses(
     all inputs of that kind with probability at least 1 − alpha of the analysis. That it holds
     it at all radii at once is not claimed.
     """
+    need("matplotlib")
     from matplotlib.figure import Figure
 
     if not analyses:
