@@ -16,6 +16,7 @@ DESIGNED = [  # a family imports only what stands after it
     "bounds",
     "probit",
     "kernels",
+    "verification",
     "_core",
 ]
 
