@@ -5,6 +5,7 @@ from ._core.margin import Margin as Margin
 from .auditing.api import audit as audit
 from .auditing.bets import audit_bets as audit_bets
 from .auditing.capital import audit_capital as audit_capital
+from .auditing.claims.pvalue import audit_test as audit_test
 from .auditing.estimand import Estimand as Estimand
 from .auditing.report import AuditReport as AuditReport
 from .bounds.betting import betting_interval as betting_interval
@@ -43,6 +44,7 @@ from .smoothing.classifier import SmoothedClassifier as SmoothedClassifier
 from .smoothing.dataset import certify_dataset as certify_dataset
 from .tables.analysis import Analysis as Analysis
 from .tables.analysis import analyze as analyze
+from .tables.certify import certify_table as certify_table
 from .tables.comparison import Comparison as Comparison
 from .tables.comparison import compare as compare
 from .tables.counts import read_counts as read_counts

@@ -74,6 +74,15 @@ AuditEstimandName = Literal[
     "mean",
     "binary-mean",
     "mean-known-variance",
+    "variance",
+    "median",
+    "two-proportion-difference",
+    "two-proportion-ratio",
+    "two-proportion-odds-ratio",
+    "paired-difference",
+    "paired-odds-ratio",
+    "poisson-rate",
+    "hypergeometric",
 ]
 """The built-in estimands of audits; with ":first", over the class of column 1."""
 AuditMethodName = Literal["auto", "exact", "simulation", "search"]

@@ -38,12 +38,14 @@ class Witness:
     probability: float
     rational: bool
     """Whether `probability` was rounded from exact rational arithmetic."""
+    event: str = "fail to cover"
+    """What the outcomes do."""
 
     def __str__(self) -> str:
         law = ", ".join(f"{k}={v}" for k, v in self.parameters.items())
         how = "exact rational arithmetic" if self.rational else "floating-point sum"
         return (
-            f"at {law} the true value is {self.truth:.10g}, and the outcomes that fail to cover, "
+            f"at {law} the true value is {self.truth:.10g}, and the outcomes that {self.event}, "
             f"{self.outcomes}, have probability {self.probability:.10g} ({how})"
         )
 

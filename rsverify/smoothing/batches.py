@@ -11,6 +11,7 @@ import torch
 from rsverify._core.check import IntArray
 from rsverify.smoothing.device import DeviceContext
 from rsverify.smoothing.noise.gaussian import Noise
+from rsverify.smoothing.outputs import hint_for
 
 Scores = Callable[[torch.Tensor], torch.Tensor]
 
@@ -168,12 +169,12 @@ def check_model_output(
         raise TypeError(
             f"model returned {type(scores).__name__}; it must return a tensor of scores of "
             "shape (batch, num_classes); a part of a larger output is named by SelectedOutput, or "
-            "--output"
+            "--output, and a function of numpy arrays goes into NumpyModel"
         )
     if scores.shape != shape:
         raise ValueError(
             f"model returned scores of shape {tuple(scores.shape)} for {shape[0]} inputs; with "
-            f"num_classes={shape[1]} it must be {shape}"
+            f"num_classes={shape[1]} it must be {shape}{hint_for(scores, shape[1], shape[0])}"
         )
     if scores.device != device:
         raise ValueError(f"model returned scores on {scores.device}; they must be on {device}")

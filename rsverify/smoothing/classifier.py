@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -53,6 +53,7 @@ from rsverify.smoothing.noise.gaussian import (
     Noise,
     seeded_generator,
 )
+from rsverify.smoothing.outputs import scores_in
 from rsverify.smoothing.probing.probe import Probes, Subject
 from rsverify.smoothing.request import Question, Request, level_of
 from rsverify.smoothing.sampling.forward import Forward
@@ -73,7 +74,8 @@ class SmoothedClassifier:
     ----------
     model : torch.nn.Module or callable
         Maps a batch (b, \*input shape) to scores (b, num_classes), the largest of which is
-        the vote; of tied scores the lowest class wins. Each row's scores must depend on that
+        the vote; of tied scores the lowest class wins. Of a larger output the part ``logits`` is
+        taken, else the only part of that shape. Each row's scores must depend on that
         row alone, and be the same again: it is probed before votes count, see Notes. A module
         is used in evaluation mode, where it is, and left as found.
     num_classes : int
@@ -575,7 +577,9 @@ class SmoothedClassifier:
 
         def scores_of(batch: torch.Tensor) -> torch.Tensor:
             batch = batch.to(dtype)
-            return self.model(batch if self.preprocess is None else self.preprocess(batch))
+            output = self.model(batch if self.preprocess is None else self.preprocess(batch))
+            # Checked where it is used, for what it is.
+            return cast(torch.Tensor, scores_in(output, self.num_classes, len(batch)))
 
         # Checked on the host: each answer that is read from another device waits for it.
         center = check_finite(self.noise.center(check_finite(source.cpu()), noise_dtype))

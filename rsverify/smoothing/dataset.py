@@ -101,10 +101,11 @@ def certify_dataset(
     ----------
     classifier : SmoothedClassifier
         What is certified. Under torchrun with GPUs, each process's own, on its own device.
-    dataset : map-style dataset, array, or pair of arrays
-        Items are inputs, or tuples of an input and its true class; or inputs along the first
-        axis of an array, alone or with an array of classes. All inputs have one shape and
-        are floating. A class of −1 is not known.
+    dataset : data set, iterable, array, pair of arrays, or Inputs
+        Items are inputs, tuples of an input and its true class, or dictionaries of them; or
+        inputs along the first axis of an array, alone or with an array of classes. `Inputs`
+        says how others are read. All inputs have one shape and are floating, or images of
+        Pillow. A class of −1 is not known.
     out : path-like
         The tab-separated table. Its JSON is beside it: ``table.json`` of ``table.tsv``, of any
         other name all of it and ``.meta.json``.

@@ -134,6 +134,16 @@ CALLS: dict[Callable[..., Any], dict[str, Any]] = {
         "radius": "R1",
         "lipschitz": 2.0,
     },
+    rsverify.certify_table: {
+        "counts": [[60, 30, 10], [50, 50, 0]],
+        "sigma": 0.5,
+        "alpha": 0.05,
+        "y": 0,
+        "label": [0, 1],
+        "bound": "cohen",
+        "radius": "R1",
+        "lipschitz": 2.0,
+    },
     rsverify.decide_counts: {
         "counts": [60, 30, 10],
         "sigma": 0.5,
@@ -197,7 +207,8 @@ _CALLABLES = {
 }
 # What is not one of numbers and options: a caller who gives something else for these has not
 # mistaken a number, and no message is promised.
-_NOT_WALKED = {"table", "progress", "name", "rivals"}  # the last: an old name, which warns
+# A store would be a file of any such name.
+_NOT_WALKED = {"table", "progress", "name", "store", "rivals"}  # the last: an old name, which warns
 
 
 def names_of(function: Callable[..., Any]) -> list[str]:

@@ -88,7 +88,8 @@ def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str
     table = rsverify.read_table(out)
     again = rsverify.recertify(table, alpha=0.01, bound="cohen")
     published = rsverify.recertify_radii(table, n=1000, sigma=0.5, stated_alpha=0.001)
-    print(published, rsverify.read_counts("votes.csv"))
+    votes = rsverify.read_counts("votes.csv", columns=["cat", "dog"])
+    print(published, rsverify.certify_table(votes, sigma=0.5, alpha=[0.001], y="label"))
     first: rsverify.Analysis = rsverify.analyze(table)
     compared: rsverify.Comparison = rsverify.compare(first, rsverify.analyze(again))
     custom: rsverify.Estimand | None = None
@@ -105,4 +106,10 @@ def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str
 
     bets: rsverify.AuditReport = rsverify.audit_bets(stakes, n=10, alpha=0.05, seed=1)
     capital: rsverify.AuditReport = rsverify.audit_capital(stakes, n=10, alpha=0.05)
+
+    def test(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.exp(-2.0 * x.shape[1] * np.maximum(x.mean(axis=1) - 0.5, 0.0) ** 2)
+
+    tested: rsverify.AuditReport = rsverify.audit_test(test, null=(None, 0.5), n=10, alpha=0.05)
+    print(tested.verdict)
     print(bets.rows[0].measure, capital.verdict)

@@ -216,7 +216,8 @@ def keep_high_peaks(peaks: FloatArray, found: int) -> int:
     kept = 0
     for i in range(found):
         if peaks[i, 2] >= 0.5 * best:
-            peaks[kept] = peaks[i]
+            for column in range(peaks.shape[1]):  # a whole row at once compiles for a second more
+                peaks[kept, column] = peaks[i, column]
             kept += 1
     return kept
 
