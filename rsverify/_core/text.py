@@ -47,6 +47,26 @@ def unprintable_escaped(text: str) -> str:
     )
 
 
+def duration(seconds: float) -> str:
+    """Return a time in the two largest units that it has.
+
+    Examples
+    --------
+    >>> from rsverify._core.text import duration
+    >>> [duration(s) for s in (0.2, 59, 61, 3720, 200_000)]
+    ['1 s', '59 s', '1 min 1 s', '1 h 2 min', '2 d 7 h']
+    """
+    whole = max(1, round(seconds))
+    parts = []
+    for name, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, whole = divmod(whole, size)
+        if count:
+            parts.append(f"{count} {name}")
+        elif parts:
+            break
+    return " ".join(parts[:2])
+
+
 def table_lines(
     headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None
 ) -> list[str]:

@@ -89,6 +89,8 @@ AuditMethodName = Literal["auto", "exact", "simulation", "search"]
 """How an audit looks for laws at which a bound fails."""
 AuditKindName = Literal["coverage", "betting", "bets"]
 """What an audit measures."""
+EInputName = Literal["data", "e-values", "independent e-values", "sequential e-values"]
+"""What an e-value is made from: data, or e-values of that dependence."""
 VerdictName = Literal["refuted", "supported", "inconclusive"]
 """What an audit says."""
 FigureName = Literal["auto", "sawtooth", "map", "claims", "zip", "time", "capital"]

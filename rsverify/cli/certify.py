@@ -229,7 +229,7 @@ def certify(
             origin={"command": "certify", "model": model, "data": data, "split": split},
         )
     if is_first_process():
-        _print(found, tables, asked.bound if asked.target_radius is None else "anytime", format)
+        _print(found, tables, "anytime" if asked.stops_early else asked.bound, format)
 
 
 def _tables(out: Path | None, sigmas: Sequence[float] | None) -> dict[Path, float | None]:

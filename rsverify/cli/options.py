@@ -20,6 +20,8 @@ _PANELS = {
     "temperature": "Scores instead of votes",
     "lipschitz": "Scores instead of votes",
     "target_radius": "Early stopping",
+    "precision": "Early stopping",
+    "relative_precision": "Early stopping",
     "futility": "Early stopping",
 }
 """Heading in the help of those options that are for one kind of certificate only."""
@@ -51,6 +53,8 @@ def with_request_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def _parameter(option: Option) -> inspect.Parameter:
     read: object = Literal[option.choices] if option.choices else option.kind
+    if option.several:
+        read = list[option.kind]  # type: ignore[name-defined]
     kind = read if option.default is not None else Optional[read]  # noqa: UP045
     shown = typer.Option(
         help=option.help,

@@ -1,15 +1,13 @@
-"""From a model and noise to vote counts, in chunks and without waiting for the device."""
+"""Noisy inputs, batch after batch, and what is checked of what a model returns for them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 
-from rsverify._core.check import IntArray
-from rsverify.smoothing.device import DeviceContext
 from rsverify.smoothing.noise.gaussian import Noise
 from rsverify.smoothing.outputs import hint_for
 
@@ -106,47 +104,6 @@ def noisy_batches(
         part = batch[: n - start]
         source.take(part)
         yield part
-
-
-def count_votes(
-    scores_of: Scores,
-    batches: Iterable[torch.Tensor],
-    num_classes: int,
-    device: torch.device,
-    progress: Callable[[int], None] | None = None,
-) -> IntArray:
-    """Return how many noisy inputs each class wins, ties going to the lowest class.
-
-    Nothing in the loop waits for the device: counts and the number of invalid scores stay
-    there until the end. (``torch.bincount`` would wait: on CUDA it reads the largest value
-    back to size its output. A comparison with all classes does not, and is deterministic.)
-
-    Raises
-    ------
-    ValueError
-        If the model returns scores of the wrong shape, on another device, or NaN.
-    TypeError
-        If the model returns anything but a tensor.
-    """
-    classes = torch.arange(num_classes, device=device)
-    counts = torch.zeros(num_classes, dtype=torch.int64, device=device)
-    invalid = torch.zeros((), dtype=torch.int64, device=device)
-    for batch in batches:
-        scores = check_model_output(scores_of(batch), (len(batch), num_classes), counts.device)
-        votes_of, bad = votes_of_scores(scores)
-        invalid += bad.sum()
-        counts += (votes_of[:, None] == classes).sum(dim=0)
-        if progress is not None:
-            progress(len(batch))
-    context = DeviceContext(counts.device)
-    arriving, failed = context.fetch(counts), context.fetch(invalid)
-    votes = arriving.numpy().astype(np.int64)
-    if found := int(failed.numpy()):
-        raise ValueError(
-            f"model returned NaN scores for {found} of {votes.sum()} noisy inputs, or −∞ for all "
-            "classes; scores must be real numbers"
-        )
-    return votes
 
 
 def votes_of_scores(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

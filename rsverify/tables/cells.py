@@ -21,11 +21,25 @@ from rsverify._core.check import FloatArray, IntArray
 from rsverify.tables.text import SEPARATORS, TableText, is_quoted, split_line
 
 INTEGER_COLUMNS = frozenset(
-    {"idx", "label", "predict", "correct", "base_predict", "y", "n", "n0", "alpha_shares"}
+    {
+        "idx",
+        "label",
+        "predict",
+        "correct",
+        "base_predict",
+        "y",
+        "n",
+        "n0",
+        "alpha_shares",
+        "precise",
+    }
 )
 """The columns of integers, beside `count_0`, …, and `selected_0`, …"""
 REAL_COLUMNS = frozenset(
-    {"radius", "alpha", "sigma", "margin", "lipschitz", "target_radius", "noise_excess"}
+    {
+        *("radius", "alpha", "sigma", "margin", "lipschitz", "target_radius", "radius_upper"),
+        "noise_excess",
+    }
 )
 """The columns of real numbers; all but the radius may be unknown."""
 

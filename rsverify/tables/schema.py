@@ -20,7 +20,9 @@ import pandas as pd
 from rsverify._core.errors import DataError
 from rsverify.certificates.certificate import ABSTAIN, Certificate
 from rsverify.certificates.early import EarlyCertificate
+from rsverify.certificates.interval import IntervalCertificate
 from rsverify.certificates.radius import round_down_digits
+from rsverify.certificates.several import RadiiCertificate
 
 COMMON_COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 """The columns of published certificates; `time` is in seconds, or h:mm:ss."""
@@ -42,7 +44,8 @@ ORIGIN_COLUMNS = (
 
 Discrete noise adds `noise_excess`, the part of alpha that pays for it; a class that was chosen by
 the votes that certify it `alpha_shares`, the classes that share alpha; an early certificate
-`target_radius` and `decision`; a data set `base_predict`, what the model says without noise,
+`target_radius` and `decision`, of several targets `decision_0.25` and so on, with a precision
+`radius_upper` and `precise`; a data set `base_predict`, what the model says without noise,
 and `input`, a hash.
 """
 
@@ -123,6 +126,13 @@ def table_row(idx: int, label: int, certificate: Certificate, **extra: object) -
         row["noise_excess"] = c.noise_excess
     if isinstance(c, EarlyCertificate):
         row |= {"target_radius": c.target_radius, "decision": c.decision}
+    elif isinstance(c, RadiiCertificate):
+        row |= {
+            f"decision_{radius!r}": answer
+            for radius, answer in zip(c.target_radii, c.decisions, strict=True)
+        }
+    elif isinstance(c, IntervalCertificate):
+        row |= {"radius_upper": c.radius_upper, "precise": int(c.precise)}
     row |= extra
     row |= {f"count_{i}": k for i, k in enumerate(c.counts)}
     row |= {f"selected_{i}": k for i, k in enumerate(c.selection_counts or ())}

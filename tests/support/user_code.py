@@ -54,6 +54,13 @@ version: str = rsverify.__version__
 early: rsverify.EarlyCertificate = rsverify.decide_counts(
     counts, target_radius=0.25, sigma=0.25, alpha=0.001, y=0
 )
+several: rsverify.RadiiCertificate = rsverify.decide_counts(
+    counts, target_radius=[0.25, 0.5], sigma=0.25, alpha=0.001, y=0
+)
+known: rsverify.IntervalCertificate = rsverify.radius_interval_counts(
+    counts, relative_precision=0.05, sigma=0.25, alpha=0.001, y=0
+)
+decisions = rsverify.decide_margins(votes, 0, [0.5, 1.0], 0.001, estimand="probit")
 scored: rsverify.ScoreCertificate = rsverify.certify_scores(
     np.full((100, 2), 0.5), sigma=0.25, alpha=0.001, y=0, radius="R1"
 )
@@ -111,5 +118,6 @@ def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str
         return np.exp(-2.0 * x.shape[1] * np.maximum(x.mean(axis=1) - 0.5, 0.0) ** 2)
 
     tested: rsverify.AuditReport = rsverify.audit_test(test, null=(None, 0.5), n=10, alpha=0.05)
-    print(tested.verdict)
+    fair: rsverify.AuditReport = rsverify.audit_e_value(test, null=0.5, n=10, inputs="data")
+    print(tested.verdict, fair.verdict)
     print(bets.rows[0].measure, capital.verdict)

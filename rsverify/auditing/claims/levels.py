@@ -136,7 +136,7 @@ def at_levels(
         merge_failures(failures),
         None if witness is None else replace(witness, event=words.witness),
         design,
-        [_sentence(rows, words), *dict.fromkeys(notes)],
+        [_sentence(levels, reports, words), *dict.fromkeys(notes)],
     )
 
 
@@ -152,8 +152,18 @@ def _row(row: Row, level: float, words: Words, *, several: bool) -> Row:
     )
 
 
-def _sentence(rows: list[Row], words: Words) -> str:
-    """Return what was found in words."""
-    worst = max(rows, key=lambda r: (r.verdict == "refuted", r.miscoverage))
-    how = "exactly" if not worst.replications else f"in {worst.replications:,} replications"
-    return f"{words.measure} is {worst.miscoverage:.4g}, {how}, in the row {worst.scenario!r}"
+def _sentence(levels: tuple[float, ...], reports: list[AuditReport], words: Words) -> str:
+    """Return what was found in words: of a refuted row, else of the one nearest to its level."""
+    found = [
+        (row.verdict == "refuted", row.miscoverage / level, level, row)
+        for level, report in zip(levels, reports, strict=True)
+        for row in report.rows
+    ]
+    _, _, level, row = max(found, key=lambda each: each[:3])
+    how = f"in {row.replications:,} replications" if row.replications else "exactly"
+    text = f"{words.event.format(a=level)} has probability {row.miscoverage:.4g}, {how}, "
+    text += f"under {row.scenario!r}, where {level:g} is allowed"
+    if row.verdict == "inconclusive" or not row.replications:
+        return text
+    share = float(str(reports[0].design["false_alarm"])) * len(levels)
+    return f"{text}; the probability that the verdict is wrong is at most {share:g}"

@@ -166,8 +166,8 @@ def _first_boxes(model: CountModel) -> tuple[FloatArray, FloatArray]:
         high = np.minimum(high, model.region[1])
     cells = STARTS[len(low) - 1]
     edges = [
-        model.narrowed(np.linspace(x, y, cells + 1))
-        for x, y in zip(model.stretched(low), model.stretched(high), strict=True)
+        np.clip(model.narrowed(np.linspace(x, y, cells + 1)), a, b)
+        for x, y, a, b in zip(model.stretched(low), model.stretched(high), low, high, strict=True)
     ]
     for edge, x, y in zip(edges, low, high, strict=True):
         edge[0], edge[-1] = x, y  # rounding must leave nothing out

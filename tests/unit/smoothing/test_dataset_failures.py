@@ -108,7 +108,7 @@ def test_nan_scores_name_the_input_and_rows_before_stay(tmp_path: Path, options:
 
     shifted = X.clone()
     shifted[7, 0] = -3.4
-    with pytest.raises(ValueError, match=r"input 7: model returned NaN scores for .* copies"):
+    with pytest.raises(ValueError, match=r"input 7: model returned NaN scores for .* noisy inputs"):
         run(tmp_path / "table.tsv", (shifted, Y), SmoothedClassifier(model, 3, SIGMA), **options)
     assert set(read_table(tmp_path / "table.tsv")["idx"]) <= set(range(7))
 
