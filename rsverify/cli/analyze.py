@@ -24,8 +24,6 @@ from rsverify.cli.console import (
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from rsverify.tables.analysis import Analysis
     from rsverify.tables.comparison import Comparison
 
@@ -116,6 +114,15 @@ def analyze(
             help="Draw certified accuracy and predictions (.png, .pdf).", rich_help_panel=_OUTPUT
         ),
     ] = None,
+    paper: Annotated[
+        bool,
+        typer.Option(
+            "--paper",
+            help="Print, and write as Markdown and LaTeX, a row per sigma and bound and a column "
+            "per radius, as papers do.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = False,
     picture: Annotated[Path | None, typer.Option(hidden=True)] = None,
     force: Annotated[
         bool,
@@ -154,8 +161,8 @@ def analyze(
         print_warning(warning)
     stdout_taken = _STDOUT in written.values()
     if not stdout_taken:
-        _print(analyses, comparisons)
-    _write(analyses, comparisons, written, force)
+        _print(analyses, comparisons, paper)
+    _write(analyses, comparisons, written, paper, force)
     console = err_console if stdout_taken else out_console
     for path in written.values():
         if path is not None and path != _STDOUT:
@@ -298,9 +305,11 @@ def _write(
     analyses: Sequence[Analysis],
     comparisons: Sequence[Comparison],
     written: dict[str, Path | None],
+    paper: bool,
     force: bool,
 ) -> None:
     from rsverify.tables.formatting import to_frame, to_json, to_latex, to_markdown
+    from rsverify.tables.paper_table import paper_table
 
     def put(path: Path, text: str) -> None:
         if path == _STDOUT:
@@ -308,7 +317,7 @@ def _write(
         else:
             write_file(path, text, force=force)
 
-    frame = to_frame(analyses, comparisons)
+    frame = paper_table(analyses) if paper else to_frame(analyses, comparisons)
     if written["markdown"] is not None:
         put(written["markdown"], to_markdown(frame))
     if written["latex"] is not None:
@@ -321,13 +330,21 @@ def _write(
         plot_analyses(analyses, written["figure"], force=force)
 
 
-def _print(analyses: Sequence[Analysis], comparisons: Sequence[Comparison]) -> None:
+def _print(analyses: Sequence[Analysis], comparisons: Sequence[Comparison], paper: bool) -> None:
     from rsverify.tables.formatting import explanation, to_frame
+    from rsverify.tables.paper_table import paper_table
 
-    frame: pd.DataFrame = to_frame(analyses, comparisons)
+    if paper:
+        frame = paper_table(analyses)
+        title = "Certified accuracy in percent at each radius"
+    else:
+        frame = to_frame(analyses, comparisons)
+        level = 100 * (1 - analyses[0].alpha)
+        title = f"Estimates with {level:.6g} % confidence intervals"
     print_table(
-        f"Estimates with {100 * (1 - analyses[0].alpha):.6g} % confidence intervals",
-        ["", *frame.columns],
+        title,
+        [str(frame.index.name or ""), *frame.columns],
         [[str(cell) for cell in row] for row in frame.itertuples()],
     )
-    print_note(explanation(analyses, comparisons))
+    if not paper:
+        print_note(explanation(analyses, comparisons))

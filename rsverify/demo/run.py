@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -243,14 +243,13 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-# What is needed while images are sampled, and what after that: about as much work each.
-_SOONER = """
+# What is needed while images are sampled, a line that tells of it, and what is needed after that.
+_COMPILED = """
 from rsverify._core.types import VoteBoundName
 from rsverify.bounds.margin_decision import Answer
 from rsverify.demo.rows import warm_up
 warm_up()
-"""
-_LATER = """
+print("sooner", flush=True)
 from rsverify import certify_counts
 certify_counts([90, 10], sigma=1.0, alpha=0.01, y=0, bound="exact")
 """
@@ -258,23 +257,20 @@ certify_counts([90, 10], sigma=1.0, alpha=0.01, y=0, bound="exact")
 
 @contextmanager
 def _compiling() -> Iterator[tuple[Wait, Wait]]:
-    """Compile the bounds into the cache on disk in other processes, while the body runs.
+    """Compile the bounds into the cache on disk in another process, while the body runs.
 
     Gives two functions that wait for the part needed sooner and for the rest. Whatever
-    becomes of those processes, the results are the same: what they have not compiled is
+    becomes of that process, the results are the same: what it has not compiled is
     compiled when it is first needed.
     """
+    command = [sys.executable, "-c", _COMPILED]
     quiet = subprocess.DEVNULL
-    with ExitStack() as stack:
-        processes = []
-        for command in (_SOONER, _LATER):
-            process = subprocess.Popen([sys.executable, "-c", command], stdout=quiet, stderr=quiet)
-            processes.append(stack.enter_context(process))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=quiet) as process:
+        assert process.stdout is not None
         try:
-            yield processes[0].wait, processes[1].wait
+            yield process.stdout.readline, process.wait
         except BaseException:
-            for process in processes:
-                process.kill()
+            process.kill()
             raise
 
 
