@@ -10,16 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from flint import arb, fmpq
 
 from rsverify._core.errors import DataError
-from rsverify._core.types import MarginName
+from rsverify._core.types import MarginName, RadiusName
 from rsverify.verification.tails import Ball
-
-if TYPE_CHECKING:
-    from rsverify.certificates.certificate import Certificate
 
 ABSTAIN = -1
 MARGINS: dict[str, MarginName] = {"R1": "difference", "R2": "probit"}
@@ -41,6 +38,8 @@ class Claim:
     n: int
     alpha: Fraction
     noise_excess: Fraction
+    shares: int
+    """How many classes share alpha: 1 where y was fixed beforehand."""
     bound: str
     ordering: str
     radius_kind: str
@@ -48,15 +47,15 @@ class Claim:
     lipschitz: Fraction | None
     margin: Fraction | None
     """The margin stated beside the radius, if any."""
-    early: bool
-    """Whether sampling could stop as soon as the votes had decided."""
+    unchecked: str
+    """What about the row has no checker, if anything."""
     flaws: tuple[str, ...]
     """Contradictions between the numbers of the row."""
 
     @property
     def level(self) -> Fraction:
         """What of alpha is left to the bound."""
-        return self.alpha - self.noise_excess
+        return (self.alpha - self.noise_excess) / self.shares
 
     @property
     def estimand(self) -> MarginName:
@@ -78,14 +77,49 @@ def ball(value: Fraction) -> Ball:
     return arb(fmpq(value.numerator, value.denominator))
 
 
-def claim_of_certificate(certificate: Certificate) -> Claim:
+class CertificateLike(Protocol):
+    """What is read of a `Certificate`; the rest of its fields too, where there are any."""
+
+    @property
+    def prediction(self) -> int:
+        """The class, or -1."""
+
+    @property
+    def radius(self) -> float:
+        """What is claimed."""
+
+    @property
+    def radius_kind(self) -> RadiusName:
+        """How it follows from the margin."""
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """The votes."""
+
+    @property
+    def selection_counts(self) -> tuple[int, ...] | None:
+        """The votes that chose the class."""
+
+
+READ = (
+    "radius", "radius_kind", "y", "n", "alpha", "noise_excess", "bound", "ordering", "sigma",
+    "lipschitz", "margin", "noise", "norm", "ignored", "top_k", "top_others", "target_radius",
+    "target_radii", "radius_upper",
+)  # fmt: skip
+"""Fields of certificates and columns of tables that a claim is made of, beside the votes."""
+
+
+def claim_of_certificate(certificate: CertificateLike) -> Claim:
     """Return what a certificate claims; its floats are the numbers that they are."""
     c = certificate
-    fields: dict[str, object] = {name: getattr(c, name) for name in c.__dataclass_fields__}
-    fields |= {"predict": c.prediction, "target_radius": fields.get("target_radius")}
+    read = {name: getattr(c, name, None) for name in READ}
+    fields: dict[str, object] = {k: v for k, v in read.items() if v is not None and v == v}
+    for name in ("ignored", "top_others", "target_radii"):
+        fields[name] = ",".join(map(str, fields.get(name, ()) or ()))  # type: ignore[call-overload]
+    fields["predict"] = c.prediction
     fields |= {f"count_{i}": k for i, k in enumerate(c.counts)}
     fields |= {f"selected_{i}": k for i, k in enumerate(c.selection_counts or ())}
-    return claim_of_fields({k: v for k, v in fields.items() if v is not None and v == v})
+    return claim_of_fields(fields)
 
 
 def claim_of_fields(fields: Mapping[str, object]) -> Claim:
@@ -104,7 +138,8 @@ def claim_of_fields(fields: Mapping[str, object]) -> Claim:
         if not 0 <= y < len(counts):
             raise DataError(f"y={y} must be a class from 0 to {len(counts) - 1}")
         k1 = counts[y]
-        k2: int | None = max(counts[:y] + counts[y + 1 :])
+        left_out = {y, *get.classes("ignored"), *get.classes("top_others")}
+        k2: int | None = max((k for i, k in enumerate(counts) if i not in left_out), default=0)
         if sum(counts) != n:
             flaws.append(f"n={n} is not the sum of the votes, {sum(counts)}")
         n = sum(counts)
@@ -112,7 +147,8 @@ def claim_of_fields(fields: Mapping[str, object]) -> Claim:
         k1, k2 = get.integer("votes"), None
     if min([k1, *counts]) < 0 or not k1 <= n or n < 1:
         raise DataError(f"votes={k1} of n={n} must be nonnegative, at most n, and n at least 1")
-    if sum(selected) and y != selected.index(max(selected)):
+    allowed = [k if i not in get.classes("ignored") else -1 for i, k in enumerate(selected)]
+    if sum(selected) and get.integer("top_k", 1) == 1 and y != allowed.index(max(allowed)):
         flaws.append(f"y={y} is not the winner of the selection sample")
     if predict not in (ABSTAIN, y) and counts:
         flaws.append(f"predict={predict} is not the class put to the test, y={y}")
@@ -127,13 +163,14 @@ def claim_of_fields(fields: Mapping[str, object]) -> Claim:
         n=n,
         alpha=get.number("alpha"),
         noise_excess=get.maybe("noise_excess") or Fraction(0),
+        shares=get.integer("alpha_shares", 1),
         bound=get.text("bound"),
         ordering=get.text("ordering", "likelihood-ratio"),
         radius_kind=kind,
-        sigma=get.number("sigma"),
+        sigma=Fraction(1) if get.unchecked() else get.number("sigma"),
         lipschitz=get.maybe("lipschitz"),
         margin=get.maybe("margin"),
-        early=get.text("target_radius", "") != "" or get.text("bound") == "anytime",
+        unchecked=get.unchecked(),
         flaws=(),
     )
     flaws += _flaws_of_numbers(claim)
@@ -145,6 +182,7 @@ def _flaws_of_numbers(claim: Claim) -> list[str]:
     for name, wrong in (
         ("alpha", not 0 < claim.alpha < 1),
         ("sigma", claim.sigma <= 0),
+        ("shares", claim.shares < 1),
         ("lipschitz", claim.lipschitz is not None and claim.lipschitz <= 0),
         ("radius", claim.radius < 0),
     ):
@@ -155,7 +193,7 @@ def _flaws_of_numbers(claim: Claim) -> list[str]:
         flaws.append(f"noise_excess={float(claim.noise_excess):g} must be from 0 to below alpha")
     if not claim.certifies and claim.radius > 0:
         flaws.append("an abstention has no radius")
-    if claim.margin is None or claim.radius_kind not in MARGINS:
+    if claim.margin is None or claim.radius_kind not in MARGINS or claim.unchecked:
         return flaws
     if not claim.certifies:
         return flaws + (["an abstention has no positive margin"] if claim.margin > 0 else [])
@@ -172,7 +210,7 @@ class _Fields:
     """The fields of a row, as the types that a claim needs."""
 
     def __init__(self, fields: Mapping[str, object]) -> None:
-        self.fields = {name: value for name, value in fields.items() if value != ""}
+        self.fields = {k: v for k, v in fields.items() if v != "" and v is not None}
 
     def text(self, name: str, default: str | None = None) -> str:
         """Return a field as text; it must be there where there is no default."""
@@ -204,6 +242,31 @@ class _Fields:
         if value.denominator != 1:
             raise DataError(f"{name}={self.text(name)} must be an integer")
         return int(value)
+
+    def classes(self, name: str) -> list[int]:
+        """Return the classes that a field lists, separated by commas."""
+        try:
+            return [int(part) for part in self.text(name, "").split(",") if part.strip()]
+        except ValueError:
+            raise DataError(f"{name}={self.text(name)!r} must list classes") from None
+
+    def unchecked(self) -> str:
+        """Return what about the row has no checker; empty where there is nothing."""
+        stopping = ("target_radius", "target_radii", "radius_upper", "decision")
+        if self.text("bound") == "anytime" or any(
+            name in stopping or name.startswith("decision_") for name in self.fields
+        ):
+            return (
+                "no independent checker for sampling that stops early: the evidence may have come "
+                "at an earlier look, which a row does not hold"
+            )
+        if self.text("norm", "l2") != "l2":
+            return f"no independent checker for norm={self.text('norm')!r}"
+        if "noise" in self.fields and "sigma" not in self.fields:
+            return f"no independent checker for noise={self.text('noise')}"
+        if self.text("radius_kind") not in MARGINS:
+            return f"no independent checker for radius_kind={self.text('radius_kind')!r}"
+        return ""
 
     def counts(self, prefix: str) -> list[int]:
         """Return the fields prefix0, prefix1, ... as far as there are any."""

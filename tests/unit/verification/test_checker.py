@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flint import ctx
 
 import rsverify
 from rsverify import Certificate, Taylor, certify_counts, verify_certificate
+from rsverify.noise import DiscreteGaussian, Uniform
+from rsverify.verification.checker import verify_claim
 from rsverify.verification.claims import claim_of_fields
 
 BOUNDS: list[dict[str, Any]] = [
@@ -140,6 +143,35 @@ def test_what_has_no_checker_is_not_proved() -> None:
     soft = rsverify.certify_scores(scores, sigma=0.25, alpha=0.05, y=0)
     assert verify_certificate(soft).verdict == "not proved"
     assert verify_certificate(BASE["exact"], budget=10).verdict == "not proved"
+
+
+def test_classes_left_out_and_shares_of_alpha() -> None:
+    ignoring = certified([600, 300, 50, 50], ignore=[1])
+    assert ignoring.radius > 0
+    assert verify_certificate(ignoring).verdict == "proved"
+    assert verify_certificate(dataclasses.replace(ignoring, ignored=())).verdict == "refuted"
+    top = certify_counts(
+        [600, 300, 50, 50], sigma=0.25, alpha=0.001, y=0, selection=[50, 60, 10, 5], top_k=2
+    )
+    assert top.radius > 0
+    assert verify_certificate(top).verdict == "proved"
+    row = {
+        "predict": 0, "radius": BASE["cohen"].radius, "y": 0, "n": 1000, "alpha": 0.03,
+        "bound": "cohen", "radius_kind": "R2", "sigma": 0.25, "count_0": 900, "count_1": 20,
+        "count_2": 80, "alpha_shares": 3,
+    }  # fmt: skip
+    with ctx.workprec(96):
+        assert verify_claim(claim_of_fields(row)).verdict == "proved"
+        assert verify_claim(claim_of_fields(row | {"alpha_shares": 4})).verdict == "refuted"
+
+
+def test_other_noise_and_norms_are_not_proved() -> None:
+    uniform = certify_counts([900, 100], noise=Uniform(0.5), alpha=0.001, y=0)
+    found = verify_certificate(uniform)
+    assert found.verdict == "not proved"
+    assert "noise" in found.reason or "norm" in found.reason
+    discrete = certify_counts([900, 100], noise=DiscreteGaussian(0.5, 0.01), alpha=0.001, y=0)
+    assert verify_certificate(discrete).verdict in ("proved", "not proved")
 
 
 def test_digits_are_those_of_the_text() -> None:
