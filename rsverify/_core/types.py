@@ -91,6 +91,10 @@ AuditKindName = Literal["coverage", "betting", "bets"]
 """What an audit measures."""
 EInputName = Literal["data", "e-values", "independent e-values", "sequential e-values"]
 """What an e-value is made from: data, or e-values of that dependence."""
+TargetName = Literal["numbers", "labels"]
+"""What a prediction set is a set of."""
+PredictionClaimName = Literal["marginal", "group", "training"]
+"""Given what a prediction set claims to cover: nothing, a group, the calibration data."""
 VerdictName = Literal["refuted", "supported", "inconclusive"]
 """What an audit says."""
 FigureName = Literal["auto", "sawtooth", "map", "claims", "zip", "time", "capital"]

@@ -117,7 +117,10 @@ def main(arguments: list[str] | None = None) -> None:
             print_trace(cause or error)
         if isinstance(error, OSError):
             _drop_stdout()
-        _fail(*end_of(cause or error))
+        end = end_of(cause or error)
+        if not end.message:
+            print(error.format_message(), file=sys.stderr)  # type: ignore[attr-defined]
+        _fail(*end)
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -130,7 +133,7 @@ def _drop_stdout() -> None:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    if message:  # empty where the parser has printed the help instead
+    if message:  # empty where the help is printed instead
         err_console.print("error:", style="red", end=" ")
         err_console.print(message, soft_wrap=True)
     sys.exit(code)

@@ -185,6 +185,8 @@ def audit(
     if kind != "coverage":
         _refuse_ignored(context, kind)
     _check_outputs(out or [], store, force)
+    if bound.endswith(".py"):
+        raise ValueError(f"bound={bound!r} must say which function of it: {bound}:FUNCTION")
     function = portable_function(bound) if ":" in bound else bound
     with _bar("auditing") as progress, _hint(store):
         if kind != "coverage":

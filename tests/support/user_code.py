@@ -120,4 +120,18 @@ def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str
     tested: rsverify.AuditReport = rsverify.audit_test(test, null=(None, 0.5), n=10, alpha=0.05)
     fair: rsverify.AuditReport = rsverify.audit_e_value(test, null=0.5, n=10, inputs="data")
     print(tested.verdict, fair.verdict)
+
+    def predict(
+        x: npt.NDArray[np.float64],
+        y: npt.NDArray[np.float64],
+        x_new: npt.NDArray[np.float64],
+        alpha: float,
+    ) -> npt.NDArray[np.float64]:
+        del x, x_new, alpha
+        return np.stack([y.min(axis=1), y.max(axis=1)], axis=1)
+
+    predicted: rsverify.AuditReport = rsverify.audit_prediction_set(
+        predict, n=19, alpha=0.1, claim="marginal", target="numbers"
+    )
+    print(predicted.verdict)
     print(bets.rows[0].measure, capital.verdict)

@@ -13,6 +13,7 @@ DESIGNED = [  # a family imports only what stands after it
     "tables",
     "certificates",
     "reference",
+    "noise",
     "bounds",
     "probit",
     "kernels",
