@@ -58,5 +58,9 @@ from .tables.counts import read_counts as read_counts
 from .tables.reader import read_table as read_table
 from .tables.recertify import recertify as recertify
 from .tables.recertify_radii import recertify_radii as recertify_radii
+from .verification.checker import Verification as Verification
+from .verification.checker import verify_certificate as verify_certificate
+from .verification.table import TableVerification as TableVerification
+from .verification.table import verify_table as verify_table
 
 __version__: str
