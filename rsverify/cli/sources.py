@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from rsverify._core.arrays import read_npy, read_npz
-from rsverify._core.errors import DataError, cause_of
+from rsverify._core.errors import DataError
 from rsverify._core.load_function import load_function
 from rsverify._core.types import NoiseName
 from rsverify.cli.console import print_warning
+from rsverify.cli.errors import failure_of
 
 if TYPE_CHECKING:
     import torch
@@ -297,7 +298,9 @@ def _splits(names: Iterable[str]) -> str:
 
 def _call(target: str, *arguments: str, **named: object) -> object:
     factory = load_function(target)
+    shown = [*map(repr, arguments), *(f"{name}={value!r}" for name, value in named.items())]
+    called = f"{target}({', '.join(shown)})" if shown else target
     try:
         return factory(*arguments, **named)
     except (Exception, SystemExit) as error:  # code of the user raises errors of all kinds
-        raise ValueError(f"{target} failed: {cause_of(error)}") from error
+        raise failure_of(called, error) from error
