@@ -84,8 +84,9 @@ def decide_margins(
     --------
     >>> from rsverify.bounds.margin_partition import decide_margins
     >>> counts = [[80, 10, 10], [820, 80, 100], [8100, 900, 1000]]
-    >>> decide_margins(counts, 0, [0.5, 0.6, 0.8], 0.001, estimand="difference")
-    Decision(verdict=array([ 1,  1, -1]), votes=np.int64(10000))
+    >>> found = decide_margins(counts, 0, [0.5, 0.6, 0.8], 0.001, estimand="difference")
+    >>> found.verdict, int(found.votes)
+    (array([ 1,  1, -1]), 1000)
     """
     code = int(Margin.named(estimand))
     upper = _check_thresholds("thresholds", thresholds, estimand)

@@ -124,8 +124,8 @@ def radius_interval_counts(
     >>> question = {"sigma": 0.25, "alpha": 0.001, "precision": 0.05, "y": 0}
     >>> for counts in ([285, 9, 6], [9500, 300, 200]):
     ...     print(radius_interval_counts(counts, **question))
-    class 0, radius 0.3117 to 0.5624 after 300 votes (R2, anytime bounds, alpha=0.001, sigma=0.25)
-    class 0, radius 0.4202 to 0.4664 after 10000 votes (R2, anytime bounds, alpha=0.001, sigma=0.25)
+    class 0, radius 0.2928 to 0.6254 after 300 votes (R2, anytime bounds, alpha=0.001, sigma=0.25)
+    class 0, radius 0.4098 to 0.4735 after 10000 votes (R2, anytime bounds, alpha=0.001, sigma=0.25)
     """
     wanted = check_precision(precision, relative_precision)
     found = interval_of_counts(
