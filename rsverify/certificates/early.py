@@ -83,6 +83,17 @@ class EarlyCertificate(Certificate):
             f"alpha={self.alpha:g}, sigma={self.sigma:g})"
         )
 
+    def _answer(self) -> list[tuple[str, str]]:
+        later = " (more votes are unlikely to decide)" if self.futile else ""
+        asked = (f"is the radius at least {self.target_radius:g}?", f"{self.decision}{later}")
+        return [asked, *super()._answer()]
+
+    def _guarantee(self) -> str:
+        return (
+            f"Answer and radius are wrong with probability at most {self.alpha:g}, whenever the "
+            "sampling stopped, if the votes are independent."
+        )
+
 
 @overload
 def decide_counts(

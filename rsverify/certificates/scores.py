@@ -79,6 +79,20 @@ class ScoreCertificate(Certificate):
             f"of {self.n}, alpha={self.alpha:g}, sigma={self.sigma:g})"
         )
 
+    def _answer(self) -> list[tuple[str, str]]:
+        others = [(mean, c) for c, mean in enumerate(self.mean_scores) if c != self.y]
+        most, runner_up = max(others)
+        return [
+            (
+                f"mean score of class {self.y}",
+                f"{self.mean_scores[self.y]:.4f}, of {self.n:,} samples",
+            ),
+            (f"mean score of the runner-up, class {runner_up}", f"{most:.4f}"),
+        ]
+
+    def _facts(self) -> list[tuple[str, str]]:
+        return [*super()._facts(), ("method", self.method)]
+
 
 class ScoreColumns(NamedTuple):
     """What is kept of a sample of n rows of scores over m classes."""

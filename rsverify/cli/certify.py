@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 import typer
 
 from rsverify._core.arrays import read_npy, read_npz
-from rsverify._core.errors import DataError, cause_of
+from rsverify._core.errors import DataError
 from rsverify._core.load_function import load_function
 from rsverify._core.types import NoiseName, PrecisionName
 from rsverify.cli.console import Format, FormatOption, print_json, print_written
+from rsverify.cli.errors import failure_of
 from rsverify.cli.options import Given, OutOption, one_out, with_request_options
 from rsverify.cli.summary import print_summary, summary_content
 
@@ -365,7 +366,8 @@ def _splits(names: Iterable[str]) -> str:
 
 def _call(target: str, *arguments: str) -> object:
     factory = load_function(target)
+    called = f"{target}({', '.join(map(repr, arguments))})" if arguments else target
     try:
         return factory(*arguments)
     except (Exception, SystemExit) as error:  # code of the user raises errors of all kinds
-        raise ValueError(f"{target} failed: {cause_of(error)}") from error
+        raise failure_of(called, error) from error

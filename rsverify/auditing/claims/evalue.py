@@ -291,9 +291,7 @@ class _Claim:
             name=f"e-value, {base.name}",
             sequential=base.sequential,
         )
-        design = self.options.design(name_of(self.e), claim.name, level, share)
-        if self.options.replications is None:  # an e-value is mostly near its limit
-            design = replace(design, replications=BUDGET * design.replications)
+        design = self.options.design(name_of(self.e), claim.name, level, share, BUDGET)
         task = Task(
             _Reaching(self.e, kind, level),
             claim,
