@@ -84,10 +84,15 @@ def known(item, *, absolute=None, relative=None, prior=None):
     limits = margin_sequence(looks, item.y, ALPHA, **item.options(prior))
     lower, upper = (SIGMA / 2 * np.maximum(m[:, 0], 0) for m in (limits.lower, limits.upper))
     with np.errstate(invalid="ignore"):
-        good = upper - lower <= absolute if relative is None else lower >= (1 - relative) * upper
+        good = close(lower, upper, absolute=absolute, relative=relative)
     if not good.any():
         return N, False
     return int(LOOKS[good.argmax()]), True
+
+
+def close(lower, upper, *, absolute=None, relative=None):
+    """Return whether two ends are as close as asked."""
+    return upper - lower <= absolute if relative is None else lower >= (1 - relative) * upper
 
 
 def fixed(item):
@@ -96,6 +101,20 @@ def fixed(item):
     second = int(np.delete(counts, item.y).max())
     limit = exact_margin_lower(int(counts[item.y]), second, N, ALPHA, estimand="probit")
     return SIGMA / 2 * limit >= RADII
+
+
+def fixed_ends(item):
+    """Return both ends of the radius by the exact bound with all votes, at alpha/2 each.
+
+    The upper one is over the runner-up of the selection sample, which is fixed before the votes.
+    """
+    counts = item.path[-1]
+    first, second = int(counts[item.y]), int(np.delete(counts, item.y).max())
+    others = np.where(np.arange(counts.size) == item.y, -1, item.selection)
+    runner_up = int(counts[others.argmax()])
+    lower = exact_margin_lower(first, second, N, ALPHA / 2, estimand="probit")
+    upper = -exact_margin_lower(runner_up, first, N, ALPHA / 2, estimand="probit")
+    return SIGMA / 2 * max(lower, 0.0), SIGMA / 2 * max(upper, 0.0)
 
 
 def earlier(items, i, votes, alike):
@@ -155,6 +174,7 @@ def study(shares, replications):
         "decided alone": [int(np.isin(decided_alone[:, k], (1, -1)).sum()) for k in range(3)],
         "at least r by the exact bound at n, and not together": reached.sum(axis=0).tolist(),
     }
+    ends = [fixed_ends(item) for item in items]
     for name, wanted in {
         "within 0.05": {"absolute": 0.05},
         "within 0.02": {"absolute": 0.02},
@@ -165,6 +185,7 @@ def study(shares, replications):
         result[f"radius known {name}"] = {
             "votes": mean(v for v, _ in found),
             "known within n": mean(k for _, k in found),
+            "known with n fixed, by the exact bound": mean(close(*e, **wanted) for e in ends),
         }
     return result | {"votes with earlier inputs as a prior": priors(items)}
 
