@@ -146,18 +146,19 @@ def radius_interval_counts(
 
 def check_precision(precision: object, relative_precision: object) -> Precision:
     """Return a precision, or raise where it is out of its range or there are two."""
-    if precision is not None and relative_precision is not None:
-        raise ValueError(
-            f"precision={precision} must be None where relative_precision={relative_precision} is "
-            "given: give one of them"
-        )
+    absolute = relative = None
     if precision is not None:
-        return Precision(absolute=check_scale("precision", precision))  # type: ignore[arg-type]
+        absolute = check_scale("precision", precision)  # type: ignore[arg-type]
     if relative_precision is not None:
         share = check_fraction("relative_precision", relative_precision)  # type: ignore[arg-type]
         check_single("relative_precision", share)
-        return Precision(relative=float(share))
-    return Precision()
+        relative = float(share)
+    if absolute is not None and relative is not None:
+        raise ValueError(
+            f"precision={absolute:g} must be None where relative_precision={relative:g} is given: "
+            "give one of them"
+        )
+    return Precision(absolute, relative)
 
 
 def interval_certificate(base: Certificate, wanted: Precision) -> IntervalCertificate:
