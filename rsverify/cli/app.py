@@ -15,7 +15,12 @@ from rsverify.cli.audit import audit, audit_paper
 from rsverify.cli.bound import bound
 from rsverify.cli.certify import certify
 from rsverify.cli.certify_counts import certify_counts
-from rsverify.cli.console import allow_any_encoding, err_console, warnings_as_lines
+from rsverify.cli.console import (
+    allow_any_encoding,
+    err_console,
+    results_apart,
+    warnings_as_lines,
+)
 from rsverify.cli.demo import demo
 from rsverify.cli.errors import (
     EXIT_INTERRUPTED,
@@ -55,7 +60,7 @@ class _Commands(HelpfulGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         try:
-            with warnings_as_lines():
+            with results_apart(), warnings_as_lines():
                 return super().invoke(ctx)
         except KeyboardInterrupt as error:
             said = str(error) if isinstance(error, Interrupted) else NOTHING_KEPT

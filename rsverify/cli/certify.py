@@ -13,7 +13,7 @@ from rsverify._core.arrays import read_npy, read_npz
 from rsverify._core.errors import DataError
 from rsverify._core.load_function import load_function
 from rsverify._core.types import NoiseName, PrecisionName
-from rsverify.cli.console import Format, FormatOption, print_json, print_written
+from rsverify.cli.console import Format, FormatOption, print_json, print_written, working
 from rsverify.cli.errors import failure_of
 from rsverify.cli.options import Given, OutOption, one_out, with_request_options
 from rsverify.cli.summary import print_summary, summary_content
@@ -178,7 +178,8 @@ def certify(
     from rsverify._core.optional import need
 
     need("torch")
-    import torch
+    with working("loading torch"):
+        import torch
 
     from rsverify.smoothing.data.inputs import check_precision
     from rsverify.smoothing.dataset import certify_request
@@ -199,7 +200,8 @@ def certify(
     precision = None if autocast is None else check_precision(autocast)
     place = choose_device(device)
     loading: _Loading = {"checkpoint": checkpoint, "output": output, "allow_pickle": allow_pickle}
-    with DeviceContext(place).active():  # a factory may put its model on the current GPU
+    # A factory may put its model on the current GPU.
+    with working("loading the model and the data"), DeviceContext(place).active():
         dataset = _dataset(data, split)
         classifiers = _classifiers(
             model, num_classes, list(tables.values()), str(place), lattice, loading
