@@ -322,8 +322,8 @@ class NotebookLine:
         if self._line is None:
             from IPython.display import display  # type: ignore[import-not-found, unused-ignore]
 
-            line = display(text, raw=True, display_id=True)  # type: ignore[no-untyped-call, unused-ignore]
-            self._line = line
+            put: Callable[..., Any] = display  # untyped where it is installed
+            self._line = put(text, raw=True, display_id=True)
         elif self._line is not None:
             self._line.update(text, raw=True)
 

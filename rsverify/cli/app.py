@@ -33,6 +33,7 @@ from rsverify.cli.errors import (
 from rsverify.cli.help import HelpfulCommand, HelpfulGroup
 from rsverify.cli.info import info
 from rsverify.cli.recertify import recertify
+from rsverify.cli.verify import verify
 
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Start": {"demo": demo, "info": info},
@@ -42,7 +43,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "recertify": recertify,
         "bound": bound,
     },
-    "Read results": {"analyze": analyze},
+    "Read results": {"analyze": analyze, "verify": verify},
     "Check a bound": {"audit": audit, "audit-paper": audit_paper},
 }
 """Heading in the help -> name -> command."""

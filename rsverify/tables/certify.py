@@ -20,6 +20,7 @@ from rsverify._core.check import (
     check_positive,
     shown,
 )
+from rsverify._core.progress import ProgressOption, check_progress
 from rsverify._core.types import AnyArray, OrderingName, RadiusName, VoteBoundName
 from rsverify.bounds.bound import Bound
 from rsverify.bounds.margin import Taylor
@@ -53,7 +54,7 @@ def certify_table(
     ordering: OrderingName | Taylor | None = None,
     columns: Sequence[str | int] | None = None,
     store: str | os.PathLike[str] | None = None,
-    progress: bool = False,
+    progress: ProgressOption = None,
 ) -> pd.DataFrame:
     """Return what the vote counts of many inputs certify, one row per input.
 
@@ -88,8 +89,9 @@ def certify_table(
     store : path-like, optional
         A file that limits are kept in as they are computed, so that the same call goes on after an
         interruption. It may serve several tables; remove it when you are done.
-    progress : bool
-        Show on a terminal how many rows are done and how long the rest takes.
+    progress : bool, callable or object, optional
+        Where to tell how many different rows are done and how long the rest takes; where not
+        given, of runs of more than a few seconds: see `rsverify.certify_dataset`.
 
     Returns
     -------
@@ -161,7 +163,7 @@ def certify_table(
         bound=bound,
         ordering=ordering,
         store=store,
-        progress=progress,
+        progress=check_progress(progress),
     )
     used = None
     if bound == "exact":

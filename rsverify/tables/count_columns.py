@@ -76,6 +76,11 @@ def find_counts(names: Sequence[str], where: str, given: Sequence[str] | None = 
     if len(sets) > 1:
         sets.pop(_SELECTED, None)
     if len(sets) != 1:
+        if {"predict", "radius"} <= set(names):
+            raise ValueError(
+                f"{where} is a table of certificates without vote counts: `rsverify recertify` "
+                "takes those"
+            )
         problem = f"several ({', '.join(f'{p}…' for p in sets)})" if sets else "none"
         raise ValueError(
             f"{where} must have one set of columns numbered from 0 or 1, such as count_0, count_1; "

@@ -85,7 +85,7 @@ def read_counts(
     >>> votes.to_dict("records")
     [{'image': 'img_0', 'label': 0, 'count_0': 980, 'count_1': 20}]
     >>> certify_table(votes, sigma=0.5, alpha=0.001, y=0, bound="cohen")["radius"].round(4).tolist()
-    [0.9128]
+    [0.889]
     """
     given = given_columns(columns)
     ending = Path(path).suffix.lower() if isinstance(path, str | os.PathLike) else ""

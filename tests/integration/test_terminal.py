@@ -104,9 +104,9 @@ def test_a_log_gets_lines_and_no_control_characters(tmp_path, forced):
     line = process.stderr.readline()
     process.kill()
     process.communicate()
-    assert re.fullmatch(
-        r"certifying: \d of 6 inputs, [\d,]+ samples/s, about .* left\n", line
-    ), line
+    assert re.fullmatch(r"certifying: \d of 6 inputs, [\d,]+ samples/s, about .* left\n", line), (
+        line
+    )
 
 
 def test_the_demo_says_something_within_two_seconds_of_its_start(tmp_path):

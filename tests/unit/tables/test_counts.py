@@ -55,6 +55,7 @@ def test_counts_of_many_layouts(tmp_path, content):
         ("980,15\n400,350\n", 2, "label=2 must be a column between 0 and 1"),
         ("c0,c1\n980,15\n", 0, "label=0 is for files without a header"),
         ("a,b\n980,15\n", None, "it has none among 'a', 'b'"),
+        ("idx,predict,radius\n0,1,0.5\n", None, "without vote counts: `rsverify recertify` takes"),
         ("c0,c2\n980,15\n", None, "it has none among 'c0', 'c2'"),
         ("c0,c1,d0,d1\n1,2,3,4\n", None, r"it has several \(c…, d…\)"),
     ],
