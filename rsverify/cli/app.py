@@ -61,13 +61,21 @@ class _Commands(HelpfulGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         try:
-            with results_apart(), warnings_as_lines():
-                return super().invoke(ctx)
+            return super().invoke(ctx)
         except KeyboardInterrupt as error:
             said = str(error) if isinstance(error, Interrupted) else NOTHING_KEPT
             raise StoppedError(said) from error
         except (EOFError, SystemExit) as error:  # of code of the user, or of a damaged file
             raise _ExitError from error
+
+
+class _Command(HelpfulCommand):
+    """A command; what the parser prints is not its own, and goes where it belongs."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        with results_apart(), warnings_as_lines():
+            return super().invoke(ctx)
 
 
 app = typer.Typer(
@@ -102,7 +110,7 @@ def _options(
 
 for _heading, _commands in COMMANDS.items():
     for _name, _command in _commands.items():
-        app.command(_name, cls=HelpfulCommand, rich_help_panel=_heading)(_command)
+        app.command(_name, cls=_Command, rich_help_panel=_heading)(_command)
 
 
 def main(arguments: list[str] | None = None) -> None:
