@@ -29,7 +29,7 @@ def test_a_patient_bar_appears_once_the_whole_will_take_longer(capsys, monkeypat
         bar.advance(1)
         err = capsys.readouterr().err
         assert "working" in err
-        assert "2/3" in err
+        assert "2 of 3 inputs" in err
 
 
 class Kept:
