@@ -304,7 +304,8 @@ class NotebookLine:
         if self._line is None:
             from IPython.display import display  # type: ignore[import-not-found, unused-ignore]
 
-            self._line = display(text, raw=True, display_id=True)
+            put: Callable[..., Any] = display  # untyped where it is installed
+            self._line = put(text, raw=True, display_id=True)
         elif self._line is not None:
             self._line.update(text, raw=True)
 

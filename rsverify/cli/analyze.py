@@ -22,6 +22,7 @@ from rsverify.cli.console import (
     print_warning,
     working,
 )
+from rsverify.cli.summary import read_rows
 
 if TYPE_CHECKING:
     from rsverify.tables.analysis import Analysis
@@ -136,14 +137,14 @@ def analyze(
     distribution of predictions. A second and further table is compared with the first one
     input by input. Warnings name what makes figures mean less than they seem to.
     """
-    if picture is not None:
-        print_warning("--picture is now --figure; the old name goes in the next version")
-        figure = figure or picture
+    figure = figure or picture
     written = {"markdown": markdown, "latex": latex, "json": json, "figure": figure}
     _add_by_ending(written, out or [])
     if format == "json":
         _add(written, "json", _STDOUT, "--format json")
     _check_outputs(written, tables, force)
+    if picture is not None:
+        print_warning("--picture is now --figure; the old name goes in the next version")
     options: dict[str, list[Any]] = {
         "name": _names(tables, name),
         "base": [
@@ -160,9 +161,9 @@ def analyze(
     for warning in _warnings(analyses, comparisons):
         print_warning(warning)
     stdout_taken = _STDOUT in written.values()
+    _write(analyses, comparisons, written, paper, force)
     if not stdout_taken:
         _print(analyses, comparisons, paper)
-    _write(analyses, comparisons, written, paper, force)
     console = err_console if stdout_taken else out_console
     for path in written.values():
         if path is not None and path != _STDOUT:
@@ -264,9 +265,8 @@ def _analyses(
     tables: Sequence[Path], radii: list[float] | None, alpha: float, options: dict[str, list[Any]]
 ) -> list[Analysis]:
     from rsverify.tables.analysis import analyze, default_radii
-    from rsverify.tables.reader import read_table
 
-    frames = [read_table(path) for path in tables]
+    frames = [read_rows(path) for path in tables]
     if radii is None:
         # The same for all, so that they stand side by side.
         sigmas = [*chain(*(f["sigma"] for f in frames if "sigma" in f)), *options["sigma"]]

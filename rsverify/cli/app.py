@@ -28,6 +28,7 @@ from rsverify.cli.errors import (
 from rsverify.cli.help import HelpfulCommand, HelpfulGroup
 from rsverify.cli.info import info
 from rsverify.cli.recertify import recertify
+from rsverify.cli.verify import verify
 
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Start": {"demo": demo, "info": info},
@@ -37,7 +38,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "recertify": recertify,
         "bound": bound,
     },
-    "Read results": {"analyze": analyze},
+    "Read results": {"analyze": analyze, "verify": verify},
     "Check a bound": {"audit": audit, "audit-paper": audit_paper},
 }
 """Heading in the help -> name -> command."""
@@ -117,7 +118,10 @@ def main(arguments: list[str] | None = None) -> None:
             print_trace(cause or error)
         if isinstance(error, OSError):
             _drop_stdout()
-        _fail(*end_of(cause or error))
+        end = end_of(cause or error)
+        if not end.message:
+            print(error.format_message(), file=sys.stderr)  # type: ignore[attr-defined]
+        _fail(*end)
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -130,7 +134,7 @@ def _drop_stdout() -> None:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    if message:  # empty where the parser has printed the help instead
+    if message:  # empty where the help is printed instead
         err_console.print("error:", style="red", end=" ")
         err_console.print(message, soft_wrap=True)
     sys.exit(code)

@@ -32,7 +32,7 @@ EXIT_CODES = {"supported": 0, "refuted": 1, "inconclusive": 2}
 
 
 @contextmanager
-def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
+def bar(title: str) -> Iterator[Callable[[int, int], None]]:
     """Show a progress bar on stderr while the body runs, on a terminal; yield what moves it."""
     console = Console(stderr=True)
     bar = Progress(
@@ -185,8 +185,10 @@ def audit(
     if kind != "coverage":
         _refuse_ignored(context, kind)
     _check_outputs(out or [], store, force)
+    if bound.endswith(".py"):
+        raise ValueError(f"bound={bound!r} must say which function of it: {bound}:FUNCTION")
     function = portable_function(bound) if ":" in bound else bound
-    with _bar("auditing") as progress, _hint(store):
+    with bar("auditing") as progress, _hint(store):
         if kind != "coverage":
             if isinstance(function, str):
                 raise ValueError(f"bound={bound!r} must be FILE.py:FUNCTION with --kind {kind}")
@@ -235,7 +237,7 @@ def audit_paper(
     if out is not None:
         check_free(out, force=force)
     reports = {}
-    with _bar("auditing the paper") as progress:
+    with bar("auditing the paper") as progress:
         for done, (formula, report) in enumerate(audit_paper(seed=seed, n_jobs=jobs), 1):
             if format == "text":
                 print_lines(summary(formula, report))

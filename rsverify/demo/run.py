@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 
 from rsverify._core.check import FloatArray, IntArray
-from rsverify._core.files import check_free, write_file
+from rsverify._core.files import write_file
 from rsverify._core.types import VoteBoundName
 from rsverify.bounds.margin_decision import Answer
+from rsverify.demo.outputs import HELD_OUT, check_outputs
 from rsverify.demo.rows import ALPHA, ANSWERS, PLANNED, SELECTION_SAMPLES, SOFT, image_rows
-from rsverify.tables.metadata import check_table_free, metadata_path
+from rsverify.tables.metadata import metadata_path
 from rsverify.tables.reader import average_certified_radius, certified_accuracy, write_table
 from rsverify.tables.recertify import recertify
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 SIGMA = 0.25
 RADII = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 BOUNDS: tuple[VoteBoundName, ...] = ("cohen", "bonferroni", "exact")
-HELD_OUT = 500
 EPOCHS = 40
 BATCH = 64
 
@@ -103,13 +103,7 @@ def run_demo(
     """
     from rsverify.tables.plot import plot_certified_accuracy
 
-    if not 1 <= images <= HELD_OUT:
-        raise ValueError(f"images={images} must be between 1 and {HELD_OUT}")
-    table_path, picture_path = out / "table.tsv", out / "certified_accuracy.png"
-    early_path = out / "early_stopping.tsv"
-    check_table_free(table_path, force=force)
-    for path in (picture_path, early_path):
-        check_free(path, force=force)
+    table_path, early_path, picture_path = check_outputs(out, images=images, force=force)
     with _compiling() as (wait_sooner, wait_later), _one_thread():
         train_x, train_y, held_x, held_y = _digits(seed)
         model = _train(train_x, train_y, seed, track)

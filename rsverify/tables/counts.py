@@ -49,8 +49,9 @@ def read_counts(
     label : int, optional
         Which column of a file without a header is the true class; −1 is the last one.
     columns : sequence of str or int, optional
-        Which columns are counts, in the order of the classes: their names, or their places in a
-        file without a header.
+        Which columns are counts, in the order of the classes: their names, where ``"votes_*"``
+        stands for all that match; or their places in a file without a header, where ``"2-11"``
+        is a range.
 
     Returns
     -------
@@ -85,7 +86,7 @@ def read_counts(
     >>> votes.to_dict("records")
     [{'image': 'img_0', 'label': 0, 'count_0': 980, 'count_1': 20}]
     >>> certify_table(votes, sigma=0.5, alpha=0.001, y=0, bound="cohen")["radius"].round(4).tolist()
-    [0.9128]
+    [0.889]
     """
     given = given_columns(columns)
     ending = Path(path).suffix.lower() if isinstance(path, str | os.PathLike) else ""

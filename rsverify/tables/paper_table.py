@@ -45,7 +45,7 @@ def paper_table(analyses: Sequence[Analysis]) -> pd.DataFrame:
     | sigma | bound | 0 | 0.25 | 0.5 | average radius |
     |:--|--:|--:|--:|--:|--:|
     | 0.25 | cohen | 100.0 | 100.0 | 0.0 | 0.3866 |
-    | 0.5 | cohen | 100.0 | 100.0 | 100.0 | 0.7732 |
+    | 0.5 | cohen | 100.0 | 100.0 | 100.0 | 0.7731 |
     """
     if not analyses or len({a.radii for a in analyses}) > 1:
         raise ValueError(f"radii={[a.radii for a in analyses]} must be the same for all tables")

@@ -164,7 +164,7 @@ def test_same_file_names_are_told_apart(run, tables):
         (["strict.tsv", "--markdown", "a", "--json", "a"], 64, "--json and --markdown are both a"),
         (["strict.tsv", "--figure", "-"], 64, "figure='-' must be a file"),
         (["strict.tsv", "--figure", "a.doc"], 64, "doc"),
-        (["strict.tsv", "--json", "."], 66, "Is a directory"),
+        (["strict.tsv", "--json", "."], 73, ". is a directory"),
     ],
 )
 def test_users_error_is_one_line_and_a_code(run, tables, arguments, code, message):

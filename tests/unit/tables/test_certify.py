@@ -158,6 +158,8 @@ OTHER_TYPES = {
     "text": lambda f: f.astype(str),
     "decimals": lambda f: f.map(Decimal),
     "arrow": lambda f: f.astype("int64[pyarrow]"),
+    "categories": lambda f: f.astype("category"),
+    "sparse": lambda f: f.astype(pd.SparseDtype(int)),
     "mixed": lambda f: f.astype({"c0": "Int64", "c1": object, "c2": float}),
 }
 
@@ -174,6 +176,19 @@ def test_integers_of_any_type(kind):
     expected = one_by_one(bound="cohen")
     np.testing.assert_array_equal(found[COMPARED].to_numpy(), expected[COMPARED].to_numpy())
     assert found["image"].tolist() == frame["image"].tolist()
+
+
+def test_frames_of_other_packages():
+    class Frame:
+        """As polars and pyarrow have them."""
+
+        def to_pandas(self):
+            return pd.DataFrame(COUNTS, columns=["c0", "c1", "c2"]).assign(image="x")
+
+    found = certify_table(Frame(), y=CLASSES, label=LABELS, bound="cohen", **OPTIONS)
+    expected = one_by_one(bound="cohen")
+    pd.testing.assert_frame_equal(found[COMPARED], expected[COMPARED])
+    assert set(found["image"]) == {"x"}
 
 
 def frame_of(column, value):
