@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -30,7 +30,7 @@ from rsverify.cli.errors import (
     print_trace,
     reader_has_left,
 )
-from rsverify.cli.help import HelpfulCommand, HelpfulGroup
+from rsverify.cli.help import HelpfulCommand, HelpfulGroup, Parsed
 from rsverify.cli.info import info
 from rsverify.cli.recertify import recertify
 from rsverify.cli.verify import verify
@@ -58,7 +58,7 @@ class _ExitError(Exception):
 class _Commands(HelpfulGroup):
     """The commands; what ends one gets through with its message, which typer would not tell."""
 
-    def invoke(self, ctx: Any) -> Any:
+    def invoke(self, ctx: Parsed) -> Parsed:
         """Run the command that was asked for."""
         try:
             return super().invoke(ctx)
@@ -72,7 +72,7 @@ class _Commands(HelpfulGroup):
 class _Command(HelpfulCommand):
     """A command; what the parser prints is not its own, and goes where it belongs."""
 
-    def invoke(self, ctx: Any) -> Any:
+    def invoke(self, ctx: Parsed) -> Parsed:
         """Run the command."""
         with results_apart(), warnings_as_lines():
             return super().invoke(ctx)
