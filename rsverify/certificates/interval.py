@@ -17,6 +17,7 @@ from rsverify.certificates.abstention import Status
 from rsverify.certificates.anytime import anytime_options, fields_stated, radius_of
 from rsverify.certificates.assumptions import warn_of_level, warn_of_selection
 from rsverify.certificates.certificate import Certificate, certificate_of_counts
+from rsverify.certificates.display import certificate_html, limit_text, votes_of
 from rsverify.certificates.radius import round_down_digits
 
 __all__ = ["IntervalCertificate", "radius_interval_counts"]
@@ -62,6 +63,15 @@ class IntervalCertificate(Certificate):
             value: float = getattr(self, name)
             fields[name] = value if math.isfinite(value) else None
         return fields
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        promised = (
+            "The classifier's own radius is between the two ends, whenever one looked, with "
+            f"probability at least {1 - self.alpha:g}, if the votes are independent."
+        )
+        upper = ("upper end of the radius", limit_text(self.radius_upper, upper=True))
+        return certificate_html(self, votes_of(self), promised, [upper])
 
     def __str__(self) -> str:
         upper = "" if math.isinf(self.radius_upper) else f"{self.radius_upper:.4f}"

@@ -61,8 +61,9 @@ def certify_table(
     Parameters
     ----------
     counts : array_like of int or DataFrame, shape (N, m)
-        Votes of m ≥ 2 classes of each input. Of a DataFrame, the columns that `read_counts` takes
-        for counts; its other columns are kept. Integers may be of any type, also nullable ones.
+        Votes of m ≥ 2 classes of each input. Of a DataFrame, also one of polars, the columns that
+        `read_counts` takes for counts; its other columns are kept. Integers may be of any type,
+        also nullable ones.
     sigma : float or array_like of float, shape (N,)
         Standard deviation of the noise in input units, positive.
     alpha : float or array_like of float, shape (N,)
@@ -85,7 +86,8 @@ def certify_table(
     lipschitz : float or array_like of float, shape (N,), optional
         As `certify_counts`.
     columns : sequence of str or int, optional
-        Names of the columns of counts, in the order of the classes, where they do not tell.
+        The columns of counts, in the order of the classes, where their names do not tell; as
+        `read_counts`.
     store : path-like, optional
         A file that limits are kept in as they are computed, so that the same call goes on after an
         interruption. It may serve several tables; remove it when you are done.
@@ -190,6 +192,9 @@ def certify_table(
 def _as_frame(name: str, counts: npt.ArrayLike | pd.DataFrame) -> pd.DataFrame:
     if isinstance(counts, pd.DataFrame):
         return counts
+    convert = getattr(counts, "to_pandas", None)  # of polars and pyarrow
+    if callable(convert) and isinstance(frame := convert(), pd.DataFrame):
+        return frame
     if isinstance(counts, pd.Series):
         raise TypeError(f"{name} is a Series: it must have one row per input, one column per class")
     try:

@@ -49,8 +49,9 @@ def read_counts(
     label : int, optional
         Which column of a file without a header is the true class; −1 is the last one.
     columns : sequence of str or int, optional
-        Which columns are counts, in the order of the classes: their names, or their places in a
-        file without a header.
+        Which columns are counts, in the order of the classes: their names, where ``"votes_*"``
+        stands for all that match; or their places in a file without a header, where ``"2-11"``
+        is a range.
 
     Returns
     -------

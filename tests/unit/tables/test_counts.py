@@ -46,8 +46,12 @@ def test_counts_of_many_layouts(tmp_path, content):
         ("980,15\n400,-3\n", None, "line 2 has '-3', which is too small"),
         ("980,15\n400,3.5\n", None, "line 2 has '3.5', which is not an integer"),
         ("980,15,5,3\n400,350,250,7\n", None, "without column 3 to 1000: give label=3"),
-        ("0,3,980,15,5\n1,7,400,350,250\n", None, r"give columns=\[2, 3, 4\], and label="),
-        ("0,980,15,5,3\n1,400,350,250,7\n", None, r"column 0 and 4 to 1000: give columns=\[1, 2"),
+        ("0,3,980,15,5\n1,7,400,350,250\n", None, r"give columns=\['2-4'\], and label="),
+        (
+            "0,980,15,5,3\n1,400,350,250,7\n",
+            None,
+            r"column 0 and 4 to 1000: give columns=\['1-3'\]",
+        ),
         ("a.png,980,15,5,3\nb.png,400,350,250,7\n", None, "without column 4 to 1000: give label=4"),
         ("a,b\nx,y\n", None, "it has none among 'a', 'b': name the columns of counts"),
         ("a.png,980\nb.png,400\n", None, "at least two columns of vote counts"),
@@ -109,6 +113,9 @@ def test_a_row_of_votes_that_counts_like_a_header_is_one(tmp_path):
     [
         ("truth,cat,dog,eel\n2,980,15,5\n0,400,350,250\n", ["cat", "dog", "eel"], None),
         ("0,2,980,15,5\n1,0,400,350,250\n", [2, 3, 4], 1),
+        ("truth,v_cat,v_dog,v_eel\n2,980,15,5\n0,400,350,250\n", ["v_*"], None),
+        ("v_*,v_b,n\n980,20,1\n400,600,2\n", ["v_*", "v_b"], None),
+        ("0,2,980,15,5\n1,0,400,350,250\n", ["2-4"], 1),
         ("0 15 980 5 2\n1 350 400 250 0\n", ["2", "1", "-2"], -1),
         ("980,15,5,0.98\n400,350,250,0.4\n", [0, 1, 2], None),
     ],
@@ -117,7 +124,8 @@ def test_columns_that_are_named(tmp_path, content, columns, label):
     path = tmp_path / "votes.csv"
     path.write_text(content)
     found = read_counts(path, columns=columns, label=label)
-    assert found.filter(like="count_").to_numpy().tolist() == VOTES
+    votes = [[980, 20], [400, 600]] if "v_b" in columns else VOTES
+    assert found.filter(like="count_").to_numpy().tolist() == votes
     assert label is None or found["label"].tolist() == [2, 0]
 
 
