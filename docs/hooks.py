@@ -48,6 +48,7 @@ def on_page_content(html: str, **_: Any) -> str:
     and with figures that say nothing to those who cannot see them.
     """
     html = _FETCHED.sub("", html)
+    html = re.sub(r'href="\.\./([\w-]+)\.md', r'href="../../\1/', html)  # as files link to files
     html = html.replace("No description has been provided for this image", "Figure of this cell")
     html = _REFERENCES.sub(_listed, html)
     parts = _CODE.split(html)

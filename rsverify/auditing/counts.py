@@ -17,8 +17,7 @@ from functools import cached_property
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from scipy.special import gammaln, xlog1py, xlogy
-from scipy.stats import poisson
+from scipy.special import gammaln, pdtrc, xlog1py, xlogy
 
 from rsverify._core.check import FloatArray, IntArray
 
@@ -224,6 +223,8 @@ class PoissonModel(CountModel):
     @cached_property
     def outcomes(self) -> IntArray:
         """The count and the exposure, as far as counts have any probability."""
+        from scipy.stats import poisson  # a third of a second, and seldom needed
+
         top = int(poisson.isf(UNSEEN, self.largest_mean)) + 1
         k = np.arange(top + 1)
         return np.column_stack([k, np.full_like(k, self.n)])
@@ -264,7 +265,7 @@ class PoissonModel(CountModel):
 
     def unseen(self, high: FloatArray) -> FloatArray:
         """Return the tail beyond the counts enumerated."""
-        return np.asarray(poisson.sf(len(self.outcomes) - 1, self.n * high[:, 0]))
+        return np.asarray(pdtrc(len(self.outcomes) - 1, self.n * high[:, 0]))
 
     def at(self, value: FloatArray, share: FloatArray) -> FloatArray:
         """Return the rate itself."""

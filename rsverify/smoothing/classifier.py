@@ -9,7 +9,6 @@ from fractions import Fraction
 
 import numpy as np
 import torch
-from scipy.stats import binomtest
 
 from rsverify._core.check import (
     FloatArray,
@@ -474,6 +473,8 @@ def _noise(kind: NoiseName, sigma: float, lattice: Fraction | float | None) -> N
 
 def _winner(votes: IntArray, alpha: float) -> int:
     """Return the most voted class if it is significantly ahead of the second, else ABSTAIN."""
+    from scipy.stats import binomtest  # a third of a second, and not needed to certify
+
     order = np.argsort(-votes, kind="stable")
     first, second = int(votes[order[0]]), int(votes[order[1]])
     p_value = binomtest(first, first + second, 0.5).pvalue
