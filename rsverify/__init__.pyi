@@ -5,6 +5,8 @@ from ._core.margin import Margin as Margin
 from .auditing.api import audit as audit
 from .auditing.bets import audit_bets as audit_bets
 from .auditing.capital import audit_capital as audit_capital
+from .auditing.claims.evalue import audit_e_value as audit_e_value
+from .auditing.claims.pvalue import audit_test as audit_test
 from .auditing.estimand import Estimand as Estimand
 from .auditing.report import AuditReport as AuditReport
 from .bounds.betting import betting_interval as betting_interval
@@ -20,6 +22,7 @@ from .bounds.margin import bonferroni_margin_lower as bonferroni_margin_lower
 from .bounds.margin import cohen_margin_lower as cohen_margin_lower
 from .bounds.margin import exact_margin_lower as exact_margin_lower
 from .bounds.margin_decision import decide_margin as decide_margin
+from .bounds.margin_partition import decide_margins as decide_margins
 from .bounds.margin_sequence import margin_sequence as margin_sequence
 from .bounds.mean import empirical_bernstein_lower as empirical_bernstein_lower
 from .bounds.mean import empirical_bernstein_upper as empirical_bernstein_upper
@@ -37,12 +40,16 @@ from .certificates.certificate import Certificate as Certificate
 from .certificates.certificate import certify_counts as certify_counts
 from .certificates.early import EarlyCertificate as EarlyCertificate
 from .certificates.early import decide_counts as decide_counts
+from .certificates.interval import IntervalCertificate as IntervalCertificate
+from .certificates.interval import radius_interval_counts as radius_interval_counts
 from .certificates.scores import ScoreCertificate as ScoreCertificate
 from .certificates.scores import certify_scores as certify_scores
+from .certificates.several import RadiiCertificate as RadiiCertificate
 from .smoothing.classifier import SmoothedClassifier as SmoothedClassifier
 from .smoothing.dataset import certify_dataset as certify_dataset
 from .tables.analysis import Analysis as Analysis
 from .tables.analysis import analyze as analyze
+from .tables.certify import certify_table as certify_table
 from .tables.comparison import Comparison as Comparison
 from .tables.comparison import compare as compare
 from .tables.counts import read_counts as read_counts

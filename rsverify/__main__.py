@@ -8,6 +8,6 @@ import sys
 if sys.path[:1] in ([os.getcwd()], [""]):
     sys.path.append(sys.path.pop(0))
 
-from rsverify.cli.app import main
+from rsverify.cli.start import main
 
 main()

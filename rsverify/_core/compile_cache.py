@@ -1,10 +1,10 @@
 """Where compiled functions are kept between processes, and what makes them stale.
 
-Numba keys its cache on the file that holds a function, not on the files of the functions
-and constants that it inlines: a kernel changed in one file would go on running, as old machine
-code, inside its callers in another. All compiled functions of one state of the package
-therefore share a folder whose name is a digest of every compiled source and of the versions of
-whatever compiles them. Another state of the package is another folder.
+Numba keys its cache on the file that holds a function: a comment or a line above it makes a new
+key, and a change of the functions and constants that it takes up from other files makes none, so
+that old machine code would go on running. Here a compiled function is one file whose name holds a
+digest of what it was compiled from (`kernel_digest`): its own code and that of all it calls. The
+folder it lies in is named after the versions of whatever compiles.
 
 The folder lies in the first of these places that can be written to:
 
@@ -19,37 +19,95 @@ Where none can be, every process compiles for itself, and one warning says so.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import glob
 import hashlib
 import os
+import pickle
 import platform
 import shutil
 import stat
 import sys
 import tempfile
+import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import llvmlite
 import numba
 import numpy as np
+from numba.core.registry import cpu_target
+from numba.core.serialize import dumps
+
+from rsverify._core.kernel_digest import kernel_digest
 
 PACKAGE = Path(__file__).resolve().parents[1]
 PREFIX = "compiled-"
-STALE_SECONDS = 86400.0  # folders of other digests unused for so long are removed
+STALE_SECONDS = 86400.0  # folders of other digests unused for so long are removed, and files
 REMEDY = "set NUMBA_CACHE_DIR to a directory that lasts and can be written to"
 
 
-def compiled_sources() -> list[Path]:
-    """Return the files of the package that hold compiled functions."""
-    return [path for path in sorted(PACKAGE.rglob("*.py")) if b"njit" in path.read_bytes()]
+class KernelCache:
+    """The files of one compiled function, one for each combination of types of its arguments.
+
+    `kind` tells two ways of compiling the same function apart.
+    """
+
+    def __init__(
+        self, function: Callable[..., object], kind: str, options: Mapping[str, object]
+    ) -> None:
+        self._folder = cache_folder()
+        digest = kernel_digest(function)
+        whole = hashlib.sha256(f"{digest} {kind} {sorted(options.items())}".encode()).hexdigest()
+        self._name = f"{function.__module__}.{function.__qualname__}{kind and '-' + kind}"
+        self._stem = f"{self._name}-{whole[:24]}"
+
+    def path(self, sig: object) -> Path | None:
+        """Return the file for arguments of these types, None where nothing can be kept."""
+        if self._folder is None:
+            return None
+        target = cpu_target.target_context.codegen().magic_tuple()
+        types = hashlib.sha256(f"{sig!r} {target}".encode()).hexdigest()
+        return self._folder / f"{self._stem}-{types[:16]}.nbc"
+
+    def load(self, sig: object) -> Any:
+        """Return what was compiled for arguments of these types, None where nothing was."""
+        path = self.path(sig)
+        if path is None:
+            return None
+        try:
+            kept = pickle.loads(path.read_bytes())
+        except (OSError, EOFError, pickle.UnpicklingError):  # none, or what a full disk left of it
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path)  # in use: not to be removed
+        return kept
+
+    def save(self, sig: object, compiled: object) -> None:
+        """Keep what was compiled for arguments of these types, and remove what is stale."""
+        path = self.path(sig)
+        if path is None:
+            return
+        # Another process may read it, or write it too.
+        beside = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+        try:
+            beside.write_bytes(dumps(compiled))
+            beside.replace(path)
+        except OSError:  # the disk is full, say: compiled again by the next process
+            beside.unlink(missing_ok=True)
+            return
+        for other in path.parent.glob(glob.escape(self._name) + "-*"):
+            if not other.name.startswith(self._stem) and _is_old(other):
+                other.unlink(missing_ok=True)
 
 
 @functools.cache
-def cache_digest() -> str:
-    """Return a digest of every compiled source and of what compiles them."""
+def versions_digest() -> str:
+    """Return a digest of what compiles."""
     versions = (
         numba.__version__,
         llvmlite.__version__,
@@ -57,10 +115,20 @@ def cache_digest() -> str:
         sys.version,
         platform.machine(),
     )
-    digest = hashlib.sha256("\n".join(versions).encode())
-    for path in compiled_sources():
-        digest.update(f"\n{path.relative_to(PACKAGE).as_posix()}\n".encode())
-        digest.update(path.read_bytes())
+    return hashlib.sha256("\n".join(versions).encode()).hexdigest()[:32]
+
+
+@functools.cache
+def cache_digest() -> str:
+    """Return a digest of every source with compiled functions and of what compiles them.
+
+    For results that are kept: unlike a kernel's own digest it changes with every line.
+    """
+    digest = hashlib.sha256(versions_digest().encode())
+    for path in sorted(PACKAGE.rglob("*.py")):
+        source = path.read_bytes()
+        if b"njit" in source:
+            digest.update(f"\n{path.relative_to(PACKAGE).as_posix()}\n".encode() + source)
     return digest.hexdigest()[:32]
 
 
@@ -70,9 +138,7 @@ def cache_folder() -> Path | None:
 
     Warns, once a process, where it is temporary or where there is none.
     """
-    if not compiled_sources():
-        return None  # imported from an archive: a change of the sources would not be seen
-    name = PREFIX + cache_digest()
+    name = PREFIX + versions_digest()
     for parent in _lasting_places():
         if _usable(parent / name):
             return parent / name
@@ -87,7 +153,7 @@ def cache_folder() -> Path | None:
         return temporary / name
     warnings.warn(
         f"no directory for compiled functions can be written to, so every process compiles them "
-        f"anew (about a minute); {REMEDY}",
+        f"anew (up to half a minute); {REMEDY}",
         RuntimeWarning,
         stacklevel=2,
     )
@@ -152,9 +218,13 @@ def _usable(folder: Path) -> bool:
 def _remove_stale(folder: Path) -> None:
     """Remove the folders of other digests beside `folder` that were last used a day ago."""
     for other in folder.parent.glob(PREFIX + "*"):
-        try:
-            old = time.time() - other.stat().st_mtime > STALE_SECONDS
-        except OSError:
-            continue
-        if old and other != folder and other.is_dir() and not other.is_symlink():
+        if other != folder and _is_old(other) and other.is_dir() and not other.is_symlink():
             shutil.rmtree(other, ignore_errors=True)
+
+
+def _is_old(path: Path) -> bool:
+    """Return whether a file or folder was last used a day ago."""
+    try:
+        return time.time() - path.stat().st_mtime > STALE_SECONDS
+    except OSError:
+        return False

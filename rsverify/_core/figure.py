@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rsverify._core.files import check_free, write_file
+from rsverify._core.optional import need
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,6 +27,7 @@ def check_figure(path: str | os.PathLike[str], *, force: bool = False) -> str:
     FileExistsError
         If there is a file already and `force` is false.
     """
+    need("matplotlib")
     from matplotlib.backend_bases import FigureCanvasBase
 
     ending = Path(path).suffix.lower().lstrip(".")

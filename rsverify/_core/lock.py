@@ -12,12 +12,13 @@ ENDING = ".rsverify-lock"
 
 
 @contextlib.contextmanager
-def locked(path: str | os.PathLike[str]) -> Iterator[None]:
+def locked(path: str | os.PathLike[str], *, wait: float = 0.0) -> Iterator[None]:
     """Keep every other writer from `path` while the body runs, also where it does not exist yet.
 
     The lock is a file of its own beside `path`, empty, hidden, and removed at the end: `path`
     itself is replaced while it is locked. It ends with the process, however that ends; the
-    file that a killed process leaves locks nothing.
+    file that a killed process leaves locks nothing. Whoever else holds it is waited for, `wait`
+    seconds at most.
 
     Raises
     ------
@@ -31,7 +32,7 @@ def locked(path: str | os.PathLike[str]) -> Iterator[None]:
     # By way of links, so that two names of one file are one lock.
     real = Path(os.path.realpath(path))
     beside = real.with_name(f".{real.name}{ENDING}")
-    lock = FileLock(beside, blocking=False, thread_local=False)
+    lock = FileLock(beside, timeout=wait, thread_local=False)
     try:
         lock.acquire()
     except Timeout:

@@ -6,15 +6,25 @@ import importlib.util
 
 from rsverify._core.errors import UnavailableError
 
-# Module -> the extra of this package that brings it.
-_REMEDIES = {
-    "torch": "rsverify[torch]",
-    "sklearn": "rsverify[demo]",
-    "onnxruntime": "rsverify[onnx]",
-    "pyarrow": "rsverify[parquet]",
-    "jinja2": "rsverify[latex]",
-    "dask": "rsverify[dask]",
+EXTRA_OF = {
+    "typer": "cli",
+    "matplotlib": "plot",
+    "torch": "torch",
+    "sklearn": "demo",
+    "onnxruntime": "onnx",
+    "dask": "dask",
+    "distributed": "dask",
+    "pyarrow": "parquet",
+    "safetensors": "safetensors",
+    "flint": "verify",
+    "jinja2": "latex",
+    "transformers": "hubs",
+    "timm": "hubs",
+    "torchvision": "hubs",
+    "PIL": "hubs",
+    "datasets": "hubs",
 }
+"""Module -> the extra of this package that brings it."""
 
 
 class DeviceNotFoundError(UnavailableError):
@@ -30,7 +40,8 @@ def need(*modules: str, extra: str | None = None) -> None:
 
 def missing(module: str, extra: str | None = None) -> ModuleNotFoundError:
     """Return the error that says how to install a module."""
-    remedy = _REMEDIES.get(module, module) if extra is None else f"rsverify[{extra}]"
+    extra = extra or EXTRA_OF.get(module)
+    remedy = module if extra is None else f"rsverify[{extra}]"
     return ModuleNotFoundError(
         f"{module} is not installed; run: pip install '{remedy}'", name=module
     )

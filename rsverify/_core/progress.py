@@ -1,56 +1,170 @@
-"""Progress on a terminal: how many inputs, how fast, how long still."""
+"""How far a run is, how fast, and how long it still takes: one protocol, and where it is shown.
+
+A run advances an `InputProgress`, which makes a `ProgressUpdate` of it for one display: a bar on a
+terminal, a line in a notebook, log lines elsewhere, a callable of the caller's. Any object with the
+two methods of `ProgressDisplay` is one.
+"""
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Protocol, Self, runtime_checkable
 
+import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from rsverify._core.check import check_takes, shown
+from rsverify._core.text import duration
+
+LONG = 5.0
+"""Of runs that take fewer seconds nothing is said where nobody asked."""
+_LINE_EVERY = 30.0  # seconds from one log line to the next, and
+_LINE_SHARE = 0.05  # no less than this share of the whole run
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgressUpdate:
+    """How far a run is."""
+
+    title: str
+    """What is being done."""
+    unit: str
+    """What is counted."""
+    done: float
+    """How many of them are done."""
+    total: float
+    """How many there are."""
+    samples: int
+    """Model evaluations so far."""
+    seconds: float
+    """Time taken so far."""
+    remaining: float | None
+    """Seconds left, as estimated; None before anything is done."""
+    at_most: bool
+    """Whether that is the most it can be: sampling may stop early."""
+
+    @property
+    def whole(self) -> float:
+        """Return the seconds of the whole run, as estimated; what has passed before that."""
+        return self.seconds + (self.remaining or 0.0)
+
+    @property
+    def rate(self) -> str:
+        """Return the model evaluations per second; empty before there are any."""
+        if not self.samples or not self.seconds:
+            return ""
+        return f"{self.samples / self.seconds:,.0f} samples/s"
+
+    @property
+    def left(self) -> str:
+        """Return the time left; empty before it is known."""
+        if not self.remaining:
+            return ""
+        return f"{'at most' if self.at_most else 'about'} {duration(self.remaining)} left"
+
+    def __str__(self) -> str:
+        count = f"{self.title}: {int(self.done):,} of {int(self.total):,} {self.unit}"
+        return ", ".join(filter(None, (count, self.rate, self.left)))
+
+
+@runtime_checkable
+class ProgressDisplay(Protocol):
+    """Where progress is shown. Called in the thread of the run, after each batch."""
+
+    def show(self, update: ProgressUpdate) -> None:
+        """Show how far the run is."""
+
+    def close(self) -> None:
+        """Leave off: the run is over, or has failed."""
+
+
+ProgressOption = bool | Callable[[int], object] | ProgressDisplay | None
+"""What `progress` may be: True shows it, False does not, None does where a run takes long; a
+callable is given the size of each batch; an object with `show` and `close` is given updates."""
 
 
 class InputProgress:
-    """A bar on standard error over `total` inputs; nothing where that is not a terminal.
+    """How many of `total` units are done, told to a display.
 
-    It appears at the first advance after `patience` seconds, at once where that is 0.
+    Parameters
+    ----------
+    title : str
+        What is being done.
+    total : int
+        How many units there are.
+    shown : bool, callable, ProgressDisplay or None
+        Where; see `ProgressOption`.
+    patience : float
+        Nothing is shown until the whole run, as estimated, takes more seconds than this.
+    unit : str
+        What the units are called.
+    samples_each : int, optional
+        How many model evaluations a unit takes, at most. Time is then estimated by them, from the
+        first batch; else by the units that are done.
+    early : bool
+        Whether a unit may take fewer.
     """
 
     def __init__(
-        self, title: str, total: int, *, shown: bool = True, patience: float = 0.0
+        self,
+        title: str,
+        total: int,
+        *,
+        shown: ProgressOption = True,
+        patience: float = 0.0,
+        unit: str = "inputs",
+        samples_each: int | None = None,
+        early: bool = False,
     ) -> None:
-        console = Console(stderr=True)
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not (shown and console.is_terminal),
-        )
-        self._task = self._bar.add_task(title, total=total, rate="")
-        self._samples = 0
-        self._patience = patience
+        self._title, self._total, self._unit = title, total, unit
+        self._each, self._early = samples_each, early
+        self._display = display_of(shown)
+        if shown is None:
+            patience = max(patience, LONG)
+        # Who gives a display of his own wants to see all of it.
+        self._patience = patience if shown is None or isinstance(shown, bool) else 0.0
+        self._done, self._samples = 0.0, 0
         self._started = False
 
-    def advance(self, inputs: float, samples: int = 0) -> None:
-        """Tell of inputs that are done and of model evaluations."""
+    def advance(self, units: float, samples: int = 0) -> None:
+        """Tell of units that are done and of model evaluations."""
+        self._done += units
         self._samples += samples
-        elapsed = self._bar.tasks[self._task].elapsed
-        rate = f"{self._samples / elapsed:,.0f} samples/s" if samples and elapsed else ""
-        self._bar.update(self._task, advance=inputs, rate=rate)
-        self._start_in_time()
+        self._show()
 
-    def _start_in_time(self) -> None:
-        if not self._started and time.monotonic() - self._begun >= self._patience:
-            self._started = True
-            self._bar.start()
+    def _show(self) -> None:
+        update = self._update()
+        self._started = self._started or update.whole >= self._patience
+        if self._started:
+            self._display.show(update)
+
+    def _update(self) -> ProgressUpdate:
+        seconds = time.monotonic() - self._begun
+        remaining, at_most = None, False
+        if self._done > 0 and (self._each is None or (self._early and self._each > 1)):
+            remaining = seconds / self._done * (self._total - self._done)
+        elif self._samples and self._each is not None:
+            left = self._each * self._total - self._samples
+            remaining, at_most = max(0.0, seconds / self._samples * left), self._early
+        return ProgressUpdate(
+            title=self._title,
+            unit=self._unit,
+            done=self._done,
+            total=self._total,
+            samples=self._samples,
+            seconds=seconds,
+            remaining=remaining,
+            at_most=at_most,
+        )
 
     def __enter__(self) -> Self:
         self._begun = time.monotonic()
-        self._start_in_time()
+        self._show()
         return self
 
     def __exit__(
@@ -59,5 +173,147 @@ class InputProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._started:
-            self._bar.stop()
+        self._display.close()
+
+
+def check_progress(progress: object) -> ProgressOption:
+    """Return `progress`, or raise where it is nothing that progress can be shown by."""
+    if isinstance(progress, bool | np.bool_):
+        return bool(progress)
+    a_class = isinstance(progress, type)
+    if progress is None or (isinstance(progress, ProgressDisplay) and not a_class):
+        return progress
+    if a_class or not callable(progress):
+        raise TypeError(
+            f"progress={shown(progress)} must be True, False, None, a callable that is given the "
+            "size of each batch, or an object with the methods show and close"
+        )
+    check_takes("progress", progress, ("size",))
+    return progress
+
+
+def display_of(progress: ProgressOption) -> ProgressDisplay:
+    """Return where progress is shown."""
+    if progress is None or progress is True:
+        if _in_notebook():
+            return NotebookLine()
+        console = Console(stderr=True)
+        return TerminalBar(console) if console.is_terminal else LogLines()
+    if progress is False:
+        return Nowhere()
+    return progress if isinstance(progress, ProgressDisplay) else BatchSizes(progress)
+
+
+class Nowhere:
+    """Shows nothing."""
+
+    def show(self, update: ProgressUpdate) -> None:
+        """Show nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class BatchSizes:
+    """Gives a callable the size of each batch."""
+
+    def __init__(self, told: Callable[[int], object]) -> None:
+        self._told, self._samples = told, 0
+
+    def show(self, update: ProgressUpdate) -> None:
+        """Tell of the evaluations since the last time."""
+        if size := update.samples - self._samples:
+            self._samples = update.samples
+            self._told(size)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class TerminalBar:
+    """A bar on standard error, removed at the end."""
+
+    def __init__(self, console: Console) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", rate="", left="")
+
+    def show(self, update: ProgressUpdate) -> None:
+        """Move the bar."""
+        self._bar.update(
+            self._task,
+            description=update.title,
+            total=update.total,
+            completed=update.done,
+            rate=update.rate,
+            left=update.left,
+        )
+        self._bar.start()
+
+    def close(self) -> None:
+        """Remove it."""
+        self._bar.stop()
+
+
+class LogLines:
+    """A line on standard error now and then, of runs that take long: for what keeps a log."""
+
+    def __init__(self) -> None:
+        self._next, self._last = 0.0, ""
+        self._update: ProgressUpdate | None = None
+
+    def show(self, update: ProgressUpdate) -> None:
+        """Write a line, where one is due: the first as soon as an estimate of the time is had."""
+        self._update = update
+        if update.remaining is None or update.whole < LONG or update.seconds < self._next:
+            return
+        self._next = update.seconds + max(_LINE_EVERY, _LINE_SHARE * update.whole)
+        self._write(update)
+
+    def _write(self, update: ProgressUpdate) -> None:
+        self._last = str(update)
+        print(self._last, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Write how it ended, where anything was written."""
+        if self._last and self._update is not None and self._last != str(self._update):
+            self._write(self._update)
+
+
+class NotebookLine:
+    """A line below the cell that runs, which is written over."""
+
+    def __init__(self) -> None:
+        self._line: Any = None
+        self._shown = 0.0
+
+    def show(self, update: ProgressUpdate) -> None:
+        """Write the line, a few times a second at most."""
+        now = time.monotonic()
+        if self._line is not None and now - self._shown < 0.2 and update.done < update.total:
+            return
+        self._shown = now
+        text = {"text/plain": str(update)}
+        if self._line is None:
+            from IPython.display import display  # type: ignore[import-not-found, unused-ignore]
+
+            self._line = display(text, raw=True, display_id=True)
+        elif self._line is not None:
+            self._line.update(text, raw=True)
+
+    def close(self) -> None:
+        """Leave the line as it is."""
+
+
+def _in_notebook() -> bool:
+    """Return whether a kernel of a notebook runs this, and not a terminal."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return getattr(shell, "kernel", None) is not None

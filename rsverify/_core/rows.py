@@ -32,8 +32,9 @@ def map_rows(
     shape = check_broadcast(**arrays)
     rows = [np.ascontiguousarray(np.broadcast_to(a, shape)).reshape(-1) for a in arrays.values()]
     out = np.empty(rows[0].size)
-    workers = joblib.effective_n_jobs(-1) if parallel else 1
-    if workers == 1 or out.size < 2:
+    # Asking for the number of cores takes longer than many a bound: not for a single row.
+    workers = joblib.effective_n_jobs(-1) if parallel and out.size > 1 else 1
+    if workers == 1:
         loop(*rows, *constants, out)
     else:
         # Four chunks a worker: rows differ in cost, so equal shares would leave cores idle.

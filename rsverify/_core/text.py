@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
+from collections.abc import Sequence
 
 # Control characters, among them those that begin escape sequences of terminals; marks that
 # change the direction of text, which make it read as something else; and halves of a pair.
@@ -43,6 +45,79 @@ def unprintable_escaped(text: str) -> str:
         _UNPRINTABLE.sub(lambda found: json.dumps(found.group())[1:-1], line)
         for line in text.split("\n")
     )
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the two largest units that it has.
+
+    Examples
+    --------
+    >>> from rsverify._core.text import duration
+    >>> [duration(s) for s in (0.2, 59, 61, 3720, 200_000)]
+    ['1 s', '59 s', '1 min 1 s', '1 h 2 min', '2 d 7 h']
+    """
+    whole = max(1, round(seconds))
+    parts = []
+    for name, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, whole = divmod(whole, size)
+        if count:
+            parts.append(f"{count} {name}")
+        elif parts:
+            break
+    return " ".join(parts[:2])
+
+
+def table_lines(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None
+) -> list[str]:
+    r"""Return the lines of a table whose first column names the rows.
+
+    No cell is ever cut or broken: where the columns do not fit side by side into `width`, each
+    row becomes lines of its own, one for each column.
+
+    Examples
+    --------
+    >>> from rsverify._core.text import table_lines
+    >>> print("\n".join(table_lines(["bound", "limit"], [["exact", "0.49"], ["Cohen", "0.1"]])))
+      bound  limit
+      ─────  ─────
+      exact   0.49
+      Cohen    0.1
+    >>> print("\n".join(table_lines(["bound", "limit"], [["exact", "0.49"]], width=10)))
+      exact
+        limit  0.49
+    """
+    head = [printable(cell) for cell in headings]
+    body = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(_columns, column)) for column in zip(head, *body, strict=True)]
+    if width is not None and sum(widths) + 2 * len(widths) > width:
+        return _folded(head, body)
+    rule = ["─" * w for w in widths]
+    return [_line(cells, widths) for cells in (head, rule, *body)]
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Return one line of a table: the first cell to the left, the others to the right."""
+    spaces = [" " * (w - _columns(cell)) for cell, w in zip(cells, widths, strict=True)]
+    first = cells[0] + spaces[0]
+    rest = (space + cell for cell, space in zip(cells[1:], spaces[1:], strict=True))
+    return ("  " + "  ".join([first, *rest])).rstrip()
+
+
+def _folded(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+    label = max(map(_columns, head[1:]), default=0)
+    lines = []
+    for row in body:
+        lines.append(f"  {row[0]}")
+        for heading, cell in zip(head[1:], row[1:], strict=True):
+            lines.append(f"    {heading}{' ' * (label - _columns(heading))}  {cell}".rstrip())
+    return lines
+
+
+def _columns(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
 
 
 def _escaped(character: str) -> str:

@@ -74,12 +74,23 @@ AuditEstimandName = Literal[
     "mean",
     "binary-mean",
     "mean-known-variance",
+    "variance",
+    "median",
+    "two-proportion-difference",
+    "two-proportion-ratio",
+    "two-proportion-odds-ratio",
+    "paired-difference",
+    "paired-odds-ratio",
+    "poisson-rate",
+    "hypergeometric",
 ]
 """The built-in estimands of audits; with ":first", over the class of column 1."""
 AuditMethodName = Literal["auto", "exact", "simulation", "search"]
 """How an audit looks for laws at which a bound fails."""
 AuditKindName = Literal["coverage", "betting", "bets"]
 """What an audit measures."""
+EInputName = Literal["data", "e-values", "independent e-values", "sequential e-values"]
+"""What an e-value is made from: data, or e-values of that dependence."""
 VerdictName = Literal["refuted", "supported", "inconclusive"]
 """What an audit says."""
 FigureName = Literal["auto", "sawtooth", "map", "claims", "zip", "time", "capital"]

@@ -11,9 +11,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
-from rsverify._core.check import check_choice, check_probability
+from rsverify._core.check import check_choice, check_fraction, check_probability, check_size
+from rsverify.auditing import draws
+from rsverify.auditing.counts import (
+    BinomialModel,
+    CountModel,
+    HypergeometricModel,
+    PoissonModel,
+)
+from rsverify.auditing.two_counts import PairedModel, PairedName, TwoBinomials, TwoSampleName
 
-__all__ = ["ESTIMANDS", "Estimand"]
+__all__ = ["ESTIMANDS", "Estimand", "hypergeometric", "quantile", "two_proportions"]
 
 Data: TypeAlias = npt.NDArray[np.number]
 """Of an estimand, one replication per row."""
@@ -45,6 +53,9 @@ class Estimand:
     sequential : bool
         Whether the second axis of the data is time, so that a bound of shape (R, n) claims to
         hold time-uniformly.
+    model : callable, optional
+        ``model(n)`` returns a `rsverify.auditing.counts.CountModel`, by which claims about counts
+        are audited exactly. The built-in estimands of counts have one.
 
     Notes
     -----
@@ -57,6 +68,7 @@ class Estimand:
     space: tuple[float, float] = (-np.inf, np.inf)
     name: str = "custom"
     sequential: bool = True
+    model: Callable[[int], CountModel] | None = None
 
 
 def _draw_proportion(rng: Generator, replications: int, n: int, p: float) -> Data:
@@ -166,11 +178,131 @@ def _proportion(p: float) -> float:
     return float(p)
 
 
+def two_proportions(compared: TwoSampleName, second: int | None = None) -> Estimand:
+    """Return the estimand that compares the proportions of two independent samples.
+
+    Parameters
+    ----------
+    compared : {"difference", "ratio", "odds-ratio"}
+        p1 - p2, p1/p2, or the ratio of p/(1 - p).
+    second : int, optional
+        Size of the second sample; that of the first is the `n` of the audit. Default: the same.
+
+    Returns
+    -------
+    Estimand
+        Data (R, 4): successes and failures of the first sample, then of the second.
+
+    Examples
+    --------
+    >>> from rsverify.auditing.estimand import two_proportions
+    >>> two_proportions("difference", second=20).truth(p1=0.5, p2=0.25)
+    0.25
+    """
+    check_choice("compared", compared, ("difference", "ratio", "odds-ratio"))
+    other = None if second is None else check_size("second", second)
+
+    def model(n: int) -> TwoBinomials:
+        return TwoBinomials(n, second=other or n, compared=compared)
+
+    def draw(rng: Generator, replications: int, n: int, p1: float, p2: float) -> Data:
+        return draws.two_binomials(rng, replications, (n, other or n), p1, p2)
+
+    def truth(p1: float, p2: float) -> float:
+        return float(model(1).value(np.array([[p1, p2]]))[0])
+
+    space = (-1.0, 1.0) if compared == "difference" else (0.0, np.inf)
+    return Estimand(draw, truth, {}, space, f"two-proportion-{compared}", False, model)
+
+
+def hypergeometric(population: int | None = None) -> Estimand:
+    """Return the estimand of a sample without replacement: successes in the population.
+
+    Parameters
+    ----------
+    population : int, optional
+        Its size. Default: twice the sample.
+
+    Returns
+    -------
+    Estimand
+        Data (R, 3): successes and failures in the sample, and the size of the population.
+
+    Examples
+    --------
+    >>> from rsverify.auditing.estimand import hypergeometric
+    >>> hypergeometric(50).truth(successes=7)
+    7.0
+    """
+    size = None if population is None else check_size("population", population)
+
+    def model(n: int) -> HypergeometricModel:
+        if size is not None and size < n:
+            raise ValueError(f"population={size} must be at least n={n}")
+        return HypergeometricModel(n, population=size or 2 * n)
+
+    def draw(rng: Generator, replications: int, n: int, successes: int) -> Data:
+        return draws.without_replacement(rng, replications, n, successes, size or 2 * n)
+
+    def truth(successes: int) -> float:
+        return float(successes)
+
+    return Estimand(draw, truth, {}, (0.0, np.inf), "hypergeometric", False, model)
+
+
+def quantile(level: float, name: str = "") -> Estimand:
+    """Return the estimand that is a quantile: the least x with P(X <= x) >= `level`.
+
+    Parameters
+    ----------
+    level : float
+        In (0, 1).
+    name : str
+        How reports call it.
+
+    Returns
+    -------
+    Estimand
+        Data (R, n), any real numbers.
+
+    Examples
+    --------
+    >>> from rsverify.auditing.estimand import quantile
+    >>> quantile(0.75).truth(law=("beta", 1.0, 1.0))
+    0.75
+    """
+    q = float(check_fraction("level", level))
+    return Estimand(
+        draws.real_sample,
+        lambda law: draws.quantile_of(law, q),
+        name=name or f"quantile-{q:g}",
+        sequential=True,
+    )
+
+
+def _paired(compared: PairedName) -> Estimand:
+    def truth(both: float, first: float, second: float) -> float:
+        del both
+        q = first + second
+        point = np.array([[q, first / q if q > 0.0 else 0.5]])
+        return float(PairedModel(1, compared=compared).value(point)[0])
+
+    space = (-1.0, 1.0) if compared == "difference" else (0.0, np.inf)
+    name = f"paired-{compared}"
+    return Estimand(
+        draws.pairs, truth, {}, space, name, False, lambda n: PairedModel(n, compared=compared)
+    )
+
+
+def _rate(rate: float) -> float:
+    return float(rate)
+
+
 _SPACES = {"difference": (-1.0, 1.0), "probit": (-np.inf, np.inf)}
 ESTIMANDS = {
     e.name: e
     for e in (
-        Estimand(_draw_proportion, _proportion, {}, (0, 1), "proportion", False),
+        Estimand(_draw_proportion, _proportion, {}, (0, 1), "proportion", False, BinomialModel),
         Estimand(_draw_randomized, _proportion, {}, (0, 1), "randomized-proportion", False),
         *(_margin(m, first=f) for m in ("difference", "probit") for f in (False, True)),
         *(_path_margin(m) for m in ("difference", "probit")),
@@ -178,6 +310,13 @@ ESTIMANDS = {
         Estimand(_draw_sample, _sample_mean, space=(0, 1), name="mean"),
         Estimand(_draw_sample, _sample_mean, space=(0, 1), name="binary-mean"),
         Estimand(_draw_with_variance, _sample_mean, {}, (0, 1), "mean-known-variance", False),
+        Estimand(_draw_sample, draws.variance_of, space=(0, 0.25), name="variance"),
+        quantile(0.5, "median"),
+        *(two_proportions(c) for c in ("difference", "ratio", "odds-ratio")),
+        _paired("difference"),
+        _paired("odds-ratio"),
+        Estimand(draws.events, _rate, {}, (0, np.inf), "poisson-rate", False, PoissonModel),
+        hypergeometric(),
     )
 }
 """The built-in estimands, by the data that a bound gets.
@@ -190,6 +329,12 @@ whatever the others. "path-difference", "path-probit": the votes so far after ea
 Samples: "mean", (R, n) in [0, 1]; "binary-mean", of zeros and ones; "mean-known-variance",
 (R, n + 1), the variance in the last column. "score-difference", "score-probit": scores (R, n, m)
 on the simplex, column 0 that of the class certified, the margin that of the mean scores.
+
+More counts: "two-proportion-difference", "-ratio" and "-odds-ratio", (R, 4), successes and failures
+of two samples of n each; "paired-difference" and "paired-odds-ratio", (R, 4), pairs with both,
+only the first, only the second, and no success; "poisson-rate", (R, 2), a count of events and the
+exposure n; "hypergeometric", (R, 3), successes and failures of n drawn without replacement, and
+the population. More of samples: "variance" of numbers in [0, 1], "median" of any numbers.
 """
 
 

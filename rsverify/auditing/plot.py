@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rsverify._core.check import FloatArray
+from rsverify._core.optional import need
 from rsverify._core.text import figure_label
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Ordered(NamedTuple):
 
 
 def _figure(width: float, height: float, title: str) -> Figure:
+    need("matplotlib")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained", dpi=150)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rsverify._core.files import check_free, write_file
+from rsverify._core.text import table_lines
 from rsverify._core.types import FigureName
 from rsverify.auditing.caller import Failure
 from rsverify.auditing.design import FIGURES, Record
@@ -258,30 +259,39 @@ def check_ending(path: str | os.PathLike[str]) -> str:
     return suffix
 
 
-def as_text(report: AuditReport) -> str:
-    """Return the report as it is printed."""
+def as_text(report: AuditReport, width: int | None = None) -> str:
+    """Return the report as it is printed; its table folded where it is wider than `width`."""
+    table = table_lines(
+        ["scenario", "truth", f"{report.measure} [interval]", "mean gap", "verdict"],
+        [_cells(row) for row in report.rows],
+        width,
+    )
+    return "\n".join([headline(report), *table, *remarks(report)])
+
+
+def headline(report: AuditReport) -> str:
+    """Return the verdict, and of what it is one."""
     d = report.design
-    width = max([30, *(len(r.scenario) for r in report.rows)])
-    width = min(width, 48)
-    lines = [
-        f"{report.verdict}: {d['bound']}, {d['estimand']}, n={d['n']}, alpha={d['alpha']:g}",
-        f"{'scenario':{width}} {'truth':>9} {report.measure + ' [interval]':>32} "
-        f"{'mean gap':>18} verdict",
-    ]
-    for r in report.rows:
-        interval = f"{r.miscoverage:.4g} [{_digits(r.low, 'down')}, {_digits(r.high, 'up')}]"
-        tight = f"{r.tightness:.4g} ±{r.tightness_error:.1g}" if r.replications else ""
-        name = r.scenario if len(r.scenario) <= width else r.scenario[: width - 1] + "…"
-        lines.append(f"{name:{width}} {r.truth:9.4g} {interval:>32} {tight:>18} {r.verdict}")
-        if r.note:
-            lines.append(f"    {r.note}")
+    return f"{report.verdict}: {d['bound']}, {d['estimand']}, n={d['n']}, alpha={d['alpha']:g}"
+
+
+def _cells(r: Row) -> list[str]:
+    interval = f"{r.miscoverage:.4g} [{_digits(r.low, 'down')}, {_digits(r.high, 'up')}]"
+    known = r.replications and not math.isnan(r.tightness)
+    gap = f"{r.tightness:.4g} ±{r.tightness_error:.1g}" if known else "—"
+    return [r.scenario, f"{r.truth:.4g}", interval, gap, r.verdict]
+
+
+def remarks(report: AuditReport) -> list[str]:
+    """Return what stands below the table: of its rows, failures, a witness, and notes."""
+    lines = [f"{r.scenario}: {r.note}" for r in report.rows if r.note]
     lines += [
         f"failed {f.count} times: {f.kind}: {f.message}; for example {_short(f.example)}"
         for f in report.failures
     ]
     if report.witness is not None:
         lines.append(f"witness: {report.witness}")
-    return "\n".join([*lines, *report.notes])
+    return [*lines, *report.notes]
 
 
 def _digits(value: float, way: Literal["down", "up"]) -> str:
@@ -306,7 +316,11 @@ def ademp(report: AuditReport) -> dict[str, object]:
     """Return the five parts of a study: see `AuditReport.ademp`."""
     d = report.design
     drawn = any(r.replications for r in report.rows)
-    if d["kind"] != "coverage":
+    if "aim" in d:
+        aim = str(d["aim"])
+        error = "rows[].miscoverage_error; an anytime-valid 95 % interval in rows[].low, .high"
+        measures = {report.measure: error if drawn else "exact: none"}
+    elif d["kind"] != "coverage":
         aim = f"whether the {d['estimand']} of {d['bound']} keep what betting needs"
         measures = {"expected capital": "exact, summed over all paths; no Monte Carlo error"}
         if d["kind"] == "bets":

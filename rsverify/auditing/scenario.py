@@ -8,6 +8,7 @@ from typing import Any
 
 from rsverify._core.check import shown
 from rsverify.auditing.estimand import Estimand, Parameters
+from rsverify.auditing.suites import count_suite, real_laws
 
 Law = tuple[Any, ...]
 MIRRORED = "mirrored: "
@@ -136,6 +137,7 @@ _SAMPLES = {
     "mean": _mean_laws,
     "mean-known-variance": _mean_laws,
     "binary-mean": _binary_laws,
+    "variance": _mean_laws,
     "score-difference": _score_laws,
     "score-probit": _score_laws,
 }
@@ -199,6 +201,10 @@ def default_scenarios(
     if kind in _VOTES:
         votes = _for_side(_vote_laws(n, alpha), side, votes=True, keep=True)
         return [Scenario(name, {"p": p}, _stream(name)) for name, p in votes.items()]
+    if estimand.model is not None:
+        return [Scenario(name, p) for name, p in count_suite(estimand.model(n)).items()]
+    if kind == "median" or kind.startswith("quantile-"):
+        return [Scenario(name, {"law": law}) for name, law in real_laws(n, alpha).items()]
     if kind in _SAMPLES:
         suite = _SAMPLES[kind](n, alpha)
         laws = _for_side(suite, side, votes=False, keep=kind.startswith("score"))

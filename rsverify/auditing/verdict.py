@@ -38,13 +38,17 @@ class Witness:
     probability: float
     rational: bool
     """Whether `probability` was rounded from exact rational arithmetic."""
+    event: str = "fail to cover"
+    """What the outcomes do."""
+    quantity: str = "probability"
+    """What `probability` is."""
 
     def __str__(self) -> str:
         law = ", ".join(f"{k}={v}" for k, v in self.parameters.items())
         how = "exact rational arithmetic" if self.rational else "floating-point sum"
         return (
-            f"at {law} the true value is {self.truth:.10g}, and the outcomes that fail to cover, "
-            f"{self.outcomes}, have probability {self.probability:.10g} ({how})"
+            f"at {law} the true value is {self.truth:.10g}, and the outcomes that {self.event}, "
+            f"{self.outcomes}, have {self.quantity} {self.probability:.10g} ({how})"
         )
 
 

@@ -172,16 +172,16 @@ def decide_margin(
     Decision(verdict=array([ 1,  0, -1]), votes=array([ 1000, 10000,  1000]))
     """
     code = int(Margin.named(estimand))
-    upper = _check_threshold("threshold", threshold, estimand)
-    lower = upper if below is None else _check_threshold("below", below, estimand)
-    planned, z = _check_plan(horizon, futility)
+    upper = check_threshold("threshold", threshold, estimand)
+    lower = upper if below is None else check_threshold("below", below, estimand)
+    planned, z = check_plan(horizon, futility)
     paths, (level, upper, lower) = check_paths(
         counts, y, weights, prior, alpha=check_alpha(alpha), threshold=upper, below=lower
     )
     verdict = np.empty(level.size, dtype=np.int64)
     look = np.empty(level.size, dtype=np.int64)
     for r in range(level.size):
-        past = _votes_of_pair(paths.prior[r])
+        past = votes_of_pair(paths.prior[r])
         verdict[r], look[r] = kernels.decide_path(
             code,
             paths.first[r],
@@ -227,13 +227,13 @@ def line_bets(code: int, side: int, limit: float, past: tuple[int, int, int], ho
     return Bets(np.log1p(bets), weights, exchanged)
 
 
-def _votes_of_pair(prior: IntArray) -> tuple[int, int, int]:
+def votes_of_pair(prior: IntArray) -> tuple[int, int, int]:
     """Return the earlier votes of the class certified, of the runner-up and of the rest."""
     first, second = int(prior[0]), int(prior[1:].max())
     return first, second, int(prior.sum()) - first - second
 
 
-def _check_threshold(name: str, threshold: npt.ArrayLike, estimand: MarginName) -> FloatArray:
+def check_threshold(name: str, threshold: npt.ArrayLike, estimand: MarginName) -> FloatArray:
     limit = check_real(name, threshold)
     bad = ~np.isfinite(limit) if estimand == "probit" else ~(np.abs(limit) < 1.0)
     if bad.any():
@@ -242,7 +242,7 @@ def _check_threshold(name: str, threshold: npt.ArrayLike, estimand: MarginName) 
     return limit
 
 
-def _check_plan(horizon: int, futility: float) -> tuple[int, float]:
+def check_plan(horizon: int, futility: float) -> tuple[int, float]:
     """Return the horizon and the normal quantile of half the probability in `futility`."""
     return check_size("horizon", horizon, largest=LARGEST_VOTES), float(
         norm_isf(0.5 * check_futility(futility))

@@ -5,21 +5,23 @@ Abstention is a value, not an error: its kind is a `Status`, its cause and remed
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from enum import StrEnum
 from typing import get_args
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import ndtri
 
-from rsverify._core.check import IntArray
+from rsverify._core.check import FloatArray, IntArray
 from rsverify._core.types import VoteBoundName
 
 __all__ = ["Status"]
 
 # The lower limit of the margin of one class, from one row of counts.
 MarginOf = Callable[[IntArray, int], float]
+# The lower limits of rows of k1 and k2 of n votes, at alpha each.
+LimitsOf = Callable[[IntArray, IntArray, IntArray, FloatArray], FloatArray]
 
 
 class Status(StrEnum):
@@ -50,7 +52,13 @@ def why_abstain(
             f"{lead}: the lower limit of the margin by the bound {bound!r} is {margin:.4g}, not "
             f"positive at alpha={alpha:g}; more samples or a larger alpha may do"
         )
-    smallest = _smallest_certifying_n(votes.size, margin_of)
+
+    def limits(k1: IntArray, k2: IntArray, _n: IntArray, _alpha: FloatArray) -> FloatArray:
+        rows = np.zeros((k1.size, votes.size), dtype=np.int64)
+        rows[:, 0], rows[:, 1] = k1, k2
+        return np.array([margin_of(row, 0) for row in rows])
+
+    smallest = int(smallest_certifying_n(np.array([alpha]), limits)[0])
     if n < smallest:
         return Status.TOO_FEW_SAMPLES, (
             f"n={n} cannot certify anything at alpha={alpha:g}, not even if all votes agree: "
@@ -59,50 +67,81 @@ def why_abstain(
     if bound == "cohen" and 2 * k1 <= n:
         remedy = "this bound needs more than half of all votes: use bound='exact'"
     else:
-        needed = _samples_needed(k1, k2, n, alpha, bound)
-        remedy = f"at these vote shares about n={needed} would do"
+        needed = samples_needed(np.array(k1), np.array(k2), np.array(n), np.array(alpha), bound)
+        remedy = f"at these vote shares about n={needed:.0f} would do"
     return Status.MARGIN_NOT_POSITIVE, (
         f"{lead}, too little for alpha={alpha:g}: the margin's lower limit is "
         f"{margin:.4g}; {remedy}"
     )
 
 
-def _smallest_certifying_n(classes: int, margin_of: MarginOf) -> int:
-    """Return the smallest n at which n votes of n have a positive lower limit.
+def statuses_of_rows(
+    k1: IntArray,
+    k2: IntArray,
+    n: IntArray,
+    alpha: FloatArray,
+    margin: FloatArray,
+    bound: str,
+    limits: LimitsOf,
+) -> npt.NDArray[np.object_]:
+    """Return what `why_abstain` says of each row, as text, and of certified ones that they are.
+
+    All arguments have one entry a row; `limits` are those of the bound that gave the margins.
+    """
+    found = np.full(margin.shape, str(Status.MARGIN_NOT_POSITIVE), dtype=object)
+    if bound in get_args(VoteBoundName):
+        unsure = (margin <= 0) & (k1 > k2)
+        levels, place = np.unique(alpha[unsure], return_inverse=True)
+        smallest = np.zeros(margin.shape, dtype=np.int64)
+        smallest[unsure] = smallest_certifying_n(levels, limits)[place]
+        found[n < smallest] = str(Status.TOO_FEW_SAMPLES)
+    found[k1 <= k2] = str(Status.RUNNER_UP_AHEAD)
+    found[margin > 0] = str(Status.CERTIFIED)
+    return found
+
+
+def smallest_certifying_n(alpha: FloatArray, limits: LimitsOf) -> IntArray:
+    """Return for each alpha the smallest n at which n votes of n have a positive lower limit.
 
     The limit at n of n votes grows with n. Every bound here reaches it within
     log2(1/alpha) + 2 votes: the all-votes limit of p_1 is alpha^(1/n), or (alpha/2)^(1/n).
     """
+    low, high = np.zeros(alpha.size, dtype=np.int64), np.ones(alpha.size, dtype=np.int64)
 
-    def certifies(n: int) -> bool:
-        unanimous = np.zeros(classes, dtype=np.int64)
-        unanimous[0] = n
-        return margin_of(unanimous, 0) > 0
+    def certifies(n: IntArray) -> npt.NDArray[np.bool_]:
+        return np.asarray(limits(n, np.zeros_like(n), n, alpha) > 0)
 
-    low, high = 0, 1  # n = low is too small
-    while not certifies(high):
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if certifies(middle) else (middle, high)
+    # n = low is too small.
+    while alpha.size and not (enough := certifies(high)).all():
+        low, high = np.where(enough, low, high), np.where(enough, high, 2 * high)
+    while (high - low > 1).any():
+        middle = (low + high + 1) // 2  # is `high` where the two have met
+        enough = certifies(middle)
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
     return high
 
 
-def _samples_needed(k1: int, k2: int, n: int, alpha: float, bound: str) -> int:
+def samples_needed(
+    k1: IntArray, k2: IntArray, n: IntArray, alpha: FloatArray, bound: str
+) -> FloatArray:
     """Return roughly how large n must be for a positive limit at the same vote shares.
 
     Normal approximation of each bound's standard error, plus the one vote or two that the
-    limits of small counts cost; a hint in a message, never part of a guarantee.
+    limits of small counts cost; a hint in a message, never part of a guarantee. Infinite where
+    no n would do: where the runner-up is not behind, and for Cohen's bound below half of all votes.
     """
     p1, p2 = k1 / n, k2 / n
-    if bound == "cohen":
-        needed = ndtri(alpha) ** 2 * p1 * (1 - p1) / (p1 - 0.5) ** 2
-    elif bound == "bonferroni":
-        spread = math.sqrt(p1 * (1 - p1)) + math.sqrt(p2 * (1 - p2))
-        needed = ndtri(alpha / 2) ** 2 * spread**2 / (p1 - p2) ** 2
-    else:
-        needed = ndtri(alpha) ** 2 * (p1 + p2 - (p1 - p2) ** 2) / (p1 - p2) ** 2
-    # Two significant digits, upwards: the figure is a rough one. Never below what failed.
-    rough = max(1.1 * needed + 2 / (p1 - p2), n + 1)
-    step = 10 ** max(math.floor(math.log10(rough)) - 1, 0)
-    return int(math.ceil(rough / step) * step)
+    lead = p1 - (0.5 if bound == "cohen" else p2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if bound == "cohen":
+            needed = ndtri(alpha) ** 2 * p1 * (1 - p1) / lead**2
+        elif bound == "bonferroni":
+            spread = np.sqrt(p1 * (1 - p1)) + np.sqrt(p2 * (1 - p2))
+            needed = ndtri(alpha / 2) ** 2 * spread**2 / lead**2
+        else:
+            needed = ndtri(alpha) ** 2 * (p1 + p2 - lead**2) / lead**2
+        # Two significant digits, upwards: the figure is a rough one. Never below what failed.
+        rough = np.maximum(1.1 * needed + 2 / (p1 - p2), n + 1)
+        rough = np.where(lead > 0, rough, np.inf)
+        step = 10.0 ** np.maximum(np.floor(np.log10(rough)) - 1, 0)
+        return np.where(lead > 0, np.ceil(rough / step) * step, np.inf)

@@ -246,17 +246,31 @@ def margin_lower_bounds(
     is_y = np.arange(votes.shape[-1]) == classes[..., np.newaxis]
     k1 = np.where(is_y, votes, 0).sum(axis=-1)
     k2 = np.where(is_y, 0, votes).max(axis=-1)
+    return limits_of_votes(k1, k2, n, level, estimand=estimand, bound=bound, ordering=ordering)
+
+
+def limits_of_votes(
+    k1: IntArray,
+    k2: IntArray,
+    n: IntArray,
+    alpha: FloatArray,
+    *,
+    estimand: MarginName,
+    bound: VoteBoundName | Bound,
+    ordering: OrderingName | Taylor | None,
+) -> FloatArray | float:
+    """Return the limits of `margin_lower_bounds`, from checked votes of y and its runner-up."""
     if isinstance(bound, Bound):
-        return _own_limits(bound, estimand, k1, k2, n, level)
+        return _own_limits(bound, estimand, k1, k2, n, alpha)
     if bound == "cohen":
-        return cohen_margin_lower(k1, n, level, estimand=estimand)
+        return cohen_margin_lower(k1, n, alpha, estimand=estimand)
     if bound == "bonferroni":
-        return bonferroni_margin_lower(k1, k2, n, level, estimand=estimand)
+        return bonferroni_margin_lower(k1, k2, n, alpha, estimand=estimand)
     return exact_margin_lower(
         k1,
         k2,
         n,
-        level,
+        alpha,
         estimand=estimand,
         ordering=DEFAULT_ORDERING if ordering is None else ordering,
     )

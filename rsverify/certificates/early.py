@@ -8,47 +8,41 @@ far and needs no memory of earlier looks.
 from __future__ import annotations
 
 import math
-import sys
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict, Unpack
+from typing import NotRequired, TypedDict, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._core.check import (
-    FloatArray,
-    check_integer,
-    check_scale,
-    share_of_alpha,
-)
-from rsverify._core.types import DecisionName, MarginName, RadiusName
+from rsverify._core.check import FloatArray, check_integer, share_of_alpha
+from rsverify._core.types import DecisionName, FloatLike, RadiusName
 from rsverify.bounds.margin_decision import Answer, Decision, decide_margin
-from rsverify.bounds.margin_sequence import margin_sequence
 from rsverify.certificates.abstention import Status
+from rsverify.certificates.anytime import (
+    DECISION_SHARE,
+    DECISIONS,
+    LARGEST,
+    PLANNED_VOTES,
+    anytime_options,
+    check_target,
+    fields_stated,
+    margin_stated,
+    target_margins,
+)
 from rsverify.certificates.assumptions import warn_of_level, warn_of_selection
-from rsverify.certificates.certificate import ABSTAIN, Certificate, certificate_of_counts
-from rsverify.certificates.radius import certified_radius_r1, certified_radius_r2, round_down_digits
+from rsverify.certificates.certificate import Certificate, certificate_of_counts
+from rsverify.certificates.radius import round_down_digits
+from rsverify.certificates.several import (
+    RadiiCertificate,
+    are_several,
+    check_targets,
+    radii_certificate,
+    radii_decided,
+)
 
 __all__ = ["EarlyCertificate", "decide_counts", "decide_looks"]
-
-AT_LEAST_TARGET: DecisionName = "radius >= target"
-BELOW_TARGET: DecisionName = "radius < target"
-UNDECIDED: DecisionName = "undecided"
-_DECISIONS = {
-    Answer.AT_LEAST: AT_LEAST_TARGET,
-    Answer.BELOW: BELOW_TARGET,
-    Answer.UNDECIDED: UNDECIDED,
-    Answer.FUTILE: UNDECIDED,
-}
-
-DECISION_SHARE = 0.9
-"""Share of alpha that the answer about the target may spend; the radius stated has the rest."""
-PLANNED_VOTES = 100_000
-_LARGEST = sys.float_info.max
-# Radii are rounded outward to a few units, which takes all the digits of a float64.
-_LEAST_RADIUS = 1e-290
-_STEPS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,10 +84,38 @@ class EarlyCertificate(Certificate):
         )
 
 
+@overload
 def decide_counts(
     counts: npt.ArrayLike,
     *,
-    target_radius: float,
+    target_radius: FloatLike,
+    sigma: float,
+    alpha: float,
+    y: int | None = ...,
+    selection: npt.ArrayLike | None = ...,
+    radius: RadiusName = ...,
+    lipschitz: float | None = ...,
+    horizon: int = ...,
+    futility: float = ...,
+) -> EarlyCertificate: ...
+@overload
+def decide_counts(
+    counts: npt.ArrayLike,
+    *,
+    target_radius: Sequence[float] | FloatArray,
+    sigma: float,
+    alpha: float,
+    y: int | None = ...,
+    selection: npt.ArrayLike | None = ...,
+    radius: RadiusName = ...,
+    lipschitz: float | None = ...,
+    horizon: int = ...,
+    futility: float = ...,
+) -> RadiiCertificate: ...
+def decide_counts(
+    counts: npt.ArrayLike,
+    *,
+    target_radius: FloatLike | Sequence[float] | FloatArray,
     sigma: float,
     alpha: float,
     y: int | None = None,
@@ -102,15 +124,16 @@ def decide_counts(
     lipschitz: float | None = None,
     horizon: int = PLANNED_VOTES,
     futility: float = 0.0,
-) -> EarlyCertificate:
+) -> EarlyCertificate | RadiiCertificate:
     r"""Return what the counts so far say about a target radius, at any time one likes to ask.
 
     Parameters
     ----------
     counts : array_like of int, shape (m,)
         Votes of m >= 2 classes so far, 1 to 10,000,000 in all.
-    target_radius : float
-        The radius in question, in input units, positive.
+    target_radius : float or sequence of float
+        The radius in question, in input units, positive; or several, at most 100, which are
+        decided at the one alpha.
     sigma, alpha, y, radius, lipschitz
         As for `certify_counts`.
     selection : array_like of int, shape (m,), optional
@@ -122,7 +145,7 @@ def decide_counts(
 
     Returns
     -------
-    EarlyCertificate
+    EarlyCertificate, or RadiiCertificate of several targets
         Its `radius` is at least the target where that was decided, and elsewhere the one of
         the anytime lower limit of the margin.
 
@@ -135,9 +158,11 @@ def decide_counts(
 
     Notes
     -----
-    *Guarantee*: as `EarlyCertificate`, for independent votes from noise N(0, σ²I) and a class
-    fixed independently of them; for any number of calls on growing counts, all other arguments
-    being the same at every call and fixed before the first. Each target is a claim of its own.
+    *Guarantee*: as `EarlyCertificate` or `RadiiCertificate`, for independent votes from noise
+    N(0, σ²I) and a class fixed independently of them; for any number of calls on growing counts,
+    all other arguments being the same at every call and fixed before the first. Calls with other
+    targets are claims of their own, each wrong with probability alpha; targets given together are
+    wrong with probability alpha in all.
 
     Examples
     --------
@@ -147,6 +172,8 @@ def decide_counts(
     'undecided'
     >>> decide_counts([285, 9, 6], **question).decision
     'radius >= target'
+    >>> print(decide_counts([285, 9, 6], **question | {"target_radius": [0.25, 0.45, 0.9]}))
+    radius >= 0.25, undecided at 0.45, radius < 0.9 after 300 votes; class 0 within radius ...
     """
     found = decision_of_counts(
         counts,
@@ -169,7 +196,7 @@ def decide_counts(
 def decision_of_counts(
     counts: npt.ArrayLike,
     *,
-    target_radius: float,
+    target_radius: FloatLike | Sequence[float] | FloatArray,
     sigma: float,
     alpha: float,
     y: int | None = None,
@@ -178,9 +205,10 @@ def decision_of_counts(
     lipschitz: float | None = None,
     horizon: int = PLANNED_VOTES,
     futility: float = 0.0,
-) -> EarlyCertificate:
+) -> EarlyCertificate | RadiiCertificate:
     """Return what `decide_counts` does, without its warnings: they are said once for many."""
-    target = check_target(target_radius)
+    several = check_targets(target_radius) if are_several(target_radius) else None
+    target = check_target(target_radius) if several is None else math.nan
     # Checks all arguments, picks the class and explains an abstention.
     base = certificate_of_counts(
         counts,
@@ -192,36 +220,17 @@ def decision_of_counts(
         radius=radius,
         lipschitz=lipschitz,
     )
+    if several is not None:
+        return radii_certificate(base, several, horizon, futility)
     look = np.array([base.counts])
     answer = Answer(int(_decide(look, target, base, horizon, futility).verdict))
-    spent = share_of_alpha(base.alpha, 1.0 - DECISION_SHARE)
-    limits = margin_sequence(look, base.y, spent, split=1.0, **_options(base))
-    margin = float(np.max(limits.lower))
+    margin = margin_stated(look, base)
     if answer is Answer.AT_LEAST:
         margin = max(margin, target_margins(target, base)[0])
-    value = _radius_of(margin, base) if margin > 0 else 0.0
-    status, reason = base.status, base.reason
-    if margin > 0:
-        status, reason = Status.CERTIFIED, ""
-    elif status is not Status.RUNNER_UP_AHEAD:
-        status = Status.MARGIN_NOT_POSITIVE
-        reason = (
-            f"after {base.n} votes the margin's anytime lower limit is {margin:.4g}: more votes, "
-            "or bound='exact' for one look at a fixed n"
-        )
-    shared = {name: getattr(base, name) for name in Certificate.__dataclass_fields__}
     return EarlyCertificate(
-        **shared
-        | {
-            "prediction": base.y if margin > 0 else ABSTAIN,
-            "radius": value,
-            "status": status,
-            "reason": reason,
-            "bound": "anytime",
-            "margin": margin,
-        },
+        **fields_stated(base, margin),  # type: ignore[arg-type]
         target_radius=target,
-        decision=_DECISIONS[answer],
+        decision=DECISIONS[answer],
         futile=answer is Answer.FUTILE,
     )
 
@@ -229,7 +238,7 @@ def decision_of_counts(
 def decide_looks(
     looks: npt.ArrayLike,
     *,
-    target_radius: float,
+    target_radius: FloatLike | Sequence[float] | FloatArray,
     sigma: float,
     alpha: float,
     y: int | None = None,
@@ -251,14 +260,17 @@ def decide_looks(
     Returns
     -------
     Decision
-        ``verdict``, 1, -1, 0 or 2 as of `decide_margin`, and ``votes`` at that look, or at
-        the last one. One call costs little more than one look.
+        ``verdict``, 1, -1, 0 or 2 as of `decide_margin`, of several targets one each in rising
+        order, and ``votes`` at that look, or at the last one. One call costs little more than
+        one look.
 
     Raises
     ------
     ValueError, TypeError
         As for `decide_counts`.
     """
+    several = check_targets(target_radius) if are_several(target_radius) else None
+    target = check_target(target_radius) if several is None else math.nan
     table = check_integer("looks", looks)
     if table.ndim != 2 or len(table) == 0:
         raise ValueError(f"looks of shape {table.shape} must have shape (T, m) with T >= 1 looks")
@@ -274,13 +286,15 @@ def decide_looks(
         radius=radius,
         lipschitz=lipschitz,
     )
-    return _decide(table, check_target(target_radius), base, horizon, futility)
+    if several is not None:
+        return radii_decided(table, several, base, horizon, futility)
+    return _decide(table, target, base, horizon, futility)
 
 
 class TargetQuestion(TypedDict):
     """What is asked of looks at votes: the arguments of `decide_looks`, but the votes."""
 
-    target_radius: float
+    target_radius: float | tuple[float, ...]
     sigma: float
     alpha: float
     y: NotRequired[int | None]
@@ -296,26 +310,11 @@ def first_decision(
     selection: npt.ArrayLike | None = None,
     **question: Unpack[TargetQuestion],
 ) -> int | None:
-    """Return the number, from 0, of the look at which `decide_looks` has a verdict, or None."""
+    """Return the number, from 0, of the look at which `decide_looks` has all verdicts, or None."""
     found = decide_looks(looks, selection=selection, **question)
-    if found.verdict == Answer.UNDECIDED:
+    if (np.asarray(found.verdict) == Answer.UNDECIDED).any():
         return None
     return int(np.argmax(np.sum(looks, axis=1) == found.votes))
-
-
-class _AnytimeOptions(TypedDict):
-    """Options of `margin_sequence` and `decide_margin`."""
-
-    estimand: MarginName
-    weights: FloatArray | None
-    prior: tuple[int, ...] | None
-
-
-def _options(base: Certificate) -> _AnytimeOptions:
-    """Return the options of the anytime bounds; a selection sample sharpens them."""
-    selected = base.selection_counts
-    weights = None if selected is None else weights_of_others(selected)
-    return {"estimand": base.estimand, "weights": weights, "prior": selected}
 
 
 def _decide(
@@ -337,60 +336,10 @@ def _decide(
         looks,
         base.y,
         # A margin that nothing can reach stands for one beyond all.
-        min(above, math.nextafter(1.0, 0.0) if base.estimand == "difference" else _LARGEST),
+        min(above, math.nextafter(1.0, 0.0) if base.estimand == "difference" else LARGEST),
         share_of_alpha(base.alpha, DECISION_SHARE),
         below=below,
         horizon=horizon,
         futility=futility,
-        **_options(base),
+        **anytime_options(base),
     )
-
-
-def check_target(target_radius: float) -> float:
-    """Return `target_radius` as float, or raise where it is not one positive finite number."""
-    return check_scale("target_radius", target_radius)
-
-
-def weights_of_others(selection: npt.ArrayLike) -> FloatArray:
-    """Return weights of the other classes: their selection votes, and one vote shared by all."""
-    votes = np.asarray(selection, dtype=np.float64)
-    return votes + 1.0 / votes.size
-
-
-def target_margins(target: float, base: Certificate) -> tuple[float, float]:
-    """Return a margin of radius at least the target and one of less, 1e-14 apart.
-
-    The first is infinite where nothing can show that it is reached: at a difference of 1 or
-    beyond, and where the margin or its radius is beyond the float64 numbers. There, and where
-    the radius of a margin of 1 is, the second may be much less, at least 0.
-    """
-    slope = _radius_of(1.0, base)
-    if min(slope, target) < _LEAST_RADIUS:
-        raise ValueError(
-            f"target_radius={target:g} and the radius {slope:g} of a margin of 1 must both be at "
-            f"least {_LEAST_RADIUS:g}: state sigma and the target in another unit"
-        )
-    above = below = min(target / slope, _LARGEST)
-    if base.estimand == "difference" and above > 1.0 - 1e-13:
-        return math.inf, below * (1.0 - 1e-14)
-    # A few steps make up for rounding; where they do not, a radius has overflowed.
-    for _ in range(_STEPS):
-        if _radius_of(above, base) >= target:
-            break
-        above = math.nextafter(above, _LARGEST)
-    else:
-        above = math.inf
-    for _ in range(_STEPS):
-        if _radius_of(below, base) < target:
-            break
-        below = math.nextafter(below, 0.0)
-    else:
-        below = 0.0
-    # Radii are rounded down, so the exact radius of `below` may still reach the target.
-    return above, below * (1.0 - 1e-14)
-
-
-def _radius_of(margin: float, base: Certificate) -> float:
-    if base.radius_kind == "R1":
-        return float(certified_radius_r1(margin, lipschitz=base.lipschitz, sigma=base.sigma))
-    return float(certified_radius_r2(margin, base.sigma))

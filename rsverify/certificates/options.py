@@ -7,7 +7,7 @@ Nothing heavy is imported, so that a command line can be parsed at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, NamedTuple, cast, get_args
 
@@ -47,12 +47,19 @@ class Option(NamedTuple):
     help: str
     unset: str
     """What None stands for, where that is a value."""
+    several: bool
+    """Whether it may be given more than once."""
 
 
 def _shown(
-    help: str, *, kind: Kind | None = None, choices: Choices = (), unset: str = ""
+    help: str,
+    *,
+    kind: Kind | None = None,
+    choices: Choices = (),
+    unset: str = "",
+    several: bool = False,
 ) -> dict[str, object]:
-    return {"help": help, "kind": kind, "choices": choices, "unset": unset}
+    return {"help": help, "kind": kind, "choices": choices, "unset": unset, "several": several}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +105,21 @@ class RequestOptions:
         default=1.0,
         metadata=_shown("For a bound of scores: the model's output is divided by it first."),
     )
-    target_radius: float | None = field(
+    target_radius: float | Sequence[float] | None = field(
         default=None,
-        metadata=_shown("Only find out whether the radius reaches this.", kind=float),
+        metadata=_shown(
+            "Only find out whether the radius reaches this; may be given several times.",
+            kind=float,
+            several=True,
+        ),
+    )
+    precision: float | None = field(
+        default=None,
+        metadata=_shown("Stop when the radius is known within this width.", kind=float),
+    )
+    relative_precision: float | None = field(
+        default=None,
+        metadata=_shown("Stop when the radius is known within this share of it.", kind=float),
     )
     futility: float = field(
         default=0.1,
@@ -120,6 +139,7 @@ def request_options() -> Mapping[str, Option]:
             f.metadata["choices"],
             f.metadata["help"],
             f.metadata["unset"],
+            f.metadata["several"],
         )
         for f in fields(RequestOptions)
     }

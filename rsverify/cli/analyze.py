@@ -14,11 +14,12 @@ from rsverify._core.files import check_free, write_file
 from rsverify._core.optional import need
 from rsverify._core.types import AnyArray
 from rsverify.cli.console import (
+    FormatOption,
     err_console,
     out_console,
-    plain_table,
+    print_note,
+    print_table,
     print_warning,
-    warnings_as_lines,
     working,
 )
 
@@ -33,10 +34,13 @@ T = TypeVar("T")
 _STDOUT = Path("-")
 _FIGURES = (".png", ".pdf", ".svg", ".eps", ".ps", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 _EACH = "once for all tables, or once for each"
+_BY_ENDING = {".md": "markdown", ".tex": "latex", ".json": "json"}
+_RADII_ONLY = "For tables of radii only"
+_OUTPUT = "Output"
 
 
 def analyze(
-    tables: Annotated[list[Path], typer.Argument(help="Tables of certificates.")],
+    tables: Annotated[list[Path], typer.Argument(metavar="TABLES", help="Tables of certificates.")],
     radii: Annotated[
         str | None, typer.Option(help="Radii, such as 0,0.25,0.5.", show_default="by sigma")
     ] = None,
@@ -55,36 +59,69 @@ def analyze(
         ),
     ] = None,
     n: Annotated[
-        list[int] | None, typer.Option(help=f"Radii only: votes behind each; {_EACH}.")
+        list[int] | None,
+        typer.Option(help=f"Votes behind each radius; {_EACH}.", rich_help_panel=_RADII_ONLY),
     ] = None,
     sigma: Annotated[
-        list[float] | None, typer.Option(help=f"Radii only: noise of the table; {_EACH}.")
+        list[float] | None,
+        typer.Option(
+            help=f"Standard deviation of the noise; {_EACH}.", rich_help_panel=_RADII_ONLY
+        ),
     ] = None,
     stated_alpha: Annotated[
         list[float] | None,
-        typer.Option(help=f"Radii only: failure probability of a certificate; {_EACH}."),
+        typer.Option(
+            help=f"Failure probability of a certificate; {_EACH}.", rich_help_panel=_RADII_ONLY
+        ),
     ] = None,
     largest_radius: Annotated[
         list[float] | None,
         typer.Option(
             help=f"What no radius can exceed, for limits of the average radius; {_EACH}.",
             show_default="from n, sigma and alpha",
+            rich_help_panel=_RADII_ONLY,
+        ),
+    ] = None,
+    out: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Write the estimates here, in the format that the ending names: .md, .tex, "
+            ".json, or .png, .pdf, .svg for a figure. Repeatable.",
+            rich_help_panel=_OUTPUT,
         ),
     ] = None,
     markdown: Annotated[
-        Path | None, typer.Option(help="Write the figures as Markdown; - is standard output.")
+        Path | None,
+        typer.Option(
+            help="Write the estimates as Markdown; - is standard output.", rich_help_panel=_OUTPUT
+        ),
     ] = None,
     latex: Annotated[
-        Path | None, typer.Option(help="Write them as a LaTeX tabular; - is standard output.")
+        Path | None,
+        typer.Option(
+            help="Write them as a LaTeX tabular; - is standard output.", rich_help_panel=_OUTPUT
+        ),
     ] = None,
     json: Annotated[
-        Path | None, typer.Option(help="Write all figures as JSON; - is standard output.")
+        Path | None,
+        typer.Option(
+            help="Write all of them as JSON; - is standard output.", rich_help_panel=_OUTPUT
+        ),
     ] = None,
     figure: Annotated[
-        Path | None, typer.Option(help="Draw certified accuracy and predictions (.png, .pdf).")
+        Path | None,
+        typer.Option(
+            help="Draw certified accuracy and predictions (.png, .pdf).", rich_help_panel=_OUTPUT
+        ),
     ] = None,
     picture: Annotated[Path | None, typer.Option(hidden=True)] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Replace files that are there.", rich_help_panel=_OUTPUT),
+    ] = False,
+    format: FormatOption = "text",
 ) -> None:
     """Print what TABLES say about a data set, with confidence limits; compare several.
 
@@ -96,6 +133,9 @@ def analyze(
         print_warning("--picture is now --figure; the old name goes in the next version")
         figure = figure or picture
     written = {"markdown": markdown, "latex": latex, "json": json, "figure": figure}
+    _add_by_ending(written, out or [])
+    if format == "json":
+        _add(written, "json", _STDOUT, "--format json")
     _check_outputs(written, tables, force)
     options: dict[str, list[Any]] = {
         "name": _names(tables, name),
@@ -120,6 +160,24 @@ def analyze(
     for path in written.values():
         if path is not None and path != _STDOUT:
             console.print(f"Written: {path}", soft_wrap=True)
+
+
+def _add_by_ending(written: dict[str, Path | None], out: Sequence[Path]) -> None:
+    """Add the files of ``-o`` to those of the options that name a format."""
+    for path in out:
+        ending = path.suffix.lower()
+        option = "figure" if ending in _FIGURES else _BY_ENDING.get(ending)
+        if option is None:
+            known = ", ".join([*_BY_ENDING, *_FIGURES])
+            raise ValueError(f"out={str(path)!r} must end in one of {known}")
+        _add(written, option, path, f"--out {path}")
+
+
+def _add(written: dict[str, Path | None], option: str, path: Path, given: str) -> None:
+    other = written[option]
+    if other not in (None, path):
+        raise ValueError(f"{given} must be left out: --{option} {other} is given already")
+    written[option] = path
 
 
 def _check_outputs(written: dict[str, Path | None], tables: Sequence[Path], force: bool) -> None:
@@ -201,8 +259,7 @@ def _analyses(
     from rsverify.tables.analysis import analyze, default_radii
     from rsverify.tables.reader import read_table
 
-    with warnings_as_lines():
-        frames = [read_table(path) for path in tables]
+    frames = [read_table(path) for path in tables]
     if radii is None:
         # The same for all, so that they stand side by side.
         sigmas = [*chain(*(f["sigma"] for f in frames if "sigma" in f)), *options["sigma"]]
@@ -268,13 +325,9 @@ def _print(analyses: Sequence[Analysis], comparisons: Sequence[Comparison]) -> N
     from rsverify.tables.formatting import explanation, to_frame
 
     frame: pd.DataFrame = to_frame(analyses, comparisons)
-    printed = plain_table(
-        f"Estimates with {100 * (1 - analyses[0].alpha):.6g} % confidence intervals"
+    print_table(
+        f"Estimates with {100 * (1 - analyses[0].alpha):.6g} % confidence intervals",
+        ["", *frame.columns],
+        [[str(cell) for cell in row] for row in frame.itertuples()],
     )
-    printed.add_column("", no_wrap=True)
-    for name in frame.columns:
-        printed.add_column(name, justify="right")
-    for label, *cells in frame.itertuples():
-        printed.add_row(label, *cells)
-    out_console.print(printed)
-    out_console.print(explanation(analyses, comparisons), style="dim")
+    print_note(explanation(analyses, comparisons))

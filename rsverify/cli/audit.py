@@ -23,9 +23,11 @@ from rsverify._core.check import check_choice
 from rsverify._core.files import Interrupted, check_free, write_file
 from rsverify._core.load_function import portable_function
 from rsverify._core.optional import need
-from rsverify.cli.console import print_lines
+from rsverify._core.types import AuditEstimandName, AuditKindName, AuditMethodName, Side
+from rsverify.cli.console import FormatOption, out_console, print_json, print_lines, print_written
 
-USED_BY_KINDS = {"context", "bound", "n", "alpha", "seed", "kind", "out", "force"}
+USED_BY_KINDS = {"context", "bound", "n", "alpha", "seed", "kind", "out", "force", "format"}
+_METHOD, _OUTPUT = "Method", "Output"
 EXIT_CODES = {"supported": 0, "refuted": 1, "inconclusive": 2}
 
 
@@ -96,60 +98,90 @@ def _refuse_ignored(context: typer.Context, kind: str) -> None:
 def audit(
     context: typer.Context,
     bound: Annotated[
-        str, typer.Argument(help="Name of a bound of this package, or FILE.py:FUNCTION.")
+        str,
+        typer.Argument(
+            metavar="BOUND", help="Name of a bound of this package, or FILE.py:FUNCTION."
+        ),
     ],
     n: Annotated[int, typer.Option(help="Sample size per replication.")],
     estimand: Annotated[
         str,
         typer.Option(
-            help="proportion, difference, probit (also with :first), mean, score-difference, "
-            "score-probit, …"
+            help=f"What is bounded: {', '.join(get_args(AuditEstimandName))}; with :first, over "
+            "the class of column 1."
         ),
     ] = "mean",
     alpha: Annotated[float, typer.Option(help="Failure probability that the bound claims.")] = 0.05,
     side: Annotated[
-        str | None,
-        typer.Option(help="lower, upper or two-sided; by default lower, or that of a named bound."),
+        Side | None,
+        typer.Option(help="Side of the bound.", show_default="lower, or that of a named bound"),
     ] = None,
     kind: Annotated[
-        str, typer.Option(help="coverage, betting (capital) or bets (predictability).")
+        AuditKindName,
+        typer.Option(help="What is audited: coverage, capital (betting) or predictability (bets)."),
     ] = "coverage",
-    method: Annotated[str, typer.Option(help="auto, exact, simulation or search.")] = "auto",
+    method: Annotated[
+        AuditMethodName, typer.Option(help="How failures are looked for.", rich_help_panel=_METHOD)
+    ] = "auto",
     replications: Annotated[
         int | None,
-        typer.Option(help="Maximum replications per scenario; by default about 1000/alpha."),
+        typer.Option(
+            help="Maximum replications per scenario.",
+            show_default="about 1000/alpha",
+            rich_help_panel=_METHOD,
+        ),
     ] = None,
     tolerance: Annotated[
-        float, typer.Option(help="Supported means at most alpha (1 + tolerance).")
+        float,
+        typer.Option(
+            help="Supported means at most alpha (1 + tolerance).", rich_help_panel=_METHOD
+        ),
     ] = 0.2,
     false_alarm: Annotated[
-        float, typer.Option(help="Probability of a false verdict, over all scenarios together.")
+        float,
+        typer.Option(
+            help="Probability of a false verdict, over all scenarios together.",
+            rich_help_panel=_METHOD,
+        ),
     ] = 1e-3,
-    seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 0,
-    jobs: Annotated[int, typer.Option(help="Processes; the report does not depend on it.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the simulation.", rich_help_panel=_METHOD)] = 0,
+    jobs: Annotated[
+        int,
+        typer.Option(help="Processes; the report does not depend on it.", rich_help_panel=_METHOD),
+    ] = 1,
     store: Annotated[
-        Path | None, typer.Option(help="Keep finished blocks of a simulation here.")
+        Path | None,
+        typer.Option(help="Keep finished blocks of a simulation here.", rich_help_panel=_OUTPUT),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue from the blocks in STORE.")
+        bool,
+        typer.Option(
+            "--resume", help="Continue from the blocks in STORE.", rich_help_panel=_OUTPUT
+        ),
     ] = False,
     out: Annotated[
         list[Path] | None,
-        typer.Option(help="Write the report here; .json, .parquet, .csv or a figure. Repeatable."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="Write the report here: .json, .parquet, .csv or a figure. Repeatable.",
+            rich_help_panel=_OUTPUT,
+        ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace reports that are there.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Replace reports that are there.", rich_help_panel=_OUTPUT),
+    ] = False,
+    format: FormatOption = "text",
 ) -> None:
     """Find out whether a BOUND covers: exit 0 supported, 1 refuted, 2 inconclusive."""
-    from rsverify._core.types import AuditEstimandName
-    from rsverify.auditing.api import KINDS, METHODS
     from rsverify.auditing.api import audit as run_audit
     from rsverify.auditing.bets import audit_bets
-    from rsverify.auditing.caller import SIDES
     from rsverify.auditing.capital import audit_capital
     from rsverify.auditing.estimand import renamed
+    from rsverify.auditing.report import as_text
 
     estimands: tuple[AuditEstimandName, ...] = get_args(AuditEstimandName)
-    check_choice("kind", kind, KINDS)
     if kind != "coverage":
         _refuse_ignored(context, kind)
     _check_outputs(out or [], store, force)
@@ -166,8 +198,8 @@ def audit(
                 estimand=check_choice("estimand", renamed(estimand), estimands),
                 n=n,
                 alpha=alpha,
-                side=None if side is None else check_choice("side", side, SIDES),
-                method=check_choice("method", method, METHODS),
+                side=side,
+                method=method,
                 replications=replications,
                 tolerance=tolerance,
                 false_alarm=false_alarm,
@@ -177,17 +209,24 @@ def audit(
                 resume=resume,
                 progress=progress,
             )
-    print_lines(str(report))
     for path in out or []:
         report.write(path, force=force)
+    if format == "json":
+        print_json(json.loads(report.to_json()))
+    else:
+        print_lines(as_text(report, out_console.width))
+        print_written(out or [])
     raise typer.Exit(EXIT_CODES[report.verdict])
 
 
 def audit_paper(
     seed: Annotated[int, typer.Option(help="Seed of the simulations.")] = 0,
     jobs: Annotated[int, typer.Option(help="Processes; the verdicts do not depend on it.")] = 1,
-    out: Annotated[Path | None, typer.Option(help="Write all reports here as JSON.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write all reports here as JSON.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    format: FormatOption = "text",
 ) -> None:
     """Audit the formulas of the paper as it prints them, and show where they fail."""
     from rsverify import __version__
@@ -198,11 +237,16 @@ def audit_paper(
     reports = {}
     with _bar("auditing the paper") as progress:
         for done, (formula, report) in enumerate(audit_paper(seed=seed, n_jobs=jobs), 1):
-            print_lines(summary(formula, report))
+            if format == "text":
+                print_lines(summary(formula, report))
             reports[formula.place] = json.loads(report.to_json())
             progress(done, len(PRINTED))
-    refuted = sum(r["verdict"] == "refuted" for r in reports.values())
-    print_lines(f"{refuted} of {len(PRINTED)} formulas are refuted.")
+    record = {"version": __version__, "seed": seed, "audits": reports}
     if out is not None:
-        record = {"version": __version__, "seed": seed, "audits": reports}
         write_file(out, json.dumps(record, indent=1) + "\n", force=force)
+    if format == "json":
+        print_json(record)
+    else:
+        refuted = sum(r["verdict"] == "refuted" for r in reports.values())
+        print_lines(f"{refuted} of {len(PRINTED)} formulas are refuted.")
+        print_written([] if out is None else [out])

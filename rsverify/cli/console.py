@@ -6,17 +6,48 @@ is, without markup, and what a terminal would obey instead of showing is written
 
 from __future__ import annotations
 
+import codecs
+import json
+import os
+import sys
+import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from rich.box import SIMPLE
+import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from rsverify._core.text import printable
+from rsverify._core.text import printable, table_lines, unprintable_escaped
+
+Format = Literal["text", "json"]
+FormatOption = Annotated[
+    Format,
+    typer.Option("--format", help="How results are printed.", rich_help_panel="Output"),
+]
+
+# What we print, for terminals and files whose encoding lacks it; other characters as escapes.
+_PLAIN = {
+    "Φ": "Phi",
+    "⁻": "^-",
+    "¹": "1",
+    "σ": "sigma",
+    "α": "alpha",
+    "ℓ": "l",
+    "−": "-",
+    "–": "-",
+    "—": "-",
+    "─": "-",
+    "…": "...",
+    "≥": ">=",
+    "≤": "<=",
+    "∞": "inf",
+    "±": "+-",
+    "×": "x",
+    "’": "'",
+}
 
 
 class PlainConsole(Console):
@@ -34,15 +65,70 @@ out_console = PlainConsole()
 err_console = PlainConsole(stderr=True)
 
 
-def print_lines(text: str) -> None:
-    """Print the lines of a result, whatever their length."""
+def allow_any_encoding() -> None:
+    """Let the streams write what their encoding lacks in other words, instead of failing."""
+
+    def plain(error: UnicodeError) -> tuple[str | bytes, int]:
+        if not isinstance(error, UnicodeEncodeError):
+            raise error
+        characters = error.object[error.start : error.end]
+        escaped = (
+            _PLAIN.get(c, c.encode("ascii", "backslashreplace").decode()) for c in characters
+        )
+        return "".join(escaped), error.end
+
+    codecs.register_error("rsverify-plain", plain)
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="rsverify-plain")
+
+
+def print_lines(text: str, style: str | None = None) -> None:
+    """Print the lines of a result, broken between words where they are wider than the screen.
+
+    Into a pipe or a file each goes as one line, unless COLUMNS says how wide it is.
+    """
+    known = out_console.is_terminal or "COLUMNS" in os.environ
     for line in text.split("\n"):
+        for part in _broken(printable(line), out_console.width) if known else [line]:
+            out_console.print(part, style=style, soft_wrap=True)
+
+
+def _broken(line: str, width: int) -> list[str]:
+    """Return the parts of a line, all with its indent; no word is broken."""
+    if len(line) <= width:
+        return [line]
+    indent = " " * (len(line) - len(line.lstrip()))
+    return textwrap.wrap(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def print_note(text: str) -> None:
+    """Print what a result means."""
+    print_lines(text, style="dim")
+
+
+def print_json(content: object) -> None:
+    """Print a result as JSON, and nothing else: what is not finite must be None by now."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write(unprintable_escaped(text) + "\n")
+
+
+def print_written(paths: Sequence[object]) -> None:
+    """Print the names of the files that were written, one per line."""
+    for path in paths:
+        out_console.print(f"Written: {path}", soft_wrap=True)
+
+
+def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table, folded where it is wider than the screen; no cell is ever cut."""
+    print_lines(title, style="bold")
+    out_console.print()
+    for line in table_lines(headings, rows, out_console.width):
         out_console.print(line, soft_wrap=True)
-
-
-def plain_table(title: str) -> Table:
-    """Return a table without rows and columns, in the style of all commands."""
-    return Table(title=title, box=SIMPLE, title_style="bold", title_justify="left")
+    out_console.print()
 
 
 @contextmanager
@@ -53,13 +139,28 @@ def working(title: str) -> Iterator[None]:
 
 
 @contextmanager
-def warnings_as_lines() -> Iterator[None]:
-    """Print the package's own warnings as one line each, not as Python shows them."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+def starting(title: str) -> Iterator[None]:
+    """Say at once, on a terminal or not, what a command that takes long begins with."""
+    if not err_console.is_terminal:
+        err_console.print(title, soft_wrap=True)
+    with working(title):
         yield
-    for message in dict.fromkeys(str(warning.message) for warning in caught):
-        print_warning(message)
+
+
+@contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Print each warning once and at once, as one line, not as Python shows them."""
+    told: set[str] = set()
+
+    def show(message: Warning | str, *_where: object, **_more: object) -> None:
+        if str(message) not in told:
+            told.add(str(message))
+            print_warning(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = show
+        yield
 
 
 def print_warning(message: str) -> None:

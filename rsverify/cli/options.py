@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal, Optional
 
 import typer
 
@@ -13,6 +14,17 @@ from rsverify.certificates.options import Option, request_options
 
 Given = Mapping[str, object]
 """Options of a request as they were read from a command line."""
+
+_PANELS = {
+    "scores": "Scores instead of votes",
+    "temperature": "Scores instead of votes",
+    "lipschitz": "Scores instead of votes",
+    "target_radius": "Early stopping",
+    "precision": "Early stopping",
+    "relative_precision": "Early stopping",
+    "futility": "Early stopping",
+}
+"""Heading in the help of those options that are for one kind of certificate only."""
 
 
 def with_request_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -40,11 +52,31 @@ def with_request_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _parameter(option: Option) -> inspect.Parameter:
-    kind = option.kind if option.default is not None else option.kind | None
-    shown = typer.Option(help=option.help, show_default=option.unset or True)
+    read: object = Literal[option.choices] if option.choices else option.kind
+    if option.several:
+        read = list[option.kind]  # type: ignore[name-defined]
+    kind = read if option.default is not None else Optional[read]  # noqa: UP045
+    shown = typer.Option(
+        help=option.help,
+        show_default=option.unset or True,
+        rich_help_panel=_PANELS.get(option.name, "Certificate"),
+    )
     return inspect.Parameter(
         option.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=option.default,
         annotation=Annotated[kind, shown],
     )
+
+
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="The same as OUT.", rich_help_panel="Output"),
+]
+
+
+def one_out(argument: Path | None, option: Path | None) -> Path | None:
+    """Return the one file to write, which is given as an argument or by ``-o``."""
+    if argument is not None and option is not None and argument != option:
+        raise ValueError(f"--out {option} must be left out: OUT={argument} is given already")
+    return option if argument is None else argument

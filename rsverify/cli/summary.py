@@ -1,42 +1,97 @@
-"""What a table says at a glance, printed after it is made."""
+"""What tables of the same inputs say at a glance, printed after they are made."""
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, NamedTuple
 
-from rsverify.cli.console import out_console, plain_table
+from rsverify.cli.console import print_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_COLUMN = 8  # 0.123 and what stands between columns
-_OTHER_COLUMNS = 30  # average radius, abstained and margins
+
+class Summary(NamedTuple):
+    """Certified accuracy and average radius of one table."""
+
+    inputs: int
+    certified_accuracy: dict[float, float]
+    """Radius -> fraction of the inputs that are certified correct within it."""
+    average_radius: float
+    abstained: int
 
 
-def print_summary(tables: dict[str, pd.DataFrame]) -> None:
-    """Print certified accuracy and average radius of tables of the same inputs."""
+def summarize(tables: dict[str, pd.DataFrame]) -> dict[str, Summary]:
+    """Return a summary of each table, all at the same radii."""
     from rsverify.tables.analysis import default_radii
     from rsverify.tables.reader import average_certified_radius, certified_accuracy
 
     sigmas = [float(t["sigma"].max()) for t in tables.values() if "sigma" in t]
     largest = max(float(t["radius"].max()) for t in tables.values())
     radii = default_radii(max(sigmas, default=None), largest)
-    # Radii are left out, evenly, where the line has no room for all: no figure is ever cut.
-    room = max(2, (out_console.width - max(map(len, tables)) - _OTHER_COLUMNS) // _COLUMN)
-    radii = radii[:: math.ceil(len(radii) / room)]
-    rows = len(next(iter(tables.values())))
-    printed = plain_table(f"Certified accuracy of {rows} inputs within a radius")
-    printed.add_column("", no_wrap=True)
-    for r in radii:
-        printed.add_column(f"{r:g}", justify="right")
-    for heading in ("average radius", "abstained"):
-        printed.add_column(heading, justify="right", min_width=len(heading.split()[0]))
-    for name, table in tables.items():
-        printed.add_row(
-            name,
-            *(f"{a:.3f}" for a in certified_accuracy(table, radii)),
-            f"{average_certified_radius(table):.4f}",
-            str(int((table["predict"] == -1).sum())),
+    return {
+        name: Summary(
+            len(table),
+            dict(zip(radii, map(float, certified_accuracy(table, radii)), strict=True)),
+            float(average_certified_radius(table)),
+            int((table["predict"] == -1).sum()),
         )
-    out_console.print(printed)
+        for name, table in tables.items()
+    }
+
+
+def print_summary(
+    tables: dict[str, pd.DataFrame],
+    *,
+    title: str = "Certified accuracy of {} inputs within a radius",
+) -> None:
+    """Print certified accuracy, average radius and abstentions, one column per table."""
+    found = summarize(tables)
+    first = next(iter(found.values()))
+    rows = [
+        [f"{r:g}", *(f"{s.certified_accuracy[r]:.3f}" for s in found.values())]
+        for r in first.certified_accuracy
+    ]
+    rows.append(["average radius", *(f"{s.average_radius:.4f}" for s in found.values())])
+    rows.append(["abstained", *(str(s.abstained) for s in found.values())])
+    print_table(title.format(first.inputs), ["radius", *found], rows)
+
+
+def summary_content(tables: dict[str, pd.DataFrame]) -> dict[str, object]:
+    """Return the same as `print_summary` prints, for JSON."""
+    return {
+        name: {
+            "inputs": s.inputs,
+            "certified_accuracy": {f"{r:g}": a for r, a in s.certified_accuracy.items()},
+            "average_radius": s.average_radius,
+            "abstained": s.abstained,
+        }
+        for name, s in summarize(tables).items()
+    }
+
+
+def print_abstentions(table: pd.DataFrame) -> None:
+    """Print why inputs abstain, and the votes that would do; nothing where none abstains."""
+    from rsverify.tables.abstentions import abstentions
+
+    found = abstentions(table)
+    if not found:
+        return
+    total = sum(a.rows for a in found)
+    rows = [
+        [
+            a.reason,
+            str(a.rows),
+            *("—" if n is None else f"{n:,}" for n in (a.n_for_half, a.n_for_most)),
+        ]
+        for a in found
+    ]
+    title = f"Why {total} of {len(table)} inputs abstain, and about how many votes would do"
+    print_table(title, ["reason", "inputs", "n for half", "n for 90 %"], rows)
+
+
+def abstentions_content(table: pd.DataFrame) -> list[dict[str, object]]:
+    """Return the same as `print_abstentions` prints, for JSON."""
+    from rsverify.tables.abstentions import abstentions
+
+    return [asdict(a) for a in abstentions(table)]

@@ -1,16 +1,15 @@
-"""From a model and noise to vote counts, in chunks and without waiting for the device."""
+"""Noisy inputs, batch after batch, and what is checked of what a model returns for them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 
-from rsverify._core.check import IntArray
-from rsverify.smoothing.device import DeviceContext
 from rsverify.smoothing.noise.gaussian import Noise
+from rsverify.smoothing.outputs import hint_for
 
 Scores = Callable[[torch.Tensor], torch.Tensor]
 
@@ -107,47 +106,6 @@ def noisy_batches(
         yield part
 
 
-def count_votes(
-    scores_of: Scores,
-    batches: Iterable[torch.Tensor],
-    num_classes: int,
-    device: torch.device,
-    progress: Callable[[int], None] | None = None,
-) -> IntArray:
-    """Return how many noisy inputs each class wins, ties going to the lowest class.
-
-    Nothing in the loop waits for the device: counts and the number of invalid scores stay
-    there until the end. (``torch.bincount`` would wait: on CUDA it reads the largest value
-    back to size its output. A comparison with all classes does not, and is deterministic.)
-
-    Raises
-    ------
-    ValueError
-        If the model returns scores of the wrong shape, on another device, or NaN.
-    TypeError
-        If the model returns anything but a tensor.
-    """
-    classes = torch.arange(num_classes, device=device)
-    counts = torch.zeros(num_classes, dtype=torch.int64, device=device)
-    invalid = torch.zeros((), dtype=torch.int64, device=device)
-    for batch in batches:
-        scores = check_model_output(scores_of(batch), (len(batch), num_classes), counts.device)
-        votes_of, bad = votes_of_scores(scores)
-        invalid += bad.sum()
-        counts += (votes_of[:, None] == classes).sum(dim=0)
-        if progress is not None:
-            progress(len(batch))
-    context = DeviceContext(counts.device)
-    arriving, failed = context.fetch(counts), context.fetch(invalid)
-    votes = arriving.numpy().astype(np.int64)
-    if found := int(failed.numpy()):
-        raise ValueError(
-            f"model returned NaN scores for {found} of {votes.sum()} noisy inputs, or −∞ for all "
-            "classes; scores must be real numbers"
-        )
-    return votes
-
-
 def votes_of_scores(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the vote of each row, the lowest of tied classes, and which rows have none.
 
@@ -168,12 +126,12 @@ def check_model_output(
         raise TypeError(
             f"model returned {type(scores).__name__}; it must return a tensor of scores of "
             "shape (batch, num_classes); a part of a larger output is named by SelectedOutput, or "
-            "--output"
+            "--output, and a function of numpy arrays goes into NumpyModel"
         )
     if scores.shape != shape:
         raise ValueError(
             f"model returned scores of shape {tuple(scores.shape)} for {shape[0]} inputs; with "
-            f"num_classes={shape[1]} it must be {shape}"
+            f"num_classes={shape[1]} it must be {shape}{hint_for(scores, shape[1], shape[0])}"
         )
     if scores.device != device:
         raise ValueError(f"model returned scores on {scores.device}; they must be on {device}")

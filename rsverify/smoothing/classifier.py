@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,61 +16,46 @@ from rsverify._core.check import (
     IntArray,
     check_choice,
     check_scale,
+    check_size,
     shown,
 )
-from rsverify._core.check import (
-    check_size as _check_size,
-)
+from rsverify._core.progress import ProgressOption, check_progress
 from rsverify._core.types import Auto, BoundName, NoiseName, OrderingName, RadiusName, ScoreMapName
 from rsverify.bounds.margin import Taylor
 from rsverify.certificates.assumptions import warn_of_level
 from rsverify.certificates.certificate import ABSTAIN, Certificate
-from rsverify.certificates.scores import ScoreCertificate, certify_columns, choose_class
-from rsverify.smoothing.batches import Scores, count_votes, evaluating, noisy_batches
+from rsverify.smoothing.batches import Scores
 from rsverify.smoothing.data.inputs import (
     LARGEST_CLASSES,
     Input,
     Seed,
     check_batch_size,
-    check_finite,
     check_input,
     check_seed,
-    check_size,
 )
-from rsverify.smoothing.device import Arriving, DeviceContext, choose_device, has_float64
+from rsverify.smoothing.device import choose_device
 from rsverify.smoothing.lipschitz.bound import scores_lipschitz_bound
 from rsverify.smoothing.lipschitz.comparison import Sample
 from rsverify.smoothing.noise.discrete import DiscreteGaussian
-from rsverify.smoothing.noise.gaussian import (
-    COUNTS,
-    ESTIMATION,
-    PREDICTION,
-    SELECTION,
-    Gaussian,
-    Noise,
-    seeded_generator,
-)
-from rsverify.smoothing.probing.probe import Probes, Subject
-from rsverify.smoothing.request import Question, Request, level_of
-from rsverify.smoothing.sampling.forward import Forward
-from rsverify.smoothing.sampling.job import Job
-from rsverify.smoothing.sampling.scores import queue_columns, queue_scores
+from rsverify.smoothing.noise.gaussian import COUNTS, PREDICTION, Gaussian, Noise
+from rsverify.smoothing.request import Request, level_of
+from rsverify.smoothing.sampling.asked import Asked
+from rsverify.smoothing.sampling.sampled import Sampled
+from rsverify.smoothing.sampling.session import Session
 from rsverify.smoothing.score_maps import score_map
 
 __all__ = ["SmoothedClassifier"]
 
-Progress = Callable[[int], None]
-T = TypeVar("T")
 
-
-class SmoothedClassifier:
+class SmoothedClassifier(Sampled):
     r"""The classifier x ↦ argmax_k P(model(x + ε) = k), ε ~ N(0, σ²I) [1]_.
 
     Parameters
     ----------
     model : torch.nn.Module or callable
         Maps a batch (b, \*input shape) to scores (b, num_classes), the largest of which is
-        the vote; of tied scores the lowest class wins. Each row's scores must depend on that
+        the vote; of tied scores the lowest class wins. Of a larger output the part ``logits`` is
+        taken, else the only part of that shape. Each row's scores must depend on that
         row alone, and be the same again: it is probed before votes count, see Notes. A module
         is used in evaluation mode, where it is, and left as found.
     num_classes : int
@@ -169,14 +151,16 @@ class SmoothedClassifier:
             raise TypeError(f"dtype={shown(dtype)} must be a torch.dtype or None")
         if dtype is not None and not dtype.is_floating_point:
             raise ValueError(f"dtype={dtype} must be a floating type")
-        self.model = model
-        self.num_classes = _check_size("num_classes", num_classes, 2, LARGEST_CLASSES)
+        classes = check_size("num_classes", num_classes, 2, LARGEST_CLASSES)
         self.sigma = check_scale("sigma", sigma)
-        self.preprocess = preprocess
-        self.device = None if device is None else choose_device(device)
-        self.dtype = dtype
-        self.noise = _noise(noise, self.sigma, lattice)
-        self._probes = Probes()
+        super().__init__(
+            model,
+            classes,
+            _noise(noise, self.sigma, lattice),
+            preprocess=preprocess,
+            device=None if device is None else choose_device(device),
+            dtype=dtype,
+        )
 
     def __repr__(self) -> str:
         name = getattr(self.model, "__name__", type(self.model).__name__)
@@ -193,7 +177,7 @@ class SmoothedClassifier:
         n: int,
         batch_size: int = 256,
         seed: Seed = None,
-        progress: Progress | None = None,
+        progress: ProgressOption = None,
     ) -> IntArray:
         r"""Return how many of `n` noisy copies of `x` the model assigns to each class.
 
@@ -211,8 +195,13 @@ class SmoothedClassifier:
             The same seed, input, n and model of device give the same noise, whatever the batch;
             fresh entropy where None. Counts that choose a class and counts that certify it
             must come from different seeds.
-        progress : callable, optional
-            Called after each batch with its size.
+        progress : bool, callable or object, optional
+            True shows how far the run is, how fast, and how long it still takes: a bar on a
+            terminal, a line in a notebook, elsewhere log lines of runs of more than 5 seconds.
+            None, the default, does so only where the run takes longer, as estimated after its
+            first batch; False never. A callable is called after each batch with its size; an object
+            with the methods ``show(update)`` and ``close()`` is given each
+            `rsverify._core.progress.ProgressUpdate`.
 
         Returns
         -------
@@ -227,7 +216,9 @@ class SmoothedClassifier:
         TypeError
             If an argument has the wrong type, or the model returns no tensor.
         """
-        return self._sample(x, n, batch_size, check_seed(seed), COUNTS, progress)
+        shown = check_progress(progress)
+        size, batch = check_size("n", n), check_batch_size(batch_size)
+        return Session(self, x).counts(size, batch, check_seed(seed), COUNTS, shown)
 
     def scores(
         self,
@@ -238,7 +229,7 @@ class SmoothedClassifier:
         scores: ScoreMapName = "softmax",
         temperature: float = 1.0,
         seed: Seed = None,
-        progress: Progress | None = None,
+        progress: ProgressOption = None,
     ) -> FloatArray:
         r"""Return the scores that the model gives `n` noisy copies of `x`.
 
@@ -260,10 +251,9 @@ class SmoothedClassifier:
         ValueError, TypeError
             As for `counts` and `certify`.
         """
-        mapped = score_map(scores, temperature)
-        with self._batches(x, n, batch_size, check_seed(seed), COUNTS) as (model, batches, device):
-            arrived = queue_scores(model, batches, self.num_classes, device, mapped, progress)
-        return arrived()
+        mapped, shown = score_map(scores, temperature), check_progress(progress)
+        size, batch = check_size("n", n), check_batch_size(batch_size)
+        return Session(self, x).scores(size, batch, check_seed(seed), mapped, shown)
 
     def predict(
         self,
@@ -273,7 +263,7 @@ class SmoothedClassifier:
         alpha: float = 1e-3,
         batch_size: int = 256,
         seed: Seed = None,
-        progress: Progress | None = None,
+        progress: ProgressOption = None,
     ) -> int:
         r"""Return the class that the smoothed classifier assigns to `x`, or `ABSTAIN` (−1).
 
@@ -313,7 +303,9 @@ class SmoothedClassifier:
         """
         level = level_of(alpha, self.noise)
         warn_of_level(level)
-        votes = self._sample(x, n, batch_size, check_seed(seed), PREDICTION, progress)
+        shown = check_progress(progress)
+        size, batch = check_size("n", n), check_batch_size(batch_size)
+        votes = Session(self, x).counts(size, batch, check_seed(seed), PREDICTION, shown)
         return _winner(votes, level)
 
     def certify(
@@ -327,14 +319,16 @@ class SmoothedClassifier:
         bound: BoundName = "exact",
         radius: RadiusName = "R2",
         y: int | None = None,
-        target_radius: float | None = None,
+        target_radius: float | Sequence[float] | None = None,
+        precision: float | None = None,
+        relative_precision: float | None = None,
         futility: float = 0.1,
         lipschitz: float | Auto | None = None,
         ordering: OrderingName | Taylor | None = None,
         scores: ScoreMapName = "softmax",
         temperature: float = 1.0,
         seed: Seed = None,
-        progress: Progress | None = None,
+        progress: ProgressOption = None,
     ) -> Certificate:
         r"""Return a certificate that the smoothed classifier is constant around `x`.
 
@@ -366,14 +360,23 @@ class SmoothedClassifier:
         y : int, optional
             The class to certify, fixed before sampling: the true label, say. A bound of
             scores draws the selection sample nevertheless, to choose its slopes.
-        target_radius : float, optional
+        target_radius : float or sequence of float, optional
             Ask whether the radius is at least this, and stop sampling at the
             decision. The result is an `EarlyCertificate`; `bound` and `ordering` must keep
-            their defaults, as the bound is then the anytime one, also without an answer.
+            their defaults, as the bound is then the anytime one, also without an answer. Of
+            several radii each is decided, from the same votes and at the one alpha, and sampling
+            stops when none is open: the result is a `RadiiCertificate`.
+        precision : float, optional
+            Stop sampling when the radius is known within this width, in input units: the largest
+            that the votes leave less the certified one. The result is an
+            `IntervalCertificate`, with both ends; `bound` and `ordering` as with a target.
+        relative_precision : float, optional
+            The same, for a width of at most this share of the upper end, in (0, 1).
         futility : float
             With `target_radius`: stop for futility as soon as the probability of a decision
-            within `n` votes is about this or less; 0 for never. So at most about this share of
-            the inputs stopped would have been decided, and no decision becomes less certain.
+            within `n` votes is about this or less, at each target that is open; 0 for never. So at
+            most about this share of the inputs stopped would have been decided, and no decision
+            becomes less certain.
         scores : {"softmax", "sparsemax", "hardmax", "identity"}
             For a bound of scores: the map from the model's output to the simplex;
             ``"identity"`` for a model that ends in one of its own.
@@ -386,7 +389,8 @@ class SmoothedClassifier:
         Returns
         -------
         Certificate
-            A `ScoreCertificate` for a bound of scores, an `EarlyCertificate` for a target.
+            A `ScoreCertificate` for a bound of scores, an `EarlyCertificate` for a target, a
+            `RadiiCertificate` for several, an `IntervalCertificate` for a precision.
 
         Raises
         ------
@@ -404,7 +408,7 @@ class SmoothedClassifier:
         rounding keeps a Lipschitz constant of scores between lattice points alone.
         """
         started = time.perf_counter()
-        entropy = check_seed(seed)
+        entropy, shown = check_seed(seed), check_progress(progress)
         request = Request(
             n0=n0,
             n=n,
@@ -416,26 +420,15 @@ class SmoothedClassifier:
             scores=scores,
             temperature=temperature,
             target_radius=target_radius,
+            precision=precision,
+            relative_precision=relative_precision,
             futility=futility,
         )
-        n0, n, batch_size = request.n0, request.n, check_batch_size(batch_size)
-        request = self.resolve(request, x, batch_size=batch_size)
+        batch = check_batch_size(batch_size)
+        request = self.resolve(request, x, batch_size=batch, progress=shown is not False)
         request.check(self.num_classes, self.noise, y)
-        if request.of_scores:
-            steps = self.score_steps(x, request, y, batch_size, entropy, progress)
-            soft, seconds = last_step(steps), time.perf_counter() - started
-            return replace(soft, seconds=seconds, probed=self._probes.text)
-        question = request.question(self.noise, y)
-        selected = None
-        if y is None:
-            selected = self._sample(x, n0, batch_size, entropy, SELECTION, progress)
-        if question.first is not None:
-            found = self._decide(x, n, selected, batch_size, entropy, question, progress)
-        else:
-            votes = self._sample(x, n, batch_size, entropy, ESTIMATION, progress)
-            found = question.finish(votes, selected)
-        seconds = time.perf_counter() - started
-        return replace(found, seed=entropy, seconds=seconds, probed=self._probes.text)
+        found = Session(self, x).certify(request, Asked(x, entropy, y), batch, shown)
+        return replace(found, seconds=time.perf_counter() - started)
 
     def resolve(
         self,
@@ -465,148 +458,6 @@ class SmoothedClassifier:
             self.model, self.preprocess, sample, request.scores, request.temperature, progress
         )
         return replace(request, lipschitz=found)
-
-    def score_steps(
-        self,
-        x: Input,
-        request: Request,
-        y: int | None,
-        batch_size: int,
-        entropy: int | tuple[int, ...],
-        progress: Progress | None = None,
-    ) -> Generator[None, None, ScoreCertificate]:
-        """Return the certificate of a bound of scores, pausing before each wait for the device."""
-        classes = self.num_classes
-        options, mapped = request.score_options(self.noise)
-        if y is not None:
-            choose_class(None, y, classes)  # raises where y is not a class, before sampling
-        with self._batches(x, request.n0, batch_size, entropy, SELECTION) as (model, batches, at):
-            selection = queue_scores(model, batches, classes, at, mapped, progress)
-        yield
-        chosen = selection()
-        label, plan = choose_class(chosen, y, classes)
-        with self._batches(x, request.n, batch_size, entropy, ESTIMATION) as (model, batches, at):
-            sample = queue_columns(
-                model,
-                batches,
-                classes,
-                at,
-                mapped,
-                n=request.n,
-                y=label,
-                plan=plan,
-                progress=progress,
-            )
-        yield
-        found = certify_columns(sample(), label, plan, chosen, options)
-        return replace(
-            found, alpha=float(request.alpha), noise_excess=self.noise.excess, seed=entropy
-        )
-
-    def _decide(
-        self,
-        x: Input,
-        n: int,
-        selected: IntArray | None,
-        batch_size: int,
-        entropy: int | tuple[int, ...],
-        question: Question,
-        progress: Progress | None,
-    ) -> Certificate:
-        """Sample until a scheduled look at the votes answers the question, or to the end."""
-        job = Job(self.num_classes, 0, n, question, selected)
-        with self._batches(x, n, batch_size, entropy, ESTIMATION) as (scores_of, batches, device):
-            votes_of, context = Forward(scores_of, self.num_classes, device), DeviceContext(device)
-            # One batch ahead, so that the device has work while the host looks at votes.
-            waiting: deque[Arriving] = deque()
-            for batch in batches:
-                waiting.append(context.fetch(votes_of(batch)))
-                if progress is not None:
-                    progress(len(batch))
-                if len(waiting) > context.asynchronous:
-                    job.absorb(waiting.popleft().numpy())
-                if job.certificate is not None:
-                    break
-            while job.certificate is None:
-                job.absorb(waiting.popleft().numpy())
-        return job.certificate
-
-    def _sample(
-        self,
-        x: Input,
-        n: int,
-        batch_size: int,
-        entropy: int | tuple[int, ...],
-        stream: int,
-        progress: Progress | None,
-    ) -> IntArray:
-        with self._batches(x, n, batch_size, entropy, stream) as (scores_of, batches, device):
-            return count_votes(scores_of, batches, self.num_classes, device, progress)
-
-    @contextmanager
-    def _batches(
-        self, x: Input, n: int, batch_size: int, entropy: int | tuple[int, ...], stream: int
-    ) -> Iterator[tuple[Scores, Iterator[torch.Tensor], torch.device]]:
-        """Give the body the model on noisy batches, the batches and their device."""
-        n = check_size("n", n)
-        batch_size = check_batch_size(batch_size)
-        center, scores_of = self.center(x)
-        generator = seeded_generator(entropy, stream, center.device)
-        context = DeviceContext(center.device)
-        with context.active(), evaluating(self.model, self.preprocess):
-            self._probes.probe(self.subject(scores_of), self.noise, center, min(batch_size, n))
-            batches = noisy_batches(self.noise, center, n, batch_size, generator=generator)
-            yield scores_of, batches, center.device
-
-    def subject(self, scores_of: Scores) -> Subject:
-        """Return what is probed of the model."""
-        return Subject(
-            model=self.model,
-            preprocess=self.preprocess,
-            scores_of=scores_of,
-            num_classes=self.num_classes,
-        )
-
-    def center(self, x: Input) -> tuple[torch.Tensor, Scores]:
-        """Return `x` checked, where and as noise is added to it, and the model on such batches."""
-        source = check_input(x)
-        device, dtype = self.placement(source.dtype)
-        noise_dtype = torch.float64 if dtype == torch.float64 else torch.float32
-
-        def scores_of(batch: torch.Tensor) -> torch.Tensor:
-            batch = batch.to(dtype)
-            return self.model(batch if self.preprocess is None else self.preprocess(batch))
-
-        # Checked on the host: each answer that is read from another device waits for it.
-        center = check_finite(self.noise.center(check_finite(source.cpu()), noise_dtype))
-        return DeviceContext(device).send(center), scores_of
-
-    def placement(self, input_dtype: torch.dtype) -> tuple[torch.device, torch.dtype]:
-        """Return the device and floating type of batches: as given, else the model's."""
-        tensors: list[torch.Tensor] = []
-        if isinstance(self.model, torch.nn.Module):
-            tensors = [*self.model.parameters(), *self.model.buffers()]
-        named = self.device or next((t.device for t in tensors), torch.device("cpu"))
-        device = choose_device(named)
-        floating = (t.dtype for t in tensors if t.is_floating_point())
-        dtype = self.dtype or next(floating, input_dtype)
-        if dtype == torch.float64 and not has_float64(device):
-            if self.dtype is not None:
-                raise ValueError(
-                    f"dtype={dtype} must be torch.float32 on {device}, which has no other"
-                )
-            dtype = torch.float32
-        return device, dtype
-
-
-def last_step(steps: Generator[None, None, T]) -> T:
-    """Return what a generator returns when it is done."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
 
 
 def _noise(kind: NoiseName, sigma: float, lattice: Fraction | float | None) -> Noise:

@@ -8,9 +8,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rsverify._core.check import IntArray, check_choice, check_level, check_scale, check_size
+from rsverify._core.check import (
+    IntArray,
+    check_choice,
+    check_level,
+    check_scale,
+    check_size,
+    shown,
+)
 from rsverify.bounds.margin import find_ordering
 from rsverify.bounds.margin_decision import check_futility
+from rsverify.certificates.anytime import check_target
 from rsverify.certificates.assumptions import warn_of_level
 from rsverify.certificates.certificate import (
     BOUNDS,
@@ -20,13 +28,25 @@ from rsverify.certificates.certificate import (
 )
 from rsverify.certificates.early import (
     TargetQuestion,
-    check_target,
     decision_of_counts,
     first_decision,
 )
+from rsverify.certificates.interval import (
+    Precision,
+    PrecisionQuestion,
+    check_precision,
+    first_precise,
+    interval_of_counts,
+)
 from rsverify.certificates.options import RequestOptions
 from rsverify.certificates.radius import ESTIMANDS
-from rsverify.certificates.scores import SCORE_BOUNDS, ScoreOptions, check_options
+from rsverify.certificates.scores import (
+    SCORE_BOUNDS,
+    ScoreOptions,
+    check_options,
+    choose_class,
+)
+from rsverify.certificates.several import are_several, check_targets
 from rsverify.smoothing.noise.gaussian import Noise
 from rsverify.smoothing.score_maps import SCORE_MAPS, ScoreMap, score_map
 
@@ -52,12 +72,30 @@ class Request(RequestOptions):
     @classmethod
     def given(cls, options: Mapping[str, object]) -> Request:
         """Return a request from options as a command line has them, or raise."""
-        return cls(**dict[str, Any](options))
+        given = dict[str, Any](options)
+        radii = given.get("target_radius")
+        if isinstance(radii, list) and len(radii) == 1:  # which may be given several times
+            given["target_radius"] = radii[0]
+        return cls(**given)
 
     @property
     def of_scores(self) -> bool:
         """Whether the bound is one of scores; else it counts votes."""
         return self.bound in SCORE_BOUNDS
+
+    @property
+    def of_precision(self) -> bool:
+        """Whether sampling stops when the radius is known within a width."""
+        return self.precision is not None or self.relative_precision is not None
+
+    @property
+    def stops_early(self) -> bool:
+        """Whether sampling stops as soon as the votes answer."""
+        return self.target_radius is not None or self.of_precision
+
+    def most_samples(self, *, given: bool = False) -> int:
+        """Return how many noisy inputs are drawn, at most; of a class given no selection sample."""
+        return self.n + (0 if given and not self.of_scores else self.n0)
 
     @property
     def constant(self) -> float | None:
@@ -84,7 +122,11 @@ class Request(RequestOptions):
         if self.ordering is not None:
             checked["ordering"] = find_ordering(self.ordering)
         if self.target_radius is not None:
-            checked["target_radius"] = check_target(self.target_radius)
+            several = are_several(self.target_radius)
+            check = check_targets if several else check_target
+            checked["target_radius"] = check(self.target_radius)  # type: ignore[arg-type]
+        wanted = check_precision(self.precision, self.relative_precision)
+        checked |= {"precision": wanted.absolute, "relative_precision": wanted.relative}
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
@@ -99,16 +141,24 @@ class Request(RequestOptions):
     def check(self, num_classes: int, noise: Noise, y: int | None) -> None:
         """Raise where a certificate would, before anything is sampled."""
         warn_of_level(level_of(self.alpha, noise))
-        if self.target_radius is not None and (self.bound != "exact" or self.ordering is not None):
+        if self.target_radius is not None and self.of_precision:
+            raise ValueError(
+                f"target_radius={shown(self.target_radius)} must be None with precision or "
+                "relative_precision: ask for one or the other"
+            )
+        if self.stops_early and (self.bound != "exact" or self.ordering is not None):
+            name = "target_radius" if self.target_radius is not None else "a precision"
             raise ValueError(
                 f"bound={self.bound!r} and ordering={self.ordering!r} must be left out with "
-                "target_radius: the bound is then the anytime one"
+                f"{name}: the bound is then the anytime one"
             )
         if self.of_scores:
             if self.ordering is not None:
                 raise ValueError(
                     f"ordering={self.ordering!r} must be None for bound={self.bound!r}"
                 )
+            if y is not None:
+                choose_class(None, y, num_classes)  # raises where y is not a class
             self.score_options(noise)
             return
         if self.scores != "softmax" or self.temperature != 1.0:
@@ -127,6 +177,8 @@ class Request(RequestOptions):
         def stated(certificate: Certificate) -> Certificate:
             return replace(certificate, alpha=float(self.alpha), noise_excess=noise.excess)
 
+        if self.of_precision:
+            return self._of_precision(noise.sigma, level, y, stated)
         if self.target_radius is None:
 
             def finish(votes: IntArray, chosen: IntArray | None) -> Certificate:
@@ -146,8 +198,9 @@ class Request(RequestOptions):
 
             return Question(finish)
 
+        target = self.target_radius
         asked: TargetQuestion = {
-            "target_radius": self.target_radius,
+            "target_radius": tuple(target) if are_several(target) else check_target(target),
             "sigma": noise.sigma,
             "alpha": level,
             "y": y,
@@ -164,6 +217,30 @@ class Request(RequestOptions):
             return first_decision(looks, selection=chosen, **asked)
 
         return Question(decide, first)
+
+    def _of_precision(
+        self,
+        sigma: float,
+        level: float,
+        y: int | None,
+        stated: Callable[[Certificate], Certificate],
+    ) -> Question:
+        wanted = Precision(self.precision, self.relative_precision)
+        asked: PrecisionQuestion = {
+            "sigma": sigma,
+            "alpha": level,
+            "y": y,
+            "radius": self.radius,
+            "lipschitz": self.constant,
+        }
+
+        def finish(votes: IntArray, chosen: IntArray | None) -> Certificate:
+            return stated(interval_of_counts(votes, wanted, selection=chosen, **asked))
+
+        def first(looks: IntArray, chosen: IntArray | None) -> int | None:
+            return first_precise(looks, wanted, selection=chosen, **asked)
+
+        return Question(finish, first)
 
     def score_options(self, noise: Noise) -> tuple[ScoreOptions, ScoreMap]:
         """Return the options of a bound of scores, and the map from outputs to scores."""

@@ -21,7 +21,7 @@ from rsverify.tables.schema import field, row_fields, table_row
 
 # What another machine's last digits may change: the last printed digit of a radius, which is
 # rounded down, and as little of a margin.
-_LAST_DIGIT = {"radius": 1.5e-6, "margin": 1e-9}
+_LAST_DIGIT = {"radius": 1.5e-6, "margin": 1e-9, "radius_upper": 1e-9}
 
 
 def check_stored(
@@ -83,7 +83,7 @@ def _of_votes(
     idx, label = int(row["idx"]), int(row["label"])
     votes, chosen = _counts(row, "count_"), _counts(row, "selected_")
     total = int(votes.sum())
-    if total > request.n or (request.target_radius is None and total != request.n):
+    if total > request.n or (not request.stops_early and total != request.n):
         raise ValueError(f"it has {total} votes and must have {request.n}")
     question = request.question(noise, label if certify_label else None)
     certificate = question.finish(votes, None if certify_label else chosen)

@@ -9,7 +9,8 @@ import csv
 import io
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +20,26 @@ import pandas as pd
 from rsverify._core.check import FloatArray, IntArray
 from rsverify.tables.text import SEPARATORS, TableText, is_quoted, split_line
 
-INTEGER_COLUMNS = frozenset({"idx", "label", "predict", "correct", "base_predict", "y", "n", "n0"})
+INTEGER_COLUMNS = frozenset(
+    {
+        "idx",
+        "label",
+        "predict",
+        "correct",
+        "base_predict",
+        "y",
+        "n",
+        "n0",
+        "alpha_shares",
+        "precise",
+    }
+)
 """The columns of integers, beside `count_0`, …, and `selected_0`, …"""
 REAL_COLUMNS = frozenset(
-    {"radius", "alpha", "sigma", "margin", "lipschitz", "target_radius", "noise_excess"}
+    {
+        *("radius", "alpha", "sigma", "margin", "lipschitz", "target_radius", "radius_upper"),
+        "noise_excess",
+    }
 )
 """The columns of real numbers; all but the radius may be unknown."""
 
@@ -66,7 +83,7 @@ def is_integer_column(name: str) -> bool:
 
 def check_widths(text: TableText, columns: Sequence[str], separator: str) -> None:
     """Raise where a line has not one field for each column, or two columns have one name."""
-    twice = [name for name in columns if columns.count(name) > 1]
+    twice = [name for name, times in Counter(columns).items() if times > 1]
     if twice:
         raise ValueError(f"{text.path} has two columns {twice[0]!r}; it must have one")
     kind = "" if separator == "\t" else f" (separated by {SEPARATORS[separator]})"
@@ -84,13 +101,22 @@ def check_widths(text: TableText, columns: Sequence[str], separator: str) -> Non
             )
 
 
-def read_cells(text: TableText, columns: Sequence[str], separator: str) -> pd.DataFrame:
-    """Return the cells of lines whose widths are right: integers as such, others as text."""
-    integers = [name for name in columns if is_integer_column(name)]
-    body = io.StringIO("\n".join(text.lines[1:]))
+def read_cells(
+    lines: Sequence[str],
+    columns: Sequence[str],
+    integers: Collection[str],
+    separator: str,
+    *,
+    quoted: bool,
+) -> pd.DataFrame:
+    """Return the cells of lines whose widths are right: `integers` as such, others as text.
+
+    Where a cell of them is none, some or all are text: `parse_integers` tells which it is.
+    """
 
     def read(types: dict[str, type]) -> pd.DataFrame:
-        body.seek(0)
+        # As bytes: text would take four of them for each character.
+        body = io.BytesIO("\n".join(lines).encode())
         return pd.read_csv(
             body,
             sep=separator,
@@ -102,17 +128,19 @@ def read_cells(text: TableText, columns: Sequence[str], separator: str) -> pd.Da
             lineterminator="\n",
             skip_blank_lines=False,
             skipinitialspace=separator != "\t",
-            quoting=csv.QUOTE_MINIMAL if is_quoted(text.lines[0], separator) else csv.QUOTE_NONE,
+            quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
         )
 
-    if len(text.lines) < 2:
+    if not lines:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in columns})
     kinds: dict[str, type] = dict.fromkeys(columns, object)
-    try:
-        return read(kinds | dict.fromkeys(integers, np.int64))
-    except (ValueError, OverflowError):
-        # Somewhere is a cell that is not an integer: `parse_integers` tells where.
-        return read(kinds)
+    votes = [name for name in integers if name.startswith(("count_", "selected_"))]
+    for whole in (integers, votes):
+        try:
+            return read(kinds | dict.fromkeys(whole, np.int64))
+        except (ValueError, OverflowError):
+            continue  # True and False in `correct`, say, are no reason to read all as text
+    return read(kinds)
 
 
 def parse_integers(
@@ -122,7 +150,7 @@ def parse_integers(
     values = [_TRUTH.get(t, t) for t in texts] if column == "correct" else list(texts)
     parsed = np.zeros(len(values), dtype=np.int64)
     for row, text in enumerate(values):
-        value = _integer(text.strip())
+        value = parse_integer(text.strip())
         if value is None:
             raise places.error(column, row, text, "is not an integer")
         if not least <= value < 2**63:
@@ -133,7 +161,8 @@ def parse_integers(
     return parsed
 
 
-def _integer(text: str) -> int | None:
+def parse_integer(text: str) -> int | None:
+    """Return the integer that a text says, None where it is none; 3.0 is 3."""
     if re.fullmatch(r"[+-]?[0-9]+", text):
         return int(text) if len(text) <= 20 else 2**63
     if not _REAL.fullmatch(text):
@@ -225,7 +254,7 @@ def is_last_line_whole(text: TableText, columns: Sequence[str], separator: str) 
     last = columns[-1]
     if "status" in row and "n" in row:
         return last.startswith(("count_", "selected_")) and all(
-            _votes(row, prefix) == _integer(row[total])
+            _votes(row, prefix) == parse_integer(row[total])
             for prefix, total in (("count_", "n"), ("selected_", "n0"))
             if last.startswith(prefix) or prefix == "count_"
         )
@@ -236,5 +265,5 @@ def is_last_line_whole(text: TableText, columns: Sequence[str], separator: str) 
 
 def _votes(row: dict[str, str], prefix: str) -> int | None:
     """Return the sum of the votes of a row, None where one is not a number."""
-    votes = [_integer(text) for name, text in row.items() if name.startswith(prefix)]
+    votes = [parse_integer(text) for name, text in row.items() if name.startswith(prefix)]
     return None if None in votes else sum(v for v in votes if v is not None)

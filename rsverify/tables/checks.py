@@ -173,6 +173,14 @@ def smoothed_predictions(table: pd.DataFrame) -> IntArray:
     return np.asarray(table[votes].to_numpy().argmax(axis=1), dtype=np.int64)
 
 
+def _largest_target(rows: pd.DataFrame) -> float:
+    """Return the largest radius at which sampling was to stop; 0 where there was none."""
+    names = map(str, rows.columns)
+    several = [name.removeprefix("decision_") for name in names if name.startswith("decision_")]
+    alone = rows["target_radius"].max() if "target_radius" in rows else 0.0
+    return float(max([*map(float, several), 0.0 if np.isnan(alone) else alone]))
+
+
 def findings(rows: pd.DataFrame, largest_radius: float | None) -> Iterator[str]:
     """Yield a sentence on each thing that is wrong with the rows, which are in order of idx."""
     label, predict = rows["label"].to_numpy(), rows["predict"].to_numpy()
@@ -183,10 +191,10 @@ def findings(rows: pd.DataFrame, largest_radius: float | None) -> Iterator[str]:
     wrong = int((correct != (rows["correct"].to_numpy() == 1)).sum())
     if wrong:
         yield f"'correct' contradicts 'predict' and 'label' in {wrong} of {len(rows)} rows"
-    if "target_radius" in rows and rows["target_radius"].notna().any():
+    if largest_target := _largest_target(rows):
         yield (
-            f"sampling stopped once the radius was known to reach {rows['target_radius'].max():g} "
-            "or not: the average radius, and certified accuracy beyond that, are lower than they "
+            f"sampling stopped once the radius was known to reach {largest_target:g} or not: the "
+            "average radius, and certified accuracy beyond that, are lower than they "
             "would be with all votes"
         )
     yield from _missing_rows(rows["idx"].to_numpy())

@@ -1,40 +1,62 @@
-"""Reading vote counts that come without certificates, as logs of experiments hold them."""
+"""Vote counts that come without certificates, as logs of experiments hold them."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from rsverify.tables.cells import Places, parse_integers
+from rsverify._core.check import IntArray, check_integer, shown
+from rsverify._core.errors import DataError, cause_of
+from rsverify._core.optional import need
+from rsverify.tables.cells import Places, parse_integer, parse_integers, read_cells
+from rsverify.tables.count_columns import (
+    check_rows,
+    check_totals,
+    columns_of_file,
+    find_counts,
+    given_columns,
+)
 from rsverify.tables.text import SEPARATORS, TableText, is_quoted, read_text, split_line
 
 __all__ = ["read_counts"]
 
-_NUMBERED = re.compile(r"(.*?)([0-9]+)")
+_INTEGERS = ("label", "idx")
+"""Other columns of a file that are integers by their names."""
 
 
-def read_counts(path: str | os.PathLike[str], *, label: int | None = None) -> pd.DataFrame:
+def read_counts(
+    path: str | os.PathLike[str],
+    *,
+    label: int | None = None,
+    columns: Sequence[str | int] | None = None,
+) -> pd.DataFrame:
     r"""Return the vote counts of a file, one row per input.
 
     Parameters
     ----------
     path : path-like
-        UTF-8 text, its fields separated by tabs, commas, semicolons or spaces. With a header,
-        the counts are the columns whose names differ by a number only, from 0 or 1 on without
-        gaps: ``count_0, count_1, …`` where there are such, else ``c0, c1, …`` and the like.
-        Without one, all columns are counts but that of `label`.
+        UTF-8 text, its fields separated by tabs, commas, semicolons or spaces; a ``.parquet`` file;
+        or an array of integers in a ``.npy`` file. With a header, the counts are the columns
+        whose names differ by a number only, from 0 or 1 on without gaps: ``count_0, count_1, …``
+        where there are such, else ``c0, c1, …``, ``0, 1, …`` and the like. Without one, all columns
+        of numbers are counts but that of `label`.
     label : int, optional
         Which column of a file without a header is the true class; −1 is the last one.
+    columns : sequence of str or int, optional
+        Which columns are counts, in the order of the classes: their names, or their places in a
+        file without a header.
 
     Returns
     -------
     DataFrame
         Integer columns `count_0`, `count_1`, …, in the order of the classes; before them the
-        other columns as text, but for an integer `label`.
+        other columns as text, but for an integer `label` and `idx`.
 
     Raises
     ------
@@ -42,7 +64,9 @@ def read_counts(path: str | os.PathLike[str], *, label: int | None = None) -> pd
         If a line has the wrong number of fields or a count that is not a nonnegative integer,
         of which it names file, line and column; if the counts of no single set of columns can
         be meant; or, without a header, if rows add up to different numbers of votes and would
-        not without one column, which then is `label`.
+        not without some columns, which then are something else.
+    ModuleNotFoundError
+        For a ``.parquet`` file, if pyarrow is not installed.
 
     Notes
     -----
@@ -53,105 +77,166 @@ def read_counts(path: str | os.PathLike[str], *, label: int | None = None) -> pd
     Examples
     --------
     >>> import pathlib, tempfile
-    >>> from rsverify import certify_counts
-    >>> from rsverify.tables.counts import read_counts
+    >>> from rsverify import certify_table, read_counts
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder) / "votes.csv"
     ...     _ = path.write_text("image,label,c0,c1\nimg_0,0,980,20\n")
     ...     votes = read_counts(path)
     >>> votes.to_dict("records")
     [{'image': 'img_0', 'label': 0, 'count_0': 980, 'count_1': 20}]
-    >>> counts = votes.filter(like="count_").to_numpy()[0]
-    >>> print(certify_counts(counts, sigma=0.5, alpha=0.001, y=0).prediction)
-    0
+    >>> certify_table(votes, sigma=0.5, alpha=0.001, y=0, bound="cohen")["radius"].round(4).tolist()
+    [0.9128]
     """
-    text = read_text(path)
+    given = given_columns(columns)
+    ending = Path(path).suffix.lower() if isinstance(path, str | os.PathLike) else ""
+    if ending in (".parquet", ".pq", ".npy"):
+        frame = _read_parquet(path) if ending != ".npy" else _read_array(path)
+        if label is not None:
+            raise ValueError(f"label={label} is for text without a header; name the column 'label'")
+        return counts_of_frame(frame, str(path), given)
+    return _counts_of_text(read_text(path), label, given)
+
+
+def _read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
+    need("pyarrow", extra="parquet")
+    try:
+        return pd.read_parquet(path)
+    except OSError:
+        raise
+    except Exception as error:  # pyarrow raises errors of its own
+        raise DataError(f"{path} is not a Parquet file ({cause_of(error)})") from error
+
+
+def _read_array(path: str | os.PathLike[str]) -> pd.DataFrame:
+    from rsverify._core.arrays import read_npy
+
+    array = read_npy(Path(path))
+    if array.ndim != 2:
+        raise DataError(f"{path} of shape {array.shape} must hold one row of counts per input")
+    return pd.DataFrame(array)
+
+
+def _counts_of_text(
+    text: TableText, label: int | None, given: Sequence[str] | None
+) -> pd.DataFrame:
     if not text.lines:
-        raise ValueError(f"{path} is empty; it must hold vote counts")
-    rows = _fields(text)
-    if all(re.fullmatch(r"[+-]?[0-9.]+(?:e[+-]?[0-9]+)?", field, re.I) for field in rows[0]):
-        names, numbers = [f"column {i}" for i in range(len(rows[0]))], text.numbers
-        if label is not None:
-            names[_place(label, len(names))] = "label"
-        counted = [name for name in names if name != "label"]
-    else:
-        if label is not None:
-            raise ValueError(f"label={label} is for files without a header; {path} has one")
-        names, rows, numbers = rows[0], rows[1:], text.numbers[1:]
-        counted = _count_names(names, text.path)
-    table = pd.DataFrame(rows, columns=names, dtype=object)
-    places = Places(text.path, numbers)
-    counts = {
-        f"count_{i}": parse_integers(table[name].tolist(), name, places, least=0)
-        for i, name in enumerate(counted)
-    }
-    if names[0] == "column 0" and label is None:
-        _check_totals(np.stack(list(counts.values()), axis=1), text.path)
-    others = {name: table[name] for name in names if name not in counted}
-    if "label" in others:
-        others["label"] = pd.Series(parse_integers(others["label"].tolist(), "label", places))
-    return pd.DataFrame({**others, **counts})
-
-
-def _fields(text: TableText) -> list[list[str]]:
-    """Return the fields of all lines, each with as many as the first."""
+        raise ValueError(f"{text.path} is empty; it must hold vote counts")
     separator = max(SEPARATORS, key=lambda s: text.lines[0].count(s))
-    rows: list[list[str]] = []
-    quoted = is_quoted(text.lines[0], separator)
-    for number, line in zip(text.numbers, text.lines, strict=True):
-        if separator in text.lines[0]:
+    lines = text.lines
+    if separator not in lines[0]:
+        separator, lines = "\t", ["\t".join(line.split()) for line in lines]
+    quoted = is_quoted(lines[0], separator)
+    _check_widths(lines, text, separator, quoted=quoted)
+    head = [split_line(line, separator, quoted=quoted, place=text.path) for line in lines[:3]]
+    found = columns_of_file(head, text.path, label=label, given=given)
+    start = int(found.has_header)
+    integers = [*found.counts, *(n for n in _INTEGERS if n in found.names)]
+    cells = read_cells(lines[start:], found.names, integers, separator, quoted=quoted)
+    places = Places(text.path, text.numbers[start:])
+    votes = _parsed(cells[found.counts], places)
+    counts = pd.DataFrame(votes, columns=[f"count_{i}" for i in range(len(found.counts))])
+    if not found.has_header and label is None and given is None:
+        check_totals(votes, found.counts, text.path)
+    others = cells.drop(columns=found.counts)
+    for name in _INTEGERS:
+        if name in others:
+            others[name] = parse_integers([*map(str, others[name])], name, places)
+    return pd.concat([others, counts], axis=1)
+
+
+def _parsed(cells: pd.DataFrame, places: Places) -> IntArray:
+    """Return counts that were read as integers or as text, or raise naming line and column."""
+    if all(dtype.kind == "i" for dtype in cells.dtypes.to_numpy()):
+        votes = cells.to_numpy()
+        if votes.min(initial=0) >= 0:
+            return votes
+    columns = [
+        parse_integers([*map(str, cells[name])], str(name), places, least=0) for name in cells
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _check_widths(lines: list[str], text: TableText, separator: str, *, quoted: bool) -> None:
+    """Raise where a line has not as many fields as the first."""
+
+    def fields(number: int, line: str) -> int:
+        if quoted and '"' in line:
             place = f"line {number} of {text.path}"
-            fields = split_line(line, separator, quoted=quoted, place=place)
-        else:
-            fields = line.split()
-        if rows and len(fields) != len(rows[0]):
+            return len(split_line(line, separator, quoted=True, place=place))
+        return line.count(separator) + 1
+
+    wanted = fields(text.numbers[0], lines[0])
+    for number, line in zip(text.numbers, lines, strict=True):
+        if (width := fields(number, line)) != wanted:
             raise ValueError(
-                f"line {number} of {text.path} has {len(fields)} fields; it must have "
-                f"{len(rows[0])}"
+                f"line {number} of {text.path} has {width} fields; it must have {wanted}"
             )
-        rows.append(fields)
-    return rows
 
 
-def _place(label: int, columns: int) -> int:
-    if not -columns <= label < columns:
-        raise ValueError(f"label={label} must be a column between 0 and {columns - 1}, or −1")
-    return label
+def counts_of_frame(
+    frame: pd.DataFrame, where: str, columns: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Return the counts of a data frame as `read_counts` returns those of a file.
+
+    Nullable integers, and integers that are objects, are integers.
+    """
+    names = [str(name) for name in frame.columns]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{where} has two columns {twice!r}; it must have one")
+    frame = frame.set_axis(names, axis=1)
+    counted = find_counts(names, where, columns)
+    if frame.index.name is not None and str(frame.index.name) not in names:
+        frame = frame.reset_index()
+    others = frame.drop(columns=counted).reset_index(drop=True)
+    for name in _INTEGERS:
+        if name in others:
+            others[name] = integers_of(others[[name]], where)[:, 0]
+    counts = integers_of(frame[counted], where)
+    check_rows(counts, where)
+    votes = pd.DataFrame(counts, columns=[f"count_{i}" for i in range(len(counted))])
+    return pd.concat([others, votes], axis=1)
 
 
-def _count_names(names: Sequence[str], path: str) -> list[str]:
-    """Return the columns of a header that are numbered from 0 or 1 on, in their order."""
-    sets: dict[str, dict[int, str]] = {}
-    for name in names:
-        found = _NUMBERED.fullmatch(name)
-        if found:
-            sets.setdefault(found[1], {})[int(found[2])] = name
-    whole = {
-        prefix: [numbered[i] for i in sorted(numbered)]
-        for prefix, numbered in sets.items()
-        if len(numbered) > 1 and sorted(numbered) == [*range(min(numbered), max(numbered) + 1)]
-        if min(numbered) in (0, 1)
-    }
-    if "count_" in whole:
-        return whole["count_"]
-    if len(whole) != 1:
-        problem = f"several ({', '.join(f'{p}…' for p in whole)})" if whole else "none"
-        raise ValueError(
-            f"{path} must have one set of columns numbered from 0 or 1, such as count_0, count_1; "
-            f"it has {problem} among {', '.join(map(repr, names))}"
-        )
-    return next(iter(whole.values()))
+def integers_of(frame: pd.DataFrame, where: str) -> IntArray:
+    """Return the cells of columns of integers of any type, or raise naming row and column."""
+    if all(isinstance(d, np.dtype) and d.kind == "i" for d in frame.dtypes):
+        return np.ascontiguousarray(frame.to_numpy(dtype=np.int64))
+    return np.stack([_integers(frame[name], where) for name in frame], axis=1)
 
 
-def _check_totals(counts: np.ndarray, path: str) -> None:
-    """Raise where rows have different numbers of votes, but for one column that is a label."""
-    totals = counts.sum(axis=1)
-    if counts.shape[1] < 3 or (totals == totals[0]).all():
-        return
-    for column in (counts.shape[1] - 1, 0):
-        rest = totals - counts[:, column]
-        if (rest == rest[0]).all():
-            raise ValueError(
-                f"the rows of {path} add up to different numbers of votes, without column "
-                f"{column} to {rest[0]}: give label={column} if that is the true class"
+def _integers(column: pd.Series, where: str) -> IntArray:
+    values = column.to_numpy(dtype=object)
+    try:
+        if column.dtype.kind in "iu" and not column.isna().any():
+            return check_integer(str(column.name), column.to_numpy())
+    except (TypeError, ValueError):
+        pass  # which one it is, is found below
+    found = np.zeros(len(values), dtype=np.int64)
+    for row, value in enumerate(values):
+        number = _integer(value)
+        if number is None or not -(2**63) <= number < 2**63:
+            label = column.index[row]
+            named = "" if isinstance(label, int) and label == row else f" (index {shown(label)})"
+            problem = "is missing" if value is pd.NA or value != value else f"is {shown(value)}"
+            raise DataError(
+                f"column {column.name!r} of {where} must hold integers: row {row}{named} {problem}"
             )
+        found[row] = number
+    return found
+
+
+def _integer(value: object) -> int | None:
+    """Return a number of any type as an integer, None where it is none."""
+    if isinstance(value, bool | np.bool_) or value is pd.NA:
+        return None
+    if isinstance(value, str):
+        return parse_integer(value.strip())
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating | Decimal | Fraction):
+        try:
+            return int(value) if int(value) == value else None
+        except (ValueError, OverflowError):  # NaN and infinity
+            return None
+    return None

@@ -67,7 +67,7 @@ def check_signed(
     numbers : sequence of int, optional
         Of each line, its number in the file, where there are others between them.
     """
-    if not lines or lines[0].split("\t")[-1] != COLUMN:
+    if not lines or lines[0].rpartition("\t")[2] != COLUMN:
         return
     places = range(1, len(lines) + 1) if numbers is None else numbers
     for number, line in zip(places[1:], lines[1:], strict=True):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from rsverify._core.figure import check_figure, save_figure
+from rsverify._core.optional import need
 from rsverify._core.text import figure_label
 from rsverify.bounds.proportion import clopper_pearson_interval
 from rsverify.certificates.certificate import ABSTAIN
@@ -37,6 +38,7 @@ def plot_certified_accuracy(
     path: str | os.PathLike[str],
     *,
     title: str = "",
+    highlight: Collection[str] = (),
     force: bool = False,
 ) -> Figure:
     """Draw the certified accuracy of one or more tables against the radius, into a file.
@@ -49,6 +51,9 @@ def plot_certified_accuracy(
     path : path-like
         The figure; its ending chooses the format (``.png``, ``.pdf``, ``.svg``).
     title : str, optional
+        May have several lines.
+    highlight : collection of str, optional
+        Names of tables whose curves are drawn over the others, which become broad and pale.
     force : bool
         Replace a file that is there.
 
@@ -69,6 +74,7 @@ def plot_certified_accuracy(
     Certified accuracy is a step function that falls at each certified radius, and is drawn
     as such: no smoothing between the inputs.
     """
+    need("matplotlib")
     from matplotlib.figure import Figure
 
     if not tables:
@@ -78,10 +84,15 @@ def plot_certified_accuracy(
     axes = figure.add_subplot()
     for i, (name, table) in enumerate(tables.items()):
         _draw_certified_accuracy(axes, table, _average(name, table), i)
+        if name in highlight:
+            axes.lines[-1].set(linestyle="-", zorder=3)
+        elif highlight:
+            axes.lines[-1].set(linewidth=3.2, alpha=0.55)
     _finish_certified_accuracy(axes)
-    axes.legend(frameon=False, loc="lower left")
+    axes.legend(frameon=False, loc="best", fontsize="small")
     if title:
-        axes.set_title(figure_label(title), fontsize="medium")
+        lines = "\n".join(map(figure_label, title.split("\n")))
+        axes.set_title(lines, fontsize="medium", loc="left")
     save_figure(figure, path, force=force)
     return figure
 
@@ -123,6 +134,7 @@ def plot_analyses(
     all inputs of that kind with probability at least 1 − alpha of the analysis. That it holds
     it at all radii at once is not claimed.
     """
+    need("matplotlib")
     from matplotlib.figure import Figure
 
     if not analyses:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from rsverify._core.check import FloatArray, check_integer, check_real
+from rsverify._core.types import AnyArray
 from rsverify.tables.cells import (
     REAL_COLUMNS,
     Places,
@@ -87,11 +89,10 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
         )
     check_widths(text, columns, separator)
     check_signed(text.lines, path, text.numbers)
-    cells = read_cells(text, columns, separator)
-    places = Places(str(path), text.numbers[1:])
+    integers = [name for name in columns if is_integer_column(name)]
+    cells = read_cells(text.lines[1:], columns, integers, separator, quoted=quoted)
     radii = cells["radius"].tolist()
-    named = [name for name in columns if name != CHECKSUM]
-    table = pd.DataFrame({name: _parsed(name, cells[name], places) for name in named})
+    table = _parsed(cells, Places(str(path), text.numbers[1:]))
     check_cells(table, path)
     positive = np.isfinite(table["radius"]) & (table["radius"] > 0)
     shown = RadiusFormat.of_texts(t for t, p in zip(radii, positive, strict=True) if p)
@@ -105,19 +106,20 @@ def _is_last_line_whole(text: TableText, columns: list[str], separator: str) -> 
     return is_last_line_whole(text, columns, separator)
 
 
-def _parsed(name: str, cells: pd.Series, places: Places) -> pd.Series:
-    """Return a column as the type that its name stands for."""
-    if is_integer_column(name):
-        if pd.api.types.is_integer_dtype(cells):
-            return cells
-        return pd.Series(parse_integers(cells.tolist(), name, places))
-    if name == "radius":
-        return pd.Series(parse_radii(cells.tolist(), name, places))
-    if name in REAL_COLUMNS:
-        return pd.Series(parse_reals(cells.tolist(), name, places, unknown=True))
-    if name == "time":
-        return pd.Series(parse_times(cells.tolist(), name, places))
-    return cells
+def _parsed(cells: pd.DataFrame, places: Places) -> pd.DataFrame:
+    """Return the columns as the types that their names stand for, without the checksums."""
+    table = cells.drop(columns=CHECKSUM, errors="ignore")
+    parse: dict[str, Callable[..., AnyArray]] = {"radius": parse_radii, "time": parse_times}
+    for name, dtype in zip(table.columns, table.dtypes.to_numpy(), strict=True):
+        if dtype.kind == "i":
+            continue  # an integer column, read as such
+        if is_integer_column(name):
+            table[name] = parse_integers(table[name].tolist(), name, places)
+        elif name in REAL_COLUMNS and name != "radius":
+            table[name] = parse_reals(table[name].tolist(), name, places, unknown=True)
+        elif name in parse:
+            table[name] = parse[name](table[name].tolist(), name, places)
+    return table
 
 
 def certified_accuracy(table: pd.DataFrame, radii: npt.ArrayLike) -> FloatArray:

@@ -9,27 +9,19 @@ which alpha they were computed, which is sometimes not the stated one. See
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pandas as pd
 
-from rsverify._core.check import (
-    FloatArray,
-    check_alpha,
-    check_choice,
-    check_positive,
-)
+from rsverify._core.check import FloatArray, check_alpha, check_choice, check_positive
 from rsverify._core.types import OrderingName, VoteBoundName
 from rsverify.bounds.margin import Taylor
-from rsverify.certificates.abstention import Status
 from rsverify.certificates.assumptions import warn_of_level
-from rsverify.certificates.certificate import (
-    ABSTAIN,
-    BOUNDS,
-    certificate_of_counts,
-    level_of_bound,
-    margin_lower_bounds,
-)
-from rsverify.certificates.radius import ESTIMANDS, certified_radius_r1, certified_radius_r2
+from rsverify.certificates.certificate import BOUNDS
+from rsverify.certificates.radius import ESTIMANDS
+from rsverify.tables.count_columns import check_rows
+from rsverify.tables.outcome import levels_of_rows, outcomes_of_rows
 from rsverify.tables.reader import count_columns
 from rsverify.tables.recertify_radii import IMPOSSIBLE_RADIUS as IMPOSSIBLE_RADIUS
 from rsverify.tables.recertify_radii import PRINTED_AS_ZERO as PRINTED_AS_ZERO
@@ -48,6 +40,8 @@ def recertify(
     alpha: float | None = None,
     bound: VoteBoundName | None = None,
     ordering: OrderingName | Taylor | None = None,
+    store: str | os.PathLike[str] | None = None,
+    progress: bool = False,
 ) -> pd.DataFrame:
     """Return a table's certificates at another alpha or bound, from its vote counts.
 
@@ -57,11 +51,17 @@ def recertify(
         As `read_table` returns it, with the columns `y`, `sigma`, `radius_kind`, `count_0`, ….
     alpha : float, optional
         Total failure probability of each row, in (0, 1); the table's own where not given. A
-        column `noise_excess`, of tables of discrete noise, says what of it is the noise's.
+        column `noise_excess`, of tables of discrete noise, says what of it is the noise's, and
+        `alpha_shares` how many classes share it, one of which the votes themselves chose.
     bound : {"exact", "bonferroni", "cohen"}, optional
         The table's own where not given.
     ordering : str, optional
         Ordering of the exact bound, ``"likelihood-ratio"`` where not given.
+    store : path-like, optional
+        A file that limits are kept in as they are computed, so that the same call goes on after an
+        interruption. It may serve several tables; remove it when you are done.
+    progress : bool
+        Show on a terminal how many rows are done and how long the rest takes.
 
     Returns
     -------
@@ -76,12 +76,16 @@ def recertify(
         bound or radius that is to be kept, or if an option is out of range. If sampling
         stopped at a target radius: these bounds are for a number of votes that is fixed
         beforehand, and such counts are the ones at which sampling was stopped.
+    KeyboardInterrupt
+        On Ctrl-C, with what is kept.
 
     Notes
     -----
     *Guarantee*: that of `certify_counts`, at a level and bound chosen without looking at the
     counts. The smallest of several bounds' failures is not bounded by any one alpha: choosing
     for each row the bound that certifies most costs the sum of their levels.
+
+    Equal rows are computed once, all others on all cores.
 
     Certificates of scores become those of votes, for the same class. A Lipschitz constant of
     their scores says nothing about votes, so R1 then rests on the smoothing's own.
@@ -116,52 +120,36 @@ def recertify(
         raise ValueError(f"alpha of shape {level.shape} must be one number, or one per row")
     totals = np.broadcast_to(level, (len(table),))
     warn_of_level(float(totals.max()))
-    levels = level_of_bound(totals, _noise_excess(table))
+    levels = levels_of_rows(table, totals)
     kind = check_choice("radius_kind", _one("radius_kind", table), ESTIMANDS)
     if bound == "exact" and ordering is None:
         ordering = "likelihood-ratio"
 
     counts = table[counts_of].to_numpy(dtype=np.int64)
     y = table["y"].to_numpy(dtype=np.int64)
-    margin = np.asarray(
-        margin_lower_bounds(
-            counts, y, levels, estimand=ESTIMANDS[kind], bound=bound, ordering=ordering
-        )
-    )
-    sigma = check_positive("sigma", table["sigma"].to_numpy())
+    check_rows(counts, "table")
     table = _without_constants_of_scores(table)
-    lipschitz = _lipschitz(table)
-    if kind == "R1":
-        radius = np.asarray(
-            certified_radius_r1(np.minimum(margin, 1.0), sigma=sigma, lipschitz=lipschitz)
-        )
-    else:
-        radius = np.asarray(certified_radius_r2(margin, sigma))
-
-    certified = margin > 0
-    status = np.full(len(table), str(Status.CERTIFIED), dtype=object)
-    for i in np.flatnonzero(~certified):
-        # The kind of reason takes a search for the smallest n that could certify.
-        status[i] = str(
-            certificate_of_counts(
-                counts[i],
-                sigma=float(sigma[i]),
-                alpha=float(levels[i]),
-                y=int(y[i]),
-                bound=bound,
-                radius=kind,
-                ordering=ordering,
-            ).status
-        )
+    found = outcomes_of_rows(
+        counts,
+        y,
+        levels,
+        sigma=check_positive("sigma", table["sigma"].to_numpy()),
+        lipschitz=_lipschitz(table),
+        kind=kind,
+        bound=bound,
+        ordering=ordering,
+        store=store,
+        progress=progress,
+    )
     return with_outcome(
         table,
-        predict=np.where(certified, y, ABSTAIN),
-        radius=radius,
-        status=status,
+        predict=found.predict,
+        radius=found.radius,
+        status=found.status,
         alpha=totals,
         bound=bound,
         ordering=ordering,
-        margin=margin,
+        margin=found.margin,
     )
 
 
@@ -185,13 +173,6 @@ def _check_fixed_votes(table: pd.DataFrame) -> None:
         )
 
 
-def _noise_excess(table: pd.DataFrame) -> FloatArray:
-    """Return what the noise of each row adds to its failure probability; mostly 0."""
-    if "noise_excess" not in table.columns:
-        return np.zeros(len(table))
-    return table["noise_excess"].fillna(0.0).to_numpy(dtype=np.float64)
-
-
 def _without_constants_of_scores(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with Lipschitz constants of votes alone."""
     if not {"lipschitz", "bound"} <= set(table.columns):
@@ -203,6 +184,4 @@ def _lipschitz(table: pd.DataFrame) -> FloatArray | None:
     """Return the given Lipschitz constants; None where no row has one."""
     if "lipschitz" not in table.columns or table["lipschitz"].isna().all():
         return None
-    # A row without one rests on the smoothing's own constant: any huge number leaves it so.
-    given = table["lipschitz"].to_numpy(dtype=np.float64)
-    return np.where(np.isnan(given), np.finfo(np.float64).max, given)
+    return table["lipschitz"].fillna(np.inf).to_numpy(dtype=np.float64)

@@ -8,9 +8,10 @@ checksum of its line.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,9 @@ import pandas as pd
 from rsverify._core.errors import DataError
 from rsverify.certificates.certificate import ABSTAIN, Certificate
 from rsverify.certificates.early import EarlyCertificate
+from rsverify.certificates.interval import IntervalCertificate
 from rsverify.certificates.radius import round_down_digits
+from rsverify.certificates.several import RadiiCertificate
 
 COMMON_COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 """The columns of published certificates; `time` is in seconds, or h:mm:ss."""
@@ -39,13 +42,17 @@ ORIGIN_COLUMNS = (
 )
 """What produced a row, before its vote counts `count_0`, …, and `selected_0`, …
 
-Discrete noise adds `noise_excess`, the part of alpha that pays for it; an early certificate
-`target_radius` and `decision`; a data set `base_predict`, what the model says without noise,
+Discrete noise adds `noise_excess`, the part of alpha that pays for it; a class that was chosen by
+the votes that certify it `alpha_shares`, the classes that share alpha; an early certificate
+`target_radius` and `decision`, of several targets `decision_0.25` and so on, with a precision
+`radius_upper` and `precise`; a data set `base_predict`, what the model says without noise,
 and `input`, a hash.
 """
 
 # Enough that rounding down costs nothing that matters, short enough to read.
 _RADIUS_DECIMALS = 6
+# Enough that the work on a part of a table is not that of making the part.
+_ROWS_AT_ONCE = 1024
 
 
 def check_columns(columns: list[str], path: str | os.PathLike[str]) -> None:
@@ -60,12 +67,16 @@ def check_cells(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
 
     An unknown number, NaN, is in the range of a column of reals.
     """
-    for name in table.columns:
+    votes = [name for name in table.columns if name.startswith(("count_", "selected_"))]
+    negative = bool(votes) and table[votes].to_numpy().min(initial=0) < 0
+    for name in table.columns if negative else table.columns.difference(votes, sort=False):
         if name in ("sigma", "lipschitz", "target_radius"):
             valid, wanted = (table[name] > 0) & np.isfinite(table[name]), "positive and finite"
         elif name == "alpha":
             valid, wanted = (table[name] > 0) & (table[name] < 1), "in (0, 1)"
-        elif name in ("n", "n0") or name.startswith(("count_", "selected_")):
+        elif name == "alpha_shares":
+            valid, wanted = table[name] >= 1, "at least 1"
+        elif name in ("n", "n0") or name in votes:
             valid, wanted = table[name] >= 0, "nonnegative"
         else:
             continue
@@ -115,6 +126,13 @@ def table_row(idx: int, label: int, certificate: Certificate, **extra: object) -
         row["noise_excess"] = c.noise_excess
     if isinstance(c, EarlyCertificate):
         row |= {"target_radius": c.target_radius, "decision": c.decision}
+    elif isinstance(c, RadiiCertificate):
+        row |= {
+            f"decision_{radius!r}": answer
+            for radius, answer in zip(c.target_radii, c.decisions, strict=True)
+        }
+    elif isinstance(c, IntervalCertificate):
+        row |= {"radius_upper": c.radius_upper, "precise": int(c.precise)}
     row |= extra
     row |= {f"count_{i}": k for i, k in enumerate(c.counts)}
     row |= {f"selected_{i}": k for i, k in enumerate(c.selection_counts or ())}
@@ -126,9 +144,31 @@ def row_fields(row: Mapping[str, object]) -> dict[str, str]:
     return {column: field(column, value) for column, value in row.items()}
 
 
+def rows_of_fields(table: pd.DataFrame) -> Iterator[str]:
+    """Yield the text of each row, its fields as `field` has them, separated by tabs."""
+    # Integers, as most columns are, are all written alike; any other column is one of its own.
+    kinds = [
+        dtype.str if isinstance(dtype, np.dtype) and dtype.kind in "iu" else i
+        for i, dtype in enumerate(table.dtypes)
+    ]
+    for begin in range(0, len(table), _ROWS_AT_ONCE):
+        part = table.iloc[begin : begin + _ROWS_AT_ONCE]
+        texts, place = [], 0
+        for kind, group in itertools.groupby(kinds):
+            width = len(list(group))
+            cells = part.iloc[:, place : place + width]
+            if isinstance(kind, str):
+                texts.append(["\t".join(map(repr, row)) for row in cells.to_numpy().tolist()])
+            else:
+                name = str(cells.columns[0])
+                texts.append([field(name, value) for value in cells.iloc[:, 0].tolist()])
+            place += width
+        yield from map("\t".join, zip(*texts, strict=True))
+
+
 def field(column: str, value: Any) -> str:
     """Return the text of one value: a radius is rounded down, an unknown value is empty."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return ""
     if column == "radius":
         return _rounded_down(float(value))

@@ -26,7 +26,7 @@ from rsverify.tables.metadata import (
     metadata_path,
     write_metadata,
 )
-from rsverify.tables.schema import check_columns, field, row_fields, table_row
+from rsverify.tables.schema import check_columns, row_fields, rows_of_fields, table_row
 
 __all__ = ["TableWriter", "sort_table", "write_table"]
 
@@ -198,10 +198,7 @@ def write_table(
     table = table.drop(columns=COLUMN, errors="ignore")
     check_columns(list(table.columns), place)
     header = "\t".join([*table.columns, COLUMN])
-    rows = [
-        signed("\t".join(map(field, table.columns, row)), header)
-        for row in table.itertuples(index=False, name=None)
-    ]
+    rows = [signed(row, header) for row in rows_of_fields(table)]
     place.parent.mkdir(parents=True, exist_ok=True)
     with locked(place):
         check_table_free(place, force=force)

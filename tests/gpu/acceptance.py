@@ -24,7 +24,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ from rsverify.smoothing.noise.gaussian import (  # noqa: E402
 )
 from rsverify.smoothing.request import Request  # noqa: E402
 from rsverify.smoothing.sampling.forward import OutOfMemoryWarning  # noqa: E402
-from rsverify.smoothing.sampling.session import Engine, Execution  # noqa: E402
+from rsverify.smoothing.sampling.session import Execution, Session  # noqa: E402
 from rsverify.tables.reader import read_metadata  # noqa: E402
 
 Figures = dict[str, Any]
@@ -386,21 +386,19 @@ def network(bench: Bench) -> tuple[torch.nn.Module, tuple[int, ...]]:
     return resnet50().to(bench.device), (3, 224, 224)
 
 
-def engine_of(
+def session_of(
     bench: Bench, net: torch.nn.Module, shape: tuple[int, ...], execution: Execution
-) -> Engine:
+) -> Session:
     classifier = SmoothedClassifier(net, 1000, 0.25, device=bench.device)
-    request = Request(n0=1, n=1, bound="cohen")
-    example = torch.full(shape, 0.5)
-    return Engine(classifier, request, execution, (7,), False, example)
+    return Session(classifier, torch.full(shape, 0.5), execution)
 
 
 def imagenet(bench: Bench) -> Figures:
     """The batch that is chosen can be indexed, and its scores are those of small batches."""
     net, shape = network(bench)
-    engine = engine_of(bench, net, shape, Execution())
+    session = session_of(bench, net, shape, Execution())
     started = time.perf_counter()
-    size = engine.try_batch_size(None)
+    size = session.try_batch_size(None)
     bench.wait()
     seconds = time.perf_counter() - started
     generator = torch.Generator(device=bench.device).manual_seed(0)
@@ -469,15 +467,15 @@ def speed(bench: Bench, mode: str) -> Figures:
     if execution.channels_last:
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     target = 0.3 if bench.small else 8.0  # seconds
-    engine = engine_of(bench, net, shape, execution)
-    size = engine.try_batch_size(None)
-    bare = bare_loop(bench, engine, size)
+    session = session_of(bench, net, shape, execution)
+    size = session.try_batch_size(None)
+    bare = bare_loop(bench, session, size)
     batches = max(3, math.ceil(target / bare(3)))
     # With the clean vote and one of selection: whole batches.
-    engine.request = replace(engine.request, n=batches * size - 2)
-    engine.request.check(1000, engine.classifier.noise, None)  # compiles what it needs
+    request = Request(n0=1, n=batches * size - 2, bound="cohen")
+    request.check(1000, session.sampled.noise, None)  # compiles what it needs
     first = bare(batches) * batches
-    ours = sampled(bench, engine, size, shape)
+    ours = sampled(bench, session, request, size, shape)
     second = bare(batches) * batches
     ratio = ours / min(first, second)
     images = batches * size / ours
@@ -496,13 +494,13 @@ def speed(bench: Bench, mode: str) -> Figures:
     return figures
 
 
-def bare_loop(bench: Bench, engine: Engine, size: int) -> Callable[[int], float]:
+def bare_loop(bench: Bench, session: Session, size: int) -> Callable[[int], float]:
     """Return the seconds of one forward pass, over several of them on one batch."""
-    batch = engine._new_batch(size)
-    forward = engine.forward
+    batch = session.new_batch(size)
+    forward = session.forward
 
     def seconds(count: int) -> float:
-        with torch.no_grad(), engine._context.active():
+        with torch.no_grad(), session.context.active():
             with forward._precision():
                 forward.scores_of(batch)
             bench.wait()
@@ -516,13 +514,17 @@ def bare_loop(bench: Bench, engine: Engine, size: int) -> Callable[[int], float]
     return seconds
 
 
-def sampled(bench: Bench, engine: Engine, size: int, shape: tuple[int, ...]) -> float:
+def sampled(
+    bench: Bench, session: Session, request: Request, size: int, shape: tuple[int, ...]
+) -> float:
     from rsverify.smoothing.data.items import Items
+    from rsverify.smoothing.sampling.asked import Asked
 
     items = Items([torch.full(shape, 0.5)], 1000)
+    asked = (Asked(item.x, (7, item.idx), None, item) for item in items.load([0]))
     bench.wait()
     started = time.perf_counter()
-    for _ in engine.run(items.load([0]), size):
+    for _ in session.run(request, asked, size, lambda _: None):
         pass
     bench.wait()
     return time.perf_counter() - started

@@ -8,7 +8,7 @@ from rsverify.certificates.certificate import certify_counts
 from rsverify.certificates.early import decide_counts
 from rsverify.demo import run as demo
 from rsverify.demo.rows import ANSWERS, SOFT, TARGETS
-from rsverify.demo.run import early_summary, explanation, run_demo, summary
+from rsverify.demo.run import early_summary, explanation, finding, run_demo, summary
 from rsverify.tables.reader import average_certified_radius, read_table
 
 IMAGES, N = 12, 500
@@ -124,21 +124,44 @@ def test_summary_and_explanation(results):
     assert found.index.tolist() == ["cohen", "bonferroni", "exact"]
     assert found["0"].between(0, 1).all()
     text = explanation(results[0])
-    assert f"Each of the {IMAGES} images was classified {N} times" in text
-    assert f"until they decide,\n{10 * N:,} at most" in text
-    for word in (
-        "cohen",
-        "bonferroni",
-        "exact",
-        *SOFT,
-        "early_stopping.tsv",
-        "table.tsv",
-        "table.json",
-        "certified_accuracy.png",
-    ):
-        assert word in text
-    folder = str(results[0].table_path.parent)
-    assert max(len(line) for line in text.splitlines() if folder not in line) <= 80
+    assert text.startswith(f"From the same {N} votes, the exact bound certifies radii ")
+    assert f"until they decide, {10 * N:,} at most" in text
+    for word in ("cohen", "bonferroni", "exact", "separate scores", "betting scores"):
+        assert f"\n  {word} " in text
+    folder = results[0].table_path.parent
+    for name in ("early_stopping.tsv", "table.tsv", "table.json", "certified_accuracy.png"):
+        assert name in text
+        assert (folder / name).exists()
+    assert max(len(line) for line in text.splitlines() if str(folder) not in line) <= 80
+
+
+def test_what_to_do_next_can_be_done(results, capsys):
+    """The last lines are commands; those that need nothing of the reader's are run."""
+    from rsverify.cli import app as cli
+
+    ending = explanation(results[0]).split("Next, three things:")[1]
+    commands = [c.split() for c in ending.replace("\\\n", " ").splitlines() if " rsverify " in c]
+    assert [c[1] for c in commands] == ["certify", "analyze", "recertify", "audit"]
+    for command in commands[1:]:
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(command[1:])
+        assert stopped.value.code == 0, capsys.readouterr().err
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(commands[0][1:])
+    assert stopped.value.code == 66  # its files are the reader's, and its options are known
+    assert "no such file" in capsys.readouterr().err
+
+
+def test_the_finding_is_what_the_tables_say(results):
+    tables = results[0].tables
+    ratio = tables["exact"]["radius"].where(tables["exact"]["correct"] == 1, 0).mean()
+    ratio /= tables["cohen"]["radius"].where(tables["cohen"]["correct"] == 1, 0).mean()
+    assert finding(tables, N).endswith(f"radii {ratio - 1:.1%} larger")
+    same = tables | {"cohen": tables["exact"]}
+    assert finding(same, N).endswith("certifies no larger radii")
+    nothing = {name: table.assign(radius=0.0, correct=0) for name, table in tables.items()}
+    assert finding(nothing, N).endswith("certifies no larger radii")
+    assert finding(nothing | {"exact": tables["exact"]}, N).endswith("radii, Cohen's none")
 
 
 @pytest.mark.parametrize("images", [0, 501])
@@ -156,6 +179,6 @@ def test_command_prints_table_and_meaning(tmp_path, capsys, monkeypatch):
     out = capsys.readouterr().out
 
     assert stopped.value.code == 0
-    for word in ("cohen", "bonferroni", "exact", *SOFT, "average", "larger", "undecided", "1,000"):
+    for word in ("cohen", "bonferroni", "exact", "average", "betting scores", "undecided", "1,000"):
         assert word in out
     assert (tmp_path / "certified_accuracy.png").exists()

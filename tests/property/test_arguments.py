@@ -134,6 +134,16 @@ CALLS: dict[Callable[..., Any], dict[str, Any]] = {
         "radius": "R1",
         "lipschitz": 2.0,
     },
+    rsverify.certify_table: {
+        "counts": [[60, 30, 10], [50, 50, 0]],
+        "sigma": 0.5,
+        "alpha": 0.05,
+        "y": 0,
+        "label": [0, 1],
+        "bound": "cohen",
+        "radius": "R1",
+        "lipschitz": 2.0,
+    },
     rsverify.decide_counts: {
         "counts": [60, 30, 10],
         "sigma": 0.5,
@@ -142,6 +152,27 @@ CALLS: dict[Callable[..., Any], dict[str, Any]] = {
         "target_radius": 0.1,
         "horizon": 200,
         "futility": 0.1,
+    },
+    rsverify.decide_margins: {
+        "counts": [[6, 3, 1], [60, 30, 10]],
+        "y": 0,
+        "thresholds": [0.1, 0.3],
+        "alpha": 0.05,
+        "estimand": "difference",
+        "below": [0.05, 0.3],
+        "weights": [1.0, 1.0, 1.0],
+        "prior": [3, 2, 1],
+        "horizon": 200,
+        "futility": 0.1,
+    },
+    rsverify.radius_interval_counts: {
+        "counts": [60, 30, 10],
+        "sigma": 0.5,
+        "alpha": 0.05,
+        "y": 0,
+        "precision": 0.1,
+        "radius": "R1",
+        "lipschitz": 2.0,
     },
     decide_looks: {
         "looks": [[30, 10], [80, 20]],
@@ -197,7 +228,8 @@ _CALLABLES = {
 }
 # What is not one of numbers and options: a caller who gives something else for these has not
 # mistaken a number, and no message is promised.
-_NOT_WALKED = {"table", "progress", "name", "rivals"}  # the last: an old name, which warns
+# A store would be a file of any such name.
+_NOT_WALKED = {"table", "progress", "name", "store", "rivals"}  # the last: an old name, which warns
 
 
 def names_of(function: Callable[..., Any]) -> list[str]:

@@ -54,6 +54,13 @@ version: str = rsverify.__version__
 early: rsverify.EarlyCertificate = rsverify.decide_counts(
     counts, target_radius=0.25, sigma=0.25, alpha=0.001, y=0
 )
+several: rsverify.RadiiCertificate = rsverify.decide_counts(
+    counts, target_radius=[0.25, 0.5], sigma=0.25, alpha=0.001, y=0
+)
+known: rsverify.IntervalCertificate = rsverify.radius_interval_counts(
+    counts, relative_precision=0.05, sigma=0.25, alpha=0.001, y=0
+)
+decisions = rsverify.decide_margins(votes, 0, [0.5, 1.0], 0.001, estimand="probit")
 scored: rsverify.ScoreCertificate = rsverify.certify_scores(
     np.full((100, 2), 0.5), sigma=0.25, alpha=0.001, y=0, radius="R1"
 )
@@ -88,7 +95,8 @@ def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str
     table = rsverify.read_table(out)
     again = rsverify.recertify(table, alpha=0.01, bound="cohen")
     published = rsverify.recertify_radii(table, n=1000, sigma=0.5, stated_alpha=0.001)
-    print(published, rsverify.read_counts("votes.csv"))
+    votes = rsverify.read_counts("votes.csv", columns=["cat", "dog"])
+    print(published, rsverify.certify_table(votes, sigma=0.5, alpha=[0.001], y="label"))
     first: rsverify.Analysis = rsverify.analyze(table)
     compared: rsverify.Comparison = rsverify.compare(first, rsverify.analyze(again))
     custom: rsverify.Estimand | None = None
@@ -105,4 +113,11 @@ def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str
 
     bets: rsverify.AuditReport = rsverify.audit_bets(stakes, n=10, alpha=0.05, seed=1)
     capital: rsverify.AuditReport = rsverify.audit_capital(stakes, n=10, alpha=0.05)
+
+    def test(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.exp(-2.0 * x.shape[1] * np.maximum(x.mean(axis=1) - 0.5, 0.0) ** 2)
+
+    tested: rsverify.AuditReport = rsverify.audit_test(test, null=(None, 0.5), n=10, alpha=0.05)
+    fair: rsverify.AuditReport = rsverify.audit_e_value(test, null=0.5, n=10, inputs="data")
+    print(tested.verdict, fair.verdict)
     print(bets.rows[0].measure, capital.verdict)

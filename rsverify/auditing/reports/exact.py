@@ -13,6 +13,7 @@ from rsverify.auditing.company import COMPANY
 from rsverify.auditing.design import Design, Progress
 from rsverify.auditing.estimand import ESTIMANDS, Data, Estimand
 from rsverify.auditing.exact import proportion, trinomial
+from rsverify.auditing.exact.counts import collapses, model_worst, too_large
 from rsverify.auditing.exact.evidence import MarginClaims, ProportionLimits
 from rsverify.auditing.exact.proportion import ROUNDING, Worst
 from rsverify.auditing.exact.repeats import Answer, Table, first_look, long_look
@@ -46,6 +47,11 @@ def exact_report(
     """
     base, _, first = estimand.name.partition(":")
     n, side = design.n, design.side
+    if estimand.model is not None and base != "proportion":
+        model = estimand.model(n)
+        if too_large(model):
+            return None, "same"
+        return _of_outcomes(caller_of, model.outcomes, estimand, design, steady)
     if estimand is not ESTIMANDS.get(estimand.name):
         return None, "same"  # a caller's own that has the name of a built-in one
     if first and side == "lower" and n > trinomial.LARGEST_TRINOMIAL_N:
@@ -86,6 +92,8 @@ def _of_outcomes(
             limits = _failed(limits, outcomes[where])
             table = Table(outcomes, limits.lower, limits.upper)
     looked: list[str] = []
+    if estimand.model is not None and not collapses(estimand.model(design.n), table):
+        return None, "same"
     worst, evidence, scope = _worst(table, estimand, design)
     verdict = _verdict(worst, design)
     if verdict == "supported" and not steady:
@@ -130,9 +138,12 @@ def _failed(limits: Limits, outcome: Data) -> Limits:
 
 def _worst(
     table: Table, estimand: Estimand, design: Design
-) -> tuple[Worst, ProportionLimits | MarginClaims, str]:
+) -> tuple[Worst, ProportionLimits | MarginClaims | None, str]:
     """Return the worst case, what figures are drawn from, and what it is about."""
     base, _, first = estimand.name.partition(":")
+    if estimand.model is not None and base != "proportion":
+        model = estimand.model(design.n)
+        return model_worst(model, table, estimand, design), None, model.scope
     if base == "proportion":
         worst = proportion.proportion_worst(table.lower, table.upper, design.alpha)
         return worst, ProportionLimits(table.lower, table.upper), "every p"

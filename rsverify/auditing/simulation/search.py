@@ -82,6 +82,7 @@ FAMILIES: dict[str, Family] = {
     "mean": (two_point_laws, 3),
     "mean-known-variance": (two_point_laws, 3),
     "binary-mean": (binary_laws, 1),
+    "variance": (two_point_laws, 3),
     "proportion": (bernoulli_laws, 1),
     "randomized-proportion": (bernoulli_laws, 1),
     "difference": (three_class_laws, 2),

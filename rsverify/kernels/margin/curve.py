@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from rsverify._core.check import FloatArray, IntArray
+from rsverify._core.check import IntArray
 from rsverify._core.jit import njit
 from rsverify.kernels.margin.formulas import DIFFERENCE
 from rsverify.kernels.margin.ordering import curve_point

@@ -334,3 +334,39 @@ def decide_path(
             if value < threshold:
                 return 2, t
     return 0, n.size - 1
+
+
+@njit
+def evidence_path(
+    estimand: int,
+    first: IntArray,
+    others: IntArray,
+    n: IntArray,
+    shares: FloatArray,
+    past: FloatArray,
+    up: tuple[FloatArray, FloatArray, bool],
+    down: tuple[FloatArray, FloatArray, bool],
+    horizon: int,
+    z: float,
+    out: FloatArray,
+) -> None:
+    """Fill `out`, looks x 4, with log-evidence for g >= limit and g < limit, now and at the end.
+
+    At the end is at likely counts at `horizon` votes, `z` standard deviations up or down; infinite
+    where nobody asks, before a hundredth of them or with an infinite z.
+    """
+    out[:, :2] = -math.inf
+    out[:, 2:] = math.inf
+    for t in range(n.size):
+        if n[t] == 0:
+            continue
+        most = np.max(others[t])
+        out[t, 0] = log_evidence(up[0], up[1], up[2], first[t], most, n[t])
+        out[t, 1] = log_evidence_below(down[0], down[1], down[2], first[t], others[t], shares, n[t])
+        if z < math.inf and 100 * n[t] >= horizon > n[t]:
+            x = np.array([float(first[t]), float(most), float(n[t] - first[t] - most)])
+            good = final_votes(estimand, x, past, float(horizon), z)
+            out[t, 2] = log_evidence(up[0], up[1], up[2], good[0], good[1], horizon)
+            bad = final_votes(estimand, x, past, float(horizon), -z)
+            share = math.log(max(shares[np.argmax(others[t])], 1e-300))
+            out[t, 3] = share + log_evidence(down[0], down[1], down[2], bad[0], bad[1], horizon)

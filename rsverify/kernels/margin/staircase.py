@@ -168,9 +168,8 @@ def likelihood_ratio_steps(
             steps[j : end + 1] = n + 1
             return end
         if step > 0 and done % STOP_EVERY == STOP_EVERY - 1 and j < end and stop[2] >= 0.0:
-            if rows_above_exponent(
-                steps[j], j + 1, n, stop[0], stop[1], stop[2], enough
-            ) >= enough:  # fmt: skip
+            beyond = rows_above_exponent(steps[j], j + 1, n, stop[0], stop[1], stop[2], enough)
+            if beyond >= enough:
                 return j
         j += step
     return end
@@ -180,7 +179,7 @@ def likelihood_ratio_steps(
 def add_valid_limits(
     estimand: int, first: int, last: int, n: int, alpha: float, limit: float, steps: IntArray
 ) -> None:
-    """Lower the steps of rows `first` to `last` to where one of the valid limits reaches `limit`."""
+    """Lower the steps of rows `first` to `last` to where a valid limit reaches `limit`."""
     cohen = first_with_cohen(estimand, n, alpha, limit)
     if estimand == DIFFERENCE and limit <= 0.0:
         steps[first : min(last, last_with_runner_up(n, alpha, limit)) + 1] = 0

@@ -29,6 +29,8 @@ _PRECISIONS: dict[PrecisionName, torch.dtype] = {
 
 def check_input(x: Input) -> torch.Tensor:
     """Return `x` as a detached tensor."""
+    if isinstance(x, np.ndarray) and x.dtype.name == "bfloat16":  # of JAX: numpy has none
+        x = x.astype(np.float32)
     if not isinstance(x, torch.Tensor | np.ndarray):
         raise TypeError(f"x of type {type(x).__name__} must be a torch.Tensor or a numpy array")
     if isinstance(x, np.ma.MaskedArray):
@@ -42,8 +44,10 @@ def check_input(x: Input) -> torch.Tensor:
     else:
         fitting = x.dtype.kind == "f" and x.dtype.itemsize <= 8
     if not fitting:
+        by = "x / 255" if str(x.dtype).endswith("uint8") else "x in the units of sigma"
         raise TypeError(
-            f"x of dtype {x.dtype} must be floating: sigma is in the units of x, so give x in them"
+            f"x of dtype {x.dtype} must be floating, in the units of sigma: give {by}; of a data "
+            "set Inputs(…, scale=1/255), or --scale 1/255"
         )
     if x.ndim < 1 or 0 in x.shape:
         raise ValueError(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, cast
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -17,8 +18,8 @@ from rsverify._core.check import (
 from rsverify._core.check import check_size as _check_size
 from rsverify._core.errors import DataError, cause_of
 from rsverify.certificates.certificate import ABSTAIN
+from rsverify.smoothing.data.containers import Inputs, Iterated
 from rsverify.smoothing.data.fingerprint import input_hash
-from rsverify.smoothing.data.inputs import check_input
 
 _MOST_WORKERS = 1024
 
@@ -33,21 +34,13 @@ class Item(NamedTuple):
     hash: str
 
 
-class MapStyle(Protocol):
-    """A data set with a length, whose items are asked for by their index."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, i: int, /) -> object: ...
-
-
 class Items:
     """A map-style data set or arrays, as inputs of one shape and labels.
 
     Parameters
     ----------
-    dataset : map-style dataset, array, or pair of arrays
-        A dataset's items are inputs, or tuples whose first two entries are input and label.
+    dataset : Inputs, or any data set that it takes
+        Items are inputs, tuples whose first two entries are input and label, or dictionaries.
     num_classes : int
         Labels are from 0 to `num_classes` − 1, or −1 where not known.
     input_range : pair of float, optional
@@ -70,12 +63,23 @@ class Items:
         input_range: tuple[float, float] | None = None,
         workers: int = 0,
     ) -> None:
-        self._dataset = _as_dataset(dataset)
+        if isinstance(dataset, pd.DataFrame):
+            raise TypeError(
+                "dataset of type DataFrame must say which column holds the classes: give "
+                "Inputs(frame, y=COLUMN)"
+            )
+        inputs = dataset if isinstance(dataset, Inputs) else Inputs(dataset)
+        self._dataset, self._reading = inputs.dataset, inputs.reading
         if len(self._dataset) == 0:
             raise ValueError("dataset is empty; it must hold at least one input")
         self._num_classes = num_classes
         self._range = _check_range(input_range)
         self._workers = _check_size("workers", workers, 0, _MOST_WORKERS)
+        if self._workers and isinstance(self._dataset, Iterated):
+            raise ValueError(
+                f"workers={self._workers} must be 0 for a data set that is only iterated: each "
+                "worker would read all of it, or a share"
+            )
         self.shape: torch.Size | None = None
 
     def __len__(self) -> int:
@@ -104,9 +108,8 @@ class Items:
                 raise type(error)(f"input {idx}: {error}") from error
 
     def _checked(self, idx: int, item: Any) -> Item:
-        pair = isinstance(item, tuple | list)
         # On the host: each check of what is on another device would wait for it.
-        x = check_input(item[0] if pair else item).cpu()
+        x, label = self._reading(item)
         self.shape = self.shape or x.shape
         if x.shape != self.shape:
             raise ValueError(
@@ -120,11 +123,16 @@ class Items:
                 raise ValueError(
                     f"x from {least:g} to {greatest:g} must be within input_range={self._range}"
                 )
-        return Item(idx, x, self._label(item[1] if pair and len(item) > 1 else None), input_hash(x))
+        return Item(idx, x, self._label(label), input_hash(x))
 
     def _label(self, value: Any) -> int:
         if value is None:
             return ABSTAIN
+        if math.prod(shape := tuple(np.shape(value))) != 1:
+            raise ValueError(
+                f"label of shape {shape} must be one class: of several labels one is "
+                "named by Inputs(…, label=…), or --label"
+            )
         label = check_integer("label", value.item() if hasattr(value, "item") else value)
         if label.ndim or not ABSTAIN <= label < self._num_classes:
             raise ValueError(
@@ -136,44 +144,6 @@ class Items:
 
 def _as_it_is(item: object) -> object:
     return item
-
-
-class _Arrays(torch.utils.data.Dataset[object]):
-    """Inputs along the first axis of an array, and labels."""
-
-    def __init__(self, x: Any, y: Any = None) -> None:
-        if x.ndim < 2:
-            raise ValueError(
-                f"dataset of shape {tuple(x.shape)} must hold inputs along its first axis"
-            )
-        if y is not None:
-            y = np.asarray(y.cpu() if isinstance(y, torch.Tensor) else y)
-            if y.shape != (len(x),) or y.dtype.kind not in "iu":
-                raise ValueError(
-                    f"y of shape {y.shape} and type {y.dtype} must hold {len(x)} integers"
-                )
-        self._x, self._y = x, y
-
-    def __len__(self) -> int:
-        return len(self._x)
-
-    def __getitem__(self, i: int) -> object:
-        return (self._x[i],) if self._y is None else (self._x[i], int(self._y[i]))
-
-
-def _as_dataset(dataset: object) -> MapStyle:
-    array = torch.Tensor | np.ndarray
-    if isinstance(dataset, array):
-        return _Arrays(dataset, None)
-    if isinstance(dataset, tuple) and len(dataset) == 2 and isinstance(dataset[0], array):
-        return _Arrays(*dataset)
-    known = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
-    if not known or isinstance(dataset, Mapping | pd.DataFrame | str | bytes):
-        raise TypeError(
-            f"dataset of type {type(dataset).__name__} must be a map-style dataset (one with a "
-            "length and items), an array of inputs, or a pair of arrays (x, y)"
-        )
-    return cast(MapStyle, dataset)
 
 
 def _check_range(limits: tuple[float, float] | None) -> tuple[float, float] | None:

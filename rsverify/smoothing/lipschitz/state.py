@@ -182,7 +182,8 @@ def _parts_of_object(value: object) -> list[tuple[str, object]]:
 
 
 def _attributes(value: object) -> Iterator[tuple[str, object]]:
-    held = dict(getattr(value, "__dict__", {}))
+    own = getattr(value, "__dict__", None)  # of an object that answers to any name: anything
+    held = dict(own) if isinstance(own, Mapping) else {}
     # Modules are known by the names of their submodules, not by the dictionary of these.
     yield from held.pop("_modules", {}).items() if isinstance(value, torch.nn.Module) else ()
     yield from held.items()

@@ -16,6 +16,7 @@ import torch
 
 from rsverify.smoothing.data.fingerprint import model_hash
 from rsverify.smoothing.device import scores_on
+from rsverify.smoothing.outputs import describe
 
 __all__ = ["LimitedBatch", "NumpyModel", "SelectedOutput", "SklearnModel"]
 
@@ -76,7 +77,7 @@ class SelectedOutput(torch.nn.Module):
             part = _part(part, key, self.output)
         if not isinstance(part, torch.Tensor):
             raise TypeError(
-                f"output={self.output!r} is {_describe(part)}; it must name a tensor of scores"
+                f"output={self.output!r} is {describe(part)}; it must name a tensor of scores"
             )
         return part
 
@@ -92,23 +93,7 @@ def _part(value: object, key: str, output: int | str) -> object:
             return value[position]
     elif not isinstance(value, torch.Tensor) and not key.startswith("_") and hasattr(value, key):
         return getattr(value, key)
-    raise ValueError(f"output={output!r}: there is no {key!r} in {_describe(value)}")
-
-
-def _describe(value: object) -> str:
-    """Say what a model returned and which parts it has."""
-    kind = type(value).__name__
-    if isinstance(value, torch.Tensor):
-        return f"a tensor of shape {tuple(value.shape)}"
-    if isinstance(value, Mapping):
-        return f"a {kind} with the keys {', '.join(map(repr, value)) or '(none)'}"
-    names = list(getattr(value, "_fields", ())) or sorted(
-        name for name in getattr(value, "__dict__", {}) if not name.startswith("_")
-    )
-    fields = f" with the attributes {', '.join(names)}" if names else ""
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return f"a {kind} of {len(value)}{fields}"
-    return f"a {kind}{fields}"
+    raise ValueError(f"output={output!r}: there is no {key!r} in {describe(value)}")
 
 
 class LimitedBatch(torch.nn.Module):
@@ -179,8 +164,9 @@ class NumpyModel:
     Parameters
     ----------
     function : callable
-        Is given an array of the batch's floating type and returns an array of real numbers.
-        It must not keep the array, whose memory the next batch takes.
+        Is given an array of the batch's floating type, float32 for bfloat16, and returns an
+        array of real numbers, of numpy or another library (JAX, TensorFlow). It must not keep
+        the array, whose memory the next batch takes.
 
     Raises
     ------
@@ -212,7 +198,7 @@ class NumpyModel:
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
         """Return the function's scores of a batch."""
-        scores = np.asarray(self.function(batch.detach().cpu().numpy()))
+        scores = _plain(self.function(_numpy_of(batch)))
         if scores.dtype.kind not in "biuf":
             raise TypeError(
                 f"{self!r} returned {scores.dtype} of shape {scores.shape}; it must return real "
@@ -268,8 +254,9 @@ class SklearnModel:
     def __init__(self, estimator: object) -> None:
         if not hasattr(estimator, "predict_proba"):
             raise TypeError(
-                f"{type(estimator).__name__} has no predict_proba: fit it inside a "
-                "CalibratedClassifierCV, or give its scores by NumpyModel"
+                f"{type(estimator).__name__} has no predict_proba: fit a classifier inside a "
+                "CalibratedClassifierCV, or give its scores by NumpyModel; a regression has no "
+                "class to certify, but being above a threshold is one: BinaryLogit"
             )
         classes = getattr(estimator, "classes_", None)
         if classes is None:
@@ -308,7 +295,7 @@ class SklearnModel:
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
         """Return the estimator's probabilities for a batch."""
-        flat = batch.detach().flatten(1).cpu().numpy()
+        flat = _numpy_of(batch.flatten(1))
         expected = getattr(self.estimator, "n_features_in_", flat.shape[1])
         if flat.shape[1] != expected:
             raise ValueError(
@@ -316,6 +303,30 @@ class SklearnModel:
                 f"{type(self.estimator).__name__} was fitted to {expected}"
             )
         return scores_on(batch.device, np.asarray(self.estimator.predict_proba(flat)))
+
+
+def _numpy_of(batch: torch.Tensor) -> npt.NDArray[np.floating]:
+    """Return a batch as numpy, which has no bfloat16, has it."""
+    host = batch.detach().cpu()
+    numbers: npt.NDArray[np.floating] = host.float().numpy() if is_brief(host) else host.numpy()
+    return numbers
+
+
+def is_brief(tensor: torch.Tensor) -> bool:
+    """Return whether a tensor is of a floating type that numpy lacks."""
+    return tensor.is_floating_point() and tensor.dtype not in (
+        torch.float16,
+        torch.float32,
+        torch.float64,
+    )
+
+
+def _plain(scores: npt.ArrayLike) -> npt.NDArray[np.generic]:
+    """Return scores of any library as numpy's; its own bfloat16 becomes float32."""
+    if isinstance(scores, torch.Tensor):
+        return _numpy_of(scores) if scores.is_floating_point() else scores.cpu().numpy()
+    array = np.asarray(scores)
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 
 def _name(model: object) -> str:

@@ -11,43 +11,60 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 
+from rsverify._core.check import shown
 from rsverify._core.errors import DataError, cause_of
 from rsverify._core.load_function import load_function
 from rsverify.smoothing.device import choose_device
 from rsverify.smoothing.models.adapters import LimitedBatch, Scores, SelectedOutput, SklearnModel
 from rsverify.smoothing.models.archive import kind_of, unsafe_globals
+from rsverify.smoothing.models.binary import BinaryLogit
 from rsverify.smoothing.models.checkpoint import load_weights
+from rsverify.smoothing.models.hubs import hub_of, load_from_hub
+from rsverify.smoothing.models.huggingface import HFModel
 from rsverify.smoothing.models.onnx import load_onnx
 
 __all__ = ["load_model", "load_module"]
 
 
 def load_model(
-    model: str | os.PathLike[str] | Callable[[], object],
+    model: str | os.PathLike[str] | Callable[..., object],
     *,
     checkpoint: str | os.PathLike[str] | None = None,
+    key: str | None = None,
     output: int | str | None = None,
+    label: int | None = None,
+    num_classes: int | None = None,
+    arguments: Mapping[str, object] | None = None,
+    allow_globals: Sequence[str] = (),
     allow_pickle: bool = False,
     device: str = "cpu",
 ) -> Scores:
-    """Return a callable from batch to scores, on `device`, from a file or a function.
+    """Return a callable from batch to scores, on `device`, from a file, a function or a name.
 
     Parameters
     ----------
     model : path-like, str or callable
-        A file: one of those of `load_module`, or an ``.onnx``. Or a function without
-        arguments that returns the model, given itself or by name, as ``FILE.py:FUNCTION`` or
-        ``package.module:FUNCTION``. What it returns may be a module, a callable from batch to
-        scores, or a fitted scikit-learn classifier. A module itself may take its place.
-    checkpoint : path-like, optional
-        Weights to load into the module that a function returns; see `load_weights`.
+        A file: one of those of `load_module`, or an ``.onnx``. Or a function that returns the
+        model, given itself or by name, as ``FILE.py:FUNCTION`` or ``package.module:FUNCTION``.
+        What it returns may be a module, a callable from batch to scores, or a fitted
+        scikit-learn classifier. A module itself may take its place. Or a model of a collection:
+        ``timm:NAME``, ``torchvision:NAME`` (both with trained weights, unless `checkpoint` or
+        `arguments` say otherwise), ``hf:DIRECTORY`` of transformers' ``save_pretrained``.
+    checkpoint, key, allow_globals : optional
+        Weights to load into the module that a function or a name makes; see `load_weights`.
     output : int or str, optional
         Which part of the model's output holds the scores; see `SelectedOutput`.
+    label : int, optional
+        Which label of a multi-label model, or 0 for a model of one logit; see `BinaryLogit`.
+    num_classes : int, optional
+        Number of classes of a model of a collection.
+    arguments : mapping, optional
+        Arguments of the function or of the collection's model.
     allow_pickle : bool
         Allow saved programs: pickled modules, exported programs, TorchScript archives. They run
         code that the file chooses; allow it for files whose source you trust.
@@ -66,33 +83,46 @@ def load_model(
     ModuleNotFoundError
         If a package is not installed.
     UnavailableError
-        If `device` is not there; a ValueError.
+        If `device` is not there, or trained weights cannot be fetched; a ValueError.
     DataError
-        If a file is damaged, is of another kind, or needs `allow_pickle`; a ValueError.
+        If a file is damaged, is of another kind, or needs leave; a ValueError.
     ValueError, TypeError
-        If a function does not give a model, or `checkpoint` does not go with it.
+        If a function does not give a model, or `checkpoint` or `arguments` do not go with it.
 
     Examples
     --------
     >>> import torch
     >>> from rsverify.smoothing.models.load import load_model
-    >>> def small():
-    ...     return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3))
+    >>> def small(classes=3):
+    ...     return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, classes))
     >>> load_model(small)(torch.zeros(5, 2, 2)).shape
     torch.Size([5, 3])
+    >>> load_model(small, arguments={"classes": 7})(torch.zeros(5, 2, 2)).shape
+    torch.Size([5, 7])
     """
-    if callable(model) or names_a_function(model):
-        function = model if callable(model) else load_function(str(model))
-        name = getattr(function, "__name__", type(function).__name__)
-        try:
-            made = function if isinstance(function, torch.nn.Module) else function()
-        except (Exception, SystemExit) as error:  # code of the user raises errors of all kinds
-            raise ValueError(f"{name} failed: {cause_of(error)}") from error
+    hub = None if callable(model) else hub_of(model)
+    if callable(model) or hub is not None or names_a_function(model):
+        given = dict(arguments or {})
+        if hub is not None:
+            name = str(model)
+            made: object = load_from_hub(
+                *hub,
+                arguments=given,
+                num_classes=None if label is not None else num_classes,
+                trained=checkpoint is None,
+            )
+        else:
+            function = model if callable(model) else load_function(str(model))
+            name = getattr(function, "__name__", type(function).__name__)
+            made = made_by(function, name, given)
         return as_model(
             made,
             name=name,
             checkpoint=checkpoint,
+            key=key,
             output=output,
+            label=label,
+            allow_globals=allow_globals,
             allow_pickle=allow_pickle,
             device=device,
         )
@@ -101,10 +131,37 @@ def load_model(
             f"checkpoint={str(checkpoint)!r} needs a function that returns its module, as "
             f"FILE.py:FUNCTION, in place of {str(model)!r}"
         )
+    if arguments:
+        raise ValueError(
+            f"arguments={shown(dict(arguments))} must be left out: {model} is a file, not a "
+            "function"
+        )
+    if Path(model).is_dir():
+        raise ValueError(f"{model} is a folder: of save_pretrained it is given as hf:{model}")
     if Path(model).suffix == ".onnx":
-        return load_onnx(model, output=output, device=device)
+        return _selected(load_onnx(model, output=output, device=device), None, label)
     loaded = load_module(model, allow_pickle=allow_pickle, device=device)
-    return loaded if output is None else SelectedOutput(loaded, output)
+    return _selected(loaded, output, label)
+
+
+def made_by(function: Callable[..., object], name: str, arguments: Mapping[str, object]) -> object:
+    """Return the model that a function of the user makes; a module is one itself."""
+    if isinstance(function, torch.nn.Module):
+        if arguments:
+            raise ValueError(
+                f"arguments={shown(dict(arguments))} must be left out: {name} is a module already"
+            )
+        return function
+    try:
+        return function(**arguments)
+    except (Exception, SystemExit) as error:  # code of the user raises errors of all kinds
+        raise ValueError(f"{name} failed: {cause_of(error)}") from error
+
+
+def _selected(model: Scores, output: int | str | None, label: int | None) -> Scores:
+    """Return the part of a model's output that holds the scores, or the label that is meant."""
+    chosen = model if output is None else SelectedOutput(model, output)
+    return chosen if label is None else BinaryLogit(chosen, label=label)
 
 
 def names_a_function(model: str | os.PathLike[str]) -> bool:
@@ -119,7 +176,10 @@ def as_model(
     *,
     name: str,
     checkpoint: str | os.PathLike[str] | None = None,
+    key: str | None = None,
     output: int | str | None = None,
+    label: int | None = None,
+    allow_globals: Sequence[str] = (),
     allow_pickle: bool = False,
     device: str = "cpu",
 ) -> Scores:
@@ -132,8 +192,19 @@ def as_model(
             raise TypeError(
                 f"{name} returned a {type(made).__name__}; a checkpoint needs a torch.nn.Module"
             )
-        load_weights(made, checkpoint, allow_pickle=allow_pickle)
+        load_weights(
+            made.model if isinstance(made, HFModel) else made,
+            checkpoint,
+            key=key,
+            allow_globals=allow_globals,
+            allow_pickle=allow_pickle,
+        )
+    elif key is not None or allow_globals:
+        option = "key" if key is not None else "allow_globals"
+        raise ValueError(f"{option} must be left out without checkpoint")
     if isinstance(made, torch.nn.Module):
+        if not isinstance(made, HFModel) and _is_of_transformers(made):
+            made = HFModel(made)  # takes its input by name
         loaded: Scores = made.to(choose_device(device))
     elif hasattr(made, "predict_proba"):
         loaded = SklearnModel(made)
@@ -144,7 +215,14 @@ def as_model(
             f"{name} returned a {type(made).__name__}; it must return a model: a module, a "
             "callable from batch to scores, or a fitted classifier with predict_proba"
         )
-    return loaded if output is None else SelectedOutput(loaded, output)
+    return _selected(loaded, output, label)
+
+
+def _is_of_transformers(module: torch.nn.Module) -> bool:
+    """Return whether a module is a classifier of transformers, which takes inputs by name."""
+    return hasattr(module, "main_input_name") and hasattr(
+        getattr(module, "config", None), "num_labels"
+    )
 
 
 def load_module(

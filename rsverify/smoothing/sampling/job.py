@@ -49,24 +49,26 @@ class Source(Protocol):
 class Job:
     """One input under way: `first` votes that choose its class, then `size` that answer.
 
-    A scheduled job begins with one vote on the input itself, `base_predict`.
-    `first` is 0 where the class is given or chosen before, by `selected`. The job ends after
-    all its votes, or at the first look, on a fixed schedule of counts, that is enough.
+    The sources give the input without noise, whose vote is then the first of all and becomes
+    `base_predict`; the selection sample; and the estimation sample. A source that is not wanted is
+    None. The job is complete after all its votes, or at the first look, on a fixed schedule of
+    counts, that is enough. Without a question it only counts.
     """
 
     num_classes: int
     first: int
     size: int
-    question: Question
-    selected: IntArray | None = None
+    question: Question | None
+    sources: tuple[Source | None, Source | None, Source]
     item: Item | None = None
-    sources: tuple[Source, Source, Source] | None = None
     base_predict: int | None = None
     seconds: float = 0.0
     certificate: Certificate | None = None
+    complete: bool = False
     drawn: int = 0
     absorbed: int = 0
     counts: IntArray = field(init=False)
+    selected: IntArray | None = None
     _unseen: Rows = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,56 +82,66 @@ class Job:
         return "" if self.item is None else f"input {self.item.idx}: "
 
     @property
-    def _before(self) -> int:
-        """How many votes come before those that answer."""
-        return self.first + (self.sources is not None)
+    def _ends(self) -> tuple[int, int, int]:
+        """After how many votes each source has given all of its own."""
+        clean = int(self.sources[0] is not None)
+        return clean, clean + self.first, clean + self.first + self.size
+
+    @property
+    def _first_look(self) -> Callable[[IntArray, IntArray | None], int | None] | None:
+        return None if self.question is None else self.question.first
 
     @property
     def left(self) -> int:
         """How many noisy inputs could still be drawn."""
-        return self._before + self.size - self.drawn
+        return self._ends[-1] - self.drawn
 
     @property
     def wanted(self) -> int:
         """How many of them are worth drawing before more is known."""
-        if self.question.first is None:
+        if self._first_look is None:
             return self.left
-        seen = max(self.absorbed - self._before, 0)
+        before = self._ends[1]
+        seen = max(self.absorbed - before, 0)
         step = max(_SMALLEST_STEP, int(_AHEAD * seen))
-        return min(self.left, max(self._before + seen + step - self.drawn, 0))
+        return min(self.left, max(before + seen + step - self.drawn, 0))
 
     def draw(self, out: torch.Tensor) -> None:
         """Write the next noisy inputs to `out`."""
-        assert self.sources is not None, "a job that is scheduled has them"
-        self.drawn += len(out)
-        base, selection, estimation = self.sources
-        if self.drawn == len(out):
-            base.take(out[:1])
-            out = out[1:]
-        here = min(max(self._before - self.drawn + len(out), 0), len(out))
-        selection.take(out[:here])
-        estimation.take(out[here:])
+        for source, end in zip(self.sources, self._ends, strict=True):
+            rows = min(max(end - self.drawn, 0), len(out))
+            if rows and source is not None:
+                source.take(out[:rows])
+            self.drawn, out = self.drawn + rows, out[rows:]
 
     def absorb(self, votes: Rows) -> None:
-        """Count the next votes, and set `certificate` when they are enough."""
-        if self.certificate is not None:
+        """Count the next votes; the job is complete when they are enough."""
+        if self.complete:
             return
-        self.absorbed += len(votes)
-        if self.sources is not None and self.absorbed == len(votes):
-            self.base_predict = int(self._count(votes[:1]).argmax())
-            votes = votes[1:]
-        here = min(max(self._before - self.absorbed + len(votes), 0), len(votes))
+        parts = []
+        for end in self._ends:
+            rows = min(max(end - self.absorbed, 0), len(votes))
+            parts.append(votes[:rows])
+            self.absorbed, votes = self.absorbed + rows, votes[rows:]
+        clean, selection, estimation = parts
+        if len(clean):
+            self.base_predict = int(self._count(clean).argmax())
         if self.selected is not None:
-            self.selected = self.selected + self._count(votes[:here])
-        complete = self.absorbed == self._before + self.size
-        if self.question.first is None:
-            self.counts += self._count(votes[here:])
+            self.selected = self.selected + self._count(selection)
+        last = self.absorbed == self._ends[-1]
+        if self._first_look is None:
+            self.counts += self._count(estimation)
         else:
-            self._unseen = np.append(self._unseen, votes[here:])
-            if complete or len(self._unseen) >= _LOOKED_AT * self.counts.sum():
-                self._look(self.question.first)
-        if complete and self.certificate is None:
+            self._unseen = np.append(self._unseen, estimation)
+            if last or len(self._unseen) >= _LOOKED_AT * self.counts.sum():
+                self._look(self._first_look)
+        if last and not self.complete:
             self.counts += self._count(self._unseen)
+            self._finish()
+
+    def _finish(self) -> None:
+        self.complete = True
+        if self.question is not None:
             self.certificate = self.question.finish(self.counts, self.selected)
 
     def _look(self, first: Callable[[IntArray, IntArray | None], int | None]) -> None:
@@ -148,7 +160,7 @@ class Job:
         chosen = first(looks, self.selected) if sound else None
         self.counts += self._count(votes if chosen is None else votes[: ends[chosen]])
         if chosen is not None:
-            self.certificate = self.question.finish(self.counts, self.selected)
+            self._finish()
 
     def _cumulative(self, votes: Rows, ends: list[int]) -> IntArray:
         """Return the counts of the first votes up to each of `ends`."""
@@ -160,7 +172,7 @@ class Job:
     def _count(self, votes: Rows) -> IntArray:
         if found := int((votes == INVALID).sum()):
             raise ValueError(
-                f"{self._name}model returned NaN scores for {found} of {len(votes)} copies, "
+                f"{self._name}model returned NaN scores for {found} of {len(votes)} noisy inputs, "
                 "or −∞ for all classes; scores must be real numbers"
             )
         return np.bincount(votes, minlength=self.num_classes)
@@ -278,7 +290,7 @@ class Scheduler:
         for job, rows in sent.shares:
             if job in self._live:  # not finished by an earlier batch
                 job.seconds += (self._clock - before) * rows / used
-                if job.certificate is not None:
+                if job.complete:
                     finished.append(job)
                     self._live.remove(job)
         return finished, used

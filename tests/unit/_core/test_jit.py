@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import ast
+import importlib
 import os
+import pkgutil
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 import rsverify
 from rsverify._core import compile_cache, jit
+from rsverify._core.kernel_digest import kernel_digest
 
 CALLEE = (
     "from rsverify._core.jit import njit\n\nSHARE = {0}\n\n"
@@ -84,48 +86,83 @@ def test_a_changed_source_invalidates_its_callers_in_other_files(
     assert run(RUN, copy) == "4.0 1", "what was compiled for the first state is still good"
 
 
-def compiled_functions(tree: ast.Module) -> list[ast.FunctionDef]:
-    return [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef)
-        and any(isinstance(d, ast.Name) and d.id == "njit" for d in node.decorator_list)
-    ]
+UNCHANGED = """
+from rsverify._core.jit import njit
+from rsverify.kernels.callee import SHARE, step
+
+# A comment, and what was below it is now further below.
 
 
-def taken_up(tree: ast.Module) -> set[tuple[str, str]]:
-    """Return the (module, name) pairs of the package that the bodies of compiled functions use."""
-    used = {
-        node.id
-        for function in compiled_functions(tree)
-        for statement in function.body
-        for node in ast.walk(statement)
-        if isinstance(node, ast.Name)
-    }
-    types = {"FloatArray", "IntArray"}
-    return {
-        (node.module, alias.name)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("rsverify")
-        for alias in node.names
-        if (alias.asname or alias.name) in used - types
-    }
+def plain(x):
+    return 7
 
 
-def test_the_key_covers_all_that_compiled_functions_take_up() -> None:
-    """Every source with a compiled function, and every one that their bodies import from."""
-    keyed = set(compile_cache.compiled_sources())
-    package = compile_cache.PACKAGE
-    pairs = 0
-    for path in package.rglob("*.py"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        if compiled_functions(tree):
-            assert path in keyed
-        for module, name in taken_up(tree):
-            source = package.parent / (module.replace(".", "/") + ".py")
-            assert source in keyed, f"{path} takes up {name}, which is not part of the key"
-            pairs += 1
-    assert pairs > 50
+@njit
+def walk(x):
+    "A docstring."
+    return 2.0 * step(x)  # and another comment
+"""
+
+
+def test_what_changes_no_kernel_keeps_what_was_compiled(copy: Path) -> None:
+    """Comments, docstrings, lines, dates, plain functions, the version, another constant's file."""
+    caller = copy / "rsverify/kernels/caller.py"
+    caller.write_text(caller.read_text().replace("    return", "    'Other words.'\n    return"))
+    assert run(RUN, copy) == "4.0 0"
+    caller.write_text(UNCHANGED)
+    callee = copy / "rsverify/kernels/callee.py"
+    callee.write_text(callee.read_text() + "\n\nOTHER = 3\n\n@njit\ndef more(x):\n    return x\n")
+    for path in (copy / "rsverify").rglob("*.py"):
+        os.utime(path, (1e9, 1e9))
+    assert run(RUN, copy) == "4.0 1"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("SHARE = 1.0", "SHARE = 5.0"),
+        ("return x + 1.0", "return x + LEAST[1]"),
+        ("LEAST = np.array([1.0, 2.0])", "LEAST = np.array([1.0, 2.5])"),
+        ("FEW = (1, 2.0)", "FEW = (1, 2.5)"),
+        ("ONE = 1", "ONE = True"),
+    ],
+)
+def test_the_digest_covers_constants_and_callees(before: str, after: str) -> None:
+    source = (
+        "import numpy as np\nSHARE = 1.0\nLEAST = np.array([1.0, 2.0])\nFEW = (1, 2.0)\nONE = 1\n"
+        "def step(x):\n    return x + 1.0\n"
+        "def walk(x):\n    return step(x) + SHARE + LEAST[0] + FEW[1] + ONE\n"
+    )
+    digests = []
+    for text in (source, source.replace(before, after)):
+        names: dict[str, object] = {"__name__": "somewhere"}
+        exec(text, names)
+        digests.append(kernel_digest(names["walk"]))
+    assert digests[0] != digests[1]
+
+
+def test_a_digest_is_refused_where_it_could_miss_a_change() -> None:
+    names: dict[str, object] = {"__name__": "somewhere", "box": [1.0]}
+    exec("def walk(x):\n    return box[0]", names)
+    with pytest.raises(TypeError, match="box"):
+        kernel_digest(names["walk"])
+
+
+def kernels() -> list[jit.Kernel]:
+    """Return every compiled function of the package."""
+    found = {}
+    for module in pkgutil.walk_packages(rsverify.__path__, "rsverify."):
+        if not module.name.endswith("__main__"):
+            for value in vars(importlib.import_module(module.name)).values():
+                if isinstance(value, jit.Kernel):
+                    found[id(value)] = value
+    return list(found.values())
+
+
+def test_every_compiled_function_has_a_digest_of_its_own() -> None:
+    digests = [kernel_digest(kernel) for kernel in kernels()]
+    assert len(digests) > 100
+    assert len(set(digests)) == len(digests)
 
 
 @pytest.mark.parametrize(
@@ -141,10 +178,10 @@ def test_the_key_covers_all_that_compiled_functions_take_up() -> None:
 def test_the_key_changes_with_what_compiles(
     monkeypatch: pytest.MonkeyPatch, module: str, name: str
 ) -> None:
-    before = compile_cache.cache_digest.__wrapped__()
+    before = compile_cache.versions_digest.__wrapped__()
     other = (lambda: "another") if name == "machine" else "another"
     monkeypatch.setattr(f"{module}.{name}", other)
-    assert compile_cache.cache_digest.__wrapped__() != before
+    assert compile_cache.versions_digest.__wrapped__() != before
 
 
 BOUNDS = """
@@ -311,3 +348,76 @@ def test_every_public_name_is_listed_and_unknown_ones_raise() -> None:
     assert set(dir(rsverify)) == set(rsverify.__all__)
     with pytest.raises(AttributeError, match="No rsverify attribute clopper"):
         _ = rsverify.clopper
+
+
+STARTED_TOGETHER = """
+import sys, time
+from pathlib import Path
+import numba.core.event as event
+compiled = []
+class Listener(event.Listener):
+    def on_start(self, given):
+        compiled.append(given.data["dispatcher"].py_func.__name__)
+    def on_end(self, given):
+        pass
+from rsverify.kernels.caller import walk
+event.register("numba:compile", Listener())
+Path(sys.argv[1]).touch()
+while len(list(Path(sys.argv[1]).parent.glob("ready-*"))) < 3:
+    time.sleep(0.005)
+assert walk(1.0) == 4.0
+print(compiled.count("walk"))
+"""
+
+
+def test_of_processes_that_start_together_one_compiles(copy: Path, tmp_path: Path) -> None:
+    (tmp_path / "ready").mkdir()
+    program = f"import sys; sys.path.insert(0, {str(copy)!r})\n{STARTED_TOGETHER}"
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path / "ready" / f"ready-{i}")],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=copy,
+        )
+        for i in range(3)
+    ]
+    told = [each.communicate(timeout=120)[0].strip() for each in started]
+    assert sorted(told) == ["0", "0", "1"]
+    assert not list((copy / "rsverify/__pycache__").rglob(".*lock"))
+
+
+def test_a_lock_that_cannot_be_had_only_costs_time(copy: Path) -> None:
+    """A file system without locks, and a process that never ends its turn."""
+    for error in ("OSError(38, 'no locks')", "NotImplementedError()", "BlockingIOError()"):
+        code = f"""
+import contextlib
+from rsverify._core import jit
+@contextlib.contextmanager
+def locked(path, *, wait):
+    raise {error}
+    yield
+jit.locked = locked
+from rsverify.kernels.caller import walk
+print(walk(1.0))
+"""
+        shutil.rmtree(copy / "rsverify/__pycache__", ignore_errors=True)
+        assert run(code, copy) == "4.0"
+
+
+def test_literal_integers_share_one_compilation() -> None:
+    """And an inner kernel that Python calls too gives the same."""
+
+    @jit.njit
+    def doubled(x: float, times: int) -> float:
+        for _ in range(times):
+            x = 2.0 * x
+        return x
+
+    @jit.njit
+    def total(x: float) -> float:
+        return doubled(x, 1) + doubled(x, 2) + doubled(x, times=int(x))
+
+    assert total(3.0) == 6.0 + 12.0 + 24.0
+    assert len(doubled.linked.overloads) == 1
+    assert doubled(3.0, 2) == 12.0

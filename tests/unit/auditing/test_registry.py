@@ -49,7 +49,12 @@ def test_suites_are_laws_of_their_estimand(estimand):
             assert thing.space[0] <= truth <= thing.space[1]
             data = thing.draw(generator(1, "", 0), 4, n, **scenario.parameters)
             assert len(data) == 4
-            assert (data >= 0).all()
+            assert (data >= 0).all() or estimand == "median"
+
+
+# Whose truth is no mean of one observation: tests/unit/auditing/test_estimands.py.
+NO_MEANS = {"variance", "median", "poisson-rate", "hypergeometric"}
+OF_MEANS = [e for e in ESTIMANDS if e not in NO_MEANS and not e.startswith(("two-", "paired-"))]
 
 
 def exact_means(parameters):
@@ -97,7 +102,7 @@ def law_errors(estimand, draw, parameters, seed):
     return (off / spread).max(), 6 * spread.max()
 
 
-@pytest.mark.parametrize("estimand", ESTIMANDS)
+@pytest.mark.parametrize("estimand", OF_MEANS)
 def test_data_have_the_truth_they_claim(estimand):
     """Means of 4000 samples of 5 within 6 standard errors, false alarms below 1e-8 a coordinate.
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from rsverify.bounds.margin_decision import decide_margin
 from rsverify.bounds.margin_sequence import margin_sequence
 from rsverify.certificates.abstention import Status
+from rsverify.certificates.anytime import target_margins
 from rsverify.certificates.certificate import ABSTAIN, certify_counts
-from rsverify.certificates.early import decide_counts, first_decision, target_margins
+from rsverify.certificates.early import decide_counts, first_decision
 from rsverify.certificates.radius import certified_radius_r2
 
 QUESTION = {"target_radius": 0.25, "sigma": 0.25, "alpha": 0.001, "y": 0}
@@ -208,7 +209,9 @@ def test_looks_must_be_rows_of_counts(looks):
         first_decision(looks, **QUESTION)
 
 
-@pytest.mark.parametrize("value", [0.0, -1.0, np.inf, np.nan, [0.1, 0.2]])
-def test_target_must_be_one_positive_number(value):
+@pytest.mark.parametrize(
+    "value", [0.0, -1.0, np.inf, np.nan, [], [0.2, 0.2], [[0.1, 0.2]], [0.1, -1.0]]
+)
+def test_targets_must_be_positive_numbers(value):
     with pytest.raises(ValueError, match="target_radius"):
         decide_counts([3, 1], **QUESTION | {"target_radius": value})

@@ -153,7 +153,11 @@ def test_recertify_reads_a_table_that_was_cut_off(capsys, counted):
         (["recertify", "absent.tsv"], 66, "absent.tsv: No such file"),
         (["recertify", "PUBLISHED"], 64, "has radii only: --n must be given"),
         (["recertify", "COUNTED", "--sigma", "1"], 64, "sigma is for tables of radii only"),
-        (["recertify", "COUNTED", "--bound", "best"], 64, "bound='best' must be one of"),
+        (
+            ["recertify", "COUNTED", "--bound", "best"],
+            64,
+            "bound='best' must be one of",
+        ),
         (
             ["recertify", "PUBLISHED", "--n=9", "--sigma=1", "--stated-alpha=0.1", "--bound=exact"],
             64,

@@ -15,6 +15,7 @@ from rsverify import (  # noqa: E402
     SmoothedClassifier,
     audit,
     certify_dataset,
+    certify_table,
     recertify,
     recertify_radii,
 )
@@ -121,9 +122,17 @@ def test_audit_has_the_options_of_python() -> None:
 @pytest.mark.parametrize("function", [recertify, recertify_radii])
 def test_recertify_has_the_options_of_python(function: Any) -> None:
     options = python_options(function)
-    found = differences("recertify", options, renamed={}, only_python=set())
+    # Progress is always shown on a terminal, and the store is beside OUT.
+    found = differences("recertify", options, renamed={}, only_python={"store", "progress"})
     needed = {name for name, default in options.items() if default is NOT_GIVEN}
     assert found == dict.fromkeys(needed, (NOT_GIVEN, None))  # of tables of radii alone
+
+
+def test_certify_counts_has_the_options_of_python() -> None:
+    options = python_options(certify_table)
+    only_python = {"store", "progress", "selection"}  # the last from its columns
+    found = differences("certify-counts", options, renamed={}, only_python=only_python)
+    assert found == {"sigma": (NOT_GIVEN, None), "alpha": (NOT_GIVEN, 0.001)}
 
 
 def test_names_are_those_of_what_they_name() -> None:

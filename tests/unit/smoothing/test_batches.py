@@ -7,9 +7,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from rsverify.smoothing.batches import count_votes, evaluating, noisy_batches  # noqa: E402
+from rsverify import SmoothedClassifier  # noqa: E402
+from rsverify.smoothing.batches import evaluating, noisy_batches  # noqa: E402
 from rsverify.smoothing.noise import gaussian as noise_module  # noqa: E402
 from rsverify.smoothing.noise.gaussian import Gaussian, seeded_generator  # noqa: E402
+from rsverify.smoothing.sampling.forward import Forward  # noqa: E402
+from rsverify.smoothing.sampling.job import Job, Scheduler  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -49,9 +52,24 @@ def test_every_noisy_input_is_x_plus_its_own_draw() -> None:
     assert len(torch.unique(noise)) == 150
 
 
+class Rows:
+    """Stands for noisy inputs: rows of scores."""
+
+    def __init__(self, scores: torch.Tensor) -> None:
+        self.left = scores
+
+    def take(self, out: torch.Tensor) -> None:
+        out[:], self.left = self.left[: len(out)], self.left[len(out) :]
+
+
 def votes_of(scores: torch.Tensor, batch_size: int = 2) -> np.ndarray:
-    batches = scores.split(batch_size)
-    return count_votes(lambda batch: batch, batches, scores.shape[1], CPU)
+    """Return the votes of rows that are scores themselves, as a session counts them."""
+    votes = Forward(lambda batch: batch, scores.shape[1], CPU)
+    job = Job(scores.shape[1], 0, len(scores), None, (None, None, Rows(scores)))
+    batch = torch.empty((batch_size, scores.shape[1]), dtype=scores.dtype)
+    for _ in Scheduler([job], votes, batch).run():
+        pass
+    return job.counts
 
 
 def test_votes_are_the_argmax_and_ties_go_to_the_lowest_class() -> None:
@@ -71,12 +89,14 @@ def test_votes_agree_with_bincount() -> None:
         assert votes_of(scores, batch_size).tolist() == expected
 
 
-def test_nan_scores_anywhere_are_reported_once_with_their_number() -> None:
+def test_nan_scores_anywhere_are_reported_with_their_number_in_the_batch() -> None:
     scores = torch.randn(20, 3)
     scores[3, 2] = torch.nan
     scores[17] = torch.nan
     with pytest.raises(ValueError, match="NaN scores for 2 of 20 noisy inputs"):
-        votes_of(scores)
+        votes_of(scores, 20)
+    with pytest.raises(ValueError, match="NaN scores for 1 of 7 noisy inputs"):
+        votes_of(scores, 7)
 
 
 @pytest.mark.parametrize(
@@ -92,12 +112,13 @@ def test_nan_scores_anywhere_are_reported_once_with_their_number() -> None:
 )
 def test_wrong_scores_are_refused(scores: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        count_votes(lambda _: scores, [torch.zeros(2, 5)], 4, CPU)
+        Forward(lambda _: scores, 4, CPU)(torch.zeros(2, 5))  # type: ignore[arg-type, return-value]
 
 
 def test_progress_hears_of_every_batch() -> None:
     heard: list[int] = []
-    count_votes(lambda b: b, torch.zeros(7, 2).split(3), 2, CPU, heard.append)
+    smoothed = SmoothedClassifier(lambda b: b, 2, 0.5)
+    smoothed.counts(torch.zeros(2), n=7, batch_size=3, progress=heard.append)
     assert heard == [3, 3, 1]
 
 

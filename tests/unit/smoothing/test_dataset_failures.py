@@ -26,7 +26,7 @@ from rsverify.tables.reader import read_metadata, read_table  # noqa: E402
         ((X, Y[:3]), {}, ValueError, r"y of shape \(3,\) .* must hold 8 integers"),
         (X.to(torch.int64), {}, TypeError, "input 0: x of dtype torch.int64 must be floating"),
         ([(X[0], 3)], {}, ValueError, "input 0: label=3 must be a class between 0 and 2"),
-        ([{"image": X[0]}], {}, TypeError, "input 0: x of type dict must be a torch.Tensor"),
+        ([{"shown": X[0]}], {}, ValueError, "input 0: x must name the entry that is the input"),
         (X * 255, {"input_range": (0, 1)}, ValueError, "input 0: x from .* must be within input_r"),
         (X, {"input_range": (1, 0)}, ValueError, "input_range=.* must be a smaller and a larger"),
         (X, {"certify_label": True}, ValueError, "input 0 has no label: certify_label=True"),
@@ -108,7 +108,7 @@ def test_nan_scores_name_the_input_and_rows_before_stay(tmp_path: Path, options:
 
     shifted = X.clone()
     shifted[7, 0] = -3.4
-    with pytest.raises(ValueError, match=r"input 7: model returned NaN scores for .* copies"):
+    with pytest.raises(ValueError, match=r"input 7: model returned NaN scores for .* noisy inputs"):
         run(tmp_path / "table.tsv", (shifted, Y), SmoothedClassifier(model, 3, SIGMA), **options)
     assert set(read_table(tmp_path / "table.tsv")["idx"]) <= set(range(7))
 

@@ -121,17 +121,17 @@ def test_a_bound_of_scores_stays_with_the_batch_size_that_fitted(
     gpus, monkeypatch, tmp_path, limit
 ):
     """Where sampling takes more memory than the trial did."""
-    from rsverify.smoothing.sampling.session import Engine
+    from rsverify.smoothing.sampling.session import Session
 
     failed: list[int] = []
     running: list[bool] = []
-    model, run = always(2), Engine.run
+    model, run = always(2), Session.run
 
-    def noted(self, items, batch_size):
+    def noted(self, *given):
         running.append(True)
-        return run(self, items, batch_size)
+        return run(self, *given)
 
-    monkeypatch.setattr(Engine, "run", noted)
+    monkeypatch.setattr(Session, "run", noted)
 
     def limited(batch):
         if running and len(batch) > limit:
@@ -211,13 +211,12 @@ def test_a_batch_that_is_asked_for_can_be_indexed(wanted, shape, size):
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_a_batch_is_held_once(gpus, channels_last):
     """Not made in one memory format and copied to the other."""
-    from rsverify.smoothing.request import Request
-    from rsverify.smoothing.sampling.session import Engine, Execution
+    from rsverify.smoothing.sampling.session import Execution, Session
 
     x = torch.rand(3, 8, 8)
-    engine = Engine(smoothed(2), Request(), Execution(channels_last=channels_last), (0,), False, x)
+    session = Session(smoothed(2), x, Execution(channels_last=channels_last))
     gpus.made.clear()
-    batch = engine._new_batch(1000)
+    batch = session.new_batch(1000)
     assert batch.is_contiguous(memory_format=torch.channels_last) == channels_last
     makers = ("empty", "clone", "copy", "contiguous", "zeros", "empty_like")
     made = [name for name, shape in gpus.made if shape == (1000, 3, 8, 8)]

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from rsverify.tables.counts import read_counts
@@ -17,7 +18,12 @@ VOTES = [[980, 15, 5], [400, 350, 250]]
         "980.0,15.0,5.0\n4e2,3.5e2,2.5e2\n",
         "count_0,count_1,count_2\n980,15,5\n400,350,250\n",
         "c1,c2,c3\n980,15,5\n400,350,250\n",
-        "0\t1\t2\t\n".replace("\t\n", "\n") + "980\t15\t5\n400\t350\t250\n",
+        "0\t1\t2\n980\t15\t5\n400\t350\t250\n",
+        "1,2,3\n980,15,5\n400,350,250\n",
+        ",0,1,2\n0,980,15,5\n1,400,350,250\n",
+        "label,0,1,2\n0,980,15,5\n1,400,350,250\n",
+        "img_0.png,980,15,5\nimg_1.png,400,350,250\n",
+        "class_0_votes\tc0\tc1\tc2\n1\t980\t15\t5\n1\t400\t350\t250\n",
         '"class 2","class 0","class 1"\n5,980,15\n250,400,350\n',
         "image,c0,c1,c2,time\nimg_0,980,15,5,0:14\nimg_1,400,350,250,0:15\n",
         "count_0,count_1,count_2,selected_0,selected_1\n980,15,5,1,0\n400,350,250,0,1\n",
@@ -28,8 +34,6 @@ def test_counts_of_many_layouts(tmp_path, content):
     path.write_text(content, encoding="utf-8")
 
     found = read_counts(path)
-    if content.startswith("0\t1"):  # a header of numbers is a row of votes
-        found = found.iloc[1:]
     assert found.filter(regex="^count_").to_numpy().tolist() == VOTES
 
 
@@ -42,6 +46,11 @@ def test_counts_of_many_layouts(tmp_path, content):
         ("980,15\n400,-3\n", None, "line 2 has '-3', which is too small"),
         ("980,15\n400,3.5\n", None, "line 2 has '3.5', which is not an integer"),
         ("980,15,5,3\n400,350,250,7\n", None, "without column 3 to 1000: give label=3"),
+        ("0,3,980,15,5\n1,7,400,350,250\n", None, r"give columns=\[2, 3, 4\], and label="),
+        ("0,980,15,5,3\n1,400,350,250,7\n", None, r"column 0 and 4 to 1000: give columns=\[1, 2"),
+        ("a.png,980,15,5,3\nb.png,400,350,250,7\n", None, "without column 4 to 1000: give label=4"),
+        ("a,b\nx,y\n", None, "it has none among 'a', 'b': name the columns of counts"),
+        ("a.png,980\nb.png,400\n", None, "at least two columns of vote counts"),
         ("3,980,15,5\n7,400,350,250\n", None, "without column 0 to 1000: give label=0"),
         ("980,15\n400,350\n", 2, "label=2 must be a column between 0 and 1"),
         ("c0,c1\n980,15\n", 0, "label=0 is for files without a header"),
@@ -86,3 +95,66 @@ def test_the_table_reader_names_the_reader_of_counts(tmp_path):
 
     with pytest.raises(ValueError, match=r"votes.csv .*has no column 'idx'.*read_counts"):
         read_table(path)
+
+
+def test_a_row_of_votes_that_counts_like_a_header_is_one(tmp_path):
+    path = tmp_path / "votes.csv"
+    path.write_text("0,1,2\n3,0,0\n1,1,1\n")  # three votes in every row, the first one too
+    assert read_counts(path).to_numpy().tolist() == [[0, 1, 2], [3, 0, 0], [1, 1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("content", "columns", "label"),
+    [
+        ("truth,cat,dog,eel\n2,980,15,5\n0,400,350,250\n", ["cat", "dog", "eel"], None),
+        ("0,2,980,15,5\n1,0,400,350,250\n", [2, 3, 4], 1),
+        ("0 15 980 5 2\n1 350 400 250 0\n", ["2", "1", "-2"], -1),
+        ("980,15,5,0.98\n400,350,250,0.4\n", [0, 1, 2], None),
+    ],
+)
+def test_columns_that_are_named(tmp_path, content, columns, label):
+    path = tmp_path / "votes.csv"
+    path.write_text(content)
+    found = read_counts(path, columns=columns, label=label)
+    assert found.filter(like="count_").to_numpy().tolist() == VOTES
+    assert label is None or found["label"].tolist() == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (["cat", "cow"], "columns='cow' must be a column of .*: 'cat', 'dog'"),
+        (["cat"], "must be two or more different columns"),
+        (["cat", "cat"], "must be two or more different columns"),
+    ],
+)
+def test_columns_that_are_not_there(tmp_path, columns, message):
+    path = tmp_path / "votes.csv"
+    path.write_text("cat,dog\n980,20\n")
+    with pytest.raises(ValueError, match=message):
+        read_counts(path, columns=columns)
+
+
+def test_parquet_and_arrays(tmp_path):
+    pytest.importorskip("pyarrow")
+    frame = pd.DataFrame(VOTES, columns=["c0", "c1", "c2"]).astype("Int64")
+    frame["label"] = pd.array([2, 0], dtype="Int8")
+    frame["image"] = ["a", "b"]
+    frame.to_parquet(tmp_path / "votes.parquet")
+    found = read_counts(tmp_path / "votes.parquet")
+    assert found.filter(like="count_").to_numpy().tolist() == VOTES
+    assert found[["label", "image"]].to_numpy().tolist() == [[2, "a"], [0, "b"]]
+
+    frame.loc[1, "c2"] = pd.NA
+    frame.to_parquet(tmp_path / "missing.parquet")
+    with pytest.raises(ValueError, match=r"'c2' of .*missing.parquet .*: row 1 is missing"):
+        read_counts(tmp_path / "missing.parquet")
+    (tmp_path / "broken.parquet").write_text("no such thing")
+    with pytest.raises(ValueError, match=r"broken.parquet is not a Parquet file"):
+        read_counts(tmp_path / "broken.parquet")
+
+    np.save(tmp_path / "votes.npy", np.array(VOTES, dtype=np.uint16))
+    assert read_counts(tmp_path / "votes.npy").to_numpy().tolist() == VOTES
+    np.save(tmp_path / "flat.npy", np.array(VOTES[0]))
+    with pytest.raises(ValueError, match="must hold one row of counts per input"):
+        read_counts(tmp_path / "flat.npy")

@@ -41,6 +41,20 @@ def test_picture_is_the_same_each_time_and_named_in_the_legend(tmp_path):
     assert figure.axes[0].get_ylabel()
 
 
+def test_highlighted_curves_lie_over_the_others_which_stay_visible(tmp_path):
+    tables = {name: table(i) for i, name in enumerate(("theirs", "ours", "also theirs"))}
+    figure = plot_certified_accuracy(
+        tables, tmp_path / "a.png", highlight=["ours"], title="what is found\nof a_b$"
+    )
+
+    first, ours, last = figure.axes[0].lines
+    for other in (first, last):
+        assert ours.get_zorder() > other.get_zorder()
+        assert ours.get_linewidth() < other.get_linewidth()  # so that the other is seen beside it
+    assert ours.get_linestyle() == "-"
+    assert figure.axes[0].get_title("left") == "what is found\nof a_b\\$"
+
+
 def test_table_without_a_correct_row_is_a_line_at_zero(tmp_path):
     wrong = table(1).assign(correct=0)
     figure = plot_certified_accuracy({"wrong": wrong}, tmp_path / "a.png")
@@ -123,7 +137,7 @@ def test_no_analysis_is_refused(tmp_path):
 def test_names_and_titles_are_drawn_as_they_are(name, ending, tmp_path):
     figure = plot_certified_accuracy({name: table(1)}, tmp_path / f"a.{ending}", title=name)
     (label,) = figure.axes[0].get_legend().get_texts()
-    for text in (label.get_text(), figure.axes[0].get_title()):
+    for text in (label.get_text(), figure.axes[0].get_title("left")):
         assert name[:1].replace("$", r"\$") in text
     if ending == "svg":
         assert b"\x1b" not in (tmp_path / "a.svg").read_bytes()

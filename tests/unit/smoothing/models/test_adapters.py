@@ -189,7 +189,10 @@ def test_sklearn_model_flattens_and_keeps_the_order_of_classes() -> None:
 
 
 def test_sklearn_model_says_what_does_not_fit() -> None:
-    with pytest.raises(TypeError, match="object has no predict_proba: fit it inside"):
+    with pytest.raises(
+        TypeError,
+        match=r"object has no predict_proba: fit a classifier inside a Calib.* a regression has no",
+    ):
         SklearnModel(object())
     unfitted = Estimator()
     del unfitted.classes_

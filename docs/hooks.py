@@ -1,0 +1,56 @@
+"""What the site needs beyond its plugins: prompts that are not copied, numbered references.
+
+Pages show examples as sessions of the interpreter, so that tests can execute them; the class of
+the prompt lets the copy button leave it out. Docstrings cite in the manner of numpydoc, which
+nothing between them and the page understands.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import Any
+
+_CODE = re.compile(r"(<pre.*?</pre>|<code.*?</code>)", re.DOTALL)
+_REFERENCES = re.compile(
+    r'(<details class="references" open>\s*<summary>References</summary>)(.*?)(</details>)',
+    re.DOTALL,
+)
+
+COMMANDS = "<!-- commands -->"
+
+
+def _commands() -> str:
+    """Return the help of every command, as headings below the second level."""
+    command = [sys.executable, "-m", "typer", "rsverify.cli.app", "utils", "docs"]
+    done = subprocess.run(
+        [*command, "--name", "rsverify"], check=True, capture_output=True, text=True
+    )
+    return re.sub(r"^(#+) ", r"#\1 ", done.stdout.split("## ", 1)[1].join(["## ", ""]), flags=re.M)
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Call a session of the interpreter by its name, and list the commands where they belong."""
+    if COMMANDS in markdown:
+        markdown = markdown.replace(COMMANDS, _commands())
+    return re.sub(r"^```python\n(?=>>> )", "```pycon\n", markdown, flags=re.MULTILINE)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Show the citations of docstrings as numbers, and their sources as lists."""
+    html = _REFERENCES.sub(_listed, html)
+    parts = _CODE.split(html)
+    parts[::2] = [re.sub(r"\[(\d+)\]_", r"<sup>[\1]</sup>", part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def _listed(found: re.Match[str]) -> str:
+    """Return the sources of one docstring as a list."""
+    text = re.sub(r"</?p>", "", found[2])
+    sources = re.split(r"\.\. \[(\d+)\]\s*", text)
+    items = [
+        f'<li value="{number}">{source.strip()}</li>'
+        for number, source in zip(sources[1::2], sources[2::2], strict=True)
+    ]
+    return f"{found[1]}<ol>{''.join(items)}</ol>{found[3]}" if items else found[0]

@@ -1,0 +1,169 @@
+"""Claims at several levels: each audited as an event of that probability, then put together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from rsverify._core.check import check_level, check_scale, check_seed_number, check_size
+from rsverify.auditing.caller import Failure, merge_failures
+from rsverify.auditing.design import LARGEST_N, Design, Progress, Record
+from rsverify.auditing.report import AuditReport, Row
+from rsverify.auditing.verdict import combine
+
+Levels = float | Sequence[float]
+
+
+def check_levels(alpha: Levels) -> tuple[float, ...]:
+    """Return the levels in order, or raise where one is outside (0, 1)."""
+    if isinstance(alpha, Sequence) and not isinstance(alpha, str):
+        if not alpha:
+            raise ValueError("alpha=() must hold at least one level in (0, 1)")
+        return tuple(sorted({check_level(a) for a in alpha}))
+    return (check_level(alpha),)
+
+
+@dataclass(frozen=True)
+class Words:
+    """How the audit of a claim is told: what is judged, and what a limit of an audit is here."""
+
+    kind: str  # "test", ...
+    thing: str  # "p-value"
+    event: str  # "P(p <= {a:g})"
+    aim: str
+    measure: str
+    witness: str  # what outcomes do that are counted
+
+    def told(self, text: str) -> str:
+        """Return a message about bounds as one about this claim."""
+        return (
+            text.replace("the bound of a replication", f"the {self.thing} of a replication")
+            .replace("the bound of a row", f"the {self.thing} of a row")
+            .replace("the bound is", f"the {self.thing} is")
+            .replace("every row is of the bound", f"every row is of the {self.kind}")
+            .replace("the bound", f"the {self.thing}")
+            .replace("bound=", f"{self.kind}=".replace("-", "_").replace(" ", "_"))
+            .replace("one limit per replication", f"one {self.thing} per replication")
+            .replace("miscoverage", "probability")
+            .replace("non-coverage", "probability")
+        )
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every audit of a claim is asked beside the claim itself."""
+
+    n: int
+    replications: int | None
+    tolerance: float
+    false_alarm: float
+    seed: int
+    n_jobs: int
+    progress: Progress | None
+
+    def design(self, name: str, estimand: str, level: float, share: float) -> Design:
+        """Return the design at one level, with that share of the false alarms."""
+        budget = max(20_000, int(min(1000.0 / level, 1e10)))
+        return Design(
+            bound=name,
+            estimand=estimand,
+            side="lower",
+            n=check_size("n", self.n, largest=LARGEST_N),
+            alpha=level,
+            seed=check_seed_number(self.seed),
+            replications=budget if self.replications is None else self._asked(self.replications),
+            tolerance=check_scale("tolerance", self.tolerance),
+            false_alarm=share * check_level(self.false_alarm, "false_alarm"),
+        )
+
+    @staticmethod
+    def _asked(replications: int) -> int:
+        return check_size("replications", replications, largest=10**10)
+
+
+def at_levels(
+    levels: tuple[float, ...],
+    audited: Callable[[float, float], AuditReport],
+    words: Words,
+    record: Record,
+    truth: Callable[[Row], Row] = lambda row: row,
+) -> AuditReport:
+    """Return the report of a claim at several levels.
+
+    `audited` takes a level and the share of false alarms that it may spend; `truth` puts the
+    estimand's value into a row.
+    """
+    share = 1.0 / len(levels)
+    reports: list[AuditReport] = []
+    for level in levels:
+        try:
+            reports.append(audited(level, share))
+        except (TypeError, ValueError) as error:
+            raise type(error)(words.told(str(error))) from error
+    rows = [
+        _row(truth(row), level, words, several=len(levels) > 1)
+        for level, report in zip(levels, reports, strict=True)
+        for row in report.rows
+    ]
+    refuted = [r for r in reports if r.verdict == "refuted"]
+    first = refuted[0] if refuted else reports[0]
+    witness = first.witness if refuted else None
+    notes = [
+        words.told(f"{words.event.format(a=level)}: {note}" if len(levels) > 1 else note)
+        for level, report in zip(levels, reports, strict=True)
+        for note in report.notes
+    ]
+    failures = [
+        Failure(f.kind, words.told(f.message), f.example, f.count)
+        for report in reports
+        for f in report.failures
+    ]
+    methods = {str(r.design["method"]) for r in reports}
+    design: Record = {
+        **first.design,
+        **record,
+        "kind": words.kind,
+        "alpha": levels[0] if len(levels) == 1 else first.design["alpha"],
+        "levels": list(levels),
+        "false_alarm": float(str(first.design["false_alarm"])) * len(levels),
+        "method": " and ".join(sorted(methods)),
+        "aim": words.aim,
+    }
+    return AuditReport(
+        combine([r.verdict for r in reports]),
+        rows,
+        merge_failures(failures),
+        None if witness is None else replace(witness, event=words.witness),
+        design,
+        [_sentence(levels, reports, words), *dict.fromkeys(notes)],
+    )
+
+
+def _row(row: Row, level: float, words: Words, *, several: bool) -> Row:
+    name = f"{words.event.format(a=level)}; {row.scenario}" if several else row.scenario
+    return replace(
+        row,
+        scenario=name,
+        measure=words.measure,
+        note=words.told(row.note),
+        tightness=math.nan,
+        tightness_error=math.nan,
+    )
+
+
+def _sentence(levels: tuple[float, ...], reports: list[AuditReport], words: Words) -> str:
+    """Return what was found in words: of a refuted row, else of the one nearest to its level."""
+    found = [
+        (row.verdict == "refuted", row.miscoverage / level, level, row)
+        for level, report in zip(levels, reports, strict=True)
+        for row in report.rows
+    ]
+    _, _, level, row = max(found, key=lambda each: each[:3])
+    how = f"in {row.replications:,} replications" if row.replications else "exactly"
+    text = f"{words.event.format(a=level)} has probability {row.miscoverage:.4g}, {how}, "
+    text += f"under {row.scenario!r}, where {level:g} is allowed"
+    if row.verdict == "inconclusive" or not row.replications:
+        return text
+    share = float(str(reports[0].design["false_alarm"])) * len(levels)
+    return f"{text}; the probability that the verdict is wrong is at most {share:g}"

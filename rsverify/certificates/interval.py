@@ -1,0 +1,237 @@
+"""Certificates with both ends of the radius: sampling stops when it is known within a width."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+from typing import NamedTuple, TypedDict, Unpack
+
+import numpy as np
+import numpy.typing as npt
+
+from rsverify._core.check import check_fraction, check_integer, check_scale, check_single
+from rsverify._core.types import RadiusName
+from rsverify.bounds.margin_sequence import margin_sequence
+from rsverify.certificates.abstention import Status
+from rsverify.certificates.anytime import anytime_options, fields_stated, radius_of
+from rsverify.certificates.assumptions import warn_of_level, warn_of_selection
+from rsverify.certificates.certificate import Certificate, certificate_of_counts
+from rsverify.certificates.radius import round_down_digits
+
+__all__ = ["IntervalCertificate", "radius_interval_counts"]
+
+# A radius is below the exact one by a relative 1e-15 at most.
+_ROUNDED = 1.0 + 4e-15
+
+
+class Precision(NamedTuple):
+    """How well a radius is to be known: one of the two is a number."""
+
+    absolute: float | None = None
+    relative: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntervalCertificate(Certificate):
+    """A certificate whose sampling may stop at any time, with both ends of the radius.
+
+    Unpacks as ``prediction, radius`` like any other. ``n`` is the number of votes drawn.
+
+    *Guarantee*: over the votes, however often and whenever they are looked at, the smoothed
+    classifier's own radius R1 or R2, 0 where it does not predict `y`, lies from `radius` to
+    `radius_upper` at all times with probability at least 1 − `alpha`; half of alpha is spent on
+    each side.
+    """
+
+    radius_upper: float
+    """The upper end of the radius, in input units, rounded up; infinity is possible."""
+    margin_upper: float
+    """The upper confidence limit of the margin; infinity is possible."""
+    precision: float | None
+    """The width that was asked for, in input units."""
+    relative_precision: float | None
+    """The share of the upper end that was asked for."""
+    precise: bool
+    """Whether the ends are as close as was asked for."""
+
+    def to_dict(self) -> dict[str, object]:
+        """Return all fields as JSON types; what is infinite, which JSON lacks, becomes None."""
+        fields = super().to_dict()
+        for name in ("radius_upper", "margin_upper"):
+            value: float = getattr(self, name)
+            fields[name] = value if math.isfinite(value) else None
+        return fields
+
+    def __str__(self) -> str:
+        upper = "" if math.isinf(self.radius_upper) else f"{self.radius_upper:.4f}"
+        text = f"radius {round_down_digits(self.radius, 4)} to {upper or '∞'} after {self.n} votes"
+        if self.status is not Status.CERTIFIED:
+            return f"{text}; abstained ({self.status}): {self.reason}"
+        return (
+            f"class {self.prediction}, {text} ({self.radius_kind}, anytime bounds, "
+            f"alpha={self.alpha:g}, sigma={self.sigma:g})"
+        )
+
+
+def radius_interval_counts(
+    counts: npt.ArrayLike,
+    *,
+    sigma: float,
+    alpha: float,
+    precision: float | None = None,
+    relative_precision: float | None = None,
+    y: int | None = None,
+    selection: npt.ArrayLike | None = None,
+    radius: RadiusName = "R2",
+    lipschitz: float | None = None,
+) -> IntervalCertificate:
+    r"""Return both ends of the radius that the counts so far leave, at any time one likes to ask.
+
+    Parameters
+    ----------
+    counts : array_like of int, shape (m,)
+        Votes of m >= 2 classes so far, 1 to 10,000,000 in all.
+    sigma, alpha, y, radius, lipschitz
+        As for `certify_counts`.
+    precision : float, optional
+        `precise` says whether upper less lower end is at most this, in input units.
+    relative_precision : float, optional
+        `precise` says whether the lower end is at least 1 less this share of the upper one. In
+        (0, 1); one of the two at most is given.
+    selection : array_like of int, shape (m,), optional
+        Votes of a separate sample, as for `certify_counts`. They also sharpen the
+        evidence, as `prior` and `weights` of `margin_sequence`.
+
+    Returns
+    -------
+    IntervalCertificate
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `certify_counts`, and if a precision is out of its range or both are given.
+
+    Notes
+    -----
+    *Guarantee*: as `IntervalCertificate`, for independent votes from noise N(0, σ²I) and a class
+    fixed independently of them; for any number of calls on growing counts, all other arguments
+    being the same at every call and fixed before the first.
+
+    Examples
+    --------
+    >>> from rsverify.certificates.interval import radius_interval_counts
+    >>> question = {"sigma": 0.25, "alpha": 0.001, "precision": 0.05, "y": 0}
+    >>> for counts in ([285, 9, 6], [9500, 300, 200]):
+    ...     print(radius_interval_counts(counts, **question))
+    class 0, radius 0.3117 to 0.5624 after 300 votes (R2, anytime bounds, alpha=0.001, sigma=0.25)
+    class 0, radius 0.4202 to 0.4664 after 10000 votes (R2, anytime bounds, alpha=0.001, sigma=0.25)
+    """
+    wanted = check_precision(precision, relative_precision)
+    found = interval_of_counts(
+        counts,
+        wanted,
+        sigma=sigma,
+        alpha=alpha,
+        y=y,
+        selection=selection,
+        radius=radius,
+        lipschitz=lipschitz,
+    )
+    warn_of_level(found.alpha)
+    if found.selection_counts is not None:
+        warn_of_selection(np.array(found.counts), np.array(found.selection_counts))
+    return found
+
+
+def check_precision(precision: object, relative_precision: object) -> Precision:
+    """Return a precision, or raise where it is out of its range or there are two."""
+    if precision is not None and relative_precision is not None:
+        raise ValueError(
+            f"precision={precision} must be None where relative_precision={relative_precision} is "
+            "given: give one of them"
+        )
+    if precision is not None:
+        return Precision(absolute=check_scale("precision", precision))  # type: ignore[arg-type]
+    if relative_precision is not None:
+        share = check_fraction("relative_precision", relative_precision)  # type: ignore[arg-type]
+        check_single("relative_precision", share)
+        return Precision(relative=float(share))
+    return Precision()
+
+
+def interval_certificate(base: Certificate, wanted: Precision) -> IntervalCertificate:
+    """Return both ends of the radius from the counts of a certificate."""
+    limits = margin_sequence(np.array([base.counts]), base.y, base.alpha, **anytime_options(base))
+    lower, upper = float(np.max(limits.lower)), float(np.min(limits.upper))
+    fields = fields_stated(base, lower)
+    top = _radius_upper(upper, base)
+    return IntervalCertificate(
+        **fields,  # type: ignore[arg-type]
+        radius_upper=top,
+        margin_upper=upper,
+        precision=wanted.absolute,
+        relative_precision=wanted.relative,
+        precise=_is_precise(radius_of(lower, base) if lower > 0 else 0.0, top, wanted),
+    )
+
+
+class PrecisionQuestion(TypedDict):
+    """What is asked of looks at votes: the arguments of a certificate, but the votes."""
+
+    sigma: float
+    alpha: float
+    y: int | None
+    radius: RadiusName
+    lipschitz: float | None
+
+
+def interval_of_counts(
+    counts: npt.ArrayLike,
+    wanted: Precision,
+    *,
+    selection: npt.ArrayLike | None = None,
+    **question: Unpack[PrecisionQuestion],
+) -> IntervalCertificate:
+    """Return what `radius_interval_counts` does, without its warnings: they are said once."""
+    base = certificate_of_counts(counts, selection=selection, bound="bonferroni", **question)
+    return interval_certificate(base, wanted)
+
+
+def first_precise(
+    looks: npt.ArrayLike,
+    wanted: Precision,
+    *,
+    selection: npt.ArrayLike | None = None,
+    **question: Unpack[PrecisionQuestion],
+) -> int | None:
+    """Return the number, from 0, of the first look at which the radius is known so well."""
+    table = check_integer("looks", looks)
+    base = certificate_of_counts(table[0], selection=selection, bound="bonferroni", **question)
+    # Each look is one of its own: what it says must follow from its counts alone.
+    limits = margin_sequence(table[:, np.newaxis], base.y, base.alpha, **anytime_options(base))
+    for t, (lower, upper) in enumerate(
+        zip(np.ravel(limits.lower), np.ravel(limits.upper), strict=True)
+    ):
+        bottom = radius_of(float(lower), base) if lower > 0 else 0.0
+        if _is_precise(bottom, _radius_upper(float(upper), base), wanted):
+            return t
+    return None
+
+
+def _is_precise(lower: float, upper: float, wanted: Precision) -> bool:
+    if wanted.absolute is not None:
+        return upper - lower <= wanted.absolute
+    if wanted.relative is not None:
+        return lower >= (1.0 - wanted.relative) * upper
+    return False
+
+
+def _radius_upper(margin: float, base: Certificate) -> float:
+    """Return the radius of a margin, rounded up."""
+    if margin <= 0.0:
+        return 0.0
+    if math.isinf(margin):
+        return math.inf
+    rounded = radius_of(margin, base)
+    return max(math.nextafter(rounded * _ROUNDED, math.inf), sys.float_info.min)

@@ -1,0 +1,144 @@
+"""Certificates that say of several target radii at once whether the radius reaches them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeGuard
+
+import numpy as np
+
+from rsverify._core.check import FloatArray, IntArray, check_positive, share_of_alpha, shown
+from rsverify._core.types import DecisionName
+from rsverify.bounds.margin_decision import Answer, Decision
+from rsverify.bounds.margin_partition import decide_margins
+from rsverify.certificates.abstention import Status
+from rsverify.certificates.anytime import (
+    DECISION_SHARE,
+    DECISIONS,
+    LARGEST,
+    anytime_options,
+    fields_stated,
+    margin_stated,
+    target_margins,
+)
+from rsverify.certificates.certificate import Certificate
+from rsverify.certificates.radius import round_down_digits
+
+__all__ = ["RadiiCertificate"]
+
+_APART = 1e-9
+MOST_TARGETS = 100
+"""So many targets are decided in a time that forward passes outweigh."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RadiiCertificate(Certificate):
+    """A certificate whose sampling may stop at any time, and its answers about several radii.
+
+    Unpacks as ``prediction, radius`` like any other. ``n`` is the number of votes drawn.
+
+    *Guarantee*: over the votes, however often and whenever they are looked at, the probability
+    that any of this is ever stated and wrong is at most `alpha`: one of the `decisions` is "radius
+    >= target" or "radius < target" and the smoothed classifier's own radius R1 or R2 is on
+    the other side (0.9 alpha for all of them together), or `radius` is larger than it (0.1 alpha
+    beyond the targets that are reached).
+    """
+
+    target_radii: tuple[float, ...]
+    """The radii in question, in input units, rising."""
+    decisions: tuple[DecisionName, ...]
+    """Of each ``"radius >= target"``, ``"radius < target"`` or ``"undecided"``."""
+    futile: tuple[bool, ...]
+    """Of each whether it is undecided and unlikely to be decided by the votes planned."""
+
+    def __str__(self) -> str:
+        pairs = zip(self.target_radii, self.decisions, strict=True)
+        text = ", ".join(
+            f"undecided at {r:g}" if d == "undecided" else d.replace("target", f"{r:g}")
+            for r, d in pairs
+        )
+        text += f" after {self.n} votes"
+        if self.status is not Status.CERTIFIED:
+            return f"{text}; abstained ({self.status}): {self.reason}"
+        return (
+            f"{text}; class {self.prediction} within radius "
+            f"{round_down_digits(self.radius, 4)} ({self.radius_kind}, anytime bound, "
+            f"alpha={self.alpha:g}, sigma={self.sigma:g})"
+        )
+
+
+def are_several(targets: object) -> TypeGuard[Sequence[float] | FloatArray]:
+    """Return whether targets were given together, and not as one number."""
+    return isinstance(targets, Sequence | np.ndarray) and not (
+        isinstance(targets, str | bytes) or (isinstance(targets, np.ndarray) and not targets.ndim)
+    )
+
+
+def check_targets(targets: Sequence[float] | FloatArray) -> tuple[float, ...]:
+    """Return target radii in rising order, or raise where they are not different ones."""
+    radii = check_positive("target_radius", targets)
+    if radii.ndim != 1 or not 1 <= radii.size <= MOST_TARGETS:
+        raise ValueError(
+            f"target_radius of shape {radii.shape} must be one number or a list of 1 to "
+            f"{MOST_TARGETS} of them"
+        )
+    rising = np.sort(radii)
+    if (np.diff(rising) <= _APART * rising[1:]).any():
+        raise ValueError(f"target_radius={shown(targets)} must hold numbers that differ")
+    return tuple(rising.tolist())
+
+
+def radii_decided(
+    looks: IntArray, targets: tuple[float, ...], base: Certificate, horizon: int, futility: float
+) -> Decision:
+    """Return the verdict on each target at the first look at which none is open, or at the last."""
+    above, below = np.array([target_margins(r, base) for r in targets]).T
+    verdict = np.full(len(targets), int(Answer.UNDECIDED))
+    asked = np.ones(len(targets), dtype=bool)
+    largest = LARGEST
+    if base.estimand == "difference":
+        # No margin is above 1, and 1 itself cannot be shown.
+        largest = math.nextafter(1.0, 0.0)
+        verdict[below > 1.0], asked = Answer.BELOW, below < 1.0
+    last = bool((verdict[~asked] == Answer.UNDECIDED).any())
+    if not asked.any():
+        return Decision(verdict, looks[-1 if last else 0].sum())
+    thresholds = np.minimum(above[asked], largest)
+    if (np.diff(thresholds) <= 0).any():
+        raise ValueError(
+            f"target_radius={shown(targets)} must be in a unit in which sigma={base.sigma:g} is of "
+            "their size"
+        )
+    found = decide_margins(
+        looks[-1:] if last else looks,
+        base.y,
+        thresholds,
+        share_of_alpha(base.alpha, DECISION_SHARE),
+        below=below[asked],
+        horizon=horizon,
+        futility=futility,
+        **anytime_options(base),
+    )
+    verdict[asked] = found.verdict
+    return Decision(verdict, found.votes)
+
+
+def radii_certificate(
+    base: Certificate, targets: tuple[float, ...], horizon: int, futility: float
+) -> RadiiCertificate:
+    """Return what the counts of a certificate say about the targets."""
+    look = np.array([base.counts])
+    verdict = np.asarray(radii_decided(look, targets, base, horizon, futility).verdict)
+    answers = [Answer(int(v)) for v in verdict]
+    margin = margin_stated(look, base)
+    for target, answer in zip(targets, answers, strict=True):
+        if answer is Answer.AT_LEAST:
+            margin = max(margin, target_margins(target, base)[0])
+    return RadiiCertificate(
+        **fields_stated(base, margin),  # type: ignore[arg-type]
+        target_radii=targets,
+        decisions=tuple(DECISIONS[answer] for answer in answers),
+        futile=tuple(answer is Answer.FUTILE for answer in answers),
+    )

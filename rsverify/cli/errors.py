@@ -1,0 +1,132 @@
+"""Whatever ends a command: one line, and an exit code that scripts can tell apart."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import traceback
+from typing import NamedTuple
+
+from rsverify._core.errors import DataError, UnavailableError, cause_of
+from rsverify._core.optional import EXTRA_OF, missing
+
+# From sysexits.h: what a script can tell apart.
+EXIT_USAGE = 64
+EXIT_DATA = 65
+EXIT_NO_INPUT = 66
+EXIT_UNAVAILABLE = 69
+EXIT_INTERNAL = 70
+EXIT_CANNOT_CREATE = 73
+EXIT_INTERRUPTED = 130
+EXIT_PIPE = 141  # as the shell has it for a process that writes where nobody reads
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+
+
+class End(NamedTuple):
+    """How a command ends."""
+
+    message: str
+    code: int
+
+
+class StoppedError(Exception):
+    """A command was interrupted, and the message says what is kept; or a file ended too early."""
+
+
+def end_of(error: BaseException) -> End:
+    """Return the line and the exit code of whatever a command raised."""
+    # Errors of the command line parser have this method; which class they are depends on
+    # the version of typer.
+    parsed = getattr(error, "format_message", None)
+    if parsed is not None:
+        return End(_of_parser(" ".join(parsed().split())), EXIT_USAGE)
+    if isinstance(error, OSError):
+        return _of_system(error)
+    if _is_out_of_memory(error):
+        return End(
+            f"out of memory ({cause_of(error)}): free some, or ask for less at once (--batch-size, "
+            "--jobs, --workers, --max)",
+            EXIT_UNAVAILABLE,
+        )
+    if isinstance(error, ImportError):
+        return End(_of_import(error), EXIT_UNAVAILABLE)
+    if isinstance(error, UnicodeError) and not isinstance(error, UnicodeEncodeError):
+        return End(f"a file is not text in UTF-8: {_said(error)}; save it as UTF-8", EXIT_DATA)
+    for kinds, code in (
+        (UnavailableError, EXIT_UNAVAILABLE),
+        (DataError, EXIT_DATA),
+        (ValueError | TypeError, EXIT_USAGE),
+    ):
+        if isinstance(error, kinds):
+            return End(_said(error), code)
+    return End(
+        f"internal error: {cause_of(error)}; with rsverify --traceback … it says where, for a "
+        "report",
+        EXIT_INTERNAL,
+    )
+
+
+def print_trace(error: BaseException) -> None:
+    """Print where an error came from."""
+    traceback.print_exception(error)
+
+
+def reader_has_left(error: BaseException | None) -> bool:
+    """Return whether what reads our output, `head` say, has closed its end."""
+    while error is not None and not isinstance(error, BrokenPipeError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _of_parser(message: str) -> str:
+    """Return a message of the parser, one of a wrong choice as all other messages have it."""
+    message = message.replace("Value error, ", "")
+    found = re.fullmatch(
+        r"Invalid value for '--(?P<name>[\w-]+)'[^:]*: (?P<value>'.*') is not one of "
+        r"(?P<choices>.*?)\.?",
+        message,
+    )
+    if found is None:
+        return message
+    name = found["name"].replace("-", "_")
+    return f"{name}={found['value']} must be one of {found['choices']}"
+
+
+def _said(error: BaseException) -> str:
+    """Return the message of an error on one line."""
+    return " ".join(str(error).split()) or cause_of(error)
+
+
+def _of_system(error: OSError) -> End:
+    message = _said(error)
+    if error.strerror:
+        where = "" if error.filename is None else f"{error.filename}: "
+        message = f"{where}{error.strerror}"
+    if error.errno in _NO_ROOM:
+        message += "; free some space and run the same again: what was written is whole"
+    return End(message, EXIT_NO_INPUT if _cannot_be_read(error) else EXIT_CANNOT_CREATE)
+
+
+def _cannot_be_read(error: OSError) -> bool:
+    if isinstance(error, FileNotFoundError | IsADirectoryError):
+        return True
+    place = error.filename
+    return isinstance(place, str) and os.path.exists(place) and not os.access(place, os.R_OK)
+
+
+def _of_import(error: ImportError) -> str:
+    if "pip install" in str(error):
+        return _said(error)
+    if not isinstance(error, ModuleNotFoundError):
+        return f"a package cannot be loaded: {_said(error)}; install it again"
+    package = (error.name or "").partition(".")[0]
+    if package in EXTRA_OF:
+        return str(missing(package))
+    return f"{_said(error)}: install the package that has it, or start in the folder of its file"
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Return whether memory ran out; of an accelerator too, whose error is torch's own class."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"

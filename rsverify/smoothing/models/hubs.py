@@ -1,0 +1,128 @@
+"""Models by the names that collections give them: ``timm:NAME``, ``torchvision:NAME``, ``hf:DIR``.
+
+Without a checkpoint, timm and torchvision are asked for trained weights: a network of random
+weights is certified only where that is said.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Literal, get_args
+
+import torch
+
+from rsverify._core.errors import DataError, UnavailableError, cause_of
+from rsverify._core.optional import need
+from rsverify.smoothing.models.huggingface import HFModel
+
+HubName = Literal["timm", "torchvision", "hf"]
+
+
+def hub_of(model: str | os.PathLike[str]) -> tuple[HubName, str] | None:
+    """Return the collection and the name of ``COLLECTION:NAME``, or None where it is neither."""
+    place, colon, name = str(model).partition(":")
+    for hub in get_args(HubName):
+        if place == hub and colon and name:
+            return hub, name
+    return None
+
+
+def load_from_hub(
+    hub: HubName,
+    name: str,
+    *,
+    arguments: Mapping[str, object],
+    num_classes: int | None,
+    trained: bool,
+) -> torch.nn.Module:
+    """Return a model of a collection.
+
+    Parameters
+    ----------
+    hub, name : str
+        As `hub_of` returns them.
+    arguments : mapping
+        Further arguments of the function that makes the model.
+    num_classes : int, optional
+        Number of classes; of a model in a folder it must be its own.
+    trained : bool
+        Ask for trained weights, unless `arguments` say what is wanted.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If a package is not installed.
+    UnavailableError
+        If trained weights cannot be fetched; a ValueError.
+    DataError, FileNotFoundError
+        As `HFModel`.
+    ValueError
+        If the collection has no such model, or does not take the arguments.
+    """
+    if hub == "hf":
+        return _huggingface(name, arguments, num_classes)
+    need(hub, extra="hubs")
+    given = dict(arguments)
+    make: Callable[..., torch.nn.Module]
+    if hub == "timm":
+        import timm
+
+        make, option = timm.create_model, "pretrained"
+    else:
+        import torchvision
+
+        make, option = torchvision.models.get_model, "weights"
+    if trained:
+        given.setdefault(option, True if hub == "timm" else "DEFAULT")
+    if num_classes is not None:
+        given.setdefault("num_classes", num_classes)
+    return _made(make, hub, name, given, option)
+
+
+def _made(
+    make: Callable[..., torch.nn.Module],
+    hub: str,
+    name: str,
+    given: Mapping[str, object],
+    option: str,
+) -> torch.nn.Module:
+    try:
+        return make(name, **given)
+    except Exception as error:  # of the collection: unknown names, arguments, downloads
+        if given.get(option) and (isinstance(error, OSError) or _of_network(error)):
+            raise UnavailableError(
+                f"the trained weights of {hub}:{name} cannot be fetched: {cause_of(error)}; give "
+                f"them as checkpoint (--checkpoint), or {option}=False for random ones "
+                f"(--model-arg {option}=False)"
+            ) from error
+        raise ValueError(
+            f"{hub}:{name} cannot be made with "
+            f"{', '.join(f'{k}={v!r}' for k, v in given.items()) or 'no arguments'}: "
+            f"{cause_of(error)}"
+        ) from error
+
+
+def _of_network(error: BaseException | None) -> bool:
+    """Return whether an error, or its cause, is that something cannot be fetched."""
+    while error is not None:
+        if "huggingface_hub" in type(error).__module__ or isinstance(error, OSError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _huggingface(
+    folder: str, arguments: Mapping[str, object], num_classes: int | None
+) -> torch.nn.Module:
+    given = dict(arguments)
+    input = given.pop("input", None)
+    if input is not None and not isinstance(input, str):
+        raise TypeError(f"input={input!r} must be the name of an argument of the model")
+    model = HFModel(folder, input=input, arguments=given)
+    if num_classes not in (None, model.num_classes):
+        raise DataError(
+            f"num_classes={num_classes} must be {model.num_classes}, as {folder} states, or be "
+            "left out"
+        )
+    return model

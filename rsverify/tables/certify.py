@@ -1,0 +1,317 @@
+"""Vote counts of many inputs at once, to a table of certificates."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from rsverify._core.check import (
+    FloatArray,
+    IntArray,
+    check_alpha,
+    check_choice,
+    check_flag,
+    check_integer,
+    check_positive,
+    shown,
+)
+from rsverify._core.types import AnyArray, OrderingName, RadiusName, VoteBoundName
+from rsverify.bounds.bound import Bound
+from rsverify.bounds.margin import Taylor
+from rsverify.certificates.assumptions import AssumptionWarning, warn_of_level
+from rsverify.certificates.certificate import ABSTAIN, BOUNDS, DEFAULT_ORDERING, name_of
+from rsverify.certificates.radius import ESTIMANDS
+from rsverify.tables.count_columns import check_rows, check_shape, given_columns
+from rsverify.tables.counts import counts_of_frame, integers_of
+from rsverify.tables.outcome import Outcomes, level_of_class, outcomes_of_rows
+from rsverify.tables.rows import check_unique_indices
+from rsverify.tables.schema import COMMON_COLUMNS, ORIGIN_COLUMNS, count_columns
+
+__all__ = ["certify_table"]
+
+# What a table of certificates says of each row; `idx` and `label` may come with the counts.
+_MADE = ({*COMMON_COLUMNS, *ORIGIN_COLUMNS} - {"idx", "label", "y"}) | {"alpha_shares"}
+
+
+def certify_table(
+    counts: npt.ArrayLike | pd.DataFrame,
+    *,
+    sigma: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    y: npt.ArrayLike | None = None,
+    selection: npt.ArrayLike | pd.DataFrame | None = None,
+    winner: bool = False,
+    label: npt.ArrayLike | None = None,
+    bound: VoteBoundName | Bound = "exact",
+    radius: RadiusName = "R2",
+    lipschitz: npt.ArrayLike | None = None,
+    ordering: OrderingName | Taylor | None = None,
+    columns: Sequence[str | int] | None = None,
+    store: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Return what the vote counts of many inputs certify, one row per input.
+
+    Parameters
+    ----------
+    counts : array_like of int or DataFrame, shape (N, m)
+        Votes of m ≥ 2 classes of each input. Of a DataFrame, the columns that `read_counts` takes
+        for counts; its other columns are kept. Integers may be of any type, also nullable ones.
+    sigma : float or array_like of float, shape (N,)
+        Standard deviation of the noise in input units, positive.
+    alpha : float or array_like of float, shape (N,)
+        Total failure probability of each row, in (0, 1).
+    y : int, array_like of int, shape (N,), or str, optional
+        The class of each row, 0 to m − 1, fixed without looking at `counts`, such as the true
+        one; or the name of a column that holds it. A column `y` is it where no class is given
+        otherwise.
+    selection : array_like of int or DataFrame, shape (N, m), optional
+        Votes of a separate sample, whose winner is the class; of tied classes the lowest. Columns
+        ``selected_0, selected_1, …`` of a DataFrame are it where no class is given otherwise.
+    winner : bool
+        Certify the class with the most votes of `counts` themselves. Each of the m classes then has
+        an equal share of alpha. Exactly one of `y`, `selection` and `winner` says the class.
+    label : int, array_like of int, shape (N,), or str, optional
+        The true class of each row or the name of its column, −1 where unknown; the column `label`
+        of a DataFrame where not given.
+    bound, radius, ordering
+        As `certify_counts`.
+    lipschitz : float or array_like of float, shape (N,), optional
+        As `certify_counts`.
+    columns : sequence of str or int, optional
+        Names of the columns of counts, in the order of the classes, where they do not tell.
+    store : path-like, optional
+        A file that limits are kept in as they are computed, so that the same call goes on after an
+        interruption. It may serve several tables; remove it when you are done.
+    progress : bool
+        Show on a terminal how many rows are done and how long the rest takes.
+
+    Returns
+    -------
+    DataFrame
+        As `read_table` returns tables: `idx label predict radius correct time`, what produced each
+        row, other columns, and the counts. With `winner`, a column `alpha_shares` says m.
+
+    Raises
+    ------
+    ValueError
+        If a count is negative or not an integer, or a row empty, of which it names row and column;
+        if a class, label or option is out of range; or if it is not said, or said twice, which
+        class to certify.
+    TypeError
+        If an argument has the wrong type.
+    KeyboardInterrupt
+        On Ctrl-C, with what is kept.
+
+    Notes
+    -----
+    *Guarantee*: that of `certify_counts`, for each row separately, under its assumptions: each row
+    states a wrong radius with probability at most its alpha. With `winner`: for each class c fixed
+    beforehand, the limit at alpha/m exceeds the margin of c with probability at most alpha/m; so
+    with probability at least 1 − alpha none of the m limits does, whichever class the votes choose.
+
+    Equal rows are computed once, all others on all cores.
+
+    Examples
+    --------
+    >>> from rsverify import certify_table
+    >>> table = certify_table([[900, 60, 40], [400, 350, 250]], sigma=0.25, alpha=0.001, y=[0, 0],
+    ...                       label=[0, 1], bound="cohen")
+    >>> table[["predict", "radius", "correct", "status"]].round(4).values.tolist()
+    [[0, 0.2786, 1, 'certified'], [-1, 0.0, 0, 'margin not positive']]
+    """
+    check_flag("winner", winner)
+    frame = counts_of_frame(_as_frame("counts", counts), "counts", given_columns(columns))
+    votes = frame[count_columns(frame)].to_numpy()
+    others = frame.drop(columns=count_columns(frame))
+    taken = [name for name in others if name in _MADE]
+    if taken:
+        raise ValueError(
+            f"counts has a column {taken[0]!r}, which certifying makes: drop it (recertify is for "
+            "tables of certificates)"
+        )
+    classes, selected = _classes(votes, others, y, selection, winner)
+    if not isinstance(bound, Bound):
+        check_choice("bound", bound, BOUNDS)
+    kind = check_choice("radius", radius, ESTIMANDS)
+    if lipschitz is not None and kind != "R1":
+        raise ValueError(f"lipschitz={shown(lipschitz)} must be None for radius={kind!r}")
+    if "y" in others and (integers_of(others[["y"]], "counts")[:, 0] != classes).any():
+        raise ValueError("counts has a column 'y' that says other classes: give y='y', or drop it")
+    rows = len(votes)
+    levels = _per_row("alpha", check_alpha(alpha), rows)
+    warn_of_level(float(levels.max()))
+    shares = votes.shape[1] if winner else 1
+    deviation = _per_row("sigma", check_positive("sigma", sigma), rows)
+    constant = None
+    if lipschitz is not None:
+        constant = _per_row("lipschitz", check_positive("lipschitz", lipschitz), rows)
+    found = outcomes_of_rows(
+        votes,
+        classes,
+        level_of_class(levels, shares),
+        sigma=deviation,
+        lipschitz=constant,
+        kind=kind,
+        bound=bound,
+        ordering=ordering,
+        store=store,
+        progress=progress,
+    )
+    used = None
+    if bound == "exact":
+        used = DEFAULT_ORDERING if ordering is None else ordering
+    made: dict[str, object] = {
+        "status": found.status,
+        "y": classes,
+        "n": found.votes.n,
+        "n0": 0 if selected is None else selected.sum(axis=1),
+        "alpha": levels,
+        "bound": name_of(bound),
+        "ordering": used,
+        "radius_kind": kind,
+        "lipschitz": np.nan if constant is None else constant,
+        "sigma": deviation,
+        "margin": found.margin,
+        "seed": None,
+    }
+    if winner:
+        made["alpha_shares"] = shares
+    return _table(frame, others, _labels(others, label, votes.shape), found, made, selected)
+
+
+def _as_frame(name: str, counts: npt.ArrayLike | pd.DataFrame) -> pd.DataFrame:
+    if isinstance(counts, pd.DataFrame):
+        return counts
+    if isinstance(counts, pd.Series):
+        raise TypeError(f"{name} is a Series: it must have one row per input, one column per class")
+    try:
+        array = counts if isinstance(counts, np.ndarray) else np.asarray(counts, dtype=object)
+    except Exception:  # of an object of another package
+        array = np.empty(0)
+    if isinstance(array, np.ma.MaskedArray) or array.ndim != 2 or array.dtype.kind not in "iufO":
+        # Says what is wrong with it.
+        array = check_integer(name, counts)
+    check_shape(array, name)
+    return pd.DataFrame(array)
+
+
+def _per_row(name: str, values: FloatArray, rows: int) -> FloatArray:
+    if values.shape not in ((), (1,), (rows,)):
+        raise ValueError(f"{name} of shape {values.shape} must be one number, or one per row")
+    return np.broadcast_to(values, (rows,)).copy()
+
+
+def _integers_per_row(
+    name: str, values: npt.ArrayLike, others: pd.DataFrame, rows: int
+) -> IntArray:
+    if isinstance(values, str):
+        if values not in others:
+            raise ValueError(f"{name}={values!r} must be a column of counts: {list(others)}")
+        return integers_of(others[[values]], "counts")[:, 0]
+    classes = check_integer(name, values)
+    if classes.shape not in ((), (1,), (rows,)):
+        raise ValueError(f"{name} of shape {classes.shape} must be one class, or one per row")
+    return np.broadcast_to(classes, (rows,)).copy()
+
+
+def _classes(
+    votes: IntArray,
+    others: pd.DataFrame,
+    y: npt.ArrayLike | None,
+    selection: npt.ArrayLike | pd.DataFrame | None,
+    winner: bool,
+) -> tuple[IntArray, IntArray | None]:
+    """Return the class of each row, and the selection votes that chose it."""
+    named = [f"selected_{i}" for i in range(votes.shape[1])]
+    given = [
+        n
+        for n, is_given in (
+            ("y", y is not None),
+            ("selection", selection is not None),
+            ("winner", winner),
+        )
+        if is_given
+    ]
+    if not given and set(named) <= set(others):
+        selection, given = others[named], ["selection"]
+    elif not given and "y" in others:
+        y, given = "y", ["y"]
+    if len(given) != 1:
+        said = f"{' and '.join(given)} are both given" if given else "the class is not said"
+        raise ValueError(
+            f"{said}: give one of y (fixed without these counts, as the true class is), selection "
+            "(votes of another sample) and winner=True (the winner of these counts, at alpha/m)"
+        )
+    if y is not None:
+        return _integers_per_row("y", y, others, len(votes)), None
+    if winner:
+        return votes.argmax(axis=1).astype(np.int64), None
+    assert selection is not None, "one of the three is given"
+    selected = _selected(_as_frame("selection", selection), votes)
+    return selected.argmax(axis=1).astype(np.int64), selected
+
+
+def _selected(frame: pd.DataFrame, votes: IntArray) -> IntArray:
+    selected = integers_of(frame, "selection")
+    if selected.shape != votes.shape:
+        raise ValueError(
+            f"selection of shape {selected.shape} must have the shape of counts {votes.shape}"
+        )
+    check_rows(selected, "selection")
+    same = (votes == selected).all(axis=1) & ((votes > 0).sum(axis=1) > 1)
+    if same.any():
+        warnings.warn(
+            f"selection is identical to counts in {int(same.sum())} of {len(votes)} rows: a class "
+            "that is chosen by the votes that then certify it is wrong more often than alpha says, "
+            "so choose it by a sample of its own, or give winner=True",
+            AssumptionWarning,
+            stacklevel=4,
+        )
+    return selected
+
+
+def _labels(others: pd.DataFrame, label: npt.ArrayLike | None, shape: tuple[int, ...]) -> IntArray:
+    if label is None and "label" not in others:
+        return np.full(shape[0], ABSTAIN, dtype=np.int64)
+    labels = _integers_per_row("label", "label" if label is None else label, others, shape[0])
+    bad = (labels < ABSTAIN) | (labels >= shape[1])
+    if bad.any():
+        row = int(bad.argmax())
+        raise ValueError(
+            f"label={labels[row]} of row {row} must be a class between 0 and {shape[1] - 1}, or −1"
+        )
+    return labels
+
+
+def _table(
+    frame: pd.DataFrame,
+    others: pd.DataFrame,
+    label: IntArray,
+    found: Outcomes,
+    made: dict[str, object],
+    selected: IntArray | None,
+) -> pd.DataFrame:
+    """Return the columns of a table in the order of its files."""
+    index = pd.RangeIndex(len(frame))
+    first: dict[str, AnyArray | float] = {
+        "idx": others["idx"].to_numpy() if "idx" in others else np.arange(len(frame)),
+        "label": label,
+        "predict": found.predict,
+        "radius": found.radius,
+        "correct": ((found.predict == label) & (label != ABSTAIN)).astype(np.int64),
+        "time": np.nan,
+    }
+    left = pd.DataFrame({**first, **made}, index=index)
+    check_unique_indices(left)
+    kept = [n for n in others if n not in {*left.columns} and not str(n).startswith("selected_")]
+    parts = [left, others[kept], frame[count_columns(frame)]]
+    if selected is not None:
+        names = [f"selected_{i}" for i in range(selected.shape[1])]
+        parts.append(pd.DataFrame(selected, columns=names))
+    return pd.concat(parts, axis=1)

@@ -1,0 +1,110 @@
+"""E-values: stopping times, predictability, failures, and arguments that are refused."""
+
+import numpy as np
+import pytest
+from support.claims.evalues import breathing, wealth
+
+from rsverify import audit_capital, audit_e_value
+
+
+def test_an_e_process_need_not_be_a_supermartingale():
+    report = audit_e_value(breathing, null=(None, 0.5), n=6)
+    assert report.verdict == "supported"
+
+    def against(x, m, _):
+        return breathing(x - m + 0.5)
+
+    assert audit_capital(against, n=6, alpha=0.05).verdict == "refuted"
+
+
+def test_a_stopping_time_is_found_that_no_fixed_time_is_as_bad_as():
+    def at_once(x):
+        """Fair on average at each time, not where one stops."""
+        w = np.ones_like(x)
+        w[:, 1] = np.where(x[:, 0] > 0.5, 2.0, 0.0)
+        w[:, 2:] = np.where(x[:, 0] > 0.5, 0.0, 2.0)[:, None]
+        return w
+
+    fair = {"estimand": "binary-mean", "null": 0.5, "n": 4}
+    fixed = [
+        audit_e_value(lambda x, t=t: at_once(x)[:, t], **fair).worst.miscoverage for t in range(4)
+    ]
+    report = audit_e_value(at_once, **fair)
+    assert max(fixed) == pytest.approx(1.0)
+    assert report.verdict == "refuted"
+    assert report.worst.miscoverage >= 1.5
+
+
+def test_a_process_that_knows_what_comes_is_refuted_also_late():
+    def late(x):
+        w = wealth(x, 0.1)
+        w[:, 30] *= np.where(x[:, 31] > x[:, 30], 1.001, 0.999)
+        return w
+
+    report = audit_e_value(late, null=(None, 0.5), n=40)
+    assert report.verdict == "refuted"
+    assert "changes with later observations" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("e", "text"),
+    [
+        (lambda x: np.full(len(x), np.nan), "infinite"),
+        (lambda x: np.where(x.sum(axis=1) > 1, np.inf, 0.5), "infinite"),
+        (lambda x: np.where(x.sum(axis=1) > 1, -0.5, 0.5), "infinite"),
+    ],
+)
+def test_failures_count(e, text):
+    report = audit_e_value(e, null=(None, 0.5), n=5)
+    assert report.verdict == "refuted"
+    assert any(text in f.message for f in report.failures)
+
+
+def test_e_values_that_change_with_the_other_rows_are_refuted():
+    report = audit_e_value(lambda x: x[:, 0] / x[:, 0].mean(), null=(None, 0.5), n=5)
+    assert report.verdict == "refuted"
+
+
+def test_a_random_e_value_is_simulated():
+    rng = np.random.default_rng(3)
+
+    def halved(counts):
+        return 2.0 * (rng.random(len(counts)) < 0.25)
+
+    report = audit_e_value(halved, null=0.3, estimand="proportion", n=5)
+    assert report.verdict == "supported"
+    assert report.rows[0].replications > 0
+
+
+def test_the_random_number_leaves_counts_integers():
+    def integers_only(counts):
+        assert counts.dtype.kind == "i"
+        return np.full(len(counts), 0.5) + 1e-9 * np.random.default_rng().random(len(counts))
+
+    assert audit_e_value(integers_only, null=0.3, estimand="proportion", n=5).verdict == "supported"
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"n": 4}, "null=None"),
+        ({"n": 4, "null": (0.6, 0.5)}, "null="),
+        ({"n": 4, "null": 2.0}, "must hold values"),
+        ({"n": 0, "null": 0.5}, "n=0"),
+        ({"n": 4, "null": 0.5, "inputs": "e-values"}, "must be None"),
+        ({"n": 11, "inputs": "e-values"}, "at most 10"),
+        ({"n": 4, "inputs": "evalues"}, "inputs="),
+        ({"n": 4, "null": 0.5, "alpha": 1.5}, "alpha=1.5"),
+    ],
+)
+def test_arguments_are_checked(options, text):
+    with pytest.raises(ValueError, match=text):
+        audit_e_value(lambda x: x[:, 0], **options)
+
+
+def test_what_fails_on_every_call_is_an_error():
+    def broken(_):
+        raise KeyError("nothing")
+
+    with pytest.raises(ValueError, match=r"e=broken fails on every call"):
+        audit_e_value(broken, null=0.5, n=4)

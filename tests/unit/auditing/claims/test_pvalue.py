@@ -1,0 +1,141 @@
+"""P-values: nulls, failures, levels, and arguments that are refused."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from support.claims.pvalues import binomial, hoeffding, mcnemar
+
+from rsverify import Estimand, audit_test
+
+COUNTS = {"estimand": "proportion", "n": 20}
+
+
+def test_every_level_has_its_row_and_the_witness_is_of_a_refuted_one():
+    def normal(counts):
+        return stats.norm.sf((counts[:, 0] - 10) / np.sqrt(5))
+
+    report = audit_test(normal, null=(None, 0.5), alpha=(0.1, 0.01, 0.05), **COUNTS)
+    assert [r.scenario.partition(";")[0] for r in report.rows] == [
+        "P(p <= 0.01)",
+        "P(p <= 0.05)",
+        "P(p <= 0.1)",
+    ]
+    exact = [stats.binom.sf(k, 20, 0.5) for k in (15, 13, 12)]
+    assert [r.miscoverage for r in report.rows] == pytest.approx(exact, rel=1e-9)
+    assert [r.verdict for r in report.rows] == ["supported", "refuted", "refuted"]
+    assert report.witness.probability == pytest.approx(exact[1])
+    assert "are rejected" in str(report)
+    assert report.design["levels"] == [0.01, 0.05, 0.1]
+
+
+def test_a_p_value_at_a_level_is_a_rejection():
+    def fair(counts):
+        return np.where(counts[:, 0] == 0, 0.25, 1.0)
+
+    options = {"estimand": "proportion", "n": 1, "null": (0.5, None)}
+    assert audit_test(fair, alpha=0.25, **options).worst.miscoverage == pytest.approx(0.5)
+    assert audit_test(fair, alpha=0.249, **options).worst.miscoverage == 0.0
+
+
+@pytest.mark.parametrize("null", [0.3, (0.3, 0.3), (0.1, 0.3), (None, 0.3)])
+def test_the_null_is_where_the_maximum_is_taken(null):
+    report = audit_test(lambda c: binomial(c, p0=0.3), null=null, alpha=0.05, **COUNTS)
+    worst = stats.binom.sf(9, 20, 0.3)
+    assert report.worst.miscoverage == pytest.approx(worst, rel=1e-6)
+    assert report.worst.truth == pytest.approx(0.3)
+
+
+def test_a_middle_null_is_searched_inside():
+    """Rejecting in the middle: the largest probability is inside the null."""
+
+    def middle(counts):
+        return np.where(counts[:, 0] == 10, 0.01, 1.0)
+
+    report = audit_test(middle, null=(0.2, 0.9), alpha=0.05, **COUNTS)
+    assert report.worst.miscoverage == pytest.approx(stats.binom.pmf(10, 20, 0.5))
+    assert report.worst.truth == pytest.approx(0.5, abs=0.01)
+
+
+def test_pairs_that_count_more_than_what_differs_are_simulated():
+    def both(pairs):
+        return np.where(pairs[:, 0] > 12, 0.001, mcnemar(pairs))
+
+    options = {"estimand": "paired-difference", "n": 15, "alpha": 0.05}
+    assert audit_test(mcnemar, null=(None, 0), **options).rows[0].replications == 0
+    report = audit_test(both, null=(None, 0), **options)
+    assert report.rows[0].replications > 0
+
+
+def test_failures_reject_at_every_level():
+    def nan(counts):
+        return np.where(counts[:, 0] > 18, np.nan, 1.0)
+
+    report = audit_test(nan, null=0.99, alpha=0.05, **COUNTS)
+    assert report.verdict == "refuted"
+    assert report.failures[0].message == "the p-value is NaN"
+    negative = audit_test(
+        lambda c: np.where(c[:, 0] > 18, -1.0, 1.0), null=0.99, alpha=0.05, **COUNTS
+    )
+    assert negative.verdict == "refuted"
+    assert "below 0" in negative.failures[0].message
+
+
+def test_above_one_rejects_nothing():
+    assert audit_test(lambda c: np.full(len(c), 3.0), null=0.5, **COUNTS).verdict == "supported"
+
+
+def test_results_with_a_p_value_are_taken():
+    def scipy_test(x):
+        return stats.ttest_1samp(x, 0.0, alternative="greater")
+
+    normal = Estimand(
+        draw=lambda rng, rows, n, sd: rng.normal(0.0, sd, (rows, n)),
+        truth=lambda sd: 0.0 * sd,
+        scenarios={"one": {"sd": 1.0}},
+    )
+    report = audit_test(scipy_test, null=0.0, estimand=normal, n=5, alpha=0.05, replications=2000)
+    assert report.verdict != "refuted"
+    assert report.failures == []
+
+
+def test_a_search_finds_a_narrow_fault_in_the_null():
+    def narrow(x):
+        inside = ((x > 0.4) & (x < 0.45)).all(axis=1)
+        return np.where(inside, 0.0, 1.0)
+
+    report = audit_test(narrow, null=(None, 0.5), n=5, alpha=0.05, method="search", seed=1)
+    assert report.verdict == "refuted"
+
+
+def test_scenarios_must_be_in_the_null():
+    law = {"law": ("points", (0.0, 1.0), (0.3, 0.7))}
+    with pytest.raises(ValueError, match=r"its estimand is 0\.7"):
+        audit_test(hoeffding, null=(None, 0.5), n=5, scenarios={"bad": law})
+    own = Estimand(lambda rng, r, n, m: rng.random((r, n)) + m, lambda m: m, {"1": {"m": 1.0}})
+    with pytest.raises(ValueError, match="must hold a distribution"):
+        audit_test(hoeffding, null=0.0, n=5, estimand=own)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"null": (0.1, 0.2, 0.3)}, "must be a number or a pair"),
+        ({"null": (2.0, 3.0)}, "must hold values"),
+        ({"null": 0.5, "alpha": ()}, "at least one level"),
+        ({"null": 0.5, "alpha": (0.05, 2.0)}, "alpha=2"),
+        ({"null": 0.5, "resume": True}, "needs store"),
+        ({"null": 0.5, "store": "x", "alpha": (0.1, 0.2)}, "single level"),
+        ({"null": 0.5, "method": "fast"}, "method="),
+    ],
+)
+def test_arguments_are_checked(options, text):
+    with pytest.raises(ValueError, match=text):
+        audit_test(hoeffding, n=5, **options)
+
+
+def test_the_report_of_an_interrupted_audit_is_continued(tmp_path):
+    options = {"null": (None, 0.5), "n": 5, "alpha": 0.05, "store": tmp_path / "blocks"}
+    short = audit_test(hoeffding, replications=500, **options)
+    again = audit_test(hoeffding, resume=True, **options)
+    assert short.rows[0].replications <= again.rows[0].replications
+    assert again.rows == audit_test(hoeffding, null=(None, 0.5), n=5, alpha=0.05).rows

@@ -1,0 +1,150 @@
+"""The pages of the documentation as a reader gets them."""
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urljoin
+
+import pytest
+
+pytest.importorskip("mkdocs")
+pytest.importorskip("mkdocstrings")
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.slow
+
+# Elements whose attribute makes a browser fetch something while it shows the page.
+FETCHES = {
+    "link": "href",
+    "script": "src",
+    "img": "src",
+    "iframe": "src",
+    "source": "src",
+    "video": "src",
+}
+
+
+class Page(HTMLParser):
+    """What a page fetches, where it leads, its anchors, and its text outside code."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.links: list[str] = []
+        self.ids: set[str] = set()
+        self.text: list[str] = []
+        self.images_without_text: list[str] = []
+        self._code = 0
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        if "id" in values:
+            self.ids.add(values["id"])
+        if tag == "a" and values.get("href"):
+            self.links.append(values["href"])
+        names_a_page = tag == "link" and values.get("rel") in ("canonical", "next", "prev")
+        if FETCHES.get(tag) in values and not names_a_page:
+            self.fetched.append(values[FETCHES[tag]])
+        if tag == "img" and not values.get("alt"):
+            self.images_without_text.append(values.get("src", ""))
+        self._code += tag in ("pre", "code", "script", "style")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._code -= tag in ("pre", "code", "script", "style")
+
+    def handle_data(self, data: str) -> None:
+        if not self._code:
+            self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir"]
+    subprocess.run([*command, str(folder)], cwd=ROOT, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pages(site: Path) -> dict[str, Page]:
+    found = {
+        path.relative_to(site).as_posix(): Page(path.read_text("utf-8"))
+        for path in sorted(site.rglob("*.html"))
+        if path.name != "404.html"
+    }
+    assert len(found) > 15
+    return found
+
+
+def inside(page: str, link: str) -> tuple[str, str]:
+    """Return the file and the anchor that a relative link of a page leads to."""
+    path, anchor = urldefrag(urljoin(f"/{page}", link))
+    path = unquote(path).lstrip("/")
+    return (f"{path}index.html" if not path or path.endswith("/") else path), unquote(anchor)
+
+
+def test_nothing_is_fetched_from_elsewhere(site: Path, pages: dict[str, Page]) -> None:
+    for name, page in pages.items():
+        for link in page.fetched:
+            assert not re.match(r"(https?:)?//", link), f"{name} fetches {link}"
+            if not link.startswith("data:"):
+                assert (site / inside(name, link)[0]).exists(), f"{name} lacks {link}"
+    for path in site.rglob("*.css"):
+        for link in re.findall(r"url\(([^)]*)\)", path.read_text("utf-8")):
+            target = link.strip("\"'")
+            assert target.startswith(("data:", "#")) or (path.parent / target).exists(), link
+
+
+def test_links_and_anchors_lead_somewhere(site: Path, pages: dict[str, Page]) -> None:
+    for name, page in pages.items():
+        for link in page.links:
+            if re.match(r"[a-z]+:", link):
+                continue
+            target, anchor = inside(name, link)
+            assert (site / target).exists(), f"{name} links to {link}"
+            if anchor and target in pages:
+                assert anchor in pages[target].ids, f"{name} links to {link}"
+
+
+def test_no_markup_is_left_over(pages: dict[str, Page], site: Path) -> None:
+    raw = re.compile(
+        r"\]_|\.\. \[|:(?:func|class|mod|doc|ref):|\*\*\w[^*\n]*\*\*|^\s*```", re.MULTILINE
+    )
+    for name, page in pages.items():
+        found = raw.search("".join(page.text))
+        assert found is None, f"{name}: {found and found[0]!r}"
+        html = re.sub(
+            r"<(pre|code)\b.*?</\1>", "", (site / name).read_text("utf-8"), flags=re.DOTALL
+        )
+        eaten = re.search(r"\w<em>[^<]*</em>|<em>[^<]*</em>\w", html)  # of A*A and B*B
+        assert eaten is None, f"{name} lost asterisks: {eaten and eaten[0]!r}"
+
+
+def test_figures_say_what_they_show(pages: dict[str, Page]) -> None:
+    for name, page in pages.items():
+        assert not page.images_without_text, f"{name}: {page.images_without_text}"
+
+
+def test_mathematics_is_typeset_by_what_the_site_holds(site: Path) -> None:
+    assert (site / "assets/katex/katex.min.js").exists()
+    assert len(list((site / "assets/katex/fonts").glob("*.woff2"))) == 20
+    formulas = [
+        formula
+        for path in site.rglob("index.html")
+        for formula in re.findall(
+            r'class="arithmatex">(.*?)</', path.read_text("utf-8"), flags=re.DOTALL
+        )
+    ]
+    for formula in formulas:
+        assert formula.strip().startswith(("\\(", "\\["))
+        assert formula.count("{") == formula.count("}"), formula
+
+
+def test_every_page_is_in_the_menu() -> None:
+    menu = set(re.findall(r"([\w/.-]+\.md)\s*$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.M))
+    written = {p.relative_to(ROOT / "docs").as_posix() for p in (ROOT / "docs").rglob("*.md")}
+    assert menu == written
