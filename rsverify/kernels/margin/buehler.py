@@ -56,7 +56,7 @@ FIRST_HALF, LEAST_HALF = (
     0.4,
     0.004,
 )  # shares of a scanned cell at which a peak's sides are looked at
-CLIMBS = 12  # at most, at one L
+CLIMBS = 40  # at most, at one L
 NEAR = 1e-6  # error of the logarithm of a tail read off a parabola
 WIDENINGS = 3  # times that more rows are built before all of them are
 
@@ -75,10 +75,12 @@ def climb(
     peak: FloatArray,
     work: FloatArray,
 ) -> float:
-    """Move `peak` (place, half-width, value, least half-width, settled) up the tail by one parabola; return its logarithm.
+    """Move `peak` up the tail by one parabola; return the logarithm of its value.
 
-    The parabola goes through three logarithms of the tail, and the half-width shrinks with its
-    step, so that a few calls find a maximum. The place of an end of the piece is infinite.
+    The parabola goes through three logarithms of the tail. Where its top is not between them
+    the highest takes the middle; else the half-width shrinks, so that a few calls find a maximum.
+    `peak` holds its place, infinite for an end of the piece, the half-width, its value, the least
+    half-width, and whether it is settled.
     """
     points, values = work[:3], work[3]
     half = min(peak[1], 0.5 * (high - low))
@@ -109,15 +111,14 @@ def climb(
         peak[0] = u + shift * half
         peak[1] = max(half * max(0.1, abs(shift)), peak[3])
     elif not math.isfinite(end):
+        # At an end, unless a closer look finds a maximum beside it.
         peak[0] = end
+        peak[1] = max(0.1 * half, peak[3])
     else:
-        peak[0] = min(max(u + math.copysign(min(abs(shift), 3.0), right - left) * half, low), high)
-        if abs(shift) > 3.0:
-            peak[1] = min(2.0 * half, peak[3] * 100.0)
+        peak[0] = end
     peak[2] = math.exp(log_best)
-    peak[4] = 1.0 if half <= 4.0 * peak[3] and abs(shift) <= 0.3 else 0.0
-    if not math.isfinite(peak[0]):
-        peak[4] = 1.0
+    settled = abs(shift) <= 0.3 or not math.isfinite(peak[0])
+    peak[4] = 1.0 if settled and half <= 4.0 * peak[3] else 0.0
     return log_best
 
 
@@ -313,6 +314,8 @@ def solve_limit(
         still = still + 1 if abs(new - limit) <= 0.02 * SLACK else 0
         if (settled and still > 0) or still > 2 or not lower < new < upper:
             return new, slope, place
+        for i in range(found):
+            peaks[i, 1] = min(max(abs(new - limit), peaks[i, 3]), 100.0 * peaks[i, 3])
         limit = new
     return limit, slope, place
 
