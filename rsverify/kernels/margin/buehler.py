@@ -31,7 +31,7 @@ import numpy as np
 from rsverify._core.check import FloatArray, IntArray
 from rsverify._core.jit import njit
 from rsverify.kernels.binomial import clopper_pearson_lower, clopper_pearson_upper
-from rsverify.kernels.margin.curve import advance, corner_tail, curve_piece, tail_at
+from rsverify.kernels.margin.curve import advance, corner_tail, curve_piece, fisher_length, tail_at
 from rsverify.kernels.margin.formulas import DIFFERENCE
 from rsverify.kernels.margin.ordering import curve_point
 from rsverify.kernels.margin.staircase import (
@@ -42,14 +42,17 @@ from rsverify.kernels.margin.staircase import (
 )
 from rsverify.kernels.margin.supremum import ROWS_MISSING, proves_at_most
 from rsverify.kernels.margin.trinomial import WORK_ROWS, staircase_tail, staircase_tails
+from rsverify.kernels.special import norm_isf
 
 SLACK = 1e-10
 SHARE = 2e-11  # of alpha, spent on each of the two limits that make the supremum local
 NEGLECT = 1e-12  # share of alpha that a tail's window may leave out
 SPACING = 1.25  # Fisher length between scanned points; the tail's natural unit is 1
 LANES = 4  # scanned points that share a walk over the rows
+UNEVEN = 3.0  # largest ratio of the Fisher lengths of a stretch's halves
 SKIP_BELOW = 0.02  # a stretch whose tail is below this share of the best peak is skipped
 PEAKS = 6
+SCANS = 100
 WITNESSES = 30  # times that L is lowered by a missed peak before the slack grows instead
 LOWEST_PROBIT = -80.0
 FIRST_HALF, LEAST_HALF = (
@@ -80,7 +83,7 @@ def climb(
     The parabola goes through three logarithms of the tail. Where its top is not between them
     the highest takes the middle; else the half-width shrinks, so that a few calls find a maximum.
     `peak` holds its place, infinite for an end of the piece, the half-width, its value, the least
-    half-width, and whether it is settled.
+    half-width, whether it is settled, and how many moves there were in a row.
     """
     points, values = work[:3], work[3]
     half = min(peak[1], 0.5 * (high - low))
@@ -106,19 +109,24 @@ def climb(
     shift = 0.5 * (left - right) / bend if bend < 0.0 else math.inf
     log_best = max(left, middle, right)
     if abs(shift) <= 1.0:
-        if half <= 4.0 * peak[3]:
+        if half <= 3.0 * peak[3]:
             log_best = max(log_best, middle - 0.25 * (left - right) * shift)
         peak[0] = u + shift * half
-        peak[1] = max(half * max(0.1, abs(shift)), peak[3])
+        peak[1] = max(half * min(max(0.1, abs(shift)), 0.5), peak[3])
+        peak[5] = 0.0
     elif not math.isfinite(end):
         # At an end, unless a closer look finds a maximum beside it.
         peak[0] = end
         peak[1] = max(0.1 * half, peak[3])
+        peak[5] = 0.0
     else:
         peak[0] = end
+        peak[5] += 1.0
+        if peak[5] > 2.0:  # far away: in longer steps
+            peak[1] = 2.0 * half
     peak[2] = math.exp(log_best)
     settled = abs(shift) <= 0.3 or not math.isfinite(peak[0])
-    peak[4] = 1.0 if settled and half <= 4.0 * peak[3] else 0.0
+    peak[4] = 1.0 if settled and half <= 3.0 * peak[3] else 0.0
     return log_best
 
 
@@ -191,6 +199,13 @@ def scan_peaks(
             else:
                 reach = max(least, 0.25 * reach)
             continue
+        # Even steps of u are to be fairly even steps of Fisher length.
+        middle = 0.5 * (a + b)
+        part = fisher_length(estimand, limit, n, a, middle)
+        other = fisher_length(estimand, limit, n, middle, b)
+        if max(part, other) > UNEVEN * min(part, other) and part + other > SPACING:
+            b = middle
+            width = b - a
         highest = 0.0
         for i in range(LANES):
             u = a + (i + 0.5) * width / LANES
@@ -231,7 +246,7 @@ def keep_peak(peaks: FloatArray, found: int, place: float, width: float, value: 
         if peaks[spot, 2] >= value:
             return found
     peaks[spot, 0], peaks[spot, 1], peaks[spot, 2] = place, FIRST_HALF * width, value
-    peaks[spot, 3], peaks[spot, 4] = LEAST_HALF * width, 0.0
+    peaks[spot, 3], peaks[spot, 4], peaks[spot, 5] = LEAST_HALF * width, 0.0, 0.0
     return found
 
 
@@ -247,7 +262,7 @@ def keep_high_peaks(peaks: FloatArray, found: int, share: float) -> int:
     kept = 0
     for i in range(found):
         if peaks[i, 2] >= share * best:
-            for j in range(5):
+            for j in range(6):
                 peaks[kept, j] = peaks[i, j]
             kept += 1
     return kept
@@ -264,13 +279,15 @@ def solve_limit(
     least: float,
     most: float,
     start: float,
+    far: float,
     peaks: FloatArray,
     found: int,
     work: FloatArray,
 ) -> tuple[float, float, float]:
     """Return the L at which the highest peak equals alpha, d log tail / dL, and the peak's place.
 
-    The highest peak rises with L. Secant steps on its logarithm, kept in a bracket.
+    The highest peak rises with L. Secant steps on its logarithm, kept in a bracket. Where they
+    lead further than `far` from `start`, the slope returned is NaN: peaks must be looked for anew.
     """
     lower = -1.0 if estimand == DIFFERENCE else LOWEST_PROBIT
     upper = 1.0 if estimand == DIFFERENCE else -LOWEST_PROBIT
@@ -299,6 +316,8 @@ def solve_limit(
         if math.isfinite(log_value):
             if turn == 0 or not slope > 0.0:
                 h = 1e-3 / math.sqrt(n)
+                if estimand == DIFFERENCE:
+                    h = min(h, 1e-3 * (1.0 + limit))
                 low, high = curve_piece(estimand, limit - h, n, alpha, least, most)
                 near = tail_at(
                     steps, first, last, n, estimand, limit - h, min(place, high), neglect
@@ -311,13 +330,82 @@ def solve_limit(
         new = limit - (log_value - goal) / slope if slope > 0.0 else math.nan
         if not lower < new < upper:
             new = 0.5 * (lower + upper)
+        if abs(new - start) > far:
+            return start + math.copysign(far, new - start), math.nan, place
         still = still + 1 if abs(new - limit) <= 0.02 * SLACK else 0
         if (settled and still > 0) or still > 2 or not lower < new < upper:
             return new, slope, place
         for i in range(found):
-            peaks[i, 1] = min(max(abs(new - limit), peaks[i, 3]), 100.0 * peaks[i, 3])
+            peaks[i, 1] = min(max(abs(new - limit), peaks[i, 3]), 200.0 * peaks[i, 3])
         limit = new
     return limit, slope, place
+
+
+@njit
+def find_limit(
+    steps: IntArray,
+    first: int,
+    last: int,
+    n: int,
+    estimand: int,
+    alpha: float,
+    least: float,
+    most: float,
+    start: float,
+    above: float,
+    witnesses: FloatArray,
+    work: FloatArray,
+) -> tuple[float, float, float]:
+    """Return the L below `above` whose highest tail is alpha, d log tail / dL, and its place.
+
+    A search from `start`: nothing is proved. `witnesses` are places that must be looked at.
+    """
+    neglect = NEGLECT * alpha
+    peaks = np.empty((PEAKS + witnesses.size, 6))
+    limit = start
+    below = -1.0 if estimand == DIFFERENCE else LOWEST_PROBIT
+    unit = (1.0 if estimand == DIFFERENCE else 2.0) / math.sqrt(n)
+    last_limit = last_root = math.nan
+    goal = norm_isf(alpha)
+    for _ in range(SCANS):
+        low, high = curve_piece(estimand, limit, n, alpha, least, most)
+        found = scan_peaks(
+            steps, first, last, n, estimand, limit, low, high, alpha, peaks[:PEAKS], work
+        )
+        for i in range(witnesses.size):
+            u = min(max(witnesses[i], low), high)
+            value = tail_at(steps, first, last, n, estimand, limit, u, neglect)
+            b = advance(estimand, limit, n, u, high, SPACING, high - low)
+            width = max(b - u, 1e-9 * (high - low))
+            found = keep_peak(peaks, found, u, width, value)
+        scanned = 0.0
+        for i in range(found):
+            scanned = max(scanned, peaks[i, 2])
+        if 0.2 * alpha < scanned < min(5.0 * alpha, 0.5 + 0.5 * alpha):
+            if witnesses.size == 0:
+                near = 0.5 * alpha < scanned < 2.0 * alpha
+                found = keep_high_peaks(peaks, found, 0.75 if near else 0.3)
+            limit, slope, place = solve_limit(
+                steps, first, last, n, estimand, alpha, least, most, limit, 3.0 * unit,
+                peaks, found, work,
+            )  # fmt: skip
+            if slope > 0.0:
+                return limit, slope, place
+            continue
+        # Too far for peaks to be followed. The tail's normal quantile is nearly linear in L.
+        root = norm_isf(min(max(scanned, 1e-300), 1.0 - 1e-15))
+        if scanned > alpha:
+            above = min(above, limit)
+        else:
+            below = max(below, limit)
+        pace = unit
+        if limit != last_limit and (root < last_root if limit > last_limit else root > last_root):
+            pace = (last_limit - limit) / (root - last_root)
+        last_limit, last_root = limit, root
+        limit += pace * (root - goal)
+        if not below < limit < above:
+            limit = 0.5 * (below + above)
+    return below, 0.0, math.nan
 
 
 @njit
@@ -339,29 +427,16 @@ def buehler_limit(
     `first` to `last` do not decide it.
     """
     lowest = -1.0 if estimand == DIFFERENCE else -math.inf
-    peaks = np.empty((3 * PEAKS, 5))
     work = np.empty((WORK_ROWS + 4, LANES))
-    limit = start if math.isfinite(start) else 0.0
-    slope = 0.0
-    place = math.nan
-    found = 0
-    for _ in range(4):  # rescan while the peaks were taken far from where they are needed
-        low, high = curve_piece(estimand, limit, n, alpha, least, most)
-        found = scan_peaks(
-            steps, first, last, n, estimand, limit, low, high, alpha, peaks[:PEAKS], work
-        )
-        scanned = 0.0
-        for i in range(found):
-            scanned = max(scanned, peaks[i, 2])
-        near = 0.5 * alpha < scanned < 2.0 * alpha
-        found = keep_high_peaks(peaks, found, 0.75 if near else 0.5)
-        limit, slope, place = solve_limit(
-            steps, first, last, n, estimand, alpha, least, most, limit, peaks, found, work
-        )
-        if 0.2 * alpha < scanned < 5.0 * alpha:
-            break
+    witnesses = np.empty(WITNESSES)
+    seen = 0
+    above = 1.0 if estimand == DIFFERENCE else -LOWEST_PROBIT
+    limit, slope, place = find_limit(
+        steps, first, last, n, estimand, alpha, least, most,
+        start if math.isfinite(start) else 0.0, above, witnesses[:seen], work,
+    )  # fmt: skip
     slack = SLACK
-    for attempt in range(2 * WITNESSES):
+    for _ in range(2 * WITNESSES):
         trial = limit - slack
         if trial <= (-1.0 if estimand == DIFFERENCE else LOWEST_PROBIT):
             return lowest
@@ -374,16 +449,15 @@ def buehler_limit(
             return trial
         if u == ROWS_MISSING:
             return math.nan
-        if math.isnan(u) or attempt >= WITNESSES:
+        if math.isnan(u) or seen == WITNESSES:
             slack *= 4.0
             continue
-        # The witness takes the place of the lowest peak where there is no room for another.
-        low, high = curve_piece(estimand, trial, n, alpha, least, most)
-        b = advance(estimand, trial, n, u, high, SPACING, high - low)
-        found = keep_peak(peaks, found, u, max(b - u, 1e-9 * (high - low)), alpha)
-        limit, slope, place = solve_limit(
-            steps, first, last, n, estimand, alpha, least, most, trial, peaks, found, work
-        )
+        witnesses[seen] = u
+        seen += 1
+        limit, slope, place = find_limit(
+            steps, first, last, n, estimand, alpha, least, most,
+            trial, trial, witnesses[:seen], work,
+        )  # fmt: skip
     return lowest
 
 
