@@ -6,6 +6,8 @@ from .auditing.api import audit as audit
 from .auditing.bets import audit_bets as audit_bets
 from .auditing.capital import audit_capital as audit_capital
 from .auditing.claims.evalue import audit_e_value as audit_e_value
+from .auditing.claims.multiple import audit_multiple_testing as audit_multiple_testing
+from .auditing.claims.prediction import audit_prediction_set as audit_prediction_set
 from .auditing.claims.pvalue import audit_test as audit_test
 from .auditing.estimand import Estimand as Estimand
 from .auditing.report import AuditReport as AuditReport
@@ -56,5 +58,9 @@ from .tables.counts import read_counts as read_counts
 from .tables.reader import read_table as read_table
 from .tables.recertify import recertify as recertify
 from .tables.recertify_radii import recertify_radii as recertify_radii
+from .verification.checker import Verification as Verification
+from .verification.checker import verify_certificate as verify_certificate
+from .verification.table import TableVerification as TableVerification
+from .verification.table import verify_table as verify_table
 
 __version__: str

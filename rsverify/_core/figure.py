@@ -44,3 +44,26 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], *, force: bool = F
     content = io.BytesIO()
     figure.savefig(content, format=ending, metadata=_UNDATED.get(ending))
     write_file(path, content.getvalue(), force=force)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of inches, which a notebook shows without a back end."""
+    need("matplotlib")
+    from matplotlib.figure import Figure
+
+    class ShownFigure(Figure):
+        def _repr_png_(self) -> bytes:
+            content = io.BytesIO()
+            self.savefig(content, format="png")
+            return content.getvalue()
+
+    return ShownFigure(figsize=(width, height), layout="constrained", dpi=150)
+
+
+def finish_figure(
+    figure: Figure, path: str | os.PathLike[str] | None, *, force: bool = False
+) -> Figure:
+    """Write a figure to a file, if one is asked for, and return it."""
+    if path is not None:
+        save_figure(figure, path, force=force)
+    return figure

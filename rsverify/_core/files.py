@@ -35,7 +35,7 @@ def check_free(path: AnyPath, *, force: bool = False) -> None:
     """
     place = Path(path)
     if place.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(place))
+        raise FileExistsError(f"{place} is a directory: name a file in it")
     if _is_stream(place):
         return
     above = next(folder for folder in place.absolute().parents if os.path.lexists(folder))

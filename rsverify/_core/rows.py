@@ -14,6 +14,17 @@ from rsverify._core.types import AnyArray
 Loop = Callable[..., None]
 
 
+def sealed(array: AnyArray, shape: tuple[int, ...]) -> AnyArray:
+    """Return an array as compiled functions take it: broadcast, contiguous, read-only.
+
+    Each other layout, and each mix of arrays that may be written to with others that may not,
+    would be compiled for anew.
+    """
+    canonical: AnyArray = np.ascontiguousarray(np.broadcast_to(array, shape)).view()
+    canonical.flags.writeable = False
+    return canonical
+
+
 def map_rows(
     loop: Loop,
     *,
@@ -30,7 +41,7 @@ def map_rows(
     The result is a float where every argument is a scalar, else an array.
     """
     shape = check_broadcast(**arrays)
-    rows = [np.ascontiguousarray(np.broadcast_to(a, shape)).reshape(-1) for a in arrays.values()]
+    rows = [sealed(a, shape).reshape(-1) for a in arrays.values()]
     out = np.empty(rows[0].size)
     # Asking for the number of cores takes longer than many a bound: not for a single row.
     workers = joblib.effective_n_jobs(-1) if parallel and out.size > 1 else 1

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsverify._core.check import FloatArray, check_broadcast, check_real
+from rsverify._core.rows import sealed
 
 # Fewer observations than this are done sooner by one thread than handed to several.
 THREAD_FROM = 1 << 15
@@ -52,8 +53,8 @@ def map_samples(
     """
     n = x.shape[-1]
     batch = check_broadcast(x=x[..., 0], **arrays)
-    samples = np.ascontiguousarray(np.broadcast_to(x, (*batch, n))).reshape(-1, n)
-    rows = [np.ascontiguousarray(np.broadcast_to(a, batch)).reshape(-1) for a in arrays.values()]
+    samples = sealed(x, (*batch, n)).reshape(-1, n)
+    rows = [sealed(a, batch).reshape(-1) for a in arrays.values()]
     count = samples.shape[0]
     out = np.empty((count, n) if path else count)
     workers = joblib.effective_n_jobs(-1) if samples.size >= THREAD_FROM and count > 1 else 1

@@ -27,7 +27,7 @@ from rsverify._core.check import (
     shown,
 )
 from rsverify._core.margin import Margin
-from rsverify._core.rows import map_rows
+from rsverify._core.rows import map_rows, sealed
 from rsverify._core.types import MarginName
 from rsverify.bounds.bound import Bound
 from rsverify.bounds.interval import Interval
@@ -256,13 +256,16 @@ def check_paths(
         raise ValueError("weights must have a positive sum over the classes other than y")
     past = np.broadcast_to(past, (*batch, classes)).reshape(-1, classes)
     ordered = np.concatenate([label[:, np.newaxis], others], axis=1)
+    first = np.take_along_axis(rows, label[:, None, None], axis=2)[:, :, 0]
+    other = np.take_along_axis(rows, others[:, None, :], axis=2)
+    # Slightly below one in sum, so that rounding cannot make a mean of e-values more.
+    share = mass / total * (1.0 - 1e-14)
     paths = Paths(
-        np.ascontiguousarray(np.take_along_axis(rows, label[:, None, None], axis=2)[:, :, 0]),
-        np.ascontiguousarray(np.take_along_axis(rows, others[:, None, :], axis=2)),
-        rows.sum(axis=-1),
-        np.take_along_axis(past, ordered, axis=1),
-        # Slightly below one in sum, so that rounding cannot make a mean of e-values more.
-        mass / total * (1.0 - 1e-14),
+        sealed(first, first.shape),
+        sealed(other, other.shape),
+        sealed(rows.sum(axis=-1), first.shape),
+        sealed(np.take_along_axis(past, ordered, axis=1), past.shape),
+        sealed(share, share.shape),
         batch,
     )
     return paths, [np.broadcast_to(v, batch).reshape(-1).copy() for v in values.values()]

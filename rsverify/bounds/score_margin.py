@@ -35,7 +35,7 @@ from rsverify._core.check import (
     shown,
 )
 from rsverify._core.margin import Margin
-from rsverify._core.rows import map_rows
+from rsverify._core.rows import map_rows, sealed
 from rsverify._core.types import MarginName, MeanBoundName, ScoreMethodName
 from rsverify.bounds import betting
 from rsverify.bounds import mean as means
@@ -350,9 +350,9 @@ def column_margin_lower(
     line = np.empty(runners_up.shape)
     n = runners_up.shape[-1]
     score_line(
-        np.broadcast_to(first[..., np.newaxis, :], runners_up.shape).reshape(-1, n),
-        runners_up.reshape(-1, n),
-        slope.reshape(-1),
+        sealed(first[..., np.newaxis, :], runners_up.shape).reshape(-1, n),
+        sealed(runners_up, runners_up.shape).reshape(-1, n),
+        sealed(slope, each.shape).reshape(-1),
         line.reshape(-1, n),
     )
     mean = lower(line, share_of_alpha(each, share)) - _OBSERVATION_ERROR

@@ -5,7 +5,7 @@ Abstention is a value, not an error: its kind is a `Status`, its cause and remed
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import get_args
 
@@ -34,11 +34,20 @@ class Status(StrEnum):
 
 
 def why_abstain(
-    votes: IntArray, y: int, alpha: float, bound: str, margin: float, margin_of: MarginOf
+    votes: IntArray,
+    y: int,
+    alpha: float,
+    bound: str,
+    margin: float,
+    margin_of: MarginOf,
+    left_out: Sequence[int] = (),
 ) -> tuple[Status, str]:
-    """Return the kind of abstention and a sentence with its cause and remedy."""
+    """Return the kind of abstention and a sentence with its cause and remedy.
+
+    Classes that are `left_out` are no runner-up.
+    """
     n = int(votes.sum())
-    others = np.where(np.arange(votes.size) == y, -1, votes)
+    others = np.where(np.isin(np.arange(votes.size), [y, *left_out]), -1, votes)
     other = int(others.argmax())
     k1, k2 = int(votes[y]), int(votes[other])
     lead = f"class {y} has {k1} and class {other} has {k2} of {n} votes"

@@ -10,7 +10,7 @@ confidence, with no correction for the number of classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import get_args
 
@@ -27,7 +27,7 @@ from rsverify._core.check import (
     check_level,
     check_number,
     check_real,
-    check_scale,
+    check_size,
     shown,
 )
 from rsverify._core.margin import Margin
@@ -41,12 +41,10 @@ from rsverify.bounds.margin import (
 )
 from rsverify.certificates.abstention import Status, why_abstain
 from rsverify.certificates.assumptions import warn_of_level, warn_of_selection
-from rsverify.certificates.radius import (
-    ESTIMANDS,
-    certified_radius_r1,
-    certified_radius_r2,
-    round_down_digits,
-)
+from rsverify.certificates.display import certificate_html, guarantee_of, votes_of
+from rsverify.certificates.radius import ESTIMANDS, round_down_digits
+from rsverify.certificates.threat import check_ignored, check_threat, others_first
+from rsverify.noise import Noise, Norm
 
 __all__ = ["ABSTAIN", "Certificate", "certify_counts", "margin_lower_bounds"]
 
@@ -100,9 +98,21 @@ class Certificate:
     margin: float
     """The lower confidence limit of the margin; −∞ is possible."""
     sigma: float
-    """Standard deviation of the noise in input units."""
+    """Standard deviation of Gaussian noise in input units; NaN for other noise."""
     lipschitz: float | None
     """The Lipschitz constant given for R1, if any."""
+    noise: Noise | None = None
+    """The noise of the votes, where it is not N(0, sigma²) or the norm is not ℓ2; else None."""
+    norm: Norm = "l2"
+    """In which `radius` is measured."""
+    dimension: int | None = None
+    """How many numbers an input has, where the norm needs it."""
+    ignored: tuple[int, ...] = ()
+    """Classes that were no runner-up, fixed beforehand."""
+    top_k: int = 1
+    """`prediction` is certified to be among so many most probable classes."""
+    top_others: tuple[int, ...] = ()
+    """The top_k − 1 classes, chosen by the selection sample, that may be ahead of it."""
     noise_excess: float = 0.0
     """What the noise's own error adds to the failure probability: it is part of `alpha`, and
     the bound had the rest. 0 but for discrete noise."""
@@ -120,18 +130,37 @@ class Certificate:
     def __str__(self) -> str:
         if self.status is not Status.CERTIFIED:
             return f"abstained ({self.status}): {self.reason}"
-        return (
-            f"class {self.prediction} within radius {round_down_digits(self.radius, 4)} "
-            f"({self.radius_kind}, {self.bound} bound, {self.counts[self.y]} of {self.n} votes, "
-            f"alpha={self.alpha:g}, sigma={self.sigma:g})"
-        )
+        made = f"{self.bound} bound, {self.counts[self.y]} of {self.n} votes, alpha={self.alpha:g}"
+        if self.noise is None:
+            where = (
+                f"within radius {round_down_digits(self.radius, 4)} ({self.radius_kind}, {made}, "
+            )
+            return f"class {self.prediction}{self._among()} {where}sigma={self.sigma:g})"
+        where = f"within {round_down_digits(self.radius, 4)} in {self.norm}"
+        if self.noise.integer:
+            where = f"for up to {self.radius:.0f} changes in {self.norm}"
+        return f"class {self.prediction}{self._among()} {where} ({made}, {self.noise})"
+
+    def _among(self) -> str:
+        """Return what is certified of the class, where that is not that it is ahead of all."""
+        text = f" among the {self.top_k} most probable" if self.top_k > 1 else ""
+        if self.ignored:
+            text += f", class {', '.join(map(str, self.ignored))} ignored,"
+        return text
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        return certificate_html(self, votes_of(self), guarantee_of(self))
 
     def to_dict(self) -> dict[str, object]:
-        """Return all fields as JSON types; a margin of −∞, which JSON lacks, becomes None."""
+        """Return all fields as JSON types; what is not finite, which JSON lacks, becomes None."""
         fields: dict[str, object] = asdict(self)
         fields["status"] = str(self.status)
-        fields["margin"] = self.margin if math.isfinite(self.margin) else None
-        for name in ("counts", "selection_counts", "seed"):
+        for name in ("margin", "sigma"):
+            fields[name] = fields[name] if math.isfinite(getattr(self, name)) else None
+        fields["noise"] = None if self.noise is None else str(self.noise)
+        fields["norm"] = str(self.norm)
+        for name in ("counts", "selection_counts", "seed", "ignored", "top_others"):
             if isinstance(value := fields[name], tuple):
                 fields[name] = list(value)
         return fields
@@ -172,6 +201,7 @@ def margin_lower_bounds(
     estimand: MarginName,
     bound: VoteBoundName | Bound = "exact",
     ordering: OrderingName | Taylor | None = None,
+    ignore: Sequence[int] = (),
 ) -> FloatArray | float:
     r"""Return lower confidence limits for the margin of class y, one per row of counts.
 
@@ -193,6 +223,8 @@ def margin_lower_bounds(
         See `exact_margin_lower`, `bonferroni_margin_lower`, `cohen_margin_lower`.
     ordering : str, optional
         Ordering of the exact bound, ``"likelihood-ratio"`` where not given.
+    ignore : sequence of int
+        Classes that are no runner-up, fixed before the counts were seen; their votes count in n.
 
     Returns
     -------
@@ -245,7 +277,12 @@ def margin_lower_bounds(
     votes = np.broadcast_to(votes, (*n.shape, votes.shape[-1]))
     is_y = np.arange(votes.shape[-1]) == classes[..., np.newaxis]
     k1 = np.where(is_y, votes, 0).sum(axis=-1)
-    k2 = np.where(is_y, 0, votes).max(axis=-1)
+    no_runner_up = is_y | np.isin(
+        np.arange(votes.shape[-1]), check_ignored(ignore, votes.shape[-1])
+    )
+    if no_runner_up.all(axis=-1).any():
+        raise ValueError(f"ignore={tuple(ignore)} must leave a runner-up beside class y")
+    k2 = np.where(no_runner_up, 0, votes).max(axis=-1)
     return limits_of_votes(k1, k2, n, level, estimand=estimand, bound=bound, ordering=ordering)
 
 
@@ -309,30 +346,50 @@ def _own_limits(
 def certify_counts(
     counts: npt.ArrayLike,
     *,
-    sigma: float,
     alpha: float,
+    sigma: float | None = None,
+    noise: Noise | None = None,
+    norm: Norm | None = None,
+    dimension: int | None = None,
     y: int | None = None,
     selection: npt.ArrayLike | None = None,
+    ignore: Sequence[int] = (),
+    top_k: int = 1,
     bound: VoteBoundName | Bound = "exact",
     radius: RadiusName = "R2",
     lipschitz: float | None = None,
     ordering: OrderingName | Taylor | None = None,
 ) -> Certificate:
-    r"""Return the certificate that vote counts of a classifier under Gaussian noise support.
+    r"""Return the certificate that vote counts of a classifier under noise support.
 
     Parameters
     ----------
     counts : array_like of int, shape (m,)
         Votes of m ≥ 2 classes in the estimation sample, at least one in all.
-    sigma : float
-        Standard deviation of the noise in input units, positive.
     alpha : float
         Total failure probability, in (0, 1).
+    sigma : float, optional
+        Standard deviation of Gaussian noise in input units, positive: short for
+        ``noise=Gaussian(sigma)``. Exactly one of the two must be given.
+    noise : Noise, optional
+        The noise under which the votes were cast, of `rsverify.noise`.
+    norm : str or Lp, optional
+        How an attack is measured, by default as the noise is made for: ``"l2"`` for Gaussian
+        noise. `rsverify.noise` lists the norms of each noise.
+    dimension : int, optional
+        How many numbers an input has, for norms that need it.
     y : int, optional
         The class to certify, 0 to m − 1, fixed without looking at `counts`.
     selection : array_like of int, shape (m,), optional
-        Votes of a separate sample, whose winner is the class to certify; of tied classes
-        the lowest. Exactly one of `y` and `selection` must be given.
+        Votes of a separate sample, whose winner (of classes that are not ignored; of tied ones
+        the lowest) is the class to certify. Exactly one of `y` and `selection` must be given, but
+        that both may be where `top_k` is more than 1.
+    ignore : sequence of int
+        Classes fixed beforehand that are no runner-up, as *unknown* or *refused* may be: what is
+        certified is the answer among the others. Their votes count in n.
+    top_k : int
+        Certify that the class stays among so many most probable ones. The top_k − 1 other classes
+        with the most votes of `selection` may be ahead of it; alpha need not be shared.
     bound : {"exact", "bonferroni", "cohen"} or Bound
         The confidence bound on the margin; or a custom one as a `Bound` of votes, whose limits
         must not rise with k2.
@@ -364,19 +421,20 @@ def certify_counts(
     -----
     *Guarantee*: with probability at least 1 − alpha over the estimation sample, if the
     certificate does not abstain then the smoothed classifier predicts `prediction` at every
-    point closer than `radius` to the input, in ℓ2 [1]_. It assumes, and of counts alone nothing
+    point closer than `radius` to the input, in `norm` [1]_; with radii of whole numbers, at every
+    one at most that far. It assumes, and of counts alone nothing
     but the last two can be checked:
 
     1. The votes are of one base classifier, which answers the same for the same noisy input,
        whatever else is in its batch. *Not checked here*: `SmoothedClassifier` probes it, see
        `rsverify.smoothing.probing.probe`.
-    2. The noise of each vote is N(0, σ²I), added to the input in the units of `sigma` and of the
-       radius, before any preprocessing. *Not checkable*: counts do not tell their noise.
+    2. The noise of each vote is N(0, σ²I), or `noise`, added to the input in the units of `sigma`
+       and of the radius, before any preprocessing. *Not checkable*: counts do not tell their noise.
        Noise in floating point meets this only approximately [2]_.
     3. The noise of all votes is independent, also of that of the selection sample. *Not
        checkable*; a warning where both samples have the same counts.
-    4. `y` was fixed without looking at `counts`. *Checked* so far that it must be given, or a
-       sample that chooses it: it is never read off `counts`.
+    4. `y` and `ignore` were fixed without looking at `counts`. *Checked* so far that y must be
+       given, or a sample that chooses it: it is never read off `counts`.
     5. The number of votes was fixed beforehand, and not sampling stopped at a good moment. *Not
        checkable*: `decide_counts` is for votes that are looked at as they come.
     6. Bound, ordering, radius, `sigma` and `alpha` were fixed beforehand; of several
@@ -409,9 +467,14 @@ def certify_counts(
     found = certificate_of_counts(
         counts,
         sigma=sigma,
+        noise=noise,
+        norm=norm,
+        dimension=dimension,
         alpha=alpha,
         y=y,
         selection=selection,
+        ignore=ignore,
+        top_k=top_k,
         bound=bound,
         radius=radius,
         lipschitz=lipschitz,
@@ -426,10 +489,15 @@ def certify_counts(
 def certificate_of_counts(
     counts: npt.ArrayLike,
     *,
-    sigma: float,
     alpha: float,
+    sigma: float | None = None,
+    noise: Noise | None = None,
+    norm: Norm | None = None,
+    dimension: int | None = None,
     y: int | None = None,
     selection: npt.ArrayLike | None = None,
+    ignore: Sequence[int] = (),
+    top_k: int = 1,
     bound: VoteBoundName | Bound = "exact",
     radius: RadiusName = "R2",
     lipschitz: float | None = None,
@@ -438,36 +506,40 @@ def certificate_of_counts(
     """Return what `certify_counts` does, without its warnings: they are said once for many."""
     votes = _check_counts("counts", counts, ndim=1)
     selected = None if selection is None else _check_counts("selection", selection, ndim=1)
-    level = check_level(alpha)
-    deviation = check_scale("sigma", sigma)
-    constant = None
-    if lipschitz is not None:
-        constant = check_scale("lipschitz", lipschitz)
-    estimand = ESTIMANDS[check_choice("radius", radius, ESTIMANDS)]
-    if constant is not None and radius != "R1":
-        raise ValueError(
-            f"lipschitz={constant} must be None for radius='{radius}': only R1 has one"
-        )
-    label = _certified_class(votes, y, selected)
+    threat = check_threat(
+        sigma=sigma,
+        noise=noise,
+        norm=norm,
+        dimension=dimension,
+        radius=radius,
+        lipschitz=lipschitz,
+    )
+    total = check_level(alpha)
+    level = float(level_of_bound(total, threat.noise.excess))
+    label, ignored, ahead = _classes(votes, y, selected, ignore, top_k)
 
-    def margin_of(row: IntArray, class_: int) -> float:
+    def margin_of(row: IntArray, class_: int, left_out: Sequence[int] = ()) -> float:
         return float(
             margin_lower_bounds(
-                row, class_, level, estimand=estimand, bound=bound, ordering=ordering
+                row,
+                class_,
+                level,
+                estimand=threat.estimand,
+                bound=bound,
+                ordering=ordering,
+                ignore=left_out,
             )
         )
 
-    margin = margin_of(votes, label)
+    margin = margin_of(votes, label, (*ignored, *ahead))
     status, reason = Status.CERTIFIED, ""
     if margin <= 0:
-        status, reason = why_abstain(votes, label, level, name_of(bound), margin, margin_of)
-    if radius == "R1":
-        value = certified_radius_r1(margin, lipschitz=constant, sigma=deviation)
-    else:
-        value = certified_radius_r2(margin, deviation)
+        status, reason = why_abstain(
+            votes, label, level, name_of(bound), margin, margin_of, (*ignored, *ahead)
+        )
     return Certificate(
         prediction=label if status is Status.CERTIFIED else ABSTAIN,
-        radius=float(value),
+        radius=float(threat.radius(margin)),
         status=status,
         reason=reason,
         y=label,
@@ -475,15 +547,42 @@ def certificate_of_counts(
         selection_counts=None if selected is None else tuple(selected.tolist()),
         n=int(votes.sum()),
         n0=0 if selected is None else int(selected.sum()),
-        alpha=level,
+        alpha=total,
         bound=name_of(bound),
         ordering=(DEFAULT_ORDERING if ordering is None else ordering) if bound == "exact" else None,
-        radius_kind=radius,
-        estimand=estimand,
+        radius_kind=threat.kind,
+        estimand=threat.estimand,
         margin=margin,
-        sigma=deviation,
-        lipschitz=constant,
+        sigma=math.nan if threat.sigma is None else threat.sigma,
+        lipschitz=threat.lipschitz,
+        noise=None if threat.is_plain and not threat.noise.excess else threat.noise,
+        norm=threat.norm,
+        dimension=threat.dimension,
+        ignored=ignored,
+        top_k=len(ahead) + 1,
+        top_others=ahead,
+        noise_excess=threat.noise.excess,
     )
+
+
+def _classes(
+    votes: IntArray, y: int | None, selected: IntArray | None, ignore: Sequence[int], top_k: int
+) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+    """Return the class to certify, those that are no runner-up, and those that may be ahead."""
+    ignored = check_ignored(ignore, votes.size)
+    size = check_size("top_k", top_k, 1, votes.size - 1)
+    if selected is not None and selected.shape != votes.shape:
+        raise ValueError(
+            f"selection of shape {selected.shape} must have the shape of counts {votes.shape}"
+        )
+    label = _certified_class(votes, y, selected, ignored, both=size > 1)
+    if label in ignored:
+        raise ValueError(f"y={label} must not be one of ignore={ignored}")
+    if len(ignored) + size >= votes.size:
+        raise ValueError(
+            f"ignore={ignored} and top_k={size} must leave a runner-up of the {votes.size} classes"
+        )
+    return label, ignored, others_first(selected, label, size, ignored)
 
 
 def _check_counts(name: str, counts: npt.ArrayLike, ndim: int | None = None) -> IntArray:
@@ -501,22 +600,27 @@ def _check_counts(name: str, counts: npt.ArrayLike, ndim: int | None = None) -> 
     return votes
 
 
-def _certified_class(votes: IntArray, y: int | None, selection: IntArray | None) -> int:
-    """Return the class to certify, from exactly one of its two sources."""
+def _certified_class(
+    votes: IntArray,
+    y: int | None,
+    selection: IntArray | None,
+    ignored: tuple[int, ...],
+    *,
+    both: bool,
+) -> int:
+    """Return the class to certify, from one of its two sources, or of `both` from y."""
     if y is None and selection is None:
         raise ValueError(
             "y=None and selection=None: one must be given, as the guarantee holds for a class "
             "that is fixed before counts are seen, not for the winner of the same counts"
         )
-    if selection is not None:
-        if y is not None:
-            raise ValueError(f"y={y} and selection are both given: only one may choose the class")
-        if selection.shape != votes.shape:
-            raise ValueError(
-                f"selection of shape {selection.shape} must have the shape of counts {votes.shape}"
-            )
-        return int(selection.argmax())
-    assert y is not None, "one of the two is given"
+    if y is None:
+        assert selection is not None, "one of the two is given"
+        allowed = selection.copy()
+        allowed[list(ignored)] = -1
+        return int(allowed.argmax())
+    if selection is not None and not both:
+        raise ValueError(f"y={y} and selection are both given: only one may choose the class")
     label = int(check_number("y", check_integer("y", y)))
     if not 0 <= label < votes.size:
         raise ValueError(f"y={label} must be a class between 0 and {votes.size - 1}")

@@ -40,6 +40,7 @@ from rsverify.bounds.score_margin import (
 from rsverify.certificates.abstention import Status
 from rsverify.certificates.assumptions import warn_of_level, warn_of_selection
 from rsverify.certificates.certificate import ABSTAIN, Certificate
+from rsverify.certificates.display import certificate_html, guarantee_of
 from rsverify.certificates.radius import (
     ESTIMANDS,
     certified_radius_r1,
@@ -78,6 +79,19 @@ class ScoreCertificate(Certificate):
             f"({self.radius_kind}, {self.bound} bound, mean score {self.mean_scores[self.y]:.4f} "
             f"of {self.n}, alpha={self.alpha:g}, sigma={self.sigma:g})"
         )
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        others = [(mean, c) for c, mean in enumerate(self.mean_scores) if c != self.y]
+        most, runner_up = max(others)
+        answer = [
+            (
+                f"mean score of class {self.y}",
+                f"{self.mean_scores[self.y]:.4f}, of {self.n:,} samples",
+            ),
+            (f"mean score of the runner-up, class {runner_up}", f"{most:.4f}"),
+        ]
+        return certificate_html(self, answer, guarantee_of(self), [("method", self.method)])
 
 
 class ScoreColumns(NamedTuple):

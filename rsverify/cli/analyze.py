@@ -21,11 +21,11 @@ from rsverify.cli.console import (
     print_table,
     print_warning,
     working,
+    write_result,
 )
+from rsverify.cli.summary import read_rows
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from rsverify.tables.analysis import Analysis
     from rsverify.tables.comparison import Comparison
 
@@ -116,6 +116,15 @@ def analyze(
             help="Draw certified accuracy and predictions (.png, .pdf).", rich_help_panel=_OUTPUT
         ),
     ] = None,
+    paper: Annotated[
+        bool,
+        typer.Option(
+            "--paper",
+            help="Print, and write as Markdown and LaTeX, a row per sigma and bound and a column "
+            "per radius, as papers do.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = False,
     picture: Annotated[Path | None, typer.Option(hidden=True)] = None,
     force: Annotated[
         bool,
@@ -129,14 +138,14 @@ def analyze(
     distribution of predictions. A second and further table is compared with the first one
     input by input. Warnings name what makes figures mean less than they seem to.
     """
-    if picture is not None:
-        print_warning("--picture is now --figure; the old name goes in the next version")
-        figure = figure or picture
+    figure = figure or picture
     written = {"markdown": markdown, "latex": latex, "json": json, "figure": figure}
     _add_by_ending(written, out or [])
     if format == "json":
         _add(written, "json", _STDOUT, "--format json")
     _check_outputs(written, tables, force)
+    if picture is not None:
+        print_warning("--picture is now --figure; the old name goes in the next version")
     options: dict[str, list[Any]] = {
         "name": _names(tables, name),
         "base": [
@@ -153,9 +162,9 @@ def analyze(
     for warning in _warnings(analyses, comparisons):
         print_warning(warning)
     stdout_taken = _STDOUT in written.values()
+    _write(analyses, comparisons, written, paper, force)
     if not stdout_taken:
-        _print(analyses, comparisons)
-    _write(analyses, comparisons, written, force)
+        _print(analyses, comparisons, paper)
     console = err_console if stdout_taken else out_console
     for path in written.values():
         if path is not None and path != _STDOUT:
@@ -257,9 +266,8 @@ def _analyses(
     tables: Sequence[Path], radii: list[float] | None, alpha: float, options: dict[str, list[Any]]
 ) -> list[Analysis]:
     from rsverify.tables.analysis import analyze, default_radii
-    from rsverify.tables.reader import read_table
 
-    frames = [read_table(path) for path in tables]
+    frames = [read_rows(path) for path in tables]
     if radii is None:
         # The same for all, so that they stand side by side.
         sigmas = [*chain(*(f["sigma"] for f in frames if "sigma" in f)), *options["sigma"]]
@@ -298,17 +306,19 @@ def _write(
     analyses: Sequence[Analysis],
     comparisons: Sequence[Comparison],
     written: dict[str, Path | None],
+    paper: bool,
     force: bool,
 ) -> None:
     from rsverify.tables.formatting import to_frame, to_json, to_latex, to_markdown
+    from rsverify.tables.paper_table import paper_table
 
     def put(path: Path, text: str) -> None:
         if path == _STDOUT:
-            typer.echo(text, nl=False)
+            write_result(text)
         else:
             write_file(path, text, force=force)
 
-    frame = to_frame(analyses, comparisons)
+    frame = paper_table(analyses) if paper else to_frame(analyses, comparisons)
     if written["markdown"] is not None:
         put(written["markdown"], to_markdown(frame))
     if written["latex"] is not None:
@@ -321,13 +331,21 @@ def _write(
         plot_analyses(analyses, written["figure"], force=force)
 
 
-def _print(analyses: Sequence[Analysis], comparisons: Sequence[Comparison]) -> None:
+def _print(analyses: Sequence[Analysis], comparisons: Sequence[Comparison], paper: bool) -> None:
     from rsverify.tables.formatting import explanation, to_frame
+    from rsverify.tables.paper_table import paper_table
 
-    frame: pd.DataFrame = to_frame(analyses, comparisons)
+    if paper:
+        frame = paper_table(analyses)
+        title = "Certified accuracy in percent at each radius"
+    else:
+        frame = to_frame(analyses, comparisons)
+        level = 100 * (1 - analyses[0].alpha)
+        title = f"Estimates with {level:.6g} % confidence intervals"
     print_table(
-        f"Estimates with {100 * (1 - analyses[0].alpha):.6g} % confidence intervals",
-        ["", *frame.columns],
+        title,
+        [str(frame.index.name or ""), *frame.columns],
         [[str(cell) for cell in row] for row in frame.itertuples()],
     )
-    print_note(explanation(analyses, comparisons))
+    if not paper:
+        print_note(explanation(analyses, comparisons))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -15,7 +15,12 @@ from rsverify.cli.audit import audit, audit_paper
 from rsverify.cli.bound import bound
 from rsverify.cli.certify import certify
 from rsverify.cli.certify_counts import certify_counts
-from rsverify.cli.console import allow_any_encoding, err_console, warnings_as_lines
+from rsverify.cli.console import (
+    allow_any_encoding,
+    err_console,
+    results_apart,
+    warnings_as_lines,
+)
 from rsverify.cli.demo import demo
 from rsverify.cli.errors import (
     EXIT_INTERRUPTED,
@@ -25,9 +30,10 @@ from rsverify.cli.errors import (
     print_trace,
     reader_has_left,
 )
-from rsverify.cli.help import HelpfulCommand, HelpfulGroup
+from rsverify.cli.help import HelpfulCommand, HelpfulGroup, Parsed
 from rsverify.cli.info import info
 from rsverify.cli.recertify import recertify
+from rsverify.cli.verify import verify
 
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Start": {"demo": demo, "info": info},
@@ -37,7 +43,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "recertify": recertify,
         "bound": bound,
     },
-    "Read results": {"analyze": analyze},
+    "Read results": {"analyze": analyze, "verify": verify},
     "Check a bound": {"audit": audit, "audit-paper": audit_paper},
 }
 """Heading in the help -> name -> command."""
@@ -52,16 +58,24 @@ class _ExitError(Exception):
 class _Commands(HelpfulGroup):
     """The commands; what ends one gets through with its message, which typer would not tell."""
 
-    def invoke(self, ctx: Any) -> Any:
+    def invoke(self, ctx: Parsed) -> Parsed:
         """Run the command that was asked for."""
         try:
-            with warnings_as_lines():
-                return super().invoke(ctx)
+            return super().invoke(ctx)
         except KeyboardInterrupt as error:
             said = str(error) if isinstance(error, Interrupted) else NOTHING_KEPT
             raise StoppedError(said) from error
         except (EOFError, SystemExit) as error:  # of code of the user, or of a damaged file
             raise _ExitError from error
+
+
+class _Command(HelpfulCommand):
+    """A command; what the parser prints is not its own, and goes where it belongs."""
+
+    def invoke(self, ctx: Parsed) -> Parsed:
+        """Run the command."""
+        with results_apart(), warnings_as_lines():
+            return super().invoke(ctx)
 
 
 app = typer.Typer(
@@ -96,7 +110,7 @@ def _options(
 
 for _heading, _commands in COMMANDS.items():
     for _name, _command in _commands.items():
-        app.command(_name, cls=HelpfulCommand, rich_help_panel=_heading)(_command)
+        app.command(_name, cls=_Command, rich_help_panel=_heading)(_command)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -117,7 +131,10 @@ def main(arguments: list[str] | None = None) -> None:
             print_trace(cause or error)
         if isinstance(error, OSError):
             _drop_stdout()
-        _fail(*end_of(cause or error))
+        end = end_of(cause or error)
+        if not end.message:
+            print(error.format_message(), file=sys.stderr)  # type: ignore[attr-defined]
+        _fail(*end)
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -130,7 +147,7 @@ def _drop_stdout() -> None:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    if message:  # empty where the parser has printed the help instead
+    if message:  # empty where the help is printed instead
         err_console.print("error:", style="red", end=" ")
         err_console.print(message, soft_wrap=True)
     sys.exit(code)

@@ -37,7 +37,10 @@ def demo(
     format: FormatOption = "text",
 ) -> None:
     """Train a small network on real digits; certify held-out images with every available bound."""
+    from rsverify.demo.outputs import check_outputs
+
     need("torch", "sklearn", extra="demo")
+    check_outputs(out, images=images, force=force)
     with starting("demo: loading torch; then a network is trained and images are certified"):
         import sklearn.datasets  # noqa: F401
         import torch  # noqa: F401

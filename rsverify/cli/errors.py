@@ -41,7 +41,9 @@ def end_of(error: BaseException) -> End:
     # the version of typer.
     parsed = getattr(error, "format_message", None)
     if parsed is not None:
-        return End(_of_parser(" ".join(parsed().split())), EXIT_USAGE)
+        if type(error).__name__ == "NoArgsIsHelpError":
+            return End("", EXIT_USAGE)
+        return End(_of_parser(error, " ".join(parsed().split())), EXIT_USAGE)
     if isinstance(error, OSError):
         return _of_system(error)
     if _is_out_of_memory(error):
@@ -68,6 +70,19 @@ def end_of(error: BaseException) -> End:
     )
 
 
+def failure_of(called: str, error: BaseException) -> ValueError | MemoryError:
+    """Return what to raise where code of the user failed, of the kind that its error has."""
+    message = f"{called} failed: {cause_of(error)}"
+    if _is_out_of_memory(error):
+        return MemoryError(message)
+    if isinstance(error, ImportError):
+        package = (error.name or "").partition(".")[0]
+        extra = EXTRA_OF.get(package)
+        remedy = f"pip install 'rsverify[{extra}]'" if extra else "install the package that has it"
+        return UnavailableError(f"{message}; {remedy}")
+    return ValueError(message)
+
+
 def print_trace(error: BaseException) -> None:
     """Print where an error came from."""
     traceback.print_exception(error)
@@ -80,18 +95,30 @@ def reader_has_left(error: BaseException | None) -> bool:
     return error is not None
 
 
-def _of_parser(message: str) -> str:
-    """Return a message of the parser, one of a wrong choice as all other messages have it."""
+def _of_parser(error: BaseException, message: str) -> str:
+    """Return a message of the parser as all other messages are: name=value must be ….
+
+    Which words it has depends on the version of typer; a message of other words stays.
+    """
     message = message.replace("Value error, ", "")
-    found = re.fullmatch(
-        r"Invalid value for '--(?P<name>[\w-]+)'[^:]*: (?P<value>'.*') is not one of "
-        r"(?P<choices>.*?)\.?",
-        message,
-    )
+    found = re.fullmatch(r"Invalid value for '(?P<name>[^']+)'[^:]*: (?P<rest>.*?)\.?", message)
     if found is None:
         return message
-    name = found["name"].replace("-", "_")
-    return f"{name}={found['value']} must be one of {found['choices']}"
+    name = found["name"].partition(" / ")[0].removeprefix("--").replace("-", "_")
+    choice = re.fullmatch(r"(?P<value>'.*') is not one of (?P<choices>.*)", found["rest"])
+    if choice is not None:
+        return f"{name}={choice['value']} must be one of {choice['choices']}"
+    if found["rest"].startswith("Input should be "):
+        must = found["rest"].removeprefix("Input should be ").partition(", unable")[0]
+        return f"{name}{_given_to_parser(error)} must be {must}"
+    return message
+
+
+def _given_to_parser(error: BaseException) -> str:
+    """Return the value that the parser refused, where it says which."""
+    checked = getattr(error.__cause__ or error.__context__, "errors", None)
+    found = checked() if callable(checked) else []
+    return f"={found[0]['input']!r}" if found and "input" in found[0] else ""
 
 
 def _said(error: BaseException) -> str:

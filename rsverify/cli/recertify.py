@@ -18,6 +18,7 @@ from rsverify.cli.summary import (
     abstentions_content,
     print_abstentions,
     print_summary,
+    read_rows,
     summary_content,
 )
 
@@ -89,7 +90,7 @@ def recertify(
     come from --stated-alpha are an error, which names the level that they fit.
     """
     from rsverify.tables.metadata import check_table_free
-    from rsverify.tables.reader import count_columns, read_table
+    from rsverify.tables.reader import count_columns
 
     out = one_out(out, into)
     if out is not None:
@@ -97,7 +98,7 @@ def recertify(
     published = {"n": n, "sigma": sigma, "stated_alpha": stated_alpha, "digits": digits}
     with limits_kept(out) as store:
         with working("reading"):
-            old = read_table(table)
+            old = read_rows(table)
         if count_columns(old):
             new = _from_counts(old, table, alpha, bound, ordering, published, store)
         else:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from rsverify._core.errors import DataError
 from rsverify.cli.console import print_table
 
 if TYPE_CHECKING:
@@ -19,6 +21,18 @@ class Summary(NamedTuple):
     """Radius -> fraction of the inputs that are certified correct within it."""
     average_radius: float
     abstained: int
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """Return the rows of a table, or raise an error that is one of the file."""
+    from rsverify.tables.reader import read_table
+
+    if path.is_file() and not path.stat().st_size:
+        raise DataError(f"{path} is empty: was it written completely?")
+    try:
+        return read_table(path)
+    except ValueError as error:
+        raise DataError(str(error)) from error
 
 
 def summarize(tables: dict[str, pd.DataFrame]) -> dict[str, Summary]:

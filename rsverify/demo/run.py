@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 
 from rsverify._core.check import FloatArray, IntArray
-from rsverify._core.files import check_free, write_file
+from rsverify._core.files import write_file
 from rsverify._core.types import VoteBoundName
 from rsverify.bounds.margin_decision import Answer
+from rsverify.demo.outputs import HELD_OUT, check_outputs
 from rsverify.demo.rows import ALPHA, ANSWERS, PLANNED, SELECTION_SAMPLES, SOFT, image_rows
-from rsverify.tables.metadata import check_table_free, metadata_path
+from rsverify.tables.metadata import metadata_path
 from rsverify.tables.reader import average_certified_radius, certified_accuracy, write_table
 from rsverify.tables.recertify import recertify
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 SIGMA = 0.25
 RADII = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 BOUNDS: tuple[VoteBoundName, ...] = ("cohen", "bonferroni", "exact")
-HELD_OUT = 500
 EPOCHS = 40
 BATCH = 64
 
@@ -103,13 +103,7 @@ def run_demo(
     """
     from rsverify.tables.plot import plot_certified_accuracy
 
-    if not 1 <= images <= HELD_OUT:
-        raise ValueError(f"images={images} must be between 1 and {HELD_OUT}")
-    table_path, picture_path = out / "table.tsv", out / "certified_accuracy.png"
-    early_path = out / "early_stopping.tsv"
-    check_table_free(table_path, force=force)
-    for path in (picture_path, early_path):
-        check_free(path, force=force)
+    table_path, early_path, picture_path = check_outputs(out, images=images, force=force)
     with _compiling() as (wait_sooner, wait_later), _one_thread():
         train_x, train_y, held_x, held_y = _digits(seed)
         model = _train(train_x, train_y, seed, track)
@@ -243,14 +237,13 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-# What is needed while images are sampled, and what after that: about as much work each.
-_SOONER = """
+# What is needed while images are sampled, a line that tells of it, and what is needed after that.
+_COMPILED = """
 from rsverify._core.types import VoteBoundName
 from rsverify.bounds.margin_decision import Answer
 from rsverify.demo.rows import warm_up
 warm_up()
-"""
-_LATER = """
+print("sooner", flush=True)
 from rsverify import certify_counts
 certify_counts([90, 10], sigma=1.0, alpha=0.01, y=0, bound="exact")
 """
@@ -258,23 +251,20 @@ certify_counts([90, 10], sigma=1.0, alpha=0.01, y=0, bound="exact")
 
 @contextmanager
 def _compiling() -> Iterator[tuple[Wait, Wait]]:
-    """Compile the bounds into the cache on disk in other processes, while the body runs.
+    """Compile the bounds into the cache on disk in another process, while the body runs.
 
     Gives two functions that wait for the part needed sooner and for the rest. Whatever
-    becomes of those processes, the results are the same: what they have not compiled is
+    becomes of that process, the results are the same: what it has not compiled is
     compiled when it is first needed.
     """
+    command = [sys.executable, "-c", _COMPILED]
     quiet = subprocess.DEVNULL
-    with ExitStack() as stack:
-        processes = []
-        for command in (_SOONER, _LATER):
-            process = subprocess.Popen([sys.executable, "-c", command], stdout=quiet, stderr=quiet)
-            processes.append(stack.enter_context(process))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=quiet) as process:
+        assert process.stdout is not None
         try:
-            yield processes[0].wait, processes[1].wait
+            yield process.stdout.readline, process.wait
         except BaseException:
-            for process in processes:
-                process.kill()
+            process.kill()
             raise
 
 

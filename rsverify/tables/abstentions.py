@@ -12,7 +12,7 @@ import pandas as pd
 
 from rsverify._core.check import FloatArray, IntArray
 from rsverify._core.types import RadiusName, VoteBoundName
-from rsverify.bounds.margin import LARGEST_EXACT_TRIALS, find_ordering
+from rsverify.bounds.margin import LARGEST_EXACT_TRIALS, SMALLEST_EXACT_ALPHA, find_ordering
 from rsverify.certificates.abstention import Status, samples_needed, smallest_certifying_n
 from rsverify.certificates.certificate import ABSTAIN, BOUNDS
 from rsverify.certificates.radius import ESTIMANDS
@@ -25,9 +25,11 @@ __all__ = ["Abstentions", "abstentions"]
 NO_MAJORITY = "no majority, as Cohen's bound needs"
 """The reason of rows that another bound may certify at the same votes, or at more of them."""
 
+NOT_SAID = "not said"
+"""The reason of a table that names none."""
+
 _NEEDED = {"y", "alpha", "bound", "radius_kind"}
 _MOST = 0.9
-_UNKNOWN = "not said"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,9 +79,9 @@ def abstentions(table: pd.DataFrame) -> tuple[Abstentions, ...]:
     rows = table[table["predict"] == ABSTAIN].reset_index(drop=True)
     if len(rows) == 0:
         return ()
-    reason = np.full(len(rows), _UNKNOWN, dtype=object)
+    reason = np.full(len(rows), NOT_SAID, dtype=object)
     if "status" in rows:
-        reason = rows["status"].replace("", _UNKNOWN).to_numpy(dtype=object)
+        reason = np.array(rows["status"].replace("", NOT_SAID), dtype=object)
     groups: list[_Group] = []
     if count_columns(rows) and set(rows) >= _NEEDED:
         for key, places in _parts(rows):
@@ -102,6 +104,10 @@ def _parts(rows: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], IntArray]
     keys = pd.DataFrame(
         {"bound": rows["bound"].astype(str), "kind": rows["radius_kind"].astype(str)}
     ).assign(ordering=ordering)
+    # Of tables of other origin: rows that do not say what a bound needs.
+    known = rows[list(_NEEDED)].notna().all(axis=1) & (rows["alpha"] >= SMALLEST_EXACT_ALPHA)
+    classes = rows[count_columns(rows)]
+    keys = keys[known & (classes.sum(axis=1) > 0) & rows["y"].between(0, classes.shape[1] - 1)]
     for (bound, kind, name), part in keys.groupby(["bound", "kind", "ordering"], sort=False):
         if bound in BOUNDS and kind in ESTIMANDS:
             yield (str(bound), str(kind), str(name)), part.index.to_numpy()

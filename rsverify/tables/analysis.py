@@ -7,7 +7,9 @@ know beside them is in the notes, from `rsverify.tables.checks`.
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +26,7 @@ from rsverify._core.check import (
 from rsverify._core.types import Json
 from rsverify.bounds.proportion import clopper_pearson_interval, clopper_pearson_lower
 from rsverify.certificates.certificate import ABSTAIN
+from rsverify.tables.abstentions import Abstentions, abstentions
 from rsverify.tables.checks import (
     all_rows_say,
     findings,
@@ -42,6 +45,9 @@ from rsverify.tables.limits import (
     wrong_certificates_upper,
 )
 from rsverify.tables.reader import average_certified_radius, certified_accuracy, count_columns
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Analysis", "Estimate", "analyze", "default_radii"]
 
@@ -94,6 +100,8 @@ class Analysis:
     """Accuracy of the base model without noise; None where its answers are not known."""
     abstained: Estimate
     """Rate of abstentions."""
+    reasons: tuple[Abstentions, ...]
+    """Why inputs abstain, and about how many votes would do; the most frequent reason first."""
     radii: tuple[float, ...]
     """Where `certified` is given."""
     certified: tuple[Estimate, ...]
@@ -120,10 +128,28 @@ class Analysis:
         for name in ("smoothed", "base", "abstained", "average_radius"):
             kept[name] = None if kept[name] is None else asdict(kept[name])
         kept["certified"] = [{"radius": r, **asdict(e)} for r, e in self.at_radii()]
+        kept["reasons"] = [asdict(a) for a in self.reasons]
         kept["settings"] = {name: list(values) for name, values in self.settings.items()}
         for name in ("predictions", "labels"):
             kept[name] = {str(class_): times for class_, times in kept[name].items()}
         return kept | {"radii": list(self.radii), "notes": list(self.notes)}
+
+    def plot(
+        self, path: str | os.PathLike[str] | None = None, *, title: str = "", force: bool = False
+    ) -> Figure:
+        """Draw certified accuracy and predictions, into a file if one is named.
+
+        See `rsverify.tables.plot.plot_analyses`.
+        """
+        from rsverify.tables.plot import plot_analyses
+
+        return plot_analyses([self], path, title=title, force=force)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        from rsverify.tables.notebook_view import analysis_html
+
+        return analysis_html(self)
 
     def at_radii(self) -> list[tuple[float, Estimate]]:
         """Return the radii with their certified accuracies."""
@@ -246,6 +272,7 @@ def analyze(
         has_votes=bool(count_columns(rows)),
         base=None if base_answers is None else _share(_hits(base_answers, label), level),
         abstained=_share(rows["predict"].to_numpy() == ABSTAIN, level),
+        reasons=abstentions(rows),
         radii=tuple(asked.tolist()),
         certified=tuple(certified_estimates(rows, asked, level, failing)),
         average_radius=_average_radius(rows, level, failing, largest_radius),

@@ -1,13 +1,20 @@
 """Two tables of the same inputs, compared input by input.
 
 Inputs differ far more from each other than two ways to certify them do. Compared input by
-input that variation drops out, and a difference shows that two separate intervals hide.
+input that variation drops out, and a difference shows that two separate intervals hide. Where both
+tables certify the same votes, nothing is left but the bounds: then the distribution of what one
+gains over the other says all.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
 
 from rsverify._core.check import (
     FloatArray,
@@ -16,12 +23,44 @@ from rsverify._core.check import (
 )
 from rsverify.tables.analysis import Analysis, Estimate, correct_radii
 from rsverify.tables.limits import mean_interval
+from rsverify.tables.reader import count_columns
 
-__all__ = ["Comparison", "NotComparableError", "compare"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Comparison", "Gains", "NotComparableError", "compare"]
+
+# Beside the votes, what certificates that differ by their bounds alone have in common.
+_SAME = ("y", "n", "alpha", "sigma", "radius_kind")
+# Of bounds that are equal, to the last digits of a root search.
+_LAST_DIGITS = 1e-9
+_DEFAULT = "likelihood-ratio"
 
 
 class NotComparableError(ValueError):
     """Two tables are not of the same inputs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gains:
+    """How the radii of two certificates of the same votes differ: the distribution over inputs.
+
+    Changes of the radius, wrong answers and abstentions counted as 0.
+    """
+
+    smallest: float
+    tenth: float
+    """What nine of ten inputs gain at least."""
+    median: float
+    nine_tenths: float
+    """What one of ten inputs gains at least."""
+    largest: float
+    newly_certified: int
+    """Inputs that only the second table certifies right."""
+    no_longer_certified: int
+    """Inputs that only the first one does."""
+    said: str
+    """What certificates of the same votes tell of each other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,19 +83,41 @@ class Comparison:
     """Failure probability of the limits."""
     difference: Estimate
     """Average certified radius of `second` less that of `first`, wrong answers and
-    abstentions counted as 0; no limits where a largest radius is not known."""
+    abstentions counted as 0; no limits where a largest radius is not known, nor of certificates
+    of the same votes."""
     larger: int
     """Inputs whose radius, so counted, is larger in `second`."""
     smaller: int
     """Inputs whose radius is smaller in `second`."""
     equal: int
     """Inputs whose radii are equal as written."""
+    gains: Gains | None
+    """Of tables that certify the same votes of the same classes at the same level, where nothing
+    but the bounds differs: the distribution of what one gains over the other. Else None."""
     notes: tuple[str, ...]
     """What a reader of the figures must know."""
+    changes: FloatArray = field(repr=False, compare=False)
+    """The change of the radius of each input in both, by idx, so counted."""
 
     def to_dict(self) -> dict[str, object]:
-        """Return all fields as JSON types."""
-        return asdict(self) | {"notes": list(self.notes)}
+        """Return all fields but the single changes as JSON types."""
+        kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "changes"}
+        kept |= {"difference": asdict(self.difference), "notes": list(self.notes)}
+        return kept | {"gains": None if self.gains is None else asdict(self.gains)}
+
+    def plot(
+        self, path: str | os.PathLike[str] | None = None, *, title: str = "", force: bool = False
+    ) -> Figure:
+        """Draw the changes of all inputs, into a file if one is named: see `plot_comparison`."""
+        from rsverify.tables.plot import plot_comparison
+
+        return plot_comparison(self, path, title=title, force=force)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        from rsverify.tables.notebook_view import comparison_html
+
+        return comparison_html(self)
 
 
 def compare(first: Analysis, second: Analysis, *, alpha: float = 0.05) -> Comparison:
@@ -112,18 +173,72 @@ def compare(first: Analysis, second: Analysis, *, alpha: float = 0.05) -> Compar
             f"{first.name} and {second.name} have different labels for {int(differ.sum())} of "
             f"{len(both)} inputs, such as idx={both['idx'][differ].iloc[0]}: not the same data"
         )
-    change = (both["radius_second"] - both["radius_first"]).to_numpy()
+    change = np.array(both["radius_second"] - both["radius_first"])
+    gains = None
+    if _same_votes(first.table, second.table):
+        change[np.abs(change) <= _LAST_DIGITS] = 0.0
+        radii = (both["radius_first"].to_numpy(), both["radius_second"].to_numpy())
+        gains = _gains(*radii, change, said=_told(first, second, change))
     return Comparison(
         first=first.name,
         second=second.name,
         inputs=len(both),
         alpha=level,
-        difference=_difference(change, first, second, level),
+        difference=(
+            _difference(change, first, second, level)
+            if gains is None
+            else Estimate(value=float(change.mean()))
+        ),
         larger=int((change > 0).sum()),
         smaller=int((change < 0).sum()),
         equal=int((change == 0).sum()),
+        gains=gains,
         notes=tuple(_notes(first, second, len(both))),
+        changes=change,
     )
+
+
+def _same_votes(first: pd.DataFrame, second: pd.DataFrame) -> bool:
+    """Return whether inputs of both tables have the same votes for the same class at one level.
+
+    Then all but the bound and its ordering is the same, and every difference is the bounds'.
+    """
+    votes = count_columns(first)
+    shared = [*votes, *_SAME]
+    if not votes or not set(shared) <= set(first) & set(second) or count_columns(second) != votes:
+        return False
+    left, right = first.set_index("idx")[shared], second.set_index("idx")[shared]
+    both = left.index.intersection(right.index)
+    return bool((left.loc[both] == right.loc[both]).all(axis=None))
+
+
+def _gains(first: FloatArray, second: FloatArray, change: FloatArray, said: str) -> Gains:
+    quantiles = np.quantile(change, [0.0, 0.1, 0.5, 0.9, 1.0], method="lower")
+    names = ("smallest", "tenth", "median", "nine_tenths", "largest")
+    return Gains(
+        **dict(zip(names, quantiles.tolist(), strict=True)),
+        newly_certified=int(((second > 0) & (first <= 0)).sum()),
+        no_longer_certified=int(((first > 0) & (second <= 0)).sum()),
+        said=said,
+    )
+
+
+def _told(first: Analysis, second: Analysis, change: FloatArray) -> str:
+    """Return what two certificates of the same votes say of each other."""
+    said = (
+        f"{second.name} certifies the same votes as {first.name} at the same alpha: nothing but "
+        "the bounds differs"
+    )
+    bounds = [a.settings.get("bound", ()) for a in (first, second)]
+    orderings = [*first.settings.get("ordering", ()), *second.settings.get("ordering", ())]
+    exact = next((i for i in (0, 1) if bounds[i] == ("exact",)), None)
+    others = {"cohen", "bonferroni"}
+    if exact is None or not set(bounds[1 - exact]) <= others or set(orderings) - {_DEFAULT}:
+        return said
+    lower = (change > 0) if exact == 0 else (change < 0)
+    if lower.any():
+        return f"{said}, and the exact radius is smaller for {int(lower.sum())} inputs"
+    return f"{said}, and the exact radius is never smaller, here as for all votes ever tried"
 
 
 def _difference(change: FloatArray, first: Analysis, second: Analysis, alpha: float) -> Estimate:

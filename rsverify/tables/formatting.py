@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,8 +18,12 @@ import pandas as pd
 from rsverify._core.optional import need
 from rsverify._core.text import printable, unprintable_escaped
 from rsverify.certificates.certificate import ABSTAIN
-from rsverify.tables.analysis import Analysis, Estimate
-from rsverify.tables.comparison import Comparison
+from rsverify.tables.abstentions import NOT_SAID
+
+if TYPE_CHECKING:
+    from rsverify.tables.abstentions import Abstentions
+    from rsverify.tables.analysis import Analysis, Estimate
+    from rsverify.tables.comparison import Comparison
 
 __all__ = ["explanation", "to_frame", "to_json", "to_latex", "to_markdown"]
 
@@ -28,8 +33,7 @@ UNKNOWN = "—"
 REFERENCE = "reference"
 """Stands in the column of the table that the others are compared with."""
 
-# Decimals of shares and of radii.
-_SHARE, _RADIUS = 3, 4
+SHARE_DECIMALS, RADIUS_DECIMALS = 3, 4
 _SETTINGS = {
     "sigma": "noise sigma",
     "n": "votes per input",
@@ -72,48 +76,72 @@ def to_frame(analyses: Sequence[Analysis], comparisons: Sequence[Comparison] = (
         raise ValueError(f"names={names} must be different, and at least one")
     if len({a.radii for a in analyses}) > 1:
         raise ValueError(f"radii={[a.radii for a in analyses]} must be the same for all tables")
-    columns = [_figures(a) | _changes(a.name, comparisons) for a in analyses]
+    reasons = list(dict.fromkeys(r.reason for a in analyses for r in a.reasons))
+    columns = [_figures(a, reasons) | _changes(a.name, comparisons) for a in analyses]
     rows = {label: [column[label] for column in columns] for label in columns[0]}
     known = {label: cells for label, cells in rows.items() if set(cells) != {UNKNOWN}}
     return pd.DataFrame(known.values(), index=list(known), columns=names, dtype=object)
 
 
-def _figures(a: Analysis) -> dict[str, str]:
+def _figures(a: Analysis, reasons: Sequence[str] = ()) -> dict[str, str]:
     """Return the text of each figure of one table, by its label."""
+    why = {r.reason: _reason(r) for r in a.reasons}
     wrong = UNKNOWN if a.wrong_certificates is None else f"at most {a.wrong_certificates}"
     at = [(np.format_float_positional(r, trim="-"), estimate) for r, estimate in a.at_radii()]
     return (
         {"inputs": str(a.inputs)}
-        | {label: _values(a.settings.get(c, ())) for c, label in _SETTINGS.items()}
+        | {label: values_text(a.settings.get(c, ())) for c, label in _SETTINGS.items()}
         | {
-            "base accuracy": _estimate(a.base, _SHARE),
-            "smoothed accuracy": _estimate(a.smoothed, _SHARE),
-            "abstained": _estimate(a.abstained, _SHARE),
+            "base accuracy": estimate_text(a.base, SHARE_DECIMALS),
+            "smoothed accuracy": estimate_text(a.smoothed, SHARE_DECIMALS),
+            "abstained": estimate_text(a.abstained, SHARE_DECIMALS),
+        }
+        | {
+            f"abstained: {r}": why.get(r, "0" if a.reasons else UNKNOWN)
+            for r in reasons
+            if r != NOT_SAID
+        }
+        | {
             "most predicted class": _most_frequent(a),
         }
-        | {f"certified accuracy at {r}": _estimate(e, _SHARE) for r, e in at}
-        | {f"robust accuracy at {r}": _at_least(e, _SHARE) for r, e in at}
+        | {f"certified accuracy at {r}": estimate_text(e, SHARE_DECIMALS) for r, e in at}
+        | {f"robust accuracy at {r}": _at_least(e, SHARE_DECIMALS) for r, e in at}
         | {
-            "average certified radius": _estimate(a.average_radius, _RADIUS),
-            "average robust radius": _at_least(a.average_radius, _RADIUS),
+            "average certified radius": estimate_text(a.average_radius, RADIUS_DECIMALS),
+            "average robust radius": _at_least(a.average_radius, RADIUS_DECIMALS),
             "wrong certificates": wrong,
         }
     )
 
 
+def _reason(r: Abstentions) -> str:
+    if r.n_for_half is None:
+        return str(r.rows)
+    most = "" if r.n_for_most is None else f" … {r.n_for_most:,}"
+    return f"{r.rows} (n ≈ {r.n_for_half:,}{most})"
+
+
 def _changes(name: str, comparisons: Sequence[Comparison]) -> dict[str, str]:
     """Return the text of the comparison of the table `name` with the first one."""
-    labels = ("change of average radius", "larger / smaller / equal")
+    labels = ("change of average radius", "larger / smaller / equal", "gain: 10 %, median, 90 %")
     found = [c for c in comparisons if c.second == name]
     if not found:
         cell = REFERENCE if any(c.first == name for c in comparisons) else UNKNOWN
         return dict.fromkeys(labels, cell)
     c = found[0]
-    cells = (_estimate(c.difference, _RADIUS), f"{c.larger} / {c.smaller} / {c.equal}")
+    gains = UNKNOWN
+    if c.gains is not None:
+        shown = (c.gains.tenth, c.gains.median, c.gains.nine_tenths)
+        gains = ", ".join(f"{g:+.{RADIUS_DECIMALS}f}" for g in shown)
+    cells = (
+        estimate_text(c.difference, RADIUS_DECIMALS),
+        f"{c.larger} / {c.smaller} / {c.equal}",
+        gains,
+    )
     return dict(zip(labels, cells, strict=True))
 
 
-def _values(values: Sequence[object]) -> str:
+def values_text(values: Sequence[object]) -> str:
     """Return the different values of a setting, or the ends of many."""
     texts = [f"{v:g}" if isinstance(v, float) else str(v) for v in values]
     if len(texts) > _MOST_VALUES:
@@ -121,7 +149,7 @@ def _values(values: Sequence[object]) -> str:
     return ", ".join(texts) or UNKNOWN
 
 
-def _estimate(e: Estimate | None, decimals: int) -> str:
+def estimate_text(e: Estimate | None, decimals: int) -> str:
     if e is None:
         return UNKNOWN
     text = f"{e.value:.{decimals}f}"
@@ -146,9 +174,9 @@ def _most_frequent(a: Analysis) -> str:
     if not answered:
         return UNKNOWN
     top = max(answered, key=lambda class_: answered[class_])
-    text = f"{top}: {answered[top] / sum(answered.values()):.{_SHARE}f}"
+    text = f"{top}: {answered[top] / sum(answered.values()):.{SHARE_DECIMALS}f}"
     known = sum(times for class_, times in a.labels.items() if class_ != ABSTAIN)
-    return f"{text} (label {a.labels.get(top, 0) / known:.{_SHARE}f})" if known else text
+    return f"{text} (label {a.labels.get(top, 0) / known:.{SHARE_DECIMALS}f})" if known else text
 
 
 def explanation(analyses: Sequence[Analysis], comparisons: Sequence[Comparison] = ()) -> str:
@@ -169,10 +197,21 @@ def explanation(analyses: Sequence[Analysis], comparisons: Sequence[Comparison] 
             "The average radius has limits where the largest possible radius is known: from n, "
             "sigma, alpha and bound if all rows share them, or as stated."
         )
+    if any(r.n_for_half is not None for a in analyses for r in a.reasons):
+        sentences.append(
+            "n ≈: about how many votes per input would certify half of the inputs that abstain for "
+            "that reason, and nine of ten, at their vote shares."
+        )
     if comparisons:
         sentences.append(
             f"Changes are from {comparisons[0].first}, input by input: how many radii are larger, "
             "smaller and equal, wrong answers and abstentions counted as radius 0."
+        )
+    told = [c.gains.said for c in comparisons if c.gains is not None]
+    if told:
+        sentences.append(
+            f"{'. '.join(told)}. So no interval is needed; gains are what nine of ten, half and "
+            "one of ten of the inputs gain at least."
         )
     return " ".join(sentences)
 
@@ -189,7 +228,8 @@ def to_markdown(frame: pd.DataFrame) -> str:
     |:--|--:|
     | inputs | 500 |
     """
-    rows = [["", *frame.columns], *([label, *cells] for label, *cells in frame.itertuples())]
+    first = str(frame.index.name or "")
+    rows = [[first, *frame.columns], *([label, *cells] for label, *cells in frame.itertuples())]
     lines = ["| " + " | ".join(map(_escaped_markdown, row)) + " |" for row in rows]
     return "\n".join([lines[0], "|:--|" + "--:|" * frame.shape[1], *lines[1:]]) + "\n"
 
@@ -214,7 +254,7 @@ def _printable(frame: pd.DataFrame) -> pd.DataFrame:
         return printable(" ".join(text.split()))
 
     cells = [[shown(cell) for cell in row] for row in frame.to_numpy()]
-    rows, columns = map(shown, frame.index), map(shown, frame.columns)
+    rows, columns = map(shown, map(str, frame.index)), map(shown, frame.columns)
     return pd.DataFrame(cells, index=list(rows), columns=list(columns), dtype=object)
 
 
@@ -240,10 +280,18 @@ def to_latex(frame: pd.DataFrame) -> str:
     \end{tabular}
     """
     need("jinja2")
+    texts = 1  # columns at the left that hold no numbers
+    named = frame.index.name is not None
+    if named:
+        frame = frame.reset_index()
+        texts = 3 if "table" in frame else 2
     styled = _printable(frame).style.format(escape="latex")
     for axis in ("index", "columns"):
         styled = styled.format_index(escape="latex", axis=axis)
-    return styled.to_latex(hrules=True, column_format="l" + "r" * frame.shape[1])
+    if named:
+        styled = styled.hide(axis="index")
+    width = frame.shape[1] + (not named)
+    return styled.to_latex(hrules=True, column_format="l" * texts + "r" * (width - texts))
 
 
 def to_json(analyses: Sequence[Analysis], comparisons: Sequence[Comparison] = ()) -> str:

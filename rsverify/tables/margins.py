@@ -15,7 +15,7 @@ import numpy as np
 
 from rsverify._core.check import FloatArray, IntArray
 from rsverify._core.files import Interrupted
-from rsverify._core.progress import InputProgress
+from rsverify._core.progress import InputProgress, ProgressOption
 from rsverify._core.types import MarginName, OrderingName, VoteBoundName
 from rsverify.bounds.bound import Bound
 from rsverify.bounds.margin import Taylor
@@ -26,7 +26,7 @@ from rsverify.tables.margin_store import MarginStore
 _ROWS = 1024
 # Between two steps of the progress, and what is lost at most when a process is killed.
 _SECONDS = 1.0
-_FIRST_ROWS = 64
+_FIRST_ROWS = 16
 _PATIENCE = 2.0
 
 
@@ -87,7 +87,7 @@ def margins_of_rows(
     row_bound: RowBound,
     *,
     store: str | os.PathLike[str] | None = None,
-    progress: bool = False,
+    progress: ProgressOption = None,
 ) -> FloatArray:
     """Return the lower limit of each row's margin, at `alpha` each.
 
@@ -120,7 +120,7 @@ def _limits_in_steps(
     rows: IntArray,
     row_bound: RowBound,
     store: str | os.PathLike[str] | None,
-    progress: bool,
+    progress: ProgressOption,
 ) -> FloatArray:
     """Return the limits of different rows, in steps of about a second."""
     found = np.empty(len(rows))
@@ -134,8 +134,9 @@ def _limits_in_steps(
     todo = np.random.default_rng(0).permutation(np.flatnonzero(~known))
     size, done = _FIRST_ROWS, 0
     try:
-        with InputProgress("rows", len(rows), shown=progress, patience=_PATIENCE) as bar:
-            bar.advance(float(known.sum()))
+        with InputProgress(
+            "bounding", todo.size, shown=progress, patience=_PATIENCE, unit="different rows"
+        ) as told:
             while done < todo.size:
                 begin = time.monotonic()
                 step = todo[done : done + size]
@@ -143,7 +144,7 @@ def _limits_in_steps(
                 done += step.size
                 if kept is not None and done < todo.size:
                     kept.add(rows[step], found[step])
-                bar.advance(step.size)
+                told.advance(step.size)
                 took = max(time.monotonic() - begin, 1e-6)
                 size = max(_FIRST_ROWS, int(step.size * min(_SECONDS / took, 16.0)))
     except KeyboardInterrupt:

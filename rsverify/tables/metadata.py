@@ -42,6 +42,10 @@ def check_table_name(path: str | os.PathLike[str]) -> Path:
     table = Path(path)
     if not table.name:
         raise ValueError(f"path={str(path)!r} must be the name of a file")
+    if table.is_dir():
+        raise FileExistsError(f"{table} is a directory: name a file in it")
+    if table.exists() and not table.is_file():  # it would be replaced, not written to
+        raise FileExistsError(f"{table} is not a file but a device or a pipe: name a file")
     for ending in (".json", ".meta.tsv"):
         if table.name.lower().endswith(ending):
             raise ValueError(

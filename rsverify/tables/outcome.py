@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from rsverify._core.check import FloatArray, IntArray, shown
+from rsverify._core.progress import ProgressOption
 from rsverify._core.types import OrderingName, RadiusName, VoteBoundName
 from rsverify.bounds.bound import Bound
 from rsverify.bounds.margin import Taylor
@@ -40,7 +41,7 @@ def outcomes_of_rows(
     bound: VoteBoundName | Bound,
     ordering: OrderingName | Taylor | None,
     store: str | os.PathLike[str] | None,
-    progress: bool,
+    progress: ProgressOption,
 ) -> Outcomes:
     """Return what checked rows certify for class y, at `alpha` each: what the bound is to have.
 

@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from rsverify._core.figure import check_figure, save_figure
-from rsverify._core.optional import need
+from rsverify._core.figure import check_figure, finish_figure, new_figure
 from rsverify._core.text import figure_label
 from rsverify.bounds.proportion import clopper_pearson_interval
 from rsverify.certificates.certificate import ABSTAIN
-from rsverify.tables.analysis import Analysis
 from rsverify.tables.reader import average_certified_radius, certified_accuracy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_analyses", "plot_certified_accuracy"]
+    from rsverify.tables.analysis import Analysis
+    from rsverify.tables.comparison import Comparison
+
+__all__ = ["plot_analyses", "plot_certified_accuracy", "plot_comparison"]
 
 # Okabe and Ito's colors, which the color-blind can tell apart; with a dash pattern each,
 # so that curves that coincide stay visible, and so does a print in gray.
@@ -35,21 +36,22 @@ _MANY_CLASSES = 50
 
 def plot_certified_accuracy(
     tables: Mapping[str, pd.DataFrame],
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | None = None,
     *,
     title: str = "",
     highlight: Collection[str] = (),
     force: bool = False,
 ) -> Figure:
-    """Draw the certified accuracy of one or more tables against the radius, into a file.
+    """Draw the certified accuracy of one or more tables against the radius, into a file if wanted.
 
     Parameters
     ----------
     tables : mapping of str to DataFrame
         Name in the legend to a table with the columns `correct` and `radius`; at least one,
         of the same inputs.
-    path : path-like
-        The figure; its ending chooses the format (``.png``, ``.pdf``, ``.svg``).
+    path : path-like, optional
+        A file for the figure; its ending chooses the format (``.png``, ``.pdf``, ``.svg``). None is
+        written where not given.
     title : str, optional
         May have several lines.
     highlight : collection of str, optional
@@ -74,13 +76,11 @@ def plot_certified_accuracy(
     Certified accuracy is a step function that falls at each certified radius, and is drawn
     as such: no smoothing between the inputs.
     """
-    need("matplotlib")
-    from matplotlib.figure import Figure
-
     if not tables:
         raise ValueError("tables={} must hold at least one table")
-    check_figure(path, force=force)
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained", dpi=150)
+    if path is not None:
+        check_figure(path, force=force)
+    figure = new_figure(6.4, 4.2)
     axes = figure.add_subplot()
     for i, (name, table) in enumerate(tables.items()):
         _draw_certified_accuracy(axes, table, _average(name, table), i)
@@ -93,25 +93,25 @@ def plot_certified_accuracy(
     if title:
         lines = "\n".join(map(figure_label, title.split("\n")))
         axes.set_title(lines, fontsize="medium", loc="left")
-    save_figure(figure, path, force=force)
-    return figure
+    return finish_figure(figure, path, force=force)
 
 
 def plot_analyses(
     analyses: Sequence[Analysis],
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | None = None,
     *,
     title: str = "",
     force: bool = False,
 ) -> Figure:
-    """Draw analyzed tables into a file: certified accuracy with its limits, and predictions.
+    """Draw analyzed tables: certified accuracy with its limits, and predictions.
 
     Parameters
     ----------
     analyses : sequence of Analysis
         At least one. Labels are those of the first.
-    path : path-like
-        The figure; its ending chooses the format (``.png``, ``.pdf``, ``.svg``).
+    path : path-like, optional
+        A file for the figure; its ending chooses the format (``.png``, ``.pdf``, ``.svg``). None is
+        written where not given.
     title : str, optional
     force : bool
         Replace a file that is there.
@@ -134,15 +134,13 @@ def plot_analyses(
     all inputs of that kind with probability at least 1 − alpha of the analysis. That it holds
     it at all radii at once is not claimed.
     """
-    need("matplotlib")
-    from matplotlib.figure import Figure
-
     if not analyses:
         raise ValueError("analyses=[] must hold at least one analysis")
-    check_figure(path, force=force)
+    if path is not None:
+        check_figure(path, force=force)
     # The legend stands below, a line each, so that names of any length fit and hide nothing.
     height = 4.2 + 0.2 * len(analyses)
-    figure = Figure(figsize=(10.0, height), layout="constrained", dpi=150)
+    figure = new_figure(10.0, height)
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     for i, a in enumerate(analyses):
         _draw_certified_accuracy(left, a.table, _average(a.name, a.table), i, alpha=a.alpha)
@@ -155,8 +153,61 @@ def plot_analyses(
     figure.legend(handles, labels, frameon=False, loc="outside lower left")
     if title:
         figure.suptitle(figure_label(title), fontsize="medium")
-    save_figure(figure, path, force=force)
-    return figure
+    return finish_figure(figure, path, force=force)
+
+
+def plot_comparison(
+    comparison: Comparison,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    title: str = "",
+    force: bool = False,
+) -> Figure:
+    """Draw how much the radii of inputs change from one table to another.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    path, title, force
+        As `plot_analyses`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The drawn figure: the change of every input, in order.
+
+    Raises
+    ------
+    ValueError
+        If the ending is not known.
+    FileExistsError
+        If the file exists and `force` is false.
+    """
+    if path is not None:
+        check_figure(path, force=force)
+    figure = new_figure(6.4, 4.2)
+    axes = figure.add_subplot()
+    changes = np.sort(comparison.changes)
+    share = np.arange(1, changes.size + 1) / changes.size
+    axes.step(changes, share, where="post", linewidth=1.6, color=_COLORS[0])
+    axes.axvline(0.0, color="0.4", linewidth=0.8)
+    axes.axvline(
+        comparison.difference.value, color=_COLORS[1], linestyle=_DASHES[1], linewidth=1.2,
+        label=f"average {comparison.difference.value:+.4f}",
+    )  # fmt: skip
+    axes.set_ylim(0.0, 1.02)
+    first, second = figure_label(comparison.first), figure_label(comparison.second)
+    axes.set_xlabel(f"radius of {second} minus that of {first} (input units)")
+    axes.set_ylabel(f"fraction of {comparison.inputs} inputs with at most this change")
+    axes.set_title(
+        f"{comparison.larger} larger, {comparison.smaller} smaller, {comparison.equal} equal",
+        fontsize=9,
+    )
+    axes.grid(alpha=0.3, linewidth=0.6)
+    axes.legend(frameon=False, loc="lower right")
+    if title:
+        figure.suptitle(figure_label(title), fontsize="medium")
+    return finish_figure(figure, path, force=force)
 
 
 def _average(name: str, table: pd.DataFrame) -> str:

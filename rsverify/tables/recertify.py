@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from rsverify._core.check import FloatArray, check_alpha, check_choice, check_positive
+from rsverify._core.progress import ProgressOption, check_progress
 from rsverify._core.types import OrderingName, VoteBoundName
 from rsverify.bounds.margin import Taylor
 from rsverify.certificates.assumptions import warn_of_level
@@ -41,7 +42,7 @@ def recertify(
     bound: VoteBoundName | None = None,
     ordering: OrderingName | Taylor | None = None,
     store: str | os.PathLike[str] | None = None,
-    progress: bool = False,
+    progress: ProgressOption = None,
 ) -> pd.DataFrame:
     """Return a table's certificates at another alpha or bound, from its vote counts.
 
@@ -60,8 +61,9 @@ def recertify(
     store : path-like, optional
         A file that limits are kept in as they are computed, so that the same call goes on after an
         interruption. It may serve several tables; remove it when you are done.
-    progress : bool
-        Show on a terminal how many rows are done and how long the rest takes.
+    progress : bool, callable or object, optional
+        Where to tell how many different rows are done and how long the rest takes; where not
+        given, of runs of more than a few seconds: see `rsverify.certify_dataset`.
 
     Returns
     -------
@@ -139,7 +141,7 @@ def recertify(
         bound=bound,
         ordering=ordering,
         store=store,
-        progress=progress,
+        progress=check_progress(progress),
     )
     return with_outcome(
         table,

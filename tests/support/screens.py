@@ -54,6 +54,14 @@ idx\tlabel\tpredict\tradius\tcorrect\ttime
 """
 
 
+_COUNTS = """\
+label,count_0,count_1,count_2
+0,900,60,40
+1,300,650,50
+2,340,330,330
+"""
+
+
 class Screen(NamedTuple):
     """What a command printed, and its exit code."""
 
@@ -93,6 +101,7 @@ def folder_of_files() -> Iterator[None]:
             for name, alpha in (("strict", 0.001), ("loose", 0.05)):
                 _write_table(Path(f"{name}.tsv"), alpha)
             Path("published.tsv").write_text(_PUBLISHED)
+            Path("counts.csv").write_text(_COUNTS)
             Path("net.py").write_text(_NET)
             Path("my_bounds.py").write_text(_BOUNDS)
             x = np.array([[2, 0], [0, 2], [1, 0], [0, 0]], dtype=np.float32)
@@ -121,6 +130,7 @@ def show(command: str, width: int | None = WIDTH) -> Screen:
         mock.patch.dict(os.environ, columns),
         mock.patch("rsverify.cli.info._found", _found),
         mock.patch("rsverify.demo.run.run_demo", _demo),
+        mock.patch("rsverify._core.progress.LONG", 1e9),  # log lines tell of time
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):

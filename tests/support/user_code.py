@@ -96,6 +96,9 @@ def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str
     again = rsverify.recertify(table, alpha=0.01, bound="cohen")
     published = rsverify.recertify_radii(table, n=1000, sigma=0.5, stated_alpha=0.001)
     votes = rsverify.read_counts("votes.csv", columns=["cat", "dog"])
+    proof: rsverify.Verification = rsverify.verify_certificate(model.certify(images[0], n=100))
+    proofs: rsverify.TableVerification = rsverify.verify_table(out, sample=10)
+    print(proof.verdict, proofs.counts)
     print(published, rsverify.certify_table(votes, sigma=0.5, alpha=[0.001], y="label"))
     first: rsverify.Analysis = rsverify.analyze(table)
     compared: rsverify.Comparison = rsverify.compare(first, rsverify.analyze(again))
@@ -120,4 +123,21 @@ def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str
     tested: rsverify.AuditReport = rsverify.audit_test(test, null=(None, 0.5), n=10, alpha=0.05)
     fair: rsverify.AuditReport = rsverify.audit_e_value(test, null=0.5, n=10, inputs="data")
     print(tested.verdict, fair.verdict)
+
+    def predict(
+        x: npt.NDArray[np.float64],
+        y: npt.NDArray[np.float64],
+        x_new: npt.NDArray[np.float64],
+        alpha: float,
+    ) -> npt.NDArray[np.float64]:
+        del x, x_new, alpha
+        return np.stack([y.min(axis=1), y.max(axis=1)], axis=1)
+
+    predicted: rsverify.AuditReport = rsverify.audit_prediction_set(
+        predict, n=19, alpha=0.1, claim="marginal", target="numbers"
+    )
+    rejected: rsverify.AuditReport = rsverify.audit_multiple_testing(
+        lambda p, alpha: p <= alpha / p.shape[1], controls="FWER", n=5, alpha=0.05
+    )
+    print(predicted.verdict, rejected.verdict)
     print(bets.rows[0].measure, capital.verdict)

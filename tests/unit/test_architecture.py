@@ -13,9 +13,11 @@ DESIGNED = [  # a family imports only what stands after it
     "tables",
     "certificates",
     "reference",
+    "noise",
     "bounds",
     "probit",
     "kernels",
+    "verification",
     "_core",
 ]
 

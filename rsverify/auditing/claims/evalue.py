@@ -291,9 +291,7 @@ class _Claim:
             name=f"e-value, {base.name}",
             sequential=base.sequential,
         )
-        design = self.options.design(name_of(self.e), claim.name, level, share)
-        if self.options.replications is None:  # an e-value is mostly near its limit
-            design = replace(design, replications=BUDGET * design.replications)
+        design = self.options.design(name_of(self.e), claim.name, level, share, BUDGET)
         task = Task(
             _Reaching(self.e, kind, level),
             claim,
@@ -304,7 +302,8 @@ class _Claim:
         )
         report = answered(task)
         rows = [self._with_truth(row) for row in report.rows]
-        return replace(report, rows=rows)
+        unseen = f"of the simulated e-values what is above {1.0 / level:g} is not seen"
+        return replace(report, rows=rows, notes=[*report.notes, unseen])
 
     def _with_truth(self, row: Row) -> Row:
         known = self.suite.get(row.scenario)

@@ -62,9 +62,14 @@ class Options:
     n_jobs: int
     progress: Progress | None
 
-    def design(self, name: str, estimand: str, level: float, share: float) -> Design:
-        """Return the design at one level, with that share of the false alarms."""
-        budget = max(20_000, int(min(1000.0 / level, 1e10)))
+    def design(
+        self, name: str, estimand: str, level: float, share: float, budget: int = 1
+    ) -> Design:
+        """Return the design at one level, with that share of the false alarms.
+
+        `budget` times the usual replications are for claims that are mostly near their limit.
+        """
+        budget *= max(20_000, int(min(1000.0 / level, 1e9)))
         return Design(
             bound=name,
             estimand=estimand,

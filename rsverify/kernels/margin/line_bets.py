@@ -259,7 +259,7 @@ def log_evidence_below(
         if 2 * others[j] < most or shares[j] <= 0.0:
             continue
         value = math.log(shares[j])
-        value += log_evidence(logs, weights, exchanged, first, others[j], n)
+        value += log_evidence(logs, weights, exchanged, float(first), float(others[j]), float(n))
         if value > top:
             total = total * math.exp(top - value) + 1.0
             top = value
@@ -318,19 +318,22 @@ def decide_path(
             continue
         most = np.max(others[t])
         # Evidence falls with the votes of another class, so that all have it if the largest has.
-        if log_evidence(up[0], up[1], up[2], first[t], most, n[t]) >= threshold:
+        # Floats, as at the horizon below: other types would be compiled for anew.
+        now = float(first[t]), float(most), float(n[t])
+        if log_evidence(up[0], up[1], up[2], *now) >= threshold:
             return 1, t
         below = log_evidence_below(down[0], down[1], down[2], first[t], others[t], shares, n[t])
         if below >= threshold:
             return -1, t
         if z < math.inf and 100 * n[t] >= horizon > n[t]:
-            x = np.array([float(first[t]), float(most), float(n[t] - first[t] - most)])
+            x = np.array([now[0], now[1], now[2] - now[0] - now[1]])
             good = final_votes(estimand, x, past, float(horizon), z)
-            if log_evidence(up[0], up[1], up[2], good[0], good[1], horizon) >= threshold:
+            end = float(horizon)
+            if log_evidence(up[0], up[1], up[2], good[0], good[1], end) >= threshold:
                 continue
             bad = final_votes(estimand, x, past, float(horizon), -z)
             share = math.log(max(shares[np.argmax(others[t])], 1e-300))
-            value = share + log_evidence(down[0], down[1], down[2], bad[0], bad[1], horizon)
+            value = share + log_evidence(down[0], down[1], down[2], bad[0], bad[1], end)
             if value < threshold:
                 return 2, t
     return 0, n.size - 1

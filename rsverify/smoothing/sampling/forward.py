@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from rsverify._core.errors import UnavailableError, cause_of
 from rsverify.smoothing.batches import Scores, check_model_output, votes_of_scores
 from rsverify.smoothing.device import DeviceContext, exhausted
 
@@ -120,8 +121,8 @@ def try_model(forward: Forward, new_batch: Callable[[int], torch.Tensor], batch_
                     f"{type(error).__name__}: {cause}"
                 ) from error
             if batch_size == 1:
-                raise ValueError(
-                    f"one input alone does not fit into memory: {type(error).__name__}: {cause}"
+                raise UnavailableError(
+                    f"one input alone does not fit into memory: {cause_of(error)}"
                 ) from error
         else:
             return batch_size

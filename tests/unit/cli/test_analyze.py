@@ -9,7 +9,8 @@ from rsverify.certificates.certificate import certify_counts
 from rsverify.cli import app as cli
 from rsverify.tables.analysis import analyze
 from rsverify.tables.reader import read_table
-from rsverify.tables.writer import TableWriter
+from rsverify.tables.recertify import recertify
+from rsverify.tables.writer import TableWriter, write_table
 
 COUNTS = [[1000, 0, 0], [510, 490, 0], [20, 30, 950], [900, 60, 40]]
 
@@ -163,7 +164,7 @@ def test_same_file_names_are_told_apart(run, tables):
         (["strict.tsv", "--markdown", "a", "--json", "a"], 64, "--json and --markdown are both a"),
         (["strict.tsv", "--figure", "-"], 64, "figure='-' must be a file"),
         (["strict.tsv", "--figure", "a.doc"], 64, "doc"),
-        (["strict.tsv", "--json", "."], 66, "Is a directory"),
+        (["strict.tsv", "--json", "."], 73, ". is a directory"),
     ],
 )
 def test_users_error_is_one_line_and_a_code(run, tables, arguments, code, message):
@@ -175,3 +176,35 @@ def test_users_error_is_one_line_and_a_code(run, tables, arguments, code, messag
     assert err.count("\n") == 1
     assert message in err
     assert (tables / "strict.tsv").read_bytes() == before
+
+
+def test_as_papers_print_it(run, tables):
+    pytest.importorskip("jinja2")
+    code, out, _ = run("strict.tsv", "loose.tsv", "--paper", "--radii", "0,0.3", "-o", "t.tex")
+    assert code == 0
+    rows = [line.split() for line in out.splitlines()]
+    assert ["sigma", "bound", "table", "0", "0.3", "average", "radius"] in rows
+    assert [row[:3] for row in rows if row[:1] == ["0.25"]] == [
+        ["0.25", "cohen", "strict"],
+        ["0.25", "cohen", "loose"],
+    ]
+    assert r"\begin{tabular}{lllrrr}" in (tables / "t.tex").read_text()
+
+
+def test_reasons_and_the_votes_that_would_do(run):
+    code, out, _ = run("strict.tsv")
+    assert code == 0
+    (line,) = [line for line in out.splitlines() if "abstained: margin not positive" in line]
+    assert "3 (n ≈ " in line
+    assert "would certify half of the inputs that abstain" in " ".join(out.split())
+
+
+def test_the_same_votes_are_said_to_be_the_same(run):
+    old = read_table("strict.tsv")
+    write_table(recertify(old, bound="exact"), "exact.tsv", configuration={})
+    code, out, err = run("strict.tsv", "exact.tsv")
+    text = " ".join(out.split())
+    assert (code, err) == (0, "")
+    assert "exact certifies the same votes as strict at the same alpha" in text
+    assert "the exact radius is never smaller" in text
+    assert "gain: 10 %, median, 90 %" in text

@@ -163,7 +163,7 @@ def test_recertify_reads_a_table_that_was_cut_off(capsys, counted):
             64,
             "must be 'cohen' for a table of radii only",
         ),
-        (["recertify", "COUNTED", "FOLDER", "--alpha", "0.1"], 66, "Is a directory"),
+        (["recertify", "COUNTED", "FOLDER", "--alpha", "0.1"], 73, "is a directory"),
     ],
 )
 def test_users_error_is_one_line_and_a_code(

@@ -5,6 +5,8 @@ import pytest
 from rsverify import certify_table, recertify, recertify_radii
 from rsverify.certificates.certificate import BOUNDS
 from rsverify.tables.abstentions import NO_MAJORITY, abstentions
+from rsverify.tables.reader import read_table
+from rsverify.tables.writer import write_table
 
 COUNTS = [[900, 60, 40], [520, 480, 0], [40, 30, 30], [30, 70, 0], [3, 0, 0], [9, 1, 0]]
 
@@ -13,7 +15,7 @@ def found(table):
     return {a.reason: a for a in abstentions(table)}
 
 
-def test_each_reason_is_counted_and_all_together_are_all():
+def test_each_reason_is_counted_and_all_together_are_all(tmp_path):
     table = certify_table(COUNTS, sigma=1, alpha=0.001, y=0, bound="cohen")
     reasons = found(table)
     assert {name: a.rows for name, a in reasons.items()} == {
@@ -22,6 +24,8 @@ def test_each_reason_is_counted_and_all_together_are_all():
         "runner-up ahead": 1,
         "too few samples for alpha": 1,
     }
+    write_table(table, tmp_path / "table.tsv", configuration={})
+    assert abstentions(read_table(tmp_path / "table.tsv")) == abstentions(table)
     assert reasons["too few samples for alpha"].n_for_half == 10
     assert reasons["runner-up ahead"].n_for_half is None
     # Cohen's bound never certifies without a majority; another bound does.

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rsverify import certify_table, read_counts
 from rsverify.certificates.certificate import certify_counts
 from rsverify.tables.analysis import analyze
 from rsverify.tables.comparison import NotComparableError, compare
@@ -139,3 +140,108 @@ def test_published_tables_are_of_the_same_inputs(real_data):
 
     assert found.inputs == found.larger + found.smaller + found.equal == 500
     assert found.difference.upper < 0
+
+
+# ---- Two certificates of the same votes.
+
+VOTES = [
+    [900, 60, 40],
+    [400, 350, 250],
+    [20, 30, 950],
+    [1000, 0, 0],
+    [700, 250, 50],
+    [530, 420, 50],
+]
+
+
+def certified(bound, name="", *, counts=VOTES, y=0, **options):
+    options = {"sigma": 0.5, "alpha": 0.001} | options
+    rows = certify_table(counts, y=y, label=0, bound=bound, **options)
+    return analyze(rows, name=name or bound)
+
+
+@pytest.mark.parametrize("other", ["cohen", "bonferroni"])
+def test_the_same_votes_are_recognized_and_gains_are_told(other):
+    first, second = certified(other), certified("exact")
+    found = compare(first, second)
+    change = second.table["radius"].to_numpy().copy() - first.table["radius"].to_numpy()
+    change[np.abs(change) < 1e-9] = 0  # the last digits of a root search
+    np.testing.assert_array_equal(found.changes, change)
+    assert (found.gains.smallest, found.gains.largest) == (change.min(), change.max())
+    assert found.gains.median == np.sort(change)[2]
+    assert found.gains.newly_certified == ((first.table["radius"] == 0) & (change > 0)).sum()
+    assert found.gains.no_longer_certified == 0
+    assert found.smaller == 0
+    assert "the exact radius is never smaller" in found.gains.said
+    # No interval around a difference that is no estimate.
+    assert (found.difference.lower, found.difference.upper) == (None, None)
+    assert found.to_dict()["gains"]["median"] == found.gains.median
+    # The other way round the same is said.
+    back = compare(second, first)
+    assert "the exact radius is never smaller" in back.gains.said
+    assert back.gains.no_longer_certified == found.gains.newly_certified
+
+
+def test_an_exact_radius_that_is_smaller_is_told():
+    second = certified("exact").table
+    worse = second.assign(radius=second["radius"].where(second["idx"] != 0, 0.01))
+    found = compare(certified("cohen"), analyze(worse, name="worse"))
+    assert "the exact radius is smaller for 1 inputs" in found.gains.said
+
+
+def test_other_pairs_of_bounds_promise_nothing():
+    for bound, options in (("bonferroni", {}), ("exact", {"ordering": "difference"})):
+        found = compare(certified("cohen"), certified(bound, **options))
+        assert found.gains is not None
+        assert "never smaller" not in found.gains.said
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"alpha": 0.01},
+        {"sigma": 0.25},
+        {"radius": "R1"},
+        {"y": [1, 0, 0, 0, 0, 0]},
+        {"counts": [*VOTES[:5], [530, 421, 49]]},
+        {"counts": [[*row, 0] for row in VOTES]},
+    ],
+)
+def test_other_votes_or_settings_are_compared_with_an_interval(change):
+    found = compare(certified("cohen"), certified("exact", **change))
+    assert found.gains is None
+    assert found.difference.value != 0
+
+
+def test_published_counts_at_three_bounds(real_data):
+    votes = read_counts(real_data / "cifar10_counts_sigma025.txt", label=-1)
+    tables = [
+        analyze(certify_table(votes, sigma=0.25, alpha=0.001, y="label", bound=b), name=b)
+        for b in ("cohen", "bonferroni", "exact")
+    ]
+    for other in tables[:2]:
+        found = compare(other, tables[2])
+        assert found.smaller == 0
+        assert found.gains.smallest >= 0
+        assert found.gains.largest > 0.005
+
+
+def test_in_a_notebook():
+    found = compare(certified("cohen", "<b>"), certified("exact"))
+    shown = found._repr_html_()
+    assert "&lt;b&gt;" in shown
+    assert "<b>" not in shown
+    assert "median gain" in shown
+    assert "<script" not in shown
+
+
+def test_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    found = compare(certified("cohen"), certified("exact"))
+    figure = found.plot()
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    assert list(tmp_path.iterdir()) == []
+    found.plot(tmp_path / "gains.png", title="gains")
+    assert (tmp_path / "gains.png").stat().st_size > 1000
+    with pytest.raises(FileExistsError):
+        found.plot(tmp_path / "gains.png")

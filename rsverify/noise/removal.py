@@ -1,0 +1,142 @@
+"""Noise that hides entries or drops tokens: radii in numbers of changes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+from rsverify._core.check import check_fraction, check_number, check_size
+from rsverify.noise.base import Noise
+
+__all__ = ["Ablation", "Deletion"]
+
+
+@dataclass(frozen=True)
+class Ablation(Noise):
+    r"""All but `keep` of `of` entries, chosen uniformly, are hidden from the model.
+
+    Parameters
+    ----------
+    keep : int
+        How many entries the model sees, 1 to `of` − 1.
+    of : int
+        How many entries an input has. Entries are what an attack changes at a time: pixels (not
+        their three colors), words.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range.
+    TypeError
+        If a number is not an integer.
+
+    Notes
+    -----
+    The largest ρ with 2(1 − C(d − ρ, k)/C(d, k)) < p_y − p_j, k of d entries kept [1]_, in exact
+    integers. An attack may change any ρ entries to anything; the model must see which
+    entries are hidden, or a value that no entry takes in their place.
+
+    References
+    ----------
+    .. [1] Levine and Feizi, *Robustness certificates for sparse adversarial attacks by randomized
+       ablation*, AAAI 2020.
+
+    Examples
+    --------
+    >>> from rsverify.noise import Ablation
+    >>> Ablation(keep=45, of=784).radius([0.2, 0.95])
+    array([ 1, 10])
+    """
+
+    name = "ablation"
+    norms = ("l0",)
+    integer = True
+    margin = "difference"
+
+    keep: int
+    of: int
+
+    def __init__(self, keep: int, of: int) -> None:
+        total = int(check_size("of", of, 2, 10**7))
+        object.__setattr__(self, "of", total)
+        object.__setattr__(self, "keep", int(check_size("keep", keep, 1, total - 1)))
+
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        """How many are kept, of how many."""
+        return (self.keep, self.of)
+
+    def _changes(self, margin: float) -> int:
+        numerator, denominator = margin.as_integer_ratio()
+        low, high = 0, self.of  # at `of` changes nothing of the input is left: 2 > margin
+        while high - low > 1:
+            middle = (low + high) // 2
+            lost, total = _seen(self.keep, self.of, middle)
+            if 2 * lost * denominator < numerator * total:
+                low = middle
+            else:
+                high = middle
+        return low
+
+
+@lru_cache(maxsize=4096)
+def _seen(keep: int, of: int, changed: int) -> tuple[int, int]:
+    """Return in how many of how many choices a changed entry is seen."""
+    total = math.comb(of, keep)
+    return total - math.comb(of - changed, keep), total
+
+
+@dataclass(frozen=True)
+class Deletion(Noise):
+    r"""Each token of a sequence is dropped with the same probability, independently.
+
+    Parameters
+    ----------
+    probability : float
+        With which a token is dropped, in (0, 1).
+
+    Raises
+    ------
+    ValueError
+        If `probability` is outside (0, 1).
+    TypeError
+        If `probability` is not a number.
+
+    Notes
+    -----
+    The largest r with probability^r > 1 − (p_y − p_j)/2, in edit distance: insertions,
+    deletions and substitutions [1]_.
+
+    References
+    ----------
+    .. [1] Huang, Marchant, Lucas, Bauer, Ohrimenko and Rubinstein, *RS-Del: edit distance
+       robustness certificates for sequence classifiers via randomized deletion*, NeurIPS 2023.
+
+    Examples
+    --------
+    >>> from rsverify.noise import Deletion
+    >>> Deletion(0.97).radius([0.2, 0.95])
+    array([ 3, 21])
+    """
+
+    name = "deletion"
+    norms = ("edit",)
+    integer = True
+    margin = "difference"
+
+    probability: float
+
+    def __init__(self, probability: float) -> None:
+        value = float(check_number("probability", check_fraction("probability", probability)))
+        object.__setattr__(self, "probability", value)
+
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        """The probability of dropping a token."""
+        return (self.probability,)
+
+    def _changes(self, margin: float) -> int:
+        # Strictly less than the quotient, also where that is a whole number but for rounding.
+        quotient = math.log1p(-0.5 * margin) / math.log(self.probability)
+        return max(0, math.ceil(min(quotient * (1.0 - 1e-14), 2.0**62)) - 1)

@@ -1,0 +1,197 @@
+"""Verdicts on the rows of a table, which is read here as the text it is.
+
+A radius is checked with the digits that the file shows. Nothing of the reader of tables is used.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import random
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from flint import ctx
+
+from rsverify._core.check import check_size
+from rsverify._core.errors import DataError
+from rsverify.verification.checker import (
+    ASSUMPTIONS,
+    BUDGET,
+    Verification,
+    VerificationName,
+    verify_claim,
+)
+from rsverify.verification.claims import Claim, claim_of_fields
+from rsverify.verification.supremum import BITS
+
+__all__ = ["TableVerification", "verify_table"]
+
+CHECKSUM = "checksum"
+NEEDED = ("idx", "predict", "radius", "n", "sigma", "alpha", "bound", "radius_kind")
+
+
+@dataclass(frozen=True)
+class TableVerification:
+    """The verdicts on the rows of a table.
+
+    *Guarantee*: that of `Verification`, of each row looked at; of the others nothing is said.
+    """
+
+    rows: dict[str, Verification]
+    """Of each row looked at, by its idx as printed."""
+    size: int
+    """How many rows the table has."""
+
+    @property
+    def counts(self) -> dict[VerificationName, int]:
+        """How many rows have each verdict."""
+        found = Counter(row.verdict for row in self.rows.values())
+        names: tuple[VerificationName, ...] = ("proved", "refuted", "not proved")
+        return {name: found[name] for name in names}
+
+    @property
+    def verdict(self) -> VerificationName:
+        """``"refuted"`` if any row is, ``"proved"`` if all looked at are."""
+        counts = self.counts
+        return (
+            "refuted" if counts["refuted"] else "not proved" if counts["not proved"] else "proved"
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """Return everything as JSON types."""
+        return {
+            "verdict": self.verdict,
+            "counts": self.counts,
+            "size": self.size,
+            "assumptions": list(ASSUMPTIONS),
+            "rows": {idx: row.to_dict() for idx, row in self.rows.items()},
+        }
+
+
+def verify_table(
+    path: str | os.PathLike[str],
+    *,
+    sample: int | None = None,
+    seed: int = 0,
+    budget: int = BUDGET,
+    progress: Callable[[int, int], None] | None = None,
+) -> TableVerification:
+    """Check the certificates of a table by a second way that shares no code with the first.
+
+    Parameters
+    ----------
+    path : path-like
+        A table of this package with vote counts, or of Cohen's certificates with `votes`.
+    sample : int, optional
+        How many rows to look at, drawn at random; all where not given or more than there are.
+    seed : int, default 0
+        Of the draw.
+    budget : int, default 20000
+        How many probabilities may be summed for a row.
+    progress : callable, optional
+        Called with the number of rows done and of all to do.
+
+    Returns
+    -------
+    TableVerification
+        As `verify_certificate` says it of each row, with the digits of the file. A row that does
+        not match its checksum is refuted.
+
+    Raises
+    ------
+    DataError
+        If the file is not a table, lacks vote counts, or a field is not a number. A ValueError.
+    OSError
+        If it cannot be read.
+    ModuleNotFoundError
+        If python-flint is not installed: ``pip install 'rsverify[verify]'``.
+
+    Notes
+    -----
+    *Guarantee*: that of `verify_certificate` for each row that is proved.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from rsverify import certify_counts, verify_table
+    >>> from rsverify.tables.writer import TableWriter
+    >>> certificate = certify_counts([60, 5, 35], sigma=0.25, alpha=0.001, y=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "table.tsv"
+    ...     with TableWriter(path, configuration={}) as writer:
+    ...         writer.write(0, 0, certificate)
+    ...     print(verify_table(path).counts)
+    {'proved': 1, 'refuted': 0, 'not proved': 0}
+    """
+    rows = _read(path)
+    picked = list(range(len(rows)))
+    if sample is not None:
+        size = check_size("sample", sample)
+        if size < len(rows):
+            picked = sorted(random.Random(seed).sample(picked, size))
+    budget = check_size("budget", budget)
+    known: dict[Claim, Verification] = {}
+    found: dict[str, Verification] = {}
+    with ctx.workprec(BITS):
+        for done, i in enumerate(picked):
+            if progress is not None:
+                progress(done, len(picked))
+            row = rows[i]
+            try:
+                claim = claim_of_fields(row.fields)
+            except DataError as error:
+                raise DataError(f"{path}, idx={row.idx}: {error}") from None
+            if not row.intact:
+                flaw = "the line does not match its checksum: it was changed after it was written"
+                claim = replace(claim, flaws=(*claim.flaws, flaw))
+            if claim not in known:
+                known[claim] = verify_claim(claim, budget)
+            found[row.idx] = known[claim]
+    if progress is not None:
+        progress(len(picked), len(picked))
+    return TableVerification(found, len(rows))
+
+
+class _Row(NamedTuple):
+    idx: str
+    fields: dict[str, str]
+    intact: bool
+
+
+def _read(path: str | os.PathLike[str]) -> list[_Row]:
+    """Return the rows of a table; a last line that is not whole is one that its fields tell."""
+    lines = [s for s in Path(path).read_text("utf-8-sig").splitlines() if s.strip()]
+    header = lines[0] if lines else ""
+    separator = next((c for c in "\t,;" if c in header), "\t")
+    records = list(csv.reader(lines, delimiter=separator))
+    columns = records[0] if records else []
+    missing = [name for name in NEEDED if name not in columns]
+    if not {"count_0", "votes"} & set(columns):
+        raise DataError(
+            f"{path} has no vote counts, so that nothing can be proved: a table of radii only can "
+            "be certified again from its radii (rsverify recertify) and then be verified"
+        )
+    if missing:
+        raise DataError(f"{path} has no column {missing[0]!r}; it must have {', '.join(NEEDED)}")
+    rows, seen = [], set[str]()
+    for line, record in zip(lines[1:], records[1:], strict=True):
+        if len(record) != len(columns):
+            raise DataError(
+                f"{path} has a line of {len(record)} fields, which must be {len(columns)}: {line!r}"
+            )
+        fields = dict(zip(columns, record, strict=True))
+        if fields["idx"] in seen:
+            raise DataError(f"{path} has two rows with idx={fields['idx']}; it must have one")
+        seen.add(fields["idx"])
+        intact = True
+        if columns[-1] == CHECKSUM:
+            # CRC-32 of the line before its last column, continued from that of the header.
+            body = line.rpartition(separator)[0]
+            intact = f"{zlib.crc32(body.encode(), zlib.crc32(header.encode())):08x}" == record[-1]
+        rows.append(_Row(fields["idx"], fields, intact))
+    return rows

@@ -1,0 +1,146 @@
+"""Prediction sets: what they get, how they fail, and arguments that are refused."""
+
+import numpy as np
+import pytest
+from support.claims.predictions import absolute, all_labels, order_statistics, threshold
+
+from rsverify import audit_prediction_set
+from rsverify.auditing.claims.exchangeable import TRAINING, labels_suite, numbers_suite
+
+QUICK = {"n": 9, "alpha": 0.2, "replications": 2000}
+
+
+def test_what_is_to_be_predicted_is_not_given():
+    seen = []
+
+    def spy(x, y, x_new, alpha):
+        seen.append((x.shape, y.shape, x_new.shape, alpha))
+        return absolute(x, y, x_new, alpha)
+
+    audit_prediction_set(spy, **QUICK)
+    assert {s[0][1:] for s in seen} == {(9, 2)}
+    assert {s[1][1:] for s in seen} == {(9,)}
+    assert {s[2][1:] for s in seen} == {(2,)}
+    assert {s[3] for s in seen} == {0.2}
+
+
+def test_arrays_that_are_changed_change_nothing():
+    def spoiling(x, y, x_new, alpha):
+        out = order_statistics(x, y, x_new, alpha)
+        y[:] = 0.0
+        x[:] = 9.0
+        return out
+
+    one = audit_prediction_set(spoiling, **QUICK)
+    assert one.rows == audit_prediction_set(order_statistics, **QUICK).rows
+
+
+def test_a_function_of_one_replication_and_a_pair_are_taken():
+    def single(x, y, x_new, alpha):
+        assert x.shape == (9, 2)
+        return tuple(order_statistics(x, y, x_new, alpha))
+
+    rows = audit_prediction_set(single, **QUICK | {"replications": 500}).rows
+    assert rows == audit_prediction_set(order_statistics, **QUICK | {"replications": 500}).rows
+
+
+def test_sets_that_use_other_replications_are_refuted():
+    def pooled(x, y, x_new, alpha):
+        return np.full(len(y), np.quantile(y, 0.01)), np.full(len(y), np.quantile(y, 0.99))
+
+    report = audit_prediction_set(pooled, **QUICK)
+    assert report.verdict == "refuted"
+    assert any(f.kind == "mixed replications" for f in report.failures)
+
+
+@pytest.mark.parametrize("ends", [(1.0, 0.0), (np.nan, np.nan), (np.inf, np.inf)])
+def test_empty_sets_and_nan_do_not_cover(ends):
+    def empty(x, y, x_new, alpha):
+        return np.tile(ends, (len(y), 1))
+
+    report = audit_prediction_set(empty, **QUICK)
+    assert report.verdict == "refuted"
+    assert report.worst.miscoverage == 1.0
+
+
+def test_an_end_belongs_to_the_set():
+    def constant(x, y, x_new, alpha):
+        return np.stack([y.min(axis=1), y.max(axis=1)], axis=1)
+
+    report = audit_prediction_set(constant, **QUICK)
+    (row,) = (r for r in report.rows if r.scenario == "constant")
+    assert row.misses == 0
+
+
+def test_a_custom_way_to_draw_is_used():
+    def drift(rng, rows, size):
+        return np.zeros((rows, size, 1)), rng.normal(size=(rows, size)) + 3 * np.arange(size)
+
+    report = audit_prediction_set(absolute, scenarios={"drift": drift}, **QUICK)
+    assert report.verdict == "refuted"
+    assert [r.scenario for r in report.rows] == ["drift"]
+
+
+def test_given_a_group_every_scenario_has_two_rows():
+    report = audit_prediction_set(absolute, claim="group", **QUICK)
+    assert len(report.rows) == 2 * len(numbers_suite(0.2))
+    assert report.measure == "P(Y outside its set | group)"
+
+
+def test_given_the_data_the_coverage_of_atoms_counts():
+    """An upper limit at the largest of dice is 6 or covers less: P(no 6 in n) = (5/6)^n."""
+
+    def largest(x, y, x_new, alpha):
+        return np.full(len(y), -np.inf), y.max(axis=1)
+
+    options = {"n": 9, "alpha": 0.1, "claim": "training", "delta": 0.3}
+    report = audit_prediction_set(largest, replications=20_000, **options)
+    (row,) = (r for r in report.rows if r.scenario == "dice")
+    assert row.low <= (5 / 6) ** 9 <= row.high
+
+
+def test_the_sets_of_labels_are_truth_values():
+    def probabilities(x, y, x_new, alpha):
+        return x_new[..., 1:]
+
+    with pytest.raises(ValueError, match="must be truth values"):
+        audit_prediction_set(probabilities, target="labels", **QUICK)
+    assert audit_prediction_set(all_labels, target="labels", **QUICK).verdict == "supported"
+    assert audit_prediction_set(threshold, target="labels", **QUICK).verdict != "refuted"
+
+
+@pytest.mark.parametrize("suite", [numbers_suite(0.1), labels_suite()])
+def test_pairs_are_exchangeable(suite):
+    """First and last pair agree in mean of y and x: 6 standard errors of 20,000."""
+    for name, draw in suite.items():
+        x, y = draw(np.random.default_rng(1), 20_000, 4)
+        data = np.concatenate([x, np.clip(y, -5, 5)[..., None]], axis=2)
+        off = data[:, 0] - data[:, -1]
+        assert (np.abs(off.mean(axis=0)) <= 6 * off.std(axis=0) / 141 + 1e-12).all(), name
+
+
+def test_the_distributions_of_training_claims_have_no_parameters_missing():
+    def everything(x, y, x_new, alpha):
+        return np.full(len(y), -np.inf), np.full(len(y), np.inf)
+
+    options = {"n": 5, "alpha": 0.1, "claim": "training", "delta": 0.1}
+    report = audit_prediction_set(everything, **options)
+    assert report.verdict == "supported"
+    assert [r.scenario for r in report.rows] == list(TRAINING)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"claim": "training"}, "delta=None"),
+        ({"delta": 0.1}, "delta=0.1"),
+        ({"claim": "training", "delta": 0.1, "target": "labels"}, "must be 'numbers'"),
+        ({"claim": "conditional"}, "claim="),
+        ({"target": "intervals"}, "target="),
+        ({"scenarios": {}}, "scenarios="),
+        ({"alpha": 0.0}, "alpha=0"),
+    ],
+)
+def test_arguments_are_checked(options, text):
+    with pytest.raises(ValueError, match=text):
+        audit_prediction_set(absolute, **{"n": 9, "alpha": 0.1, **options})

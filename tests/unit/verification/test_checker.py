@@ -1,0 +1,203 @@
+"""Verdicts on certificates: true ones are proved, and what is wrong with the others is found."""
+
+import dataclasses
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from flint import ctx
+
+import rsverify
+from rsverify import Certificate, Taylor, certify_counts, verify_certificate
+from rsverify.noise import DiscreteGaussian, Uniform
+from rsverify.verification.checker import verify_claim
+from rsverify.verification.claims import claim_of_fields
+
+BOUNDS: list[dict[str, Any]] = [
+    {"bound": "cohen"},
+    {"bound": "bonferroni"},
+    {"bound": "exact"},
+    {"bound": "exact", "ordering": "difference"},
+    {"bound": "exact", "ordering": "bonferroni"},
+    {"bound": "exact", "ordering": Taylor(5)},
+]
+
+
+def certified(counts: list[int], y: int = 0, **options: Any) -> Certificate:
+    return certify_counts(counts, y=y, **({"sigma": 0.25, "alpha": 0.001} | options))
+
+
+@pytest.mark.parametrize("radius", ["R1", "R2"])
+@pytest.mark.parametrize("options", BOUNDS, ids=str)
+@pytest.mark.parametrize("counts", [[60, 5, 35, 0], [300, 10], [18, 1, 1], [900, 20, 80]])
+def test_a_certificate_is_proved_and_a_slightly_larger_radius_refuted(
+    counts: list[int], options: dict[str, Any], radius: str
+) -> None:
+    certificate = certified(counts, alpha=0.05, radius=radius, **options)
+    found = verify_certificate(certificate)
+    assert found.verdict == "proved", found
+    if certificate.radius == 0:
+        return
+    assert found.tail is None or found.tail <= 0.05
+    larger = dataclasses.replace(certificate, radius=certificate.radius + 1e-9)
+    wrong = verify_certificate(larger)
+    assert wrong.verdict == "refuted", wrong
+    assert wrong.nuisance is not None
+    assert sum(wrong.nuisance) == pytest.approx(1)
+    if wrong.tail is not None:
+        assert wrong.tail > 0.05
+
+
+def test_the_nuisance_point_refutes_by_plain_summation() -> None:
+    certificate = certified([60, 25, 15], alpha=0.05, bound="cohen", radius="R1")
+    found = verify_certificate(dataclasses.replace(certificate, radius=0.1, margin=0.9))
+    assert found.verdict == "refuted"
+    assert found.nuisance is not None
+    p, q, _ = found.nuisance
+    assert found.margin is not None
+    assert p - q <= found.margin + 1e-12
+    draws = np.random.default_rng(1).binomial(100, p, 200_000)
+    # 200,000 draws: the relative frequency is within .005 but for one run in 10^5.
+    assert np.mean(draws >= 60) == pytest.approx(found.tail, abs=0.005)
+
+
+def test_a_lipschitz_constant_counts_where_it_is_the_better_one() -> None:
+    for constant in (0.5, 20.0):
+        certificate = certified([60, 5, 35], alpha=0.05, radius="R1", lipschitz=constant)
+        assert certificate.radius > 0
+        assert verify_certificate(certificate).verdict == "proved"
+        larger = dataclasses.replace(certificate, lipschitz=constant * 1.01)
+        assert (verify_certificate(larger).verdict == "refuted") == (constant == 0.5)
+
+
+def test_an_abstention_claims_nothing_and_must_not() -> None:
+    certificate = certified([5, 5, 5])
+    assert certificate.prediction == rsverify.ABSTAIN
+    assert verify_certificate(certificate).verdict == "proved"
+    assert verify_certificate(dataclasses.replace(certificate, radius=0.1)).verdict == "refuted"
+    assert verify_certificate(dataclasses.replace(certificate, margin=0.2)).verdict == "refuted"
+
+
+BASE = {
+    bound: certified([900, 20, 80], alpha=0.01, bound=bound)
+    for bound in ("exact", "bonferroni", "cohen")
+}
+CHANGES: list[tuple[str, dict[str, Any]]] = [
+    ("exact", {"counts": (899, 20, 81)}),
+    ("exact", {"counts": (901, 20, 79)}),
+    ("exact", {"counts": (900, 19, 81)}),
+    ("exact", {"counts": (899, 21, 80)}),
+    ("exact", {"counts": (900, 20, 81)}),
+    ("exact", {"alpha": 0.009}),
+    ("exact", {"alpha": 0.011}),
+    ("exact", {"sigma": 0.249}),
+    ("exact", {"sigma": 0.251}),
+    ("exact", {"bound": "cohen"}),
+    ("exact", {"bound": "bonferroni"}),
+    ("exact", {"ordering": "difference"}),
+    ("exact", {"noise_excess": 0.001}),
+    ("exact", {"y": 1}),
+    ("exact", {"prediction": 2}),
+    ("exact", {"selection_counts": (1, 99, 0)}),
+    ("exact", {"radius_kind": "R1"}),
+    ("exact", {"radius": BASE["exact"].radius - 1e-6}),
+    ("exact", {"margin": BASE["exact"].margin - 1e-6}),
+    ("exact", {"margin": BASE["exact"].margin + 1e-6}),
+    ("cohen", {"bound": "exact"}),
+    ("cohen", {"counts": (899, 20, 81)}),
+    ("cohen", {"counts": (901, 20, 79)}),
+    ("cohen", {"alpha": 0.02}),
+    ("bonferroni", {"alpha": 0.0099}),
+    ("bonferroni", {"bound": "exact"}),
+    ("bonferroni", {"counts": (900, 81, 19)}),
+]
+
+
+@pytest.mark.parametrize(("bound", "change"), CHANGES, ids=str)
+def test_whatever_is_changed_is_refuted(bound: str, change: dict[str, Any]) -> None:
+    assert verify_certificate(BASE[bound]).verdict == "proved"
+    found = verify_certificate(dataclasses.replace(BASE[bound], **change))
+    assert found.verdict == "refuted", found
+    assert found.reason
+
+
+def test_a_share_of_alpha_for_the_noise_is_not_spent_twice() -> None:
+    paid = certified([900, 20, 80], alpha=0.01)
+    # The bound at .01, of which .002 are the noise's: .008 are not enough for this radius.
+    assert (
+        verify_certificate(dataclasses.replace(paid, alpha=0.012, noise_excess=0.002)).verdict
+        == "proved"
+    )
+    assert verify_certificate(dataclasses.replace(paid, noise_excess=0.002)).verdict == "refuted"
+    assert verify_certificate(dataclasses.replace(paid, noise_excess=0.02)).verdict == "refuted"
+
+
+def test_what_has_no_checker_is_not_proved() -> None:
+    early = rsverify.decide_counts([285, 9, 6], target_radius=0.25, sigma=0.25, alpha=0.001, y=0)
+    assert verify_certificate(early).verdict == "not proved"
+    own = dataclasses.replace(BASE["exact"], bound="mine")
+    assert "mine" in verify_certificate(own).reason
+    assert verify_certificate(own).verdict == "not proved"
+    scores = np.tile([0.8, 0.1, 0.1], (50, 1))
+    soft = rsverify.certify_scores(scores, sigma=0.25, alpha=0.05, y=0)
+    assert verify_certificate(soft).verdict == "not proved"
+    assert verify_certificate(BASE["exact"], budget=10).verdict == "not proved"
+
+
+def test_classes_left_out_and_shares_of_alpha() -> None:
+    ignoring = certified([600, 300, 50, 50], ignore=[1])
+    assert ignoring.radius > 0
+    assert verify_certificate(ignoring).verdict == "proved"
+    assert verify_certificate(dataclasses.replace(ignoring, ignored=())).verdict == "refuted"
+    top = certify_counts(
+        [600, 300, 50, 50], sigma=0.25, alpha=0.001, y=0, selection=[50, 60, 10, 5], top_k=2
+    )
+    assert top.radius > 0
+    assert verify_certificate(top).verdict == "proved"
+    row = {
+        "predict": 0, "radius": BASE["cohen"].radius, "y": 0, "n": 1000, "alpha": 0.03,
+        "bound": "cohen", "radius_kind": "R2", "sigma": 0.25, "count_0": 900, "count_1": 20,
+        "count_2": 80, "alpha_shares": 3,
+    }  # fmt: skip
+    with ctx.workprec(96):
+        assert verify_claim(claim_of_fields(row)).verdict == "proved"
+        assert verify_claim(claim_of_fields(row | {"alpha_shares": 4})).verdict == "refuted"
+
+
+def test_other_noise_and_norms_are_not_proved() -> None:
+    uniform = certify_counts([900, 100], noise=Uniform(0.5), alpha=0.001, y=0)
+    found = verify_certificate(uniform)
+    assert found.verdict == "not proved"
+    assert "noise" in found.reason or "norm" in found.reason
+    discrete = certify_counts([900, 100], noise=DiscreteGaussian(0.5, 0.01), alpha=0.001, y=0)
+    assert verify_certificate(discrete).verdict in ("proved", "not proved")
+
+
+def test_digits_are_those_of_the_text() -> None:
+    row = {
+        "predict": "0", "radius": "0.3", "y": "0", "n": "100", "alpha": "0.001", "bound": "cohen",
+        "radius_kind": "R2", "sigma": "0.1", "count_0": "99", "count_1": "1", "lipschitz": "",
+    }  # fmt: skip
+    claim = claim_of_fields(row)
+    assert (claim.radius, claim.sigma, claim.unit) == (
+        Fraction(3, 10),
+        Fraction(1, 10),
+        Fraction(1, 10),
+    )
+    assert claim.radius != Fraction(0.3)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"alpha": "x"}, "alpha='x'"), ({"radius": "inf"}, "radius='inf'"), ({"n": "1.5"}, "n=1.5"),
+     ({"sigma": ""}, "sigma is missing"), ({"y": "7"}, "y=7"), ({"alpha": "2"}, "alpha=2"),
+     ({"count_0": "-1"}, "votes=-1"), ({"radius": "-1"}, "radius=-1")],
+)  # fmt: skip
+def test_what_is_no_claim_is_said_by_name(change: dict[str, str], said: str) -> None:
+    row = {
+        "predict": "0", "radius": "0.3", "y": "0", "n": "100", "alpha": "0.001", "bound": "cohen",
+        "radius_kind": "R2", "sigma": "0.1", "count_0": "99", "count_1": "1",
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=said):
+        claim_of_fields(row | change)

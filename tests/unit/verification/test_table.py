@@ -1,0 +1,164 @@
+"""Tables as files: each row by the digits it shows, changed rows refuted, exit codes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rsverify import certify_counts, read_table, recertify, recertify_radii, verify_table
+from rsverify.cli.app import main
+from rsverify.tables.schema import table_row
+from rsverify.tables.writer import write_table
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Return a table of eight rows, one of which abstains."""
+    rng = np.random.default_rng(7)
+    rows = []
+    for i, first in enumerate([0.95, 0.8, 0.7, 0.6, 0.99, 0.9, 0.5, 0.34]):
+        counts = rng.multinomial(400, [first, (1 - first) * 0.6, (1 - first) * 0.4])
+        certificate = certify_counts(counts, y=0, sigma=0.5, alpha=0.01)
+        rows.append(table_row(i, 0, certificate))
+    path = tmp_path / "table.tsv"
+    write_table(pd.DataFrame(rows), path, configuration={})
+    return path
+
+
+def changed(path: Path, row: int, column: str, value: str, *, checksums: bool = False) -> Path:
+    """Return a copy with one field changed, its checksums dropped or left as they are."""
+    header, *lines = [line.split("\t") for line in path.read_text().splitlines()]
+    lines[row][header.index(column)] = value
+    keep = len(header) if checksums else len(header) - 1
+    new = path.with_name("changed.tsv")
+    new.write_text("".join("\t".join(line[:keep]) + "\n" for line in [header, *lines]))
+    return new
+
+
+def field(path: Path, row: int, column: str) -> str:
+    header, *lines = [line.split("\t") for line in path.read_text().splitlines()]
+    return lines[row][header.index(column)]
+
+
+def test_every_row_is_proved(table: Path) -> None:
+    found = verify_table(table)
+    assert found.counts == {"proved": 8, "refuted": 0, "not proved": 0}
+    assert found.verdict == "proved"
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize("row", [0, 1, 2, 4, 5])
+def test_one_unit_in_the_last_digit_is_too_much(table: Path, row: int) -> None:
+    radius = field(table, row, "radius")
+    found = verify_table(changed(table, row, "radius", f"{float(radius) + 1e-6:.6f}"))
+    assert found.counts["refuted"] == 1
+    assert found.rows[str(row)].nuisance is not None, "by the votes, not by the margin beside"
+
+
+@pytest.mark.parametrize("bound", ["cohen", "bonferroni"])
+def test_one_unit_too_much_for_the_other_bounds(table: Path, tmp_path: Path, bound: Any) -> None:
+    path = tmp_path / "again.tsv"
+    write_table(recertify(read_table(table), bound=bound), path, configuration={})
+    assert verify_table(path).verdict == "proved"
+    radius = float(field(path, 1, "radius"))
+    assert verify_table(changed(path, 1, "radius", f"{radius + 1e-6:.6f}")).verdict == "refuted"
+
+
+def test_a_vote_moved_in_the_text_is_refuted(table: Path) -> None:
+    for column, by in (("count_0", -1), ("count_0", 1), ("count_1", 1)):
+        value = str(int(field(table, 1, column)) + by)
+        assert verify_table(changed(table, 1, column, value)).rows["1"].verdict == "refuted"
+
+
+def test_a_checksum_tells_what_votes_do_not(table: Path) -> None:
+    found = verify_table(changed(table, 3, "label", "1", checksums=True))
+    assert found.rows["3"].verdict == "refuted"
+    assert "checksum" in found.rows["3"].reason
+    assert verify_table(changed(table, 3, "label", "1")).verdict == "proved"
+
+
+def test_commas_and_a_byte_order_mark(table: Path) -> None:
+    header, *lines = [line.split("\t")[:-1] for line in table.read_text().splitlines()]
+    path = table.with_name("commas.csv")
+    path.write_bytes(
+        b"\xef\xbb\xbf" + "".join(",".join(row) + "\r\n" for row in [header, *lines]).encode()
+    )
+    assert verify_table(path).counts["proved"] == 8
+
+
+def test_votes_recovered_from_radii(tmp_path: Path) -> None:
+    published = pd.DataFrame(
+        {"idx": [0, 1, 2], "label": [3, 1, 0], "predict": [3, -1, 0],
+         "radius": ["0.486", "0.0", "1.90"], "correct": [1, 0, 1], "time": [1.0, 1.0, 1.0]}
+    )  # fmt: skip
+    new = recertify_radii(published, n=100_000, sigma=0.5, stated_alpha=0.001, alpha=0.01)
+    path = tmp_path / "radii.tsv"
+    write_table(new, path, configuration={})
+    assert verify_table(path).counts["proved"] == 3
+    radius = float(field(path, 0, "radius"))
+    assert verify_table(changed(path, 0, "radius", f"{radius + 1e-6:.6f}")).verdict == "refuted"
+
+
+def test_a_sample_is_drawn_by_its_seed(table: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    one = verify_table(table, sample=3, seed=4, progress=lambda done, of: calls.append((done, of)))
+    assert set(one.rows) == set(verify_table(table, sample=3, seed=4).rows)
+    assert len(one.rows) == 3
+    assert one.size == 8
+    assert calls[-1] == (3, 3)
+    assert len(verify_table(table, sample=100).rows) == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("", "no vote counts"), ("idx\tlabel\tpredict\tradius\tcorrect\ttime\n", "no vote counts"),
+     ("idx\tpredict\tcount_0\n", "no column 'radius'"),
+     ("idx\tpredict\tradius\tn\tsigma\talpha\tbound\tradius_kind\tcount_0\n1\t2\n", "2 fields")],
+)  # fmt: skip
+def test_what_is_no_table_of_votes_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "other.tsv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=said):
+        verify_table(path)
+
+
+def code_of(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["verify", *arguments])
+    return int(ended.value.code or 0)
+
+
+def test_exit_codes(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of(str(table)) == 0
+    assert "8 proved" in capsys.readouterr().out
+    assert code_of(str(changed(table, 0, "radius", "2.5"))) == 1
+    assert "idx 0: refuted" in capsys.readouterr().out
+    assert code_of(str(table), "--budget", "30") == 2
+    assert code_of(str(table.with_name("none.tsv"))) == 66
+    assert code_of(str(changed(table, 0, "alpha", "x"))) == 65
+    assert code_of(str(table), "--sample", "0") == 64
+
+
+def test_json_says_all(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of(str(table), "--sample", "2", "--format", "json") == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["verdict"] == "proved"
+    assert len(content["rows"]) == 2
+    assert content["size"] == 8
+    assert all(row["reason"] for row in content["rows"].values())
+
+
+def test_real_votes_are_proved(real_data: Path, tmp_path: Path) -> None:
+    counts = np.loadtxt(real_data / "cifar10_counts_sigma025.txt", dtype=np.int64)[:40, :-1]
+    rows = [
+        table_row(
+            i, 0, certify_counts(c, y=int(c.argmax()), sigma=0.25, alpha=0.001, bound="bonferroni")
+        )
+        for i, c in enumerate(counts)
+    ]
+    path = tmp_path / "real.tsv"
+    write_table(pd.DataFrame(rows), path, configuration={})
+    assert verify_table(path).counts["proved"] == 40
