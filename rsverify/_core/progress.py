@@ -24,6 +24,7 @@ from rsverify._core.text import duration
 
 LONG = 5.0
 """Of runs that take fewer seconds nothing is said where nobody asked."""
+_SETTLED = 1.0  # second: what the first batches took says little of the others until then
 _BAR = 16  # columns
 _LINE_EVERY = 30.0  # seconds from one log line to the next, and
 _LINE_SHARE = 0.05  # no less than this share of the whole run
@@ -132,6 +133,7 @@ class InputProgress:
             patience = max(patience, LONG)
         # Who gives a display of his own wants to see all of it.
         self._patience = patience if shown is None or isinstance(shown, bool) else 0.0
+        self._settled = _SETTLED if shown is None else 0.0
         self._done, self._samples = 0.0, 0
         self._started = False
 
@@ -153,7 +155,8 @@ class InputProgress:
 
     def _show(self) -> None:
         update = self._update()
-        self._started = self._started or update.whole >= self._patience
+        if update.whole >= self._patience and update.seconds >= self._settled:
+            self._started = True
         if self._started:
             self._display.show(update)
 
@@ -281,10 +284,13 @@ class TerminalBar:
 
 
 class LogLines:
-    """A line on standard error now and then, of runs that take long: for what keeps a log."""
+    """A line on standard error now and then, of runs that take long: for what keeps a log.
+
+    The first comes with the first batch that ends after a second.
+    """
 
     def __init__(self) -> None:
-        self._next, self._last = 0.0, ""
+        self._next, self._last = _SETTLED, ""
         self._update: ProgressUpdate | None = None
 
     def show(self, update: ProgressUpdate) -> None:
