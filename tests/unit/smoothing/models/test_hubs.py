@@ -17,6 +17,7 @@ from support.torchvision_standin import importable_timm  # noqa: E402
 from rsverify import SmoothedClassifier  # noqa: E402
 from rsverify._core.errors import DataError, UnavailableError  # noqa: E402
 from rsverify.smoothing.models import hubs  # noqa: E402
+from rsverify.smoothing.models.binary import BinaryLogit  # noqa: E402
 from rsverify.smoothing.models.hubs import hub_of  # noqa: E402
 from rsverify.smoothing.models.huggingface import HFModel, load_folder  # noqa: E402
 from rsverify.smoothing.models.load import load_model  # noqa: E402
@@ -101,6 +102,27 @@ def test_text_by_embeddings() -> None:
     assert masked.rsverify_hash() != model.rsverify_hash()
     certificate = SmoothedClassifier(model, 3, 0.05).certify(embedded[0], n0=20, n=200, seed=0)
     assert certificate.n == 200
+
+
+def test_models_whose_labels_are_no_classes() -> None:
+    model = HFModel(vit(labels=4))
+    assert model.num_classes == 4
+    model.model.config.problem_type = "multi_label_classification"
+    tagger = HFModel(model.model)
+    with pytest.raises(ValueError, match=r"4 labels that do not exclude each other.*--label"):
+        _ = tagger.num_classes
+    votes = SmoothedClassifier(BinaryLogit(tagger, label=2), 2, 0.5).counts(X, n=64, seed=0)
+    assert votes.sum() == 64
+    with pytest.raises(ValueError, match=r"returns 1 number\(s\) and no classes"):
+        _ = HFModel(vit(labels=1)).num_classes
+
+
+def test_token_numbers_are_not_smoothed() -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.BertConfig(vocab_size=50, num_labels=3, **SMALL)
+    bert = transformers.BertForSequenceClassification(config)
+    with pytest.raises(TypeError, match=r"takes token numbers.*give HFModel\(model\)"):
+        SmoothedClassifier(bert, 3, 0.5)
 
 
 def test_what_is_no_classifier_of_transformers() -> None:
