@@ -39,7 +39,7 @@ def test_the_growth_bound_holds_off_the_real_line(kind: type, seed: int) -> None
     rng = np.random.default_rng(seed)
     with ctx.workprec(96):
         margin = rng.uniform(0.001, 0.95) * (1 if kind is DifferenceCurve else 5)
-        curve = kind(1000, arb(margin), 0.3)
+        curve = kind(1000, arb(margin), 0.3, 1.0)
         low = rng.uniform(-0.1, 1.3)
         high, y = low + rng.choice([0.0, 0.01, 0.3]), rng.choice([0.01, 0.1, 0.5])
         bound = float(curve.growth(arb(low), arb(high), arb(y)).upper())
@@ -53,7 +53,7 @@ def test_the_growth_bound_holds_off_the_real_line(kind: type, seed: int) -> None
 @pytest.mark.parametrize("kind", [DifferenceCurve, ProbitCurve])
 def test_the_curve_has_the_margin_and_sums_to_one(kind: type) -> None:
     with ctx.workprec(96):
-        curve = kind(100, arb("0.4"), 0.45)
+        curve = kind(100, arb("0.4"), 0.45, 1.0)
         for share in (0.0, 0.3, 0.9, 1.0):
             q = curve.point(arb(curve.low + share * (curve.high - curve.low)))
             one, two = float(q[0]), float(q[1])
@@ -75,7 +75,7 @@ def test_the_interpolant_is_as_close_as_said(estimand: MarginName) -> None:
     stairs = Staircase(100, outer.tolist())
     kind = DifferenceCurve if estimand == "difference" else ProbitCurve
     with ctx.workprec(96):
-        proof = Proof(stairs, kind(100, arb("0.21"), 0.3), arb("0.05"), 10**6)
+        proof = Proof(stairs, kind(100, arb("0.21"), 0.3, 1.0), arb("0.05"), 10**6)
         low = proof.curve.low + 0.1
         points, matrix, _ = _chebyshev(24)
         for width in (0.2, 0.5):
