@@ -8,8 +8,8 @@ import pytest
 from flint import arb, ctx
 
 from rsverify import exact_margin_lower
-from rsverify._core.types import MarginName
-from rsverify.verification.ordering import default_sets
+from rsverify._core.types import MarginName, OrderingName
+from rsverify.verification.ordering import additive_sets, default_sets
 from rsverify.verification.supremum import (
     DifferenceCurve,
     ProbitCurve,
@@ -110,6 +110,19 @@ def test_just_below_the_limit_is_proved_and_just_above_is_refuted(
         found = prove(stairs, estimand, arb(limit + 1e-8), arb(alpha), 10**5)
         assert found.answer == "more"
         assert found.tail > arb(alpha)
+
+
+@pytest.mark.parametrize("ordering", ["difference", "bonferroni"])
+@pytest.mark.parametrize(("x1", "x2"), [(60, 5), (50, 5), (80, 0), (60, 40), (95, 1)])
+def test_limits_of_other_orderings_are_between_proof_and_refutation(
+    x1: int, x2: int, ordering: OrderingName
+) -> None:
+    limit = exact_margin_lower(x1, x2, 100, 0.05, estimand="probit", ordering=ordering)
+    outer, _ = additive_sets(ordering, "probit", x1, x2, 100, 0.05)
+    with ctx.workprec(96):
+        stairs = Staircase(100, outer.tolist())
+        assert prove(stairs, "probit", arb(limit), arb("0.05"), 10**5).answer == "at most"
+        assert prove(stairs, "probit", arb(limit + 1e-8), arb("0.05"), 10**5).answer == "more"
 
 
 def test_a_small_budget_leaves_it_open() -> None:
