@@ -17,6 +17,10 @@ _REFERENCES = re.compile(
     r'(<details class="references" open>\s*<summary>References</summary>)(.*?)(</details>)',
     re.DOTALL,
 )
+_FETCHED = re.compile(
+    r"<script[^>]*>(?:(?!</script>).)*cdnjs(?:(?!</script>).)*</script>", re.DOTALL
+)
+
 
 COMMANDS = "<!-- commands -->"
 
@@ -38,7 +42,14 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Show the citations of docstrings as numbers, and their sources as lists."""
+    """Show the citations of docstrings as numbers, and their sources as lists.
+
+    Notebooks come with a script that would fetch a library for diagrams, of which they have none,
+    and with figures that say nothing to those who cannot see them.
+    """
+    html = _FETCHED.sub("", html)
+    html = re.sub(r'href="\.\./([\w-]+)\.md', r'href="../../\1/', html)  # as files link to files
+    html = html.replace("No description has been provided for this image", "Figure of this cell")
     html = _REFERENCES.sub(_listed, html)
     parts = _CODE.split(html)
     parts[::2] = [re.sub(r"\[(\d+)\]_", r"<sup>[\1]</sup>", part) for part in parts[::2]]

@@ -6,6 +6,7 @@ from .auditing.api import audit as audit
 from .auditing.bets import audit_bets as audit_bets
 from .auditing.capital import audit_capital as audit_capital
 from .auditing.claims.evalue import audit_e_value as audit_e_value
+from .auditing.claims.multiple import audit_multiple_testing as audit_multiple_testing
 from .auditing.claims.prediction import audit_prediction_set as audit_prediction_set
 from .auditing.claims.pvalue import audit_test as audit_test
 from .auditing.estimand import Estimand as Estimand

@@ -108,7 +108,8 @@ def _folded(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
     label = max(map(_columns, head[1:]), default=0)
     lines = []
     for row in body:
-        lines.append(f"  {row[0]}")
+        # A number alone would not say what it is of.
+        lines.append(f"  {head[0]} {row[0]}" if row[0][:1].isdigit() else f"  {row[0]}")
         for heading, cell in zip(head[1:], row[1:], strict=True):
             lines.append(f"    {heading}{' ' * (label - _columns(heading))}  {cell}".rstrip())
     return lines

@@ -95,6 +95,12 @@ TargetName = Literal["numbers", "labels"]
 """What a prediction set is a set of."""
 PredictionClaimName = Literal["marginal", "group", "training"]
 """Given what a prediction set claims to cover: nothing, a group, the calibration data."""
+ErrorRateName = Literal["FWER", "FDR"]
+"""What a procedure for several hypotheses controls."""
+GivenName = Literal["p-values", "estimates"]
+"""What a procedure for several hypotheses is given."""
+DependenceName = Literal["any", "positive", "independent"]
+"""Under which dependence it does."""
 VerdictName = Literal["refuted", "supported", "inconclusive"]
 """What an audit says."""
 FigureName = Literal["auto", "sawtooth", "map", "claims", "zip", "time", "capital"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +49,9 @@ class Limits(NamedTuple):
     failures: list[Failure]
 
 
+Answer: TypeAlias = FloatArray | float | Limits
+"""What a bound returned for one row; its failure where it returned nothing that could be read."""
+
 Point = tuple[float, float, float]
 """The limits of one replication: lower, upper and last."""
 
@@ -85,7 +88,7 @@ class Caller:
         With `recheck` some rows are asked again in other company, where that can be compared.
         """
         if self.rowwise or self.alone:
-            return _joined([self.row(data[i : i + 1]) for i in range(len(data))])
+            return self._in_turn(data)
         if self.chunk is None or len(data) <= self.chunk:
             return self._batch(data, recheck)
         return _joined(
@@ -110,14 +113,15 @@ class Caller:
 
     def call(self, data: Data) -> Data:
         """Return what the bound returns, as an array."""
+        return _numbers(self._told(data))
+
+    def _told(self, data: Data) -> object:
+        """Return what the bound returns."""
         # A copy: a bound that sorts in place must not change what it is judged on.
         try:
-            value = self.bound(data.copy(), self.alpha)
+            return self.bound(data.copy(), self.alpha)
         except SystemExit as error:  # an audit must not end with it
             raise RuntimeError(f"the bound exits the program, with {error.code!r}") from error
-        if np.iscomplexobj(value):
-            raise TypeError("the bound is complex")
-        return _numbers(value)
 
     def fits(self, data: Data) -> Layout | None:
         """Return how limits of these rows are laid out, None where the shape is another."""
@@ -204,12 +208,51 @@ class Caller:
 
     def row(self, row: Data) -> Limits:
         """Return the limits of one row, given as a batch of one."""
+        return self._judged(self._answer(row), row)
+
+    def _in_turn(self, data: Data) -> Limits:
+        """Return the limits of rows that are asked for one by one.
+
+        They are judged together where all are of one plain shape: judging takes longer than asking.
+        """
+        answers = [self._answer(data[i : i + 1]) for i in range(len(data))]
+        whole = self._plain(answers)
+        parts = None if whole is None else self._split(whole, len(data))
+        if whole is not None and parts is not None and self._expected_times(parts, data):
+            return self._checked(whole, data)
+        return _joined([self._judged(each, data[i : i + 1]) for i, each in enumerate(answers)])
+
+    def _answer(self, row: Data) -> Answer:
+        """Return what the bound returns for a row, not judged yet, or its failure."""
         try:
-            value = self.call(row[0] if self.rowwise else row)
-            array = value.astype(np.float64)
-            return self._checked(array[None] if self.rowwise else array, row)
-        except Exception as error:
+            value = self._told(row[0] if self.rowwise else row)
+            if type(value) is float or type(value) is np.float64:
+                return value
+            return _numbers(value).astype(np.float64)
+        except Exception as error:  # whatever the bound raises is its failure
             return self._failed(type(error).__name__, said(error), row)
+
+    def _plain(self, answers: list[Answer]) -> FloatArray | None:
+        """Return the answers as those of one batch, None where that could be read in two ways."""
+        if self.rowwise and self.side != "two-sided" and all(isinstance(a, float) for a in answers):
+            return np.array(answers)
+        shapes = {None if isinstance(a, Limits) else np.shape(a) for a in answers}
+        shape = shapes.pop() if len(shapes) == 1 else None
+        if shape is None or not (self.rowwise or shape[:1] == (1,)):
+            return None
+        if self.side == "two-sided" and (
+            self.layout == "pair" or shape != ((2,) if self.rowwise else (1, 2))
+        ):
+            return None
+        arrays = [np.asarray(a) for a in answers]
+        return np.stack(arrays) if self.rowwise else np.concatenate(arrays)
+
+    def _judged(self, answer: Answer, row: Data) -> Limits:
+        """Return the limits of a row from what the bound returned."""
+        if isinstance(answer, Limits):
+            return answer
+        array = np.asarray(answer)
+        return self._checked(array[None] if self.rowwise else array, row)
 
     def _failed(self, kind: str, message: str, data: Data, rows: int | None = None) -> Limits:
         rows = len(data) if rows is None else rows
@@ -280,8 +323,10 @@ def point(limits: Limits, row: int) -> Point:
     return float(limits.lower[row]), float(limits.upper[row]), float(limits.last[row])
 
 
-def _numbers(value: object) -> Data:
+def _numbers(value: Any) -> Data:
     """Return what a bound returned as an array; raise where it holds something else."""
+    if np.iscomplexobj(value):
+        raise TypeError("the bound is complex")
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise TypeError("the bound returned a masked array: fill what is masked")
     array = np.asarray(value)

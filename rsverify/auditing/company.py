@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
-from scipy.stats import chi2, rankdata
+from scipy.special import chdtri
 
 from rsverify._core.check import FloatArray
 from rsverify._core.said import said
@@ -204,13 +204,15 @@ def _of_random(whole: Caller, data: Data, false_alarm: float) -> Caller:
 
 def _shares_randomness(whole: Caller, row: Data, level: float) -> bool:
     """Return whether equal rows of one call differ less than those of different calls."""
+    from scipy.stats import rankdata  # a third of a second, and seldom needed
+
     copies = np.repeat(row[None], COPIES, axis=0)
     limits = [whole.limits(copies) for _ in range(COPIED_CALLS)]
     for side in (0, 1):
         ranks = rankdata([each[side] for each in limits]).reshape(COPIED_CALLS, COPIES)
         between, within = ranks.mean(axis=1).var(ddof=1), ranks.var(axis=1, ddof=1).mean()
         freedom = COPIED_CALLS - 1
-        if between * COPIES > within * chi2.isf(level, freedom) / freedom:
+        if between * COPIES > within * chdtri(freedom, level) / freedom:
             return True
     return False
 

@@ -14,11 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
-from scipy.special import gammaln, xlog1py, xlogy
-from scipy.stats import poisson
+from scipy.special import gammaln, pdtrc, xlog1py, xlogy
 
 from rsverify._core.check import FloatArray, IntArray
 
@@ -44,10 +43,25 @@ def binomial_most(n: int, low: FloatArray, high: FloatArray) -> FloatArray:
     return binomial_pmf(n, np.clip(np.arange(n + 1) / n, low[:, None], high[:, None]))
 
 
-def rational_binomial(n: int, p: Fraction) -> list[Fraction]:
+class Weights(NamedTuple):
+    """Probabilities in rational arithmetic: integers over one denominator."""
+
+    above: list[int]
+    below: int
+
+
+def rational_binomial(n: int, p: Fraction) -> Weights:
     """Return P(X = k), k = 0..n, exactly."""
     a, d = p.numerator, p.denominator
-    return [Fraction(math.comb(n, k) * a**k * (d - a) ** (n - k), d**n) for k in range(n + 1)]
+    ups, downs = [1], [1]
+    for _ in range(n):
+        ups.append(ups[-1] * a)
+        downs.append(downs[-1] * (d - a))
+    ways, choose = [], 1
+    for k in range(n + 1):
+        ways.append(choose * ups[k] * downs[n - k])
+        choose = choose * (n - k) // (k + 1)
+    return Weights(ways, d**n)
 
 
 @dataclass(frozen=True)
@@ -140,7 +154,7 @@ class CountModel(ABC):
         scale = 10**digits
         yield from itertools.product(*(beside(float(each), scale) for each in point))
 
-    def exactly(self, point: Exact) -> tuple[Fraction, list[Fraction]] | None:
+    def exactly(self, point: Exact) -> tuple[Fraction, Weights] | None:
         """Return estimand and probabilities in rational arithmetic; None where they are not."""
         del point
         return None
@@ -186,7 +200,7 @@ class BinomialModel(CountModel):
         yield from ((Fraction(v),) for v in targets if v == point[0])
         yield from super().near(point, digits, targets)
 
-    def exactly(self, point: Exact) -> tuple[Fraction, list[Fraction]] | None:
+    def exactly(self, point: Exact) -> tuple[Fraction, Weights] | None:
         """Return p and binomial probabilities."""
         return point[0], rational_binomial(self.n, point[0])
 
@@ -209,6 +223,8 @@ class PoissonModel(CountModel):
     @cached_property
     def outcomes(self) -> IntArray:
         """The count and the exposure, as far as counts have any probability."""
+        from scipy.stats import poisson  # a third of a second, and seldom needed
+
         top = int(poisson.isf(UNSEEN, self.largest_mean)) + 1
         k = np.arange(top + 1)
         return np.column_stack([k, np.full_like(k, self.n)])
@@ -249,7 +265,7 @@ class PoissonModel(CountModel):
 
     def unseen(self, high: FloatArray) -> FloatArray:
         """Return the tail beyond the counts enumerated."""
-        return np.asarray(poisson.sf(len(self.outcomes) - 1, self.n * high[:, 0]))
+        return np.asarray(pdtrc(len(self.outcomes) - 1, self.n * high[:, 0]))
 
     def at(self, value: FloatArray, share: FloatArray) -> FloatArray:
         """Return the rate itself."""
@@ -313,13 +329,13 @@ class HypergeometricModel(CountModel):
         del digits, targets
         yield (Fraction(int(point[0])),)
 
-    def exactly(self, point: Exact) -> tuple[Fraction, list[Fraction]] | None:
+    def exactly(self, point: Exact) -> tuple[Fraction, Weights] | None:
         """Return the number of successes and hypergeometric probabilities."""
         have = int(point[0])
         total = math.comb(self.population, self.n)
         rest = self.population - have
         ways = [math.comb(have, k) * math.comb(rest, self.n - k) for k in range(self.n + 1)]
-        return point[0], [Fraction(each, total) for each in ways]
+        return point[0], Weights(ways, total)
 
 
 def _log_choose(n: FloatArray, k: FloatArray) -> FloatArray:

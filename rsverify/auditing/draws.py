@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from rsverify._core.check import FloatArray, IntArray
 
@@ -56,6 +55,8 @@ def real_sample(rng: Generator, replications: int, n: int, law: Law) -> npt.NDAr
 
 def _continuous(law: Law) -> Any:
     """Return the distribution of ("name", parameters ...), by scipy's names and parameters."""
+    from scipy import stats  # a third of a second, and seldom needed
+
     return getattr(stats, str(law[0]))(*law[1:])
 
 

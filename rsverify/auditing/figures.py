@@ -39,13 +39,18 @@ BAND = 0.05
 
 @FLOAT_ERRORS
 def draw(
-    report: AuditReport, path: str | os.PathLike[str], kind: FigureName, *, force: bool = False
+    report: AuditReport,
+    path: str | os.PathLike[str] | None,
+    kind: FigureName,
+    *,
+    force: bool = False,
 ) -> Figure:
     """Draw a figure of a report into a file: see `AuditReport.plot`."""
     check_choice("kind", kind, CHOICES)
-    if not str(path).lower().endswith(FIGURES):
+    if path is not None and not str(path).lower().endswith(FIGURES):
         raise ValueError(f"path={str(path)!r} must end in one of {', '.join(FIGURES)}")
-    check_free(path, force=force)
+    if path is not None:
+        check_free(path, force=force)
     possible = _possible(report)
     if not possible:
         raise ValueError("this report has no figure; its rows say it all: write a table")
@@ -56,7 +61,8 @@ def draw(
         )
     ways = {"sawtooth": _sawtooth, "map": _map, "claims": _claims, "zip": _zip, "time": _time}
     figure = (ways | {"capital": _capital})[wanted](report)
-    save_figure(figure, path, force=force)
+    if path is not None:
+        save_figure(figure, path, force=force)
     return figure
 
 

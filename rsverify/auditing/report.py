@@ -188,17 +188,17 @@ class AuditReport:
 
     def plot(
         self,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | None = None,
         *,
         kind: FigureName = "auto",
         picture: FigureName | None = None,
         force: bool = False,
     ) -> Figure:
-        """Draw a figure of the report into a file.
+        """Draw a figure of the report, into a file where one is named.
 
         Parameters
         ----------
-        path : path-like
+        path : path-like, optional
             Its ending chooses the format (``.png``, ``.pdf``, ``.svg``).
         kind : {"auto", "sawtooth", "map", "claims", "zip", "time", "capital"}, default "auto"
             "sawtooth": exact miscoverage of a proportion against p, the jumps of the bound

@@ -66,6 +66,8 @@ def real_laws(n: int, alpha: float) -> dict[str, Law]:
     del alpha
     laws: dict[str, Law] = {
         "normal": ("norm", 0.0, 1.0),
+        "normal, far below 0": ("norm", -100.0, 1.0),
+        "normal, far above 0": ("norm", 50.0, 10.0),
         "uniform": ("uniform", 0.0, 1.0),
         "Cauchy": ("cauchy", 0.0, 1.0),
         "exponential": ("expon", 0.0, 1.0),

@@ -17,6 +17,7 @@ from rsverify.auditing.counts import (
     CountModel,
     Exact,
     Region,
+    Weights,
     beside,
     binomial_most,
     binomial_pmf,
@@ -98,7 +99,7 @@ class TwoBinomials(CountModel):
                     yield p1, p2
         yield from super().near(point, digits, targets)
 
-    def exactly(self, point: Exact) -> tuple[Fraction, list[Fraction]] | None:
+    def exactly(self, point: Exact) -> tuple[Fraction, Weights] | None:
         """Return the estimand and products of binomial probabilities."""
         p1, p2 = point
         if self.compared == "difference":
@@ -111,7 +112,8 @@ class TwoBinomials(CountModel):
                 return None
             value = above / below
         one, two = rational_binomial(self.n, p1), rational_binomial(self.second, p2)
-        return value, [a * b for a in one for b in two]
+        both = [a * b for a in one.above for b in two.above]
+        return value, Weights(both, one.below * two.below)
 
 
 def _outer(one: FloatArray, two: FloatArray) -> FloatArray:
@@ -218,7 +220,7 @@ class PairedModel(CountModel):
                     yield q, s
         yield from super().near(point, digits, targets)
 
-    def exactly(self, point: Exact) -> tuple[Fraction, list[Fraction]] | None:
+    def exactly(self, point: Exact) -> tuple[Fraction, Weights] | None:
         """Return the estimand and the probabilities of discordant pairs."""
         q, s = point
         if self.compared == "odds-ratio" and s == 1:
@@ -227,5 +229,9 @@ class PairedModel(CountModel):
         total = rational_binomial(self.n, q)
         split = [rational_binomial(d, s) for d in range(self.n + 1)]
         first, second = self._discordant
-        pairs = zip(first.tolist(), second.tolist(), strict=True)
-        return value, [total[i + j] * split[i + j][i] for i, j in pairs]
+        most = split[-1].below
+        ways = [
+            total.above[i + j] * split[i + j].above[i] * (most // split[i + j].below)
+            for i, j in zip(first.tolist(), second.tolist(), strict=True)
+        ]
+        return value, Weights(ways, total.below * most)

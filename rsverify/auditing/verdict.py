@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import betaln, logsumexp, xlog1py, xlogy
-from scipy.stats import binom
+from scipy.special import bdtrc, betaln, logsumexp, xlog1py, xlogy
 
 from rsverify._core.check import FloatArray
 from rsverify._core.types import VerdictName
@@ -145,7 +144,7 @@ def detectable(
         return 1.0
 
     def power(p: float) -> float:
-        return float(binom.sf(low - 1, runs, p)) - DETECTION - false_alarm
+        return float(bdtrc(low - 1, runs, p)) - DETECTION - false_alarm
 
     if power(limit) >= 0.0:
         return limit

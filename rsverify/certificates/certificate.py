@@ -12,13 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from decimal import ROUND_FLOOR, Decimal
 from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._core import notebook
 from rsverify._core.check import (
     FloatArray,
     IntArray,
@@ -43,6 +41,7 @@ from rsverify.bounds.margin import (
 )
 from rsverify.certificates.abstention import Status, why_abstain
 from rsverify.certificates.assumptions import warn_of_level, warn_of_selection
+from rsverify.certificates.display import certificate_html, guarantee_of, votes_of
 from rsverify.certificates.radius import ESTIMANDS, round_down_digits
 from rsverify.certificates.threat import check_ignored, check_threat, others_first
 from rsverify.noise import Noise, Norm
@@ -151,56 +150,7 @@ class Certificate:
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows."""
-        return notebook.facts(
-            self._headline(), [*self._answer(), *self._facts()], self.reason, self._guarantee()
-        )
-
-    def _headline(self) -> str:
-        if self.status is Status.CERTIFIED:
-            shown = round_down_digits(self.radius, 4)
-            return f"Class {self.prediction}, certified within radius {shown}"
-        return f"Abstained: {self.status}"
-
-    def _answer(self) -> list[tuple[str, str]]:
-        """Return what the certificate is of: name and value."""
-        others = [(k, c) for c, k in enumerate(self.counts) if c != self.y]
-        most, runner_up = max(others, key=lambda other: other[0])
-        rows = [
-            (f"votes for class {self.y}", f"{self.counts[self.y]:,} of {self.n:,}"),
-            (f"votes for the runner-up, class {runner_up}", f"{most:,}"),
-        ]
-        if self.selection_counts is not None:
-            chosen = f"{self.selection_counts[self.y]:,} of {self.n0:,}"
-            rows.append((f"separate votes that chose class {self.y}", chosen))
-        return rows
-
-    def _facts(self) -> list[tuple[str, str]]:
-        """Return what it was computed with: name and value."""
-        wanted = {"difference": "p1 − p2", "probit": "Φ⁻¹(p1) − Φ⁻¹(p2)"}[self.estimand]
-        ordering = f", ordering {self.ordering}" if self.ordering else ""
-        rows = [
-            (f"lower limit of {wanted}", _rounded_down(self.margin)),
-            (
-                f"radius {self.radius_kind}",
-                round_down_digits(self.radius, 6).rstrip("0").rstrip("."),
-            ),
-            ("bound", f"{self.bound}{ordering}"),
-            ("alpha", f"{self.alpha:g}"),
-            ("sigma", f"{self.sigma:g}"),
-        ]
-        if self.lipschitz is not None:
-            rows.append(("Lipschitz constant", f"{self.lipschitz:g}"))
-        if self.seconds is not None:
-            rows.append(("time", f"{self.seconds:.1f} s"))
-        return rows
-
-    def _guarantee(self) -> str:
-        if self.status is not Status.CERTIFIED:
-            return ""
-        return (
-            f"Wrong with probability at most {self.alpha:g} over the votes, if they are "
-            "independent and their number and the class were fixed beforehand."
-        )
+        return certificate_html(self, votes_of(self), guarantee_of(self))
 
     def to_dict(self) -> dict[str, object]:
         """Return all fields as JSON types; what is not finite, which JSON lacks, becomes None."""
@@ -214,14 +164,6 @@ class Certificate:
             if isinstance(value := fields[name], tuple):
                 fields[name] = list(value)
         return fields
-
-
-def _rounded_down(limit: float) -> str:
-    """Return six decimals that are not above `limit`."""
-    if limit == -math.inf:
-        return "−∞"
-    down = Decimal(limit).quantize(Decimal("1e-6"), rounding=ROUND_FLOOR)
-    return f"{down:f}".replace("-", "−")
 
 
 def level_of_bound(alpha: npt.ArrayLike, noise_excess: npt.ArrayLike) -> FloatArray:

@@ -33,6 +33,7 @@ from rsverify.certificates.anytime import (
 )
 from rsverify.certificates.assumptions import warn_of_level, warn_of_selection
 from rsverify.certificates.certificate import Certificate, certificate_of_counts
+from rsverify.certificates.display import certificate_html, votes_of
 from rsverify.certificates.radius import round_down_digits
 from rsverify.certificates.several import (
     RadiiCertificate,
@@ -83,16 +84,15 @@ class EarlyCertificate(Certificate):
             f"alpha={self.alpha:g}, sigma={self.sigma:g})"
         )
 
-    def _answer(self) -> list[tuple[str, str]]:
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
         later = " (more votes are unlikely to decide)" if self.futile else ""
         asked = (f"is the radius at least {self.target_radius:g}?", f"{self.decision}{later}")
-        return [asked, *super()._answer()]
-
-    def _guarantee(self) -> str:
-        return (
+        promised = (
             f"Answer and radius are wrong with probability at most {self.alpha:g}, whenever the "
             "sampling stopped, if the votes are independent."
         )
+        return certificate_html(self, [asked, *votes_of(self)], promised)
 
 
 @overload
@@ -183,8 +183,8 @@ def decide_counts(
     'undecided'
     >>> decide_counts([285, 9, 6], **question).decision
     'radius >= target'
-    >>> print(decide_counts([285, 9, 6], **question | {"target_radius": [0.25, 0.45, 0.9]}))
-    radius >= 0.25, undecided at 0.45, radius < 0.9 after 300 votes; class 0 within radius ...
+    >>> decide_counts([285, 9, 6], **question | {"target_radius": [0.25, 0.45, 0.9]}).decisions
+    ('radius >= target', 'undecided', 'radius < target')
     """
     found = decision_of_counts(
         counts,

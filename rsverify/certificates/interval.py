@@ -17,6 +17,7 @@ from rsverify.certificates.abstention import Status
 from rsverify.certificates.anytime import anytime_options, fields_stated, radius_of
 from rsverify.certificates.assumptions import warn_of_level, warn_of_selection
 from rsverify.certificates.certificate import Certificate, certificate_of_counts
+from rsverify.certificates.display import certificate_html, limit_text, votes_of
 from rsverify.certificates.radius import round_down_digits
 
 __all__ = ["IntervalCertificate", "radius_interval_counts"]
@@ -62,6 +63,15 @@ class IntervalCertificate(Certificate):
             value: float = getattr(self, name)
             fields[name] = value if math.isfinite(value) else None
         return fields
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        promised = (
+            "The classifier's own radius is between the two ends, whenever one looked, with "
+            f"probability at least {1 - self.alpha:g}, if the votes are independent."
+        )
+        upper = ("upper end of the radius", limit_text(self.radius_upper, upper=True))
+        return certificate_html(self, votes_of(self), promised, [upper])
 
     def __str__(self) -> str:
         upper = "" if math.isinf(self.radius_upper) else f"{self.radius_upper:.4f}"
@@ -124,8 +134,8 @@ def radius_interval_counts(
     >>> question = {"sigma": 0.25, "alpha": 0.001, "precision": 0.05, "y": 0}
     >>> for counts in ([285, 9, 6], [9500, 300, 200]):
     ...     print(radius_interval_counts(counts, **question))
-    class 0, radius 0.3117 to 0.5624 after 300 votes (R2, anytime bounds, alpha=0.001, sigma=0.25)
-    class 0, radius 0.4202 to 0.4664 after 10000 votes (R2, anytime bounds, alpha=0.001, sigma=0.25)
+    class 0, radius 0.2928 to 0.6254 after 300 votes (R2, anytime bounds, alpha=0.001, sigma=0.25)
+    class 0, radius 0.4098 to 0.4735 after 10000 votes (R2, anytime bounds, alpha=0.001, sigma=0.25)
     """
     wanted = check_precision(precision, relative_precision)
     found = interval_of_counts(
@@ -146,18 +156,19 @@ def radius_interval_counts(
 
 def check_precision(precision: object, relative_precision: object) -> Precision:
     """Return a precision, or raise where it is out of its range or there are two."""
-    if precision is not None and relative_precision is not None:
-        raise ValueError(
-            f"precision={precision} must be None where relative_precision={relative_precision} is "
-            "given: give one of them"
-        )
+    absolute = relative = None
     if precision is not None:
-        return Precision(absolute=check_scale("precision", precision))  # type: ignore[arg-type]
+        absolute = check_scale("precision", precision)  # type: ignore[arg-type]
     if relative_precision is not None:
         share = check_fraction("relative_precision", relative_precision)  # type: ignore[arg-type]
         check_single("relative_precision", share)
-        return Precision(relative=float(share))
-    return Precision()
+        relative = float(share)
+    if absolute is not None and relative is not None:
+        raise ValueError(
+            f"precision={absolute:g} must be None where relative_precision={relative:g} is given: "
+            "give one of them"
+        )
+    return Precision(absolute, relative)
 
 
 def interval_certificate(base: Certificate, wanted: Precision) -> IntervalCertificate:

@@ -40,6 +40,7 @@ from rsverify.bounds.score_margin import (
 from rsverify.certificates.abstention import Status
 from rsverify.certificates.assumptions import warn_of_level, warn_of_selection
 from rsverify.certificates.certificate import ABSTAIN, Certificate
+from rsverify.certificates.display import certificate_html, guarantee_of
 from rsverify.certificates.radius import (
     ESTIMANDS,
     certified_radius_r1,
@@ -79,19 +80,18 @@ class ScoreCertificate(Certificate):
             f"of {self.n}, alpha={self.alpha:g}, sigma={self.sigma:g})"
         )
 
-    def _answer(self) -> list[tuple[str, str]]:
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
         others = [(mean, c) for c, mean in enumerate(self.mean_scores) if c != self.y]
         most, runner_up = max(others)
-        return [
+        answer = [
             (
                 f"mean score of class {self.y}",
                 f"{self.mean_scores[self.y]:.4f}, of {self.n:,} samples",
             ),
             (f"mean score of the runner-up, class {runner_up}", f"{most:.4f}"),
         ]
-
-    def _facts(self) -> list[tuple[str, str]]:
-        return [*super()._facts(), ("method", self.method)]
+        return certificate_html(self, answer, guarantee_of(self), [("method", self.method)])
 
 
 class ScoreColumns(NamedTuple):

@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from fractions import Fraction
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rsverify._core.arrays import read_npy, read_npz
-from rsverify._core.errors import DataError
-from rsverify._core.load_function import load_function
-from rsverify._core.types import NoiseName, PrecisionName
-from rsverify.cli.console import Format, FormatOption, print_json, print_written
-from rsverify.cli.errors import failure_of
+from rsverify._core.types import PrecisionName
+from rsverify.cli.console import Format, FormatOption, print_json, print_written, working
 from rsverify.cli.options import Given, OutOption, one_out, with_request_options
+from rsverify.cli.sources import Reading, Source, dataset_of
 from rsverify.cli.summary import print_summary, summary_content
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from rsverify.smoothing.classifier import SmoothedClassifier
-
 
 _MODEL, _DATA, _RUN, _OUTPUT = "Model", "Data", "Run", "Output"
-
-
-class _Loading(TypedDict):
-    """Options of `load_model` and `as_model`."""
-
-    checkpoint: Path | None
-    output: str | None
-    allow_pickle: bool
 
 
 @with_request_options
@@ -40,13 +26,17 @@ def certify(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="Saved module, .onnx, or MODULE:FACTORY or FILE.py:FACTORY."
+            metavar="MODEL",
+            help="Saved module, .onnx, MODULE:FACTORY or FILE.py:FACTORY, timm:NAME, "
+            "torchvision:NAME, or hf:DIRECTORY.",
         ),
     ],
     data: Annotated[
         str,
         typer.Argument(
-            metavar="DATA", help=".npy of inputs, .npz of x and y, or MODULE:FACTORY of a dataset."
+            metavar="DATA",
+            help=".npy of inputs, .npz of x and y, MODULE:FACTORY of a dataset, or a folder of "
+            "images, one folder per class.",
         ),
     ],
     out: Annotated[
@@ -75,10 +65,59 @@ def certify(
             help="Weights to load into the module of MODEL's factory.", rich_help_panel=_MODEL
         ),
     ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            help="Entry of the checkpoint that holds the weights, as ema or state_dict.backbone.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    allow_global: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Class that the checkpoint may use beside tensors, as pathlib.PosixPath. "
+            "Repeatable.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    model_arg: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Argument of MODEL's factory. Repeatable.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option(
             help="Which part of MODEL's output: 0, logits, heads.1, …", rich_help_panel=_MODEL
+        ),
+    ] = None,
+    label: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Label to certify of a multi-label model and its data; 0 for one logit.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            help="Normalize inputs: subtract this, one number or one per channel, as 0.5,0.4,0.3.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    std: Annotated[
+        str | None, typer.Option(help="Normalize inputs: divide by this.", rich_help_panel=_MODEL)
+    ] = None,
+    preprocess: Annotated[
+        str | None,
+        typer.Option(
+            help="From noisy inputs to what MODEL takes: FILE.py:FUNCTION, auto for what MODEL was "
+            "trained with, or a folder with preprocessor_config.json.",
+            rich_help_panel=_MODEL,
         ),
     ] = None,
     allow_pickle: Annotated[
@@ -109,6 +148,30 @@ def certify(
             help="Given to DATA's factory; of an .npz, x_SPLIT and y_SPLIT.", rich_help_panel=_DATA
         ),
     ] = None,
+    x: Annotated[
+        str | None,
+        typer.Option(help="Entry of an item that is the input.", rich_help_panel=_DATA),
+    ] = None,
+    y: Annotated[
+        str | None,
+        typer.Option(help="Entry of an item that is the class.", rich_help_panel=_DATA),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            help="Multiply inputs by this: 1/255 for images in bytes.", rich_help_panel=_DATA
+        ),
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Resize and cut images of a folder to this square.", rich_help_panel=_DATA
+        ),
+    ] = None,
+    hwc: Annotated[
+        bool,
+        typer.Option("--hwc", help="Inputs are height × width × channels.", rich_help_panel=_DATA),
+    ] = False,
     skip: Annotated[
         int, typer.Option(min=1, help="Certify every SKIP-th input.", rich_help_panel=_DATA)
     ] = 1,
@@ -167,9 +230,9 @@ def certify(
 ) -> None:
     """Certify the inputs in DATA with MODEL, and write a table to OUT.
 
-    A FACTORY is called without arguments, and returns a module, a callable on batches, a fitted
-    scikit-learn classifier, or a SmoothedClassifier, which has its own sigma, number of classes
-    and noise.
+    A FACTORY is called, with what --model-arg gives, and returns a module, a callable on batches,
+    a fitted scikit-learn classifier, or a SmoothedClassifier, which has its own sigma, number of
+    classes and noise.
 
     A run that was stopped is continued by the same command. To share the inputs between processes
     or GPUs, run
@@ -178,7 +241,8 @@ def certify(
     from rsverify._core.optional import need
 
     need("torch")
-    import torch
+    with working("loading torch"):
+        import torch
 
     from rsverify.smoothing.data.inputs import check_precision
     from rsverify.smoothing.dataset import certify_request
@@ -198,12 +262,36 @@ def certify(
     asked = Request.given(dict(request) | {"lipschitz": _constant(request["lipschitz"])})
     precision = None if autocast is None else check_precision(autocast)
     place = choose_device(device)
-    loading: _Loading = {"checkpoint": checkpoint, "output": output, "allow_pickle": allow_pickle}
-    with DeviceContext(place).active():  # a factory may put its model on the current GPU
-        dataset = _dataset(data, split)
-        classifiers = _classifiers(
-            model, num_classes, list(tables.values()), str(place), lattice, loading
-        )
+    source = Source(
+        model=model,
+        loading={
+            "checkpoint": checkpoint,
+            "key": key,
+            "output": output,
+            "label": label,
+            "allow_globals": allow_global or [],
+            "allow_pickle": allow_pickle,
+        },
+        arguments=model_arg or [],
+        num_classes=num_classes,
+        lattice=lattice,
+        mean=mean,
+        std=std,
+        preprocess=preprocess,
+        device=str(place),
+    )
+    reading: Reading = {
+        "x": x,
+        "y": y,
+        "label": label,
+        "scale": scale,
+        "size": image_size,
+        "hwc": hwc,
+    }
+    # A factory may put its model on the current GPU.
+    with working("loading the model and the data"), DeviceContext(place).active():
+        dataset = dataset_of(data, split, reading)
+        classifiers = source.classifiers(list(tables.values()))
     found = {}
     for table, classifier in zip(tables, classifiers, strict=True):
         if channels_last and isinstance(classifier.model, torch.nn.Module):
@@ -285,89 +373,3 @@ def _constant(given: object) -> object:
         return float(str(given))
     except ValueError:
         raise ValueError(f"lipschitz={given!r} must be 'auto' or a number") from None
-
-
-def _classifiers(
-    model: str,
-    num_classes: int | None,
-    sigmas: Sequence[float | None],
-    device: str,
-    lattice: str | None,
-    loading: _Loading,
-) -> list[SmoothedClassifier]:
-    """Return a classifier of the one model for each sigma."""
-    from rsverify.smoothing.classifier import SmoothedClassifier
-    from rsverify.smoothing.models.load import as_model, load_model, names_a_function
-
-    step = None if lattice is None else _step(lattice)
-    if names_a_function(model):
-        made = _call(model)
-        if isinstance(made, SmoothedClassifier):
-            for sigma in sigmas:
-                given = {"num_classes": num_classes, "sigma": sigma, "lattice": step}
-                _check_agreement(made, model, {**given, **loading})
-            return [made]
-        network = as_model(made, name=model, device=device, **loading)
-    else:
-        network = load_model(model, device=device, **loading)
-    if num_classes is None or None in sigmas:
-        name = "--num-classes" if num_classes is None else "--sigma"
-        raise ValueError(f"{name} must be given: {model} does not say it")
-    noise: NoiseName = "gaussian" if step is None else "discrete"
-    return [
-        SmoothedClassifier(network, num_classes, sigma, device=device, noise=noise, lattice=step)
-        for sigma in sigmas
-        if sigma is not None
-    ]
-
-
-def _check_agreement(made: SmoothedClassifier, model: str, given: dict[str, object]) -> None:
-    """Raise where an option says something else than the classifier that a factory made."""
-    for name, value in given.items():
-        owner = made.noise if name == "lattice" else made
-        own = getattr(owner, name, None)
-        if value not in (None, False, own):
-            has = f" with {name}={own}" if own is not None else ""
-            raise ValueError(f"{name}={value} must be left out: {model} returns a classifier{has}")
-
-
-def _step(lattice: str) -> Fraction:
-    try:
-        return Fraction(lattice)
-    except (ValueError, ZeroDivisionError):
-        raise ValueError(f"lattice={lattice!r} must be a fraction such as 1/255") from None
-
-
-def _dataset(data: str, split: str | None) -> object:
-    """Return a dataset made by a factory, or arrays from a file."""
-    if Path(data).suffix not in {".npy", ".npz"}:
-        if ":" not in data:
-            raise ValueError(f"data={data!r} must end in .npy or .npz, or be MODULE:FACTORY")
-        return _call(data) if split is None else _call(data, split)
-    if Path(data).suffix == ".npy":
-        if split is not None:
-            raise ValueError(f"split={split!r} must be left out: {data} holds one array")
-        return read_npy(Path(data), mapped=True)
-    ending = "" if split is None else f"_{split}"
-    arrays, names = read_npz(Path(data), f"x{ending}", f"y{ending}")
-    if f"x{ending}" not in arrays:
-        raise DataError(
-            f"{data} holds {', '.join(names) or 'nothing'}; it must hold x{ending}, and "
-            f"y{ending} if it is known{_splits(names)}"
-        )
-    x, y = arrays[f"x{ending}"], arrays.get(f"y{ending}")
-    return x if y is None else (x, y)
-
-
-def _splits(names: Iterable[str]) -> str:
-    found = sorted(name.removeprefix("x_") for name in names if name.startswith("x_"))
-    return f"; --split can be {' or '.join(found)}" if found else ""
-
-
-def _call(target: str, *arguments: str) -> object:
-    factory = load_function(target)
-    called = f"{target}({', '.join(map(repr, arguments))})" if arguments else target
-    try:
-        return factory(*arguments)
-    except (Exception, SystemExit) as error:  # code of the user raises errors of all kinds
-        raise failure_of(called, error) from error

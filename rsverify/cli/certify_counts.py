@@ -92,7 +92,8 @@ def certify_counts(
     columns: Annotated[
         str | None,
         typer.Option(
-            help="Columns of counts in the order of the classes: cat,dog,… or places 2,3,…",
+            help="Columns of counts in the order of the classes: cat,dog,… or votes_*; places 2-11 "
+            "without a header.",
             show_default="numbered ones",
             rich_help_panel=_FILE,
         ),

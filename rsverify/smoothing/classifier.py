@@ -9,7 +9,6 @@ from fractions import Fraction
 
 import numpy as np
 import torch
-from scipy.stats import binomtest
 
 from rsverify._core.check import (
     FloatArray,
@@ -38,6 +37,7 @@ from rsverify.smoothing.lipschitz.bound import scores_lipschitz_bound
 from rsverify.smoothing.lipschitz.comparison import Sample
 from rsverify.smoothing.noise.discrete import DiscreteGaussian
 from rsverify.smoothing.noise.gaussian import COUNTS, PREDICTION, Gaussian, Noise
+from rsverify.smoothing.outputs import check_takes_numbers
 from rsverify.smoothing.request import Request, level_of
 from rsverify.smoothing.sampling.asked import Asked
 from rsverify.smoothing.sampling.sampled import Sampled
@@ -145,6 +145,7 @@ class SmoothedClassifier(Sampled):
     ) -> None:
         if not callable(model):
             raise TypeError(f"model={shown(model)} must be a torch.nn.Module or a callable")
+        check_takes_numbers(model)
         if preprocess is not None and not callable(preprocess):
             raise TypeError(f"preprocess={shown(preprocess)} must be a callable or None")
         if dtype is not None and not isinstance(dtype, torch.dtype):
@@ -472,6 +473,8 @@ def _noise(kind: NoiseName, sigma: float, lattice: Fraction | float | None) -> N
 
 def _winner(votes: IntArray, alpha: float) -> int:
     """Return the most voted class if it is significantly ahead of the second, else ABSTAIN."""
+    from scipy.stats import binomtest  # a third of a second, and not needed to certify
+
     order = np.argsort(-votes, kind="stable")
     first, second = int(votes[order[0]]), int(votes[order[1]])
     p_value = binomtest(first, first + second, 0.5).pvalue

@@ -28,7 +28,7 @@ from rsverify.certificates.assumptions import AssumptionWarning, warn_of_level
 from rsverify.certificates.certificate import ABSTAIN, BOUNDS, DEFAULT_ORDERING, name_of
 from rsverify.certificates.radius import ESTIMANDS
 from rsverify.tables.count_columns import check_rows, check_shape, given_columns
-from rsverify.tables.counts import counts_of_frame, integers_of
+from rsverify.tables.counts import classes_of, counts_of_frame, integers_of
 from rsverify.tables.outcome import Outcomes, level_of_class, outcomes_of_rows
 from rsverify.tables.rows import check_unique_indices
 from rsverify.tables.schema import COMMON_COLUMNS, ORIGIN_COLUMNS, count_columns
@@ -61,8 +61,9 @@ def certify_table(
     Parameters
     ----------
     counts : array_like of int or DataFrame, shape (N, m)
-        Votes of m ≥ 2 classes of each input. Of a DataFrame, the columns that `read_counts` takes
-        for counts; its other columns are kept. Integers may be of any type, also nullable ones.
+        Votes of m ≥ 2 classes of each input. Of a DataFrame, also one of polars, the columns that
+        `read_counts` takes for counts; its other columns are kept. Integers may be of any type,
+        also nullable ones.
     sigma : float or array_like of float, shape (N,)
         Standard deviation of the noise in input units, positive.
     alpha : float or array_like of float, shape (N,)
@@ -85,7 +86,8 @@ def certify_table(
     lipschitz : float or array_like of float, shape (N,), optional
         As `certify_counts`.
     columns : sequence of str or int, optional
-        Names of the columns of counts, in the order of the classes, where they do not tell.
+        The columns of counts, in the order of the classes, where their names do not tell; as
+        `read_counts`.
     store : path-like, optional
         A file that limits are kept in as they are computed, so that the same call goes on after an
         interruption. It may serve several tables; remove it when you are done.
@@ -190,6 +192,9 @@ def certify_table(
 def _as_frame(name: str, counts: npt.ArrayLike | pd.DataFrame) -> pd.DataFrame:
     if isinstance(counts, pd.DataFrame):
         return counts
+    convert = getattr(counts, "to_pandas", None)  # of polars and pyarrow
+    if callable(convert) and isinstance(frame := convert(), pd.DataFrame):
+        return frame
     if isinstance(counts, pd.Series):
         raise TypeError(f"{name} is a Series: it must have one row per input, one column per class")
     try:
@@ -215,7 +220,7 @@ def _integers_per_row(
     if isinstance(values, str):
         if values not in others:
             raise ValueError(f"{name}={values!r} must be a column of counts: {list(others)}")
-        return integers_of(others[[values]], "counts")[:, 0]
+        return classes_of(others, values, "counts")
     classes = check_integer(name, values)
     if classes.shape not in ((), (1,), (rows,)):
         raise ValueError(f"{name} of shape {classes.shape} must be one class, or one per row")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import binom
+from scipy.special import bdtr
 
 from rsverify._core.check import (
     IntArray,
@@ -260,7 +260,7 @@ def _shifted(predictions: IntArray, label: IntArray) -> Iterator[str]:
     found = ""
     if by and most >= answer.size / 2 and most > 2 * answer.size * _agreement(answer, truth + by):
         found = f"; the class predicted is the label {by:+d} in {most} of them"
-    if found or binom.cdf(hits, answer.size, _agreement(answer, truth)) < _UNLIKELY:
+    if found or bdtr(hits, answer.size, _agreement(answer, truth)) < _UNLIKELY:
         yield (
             f"labels look shifted, or in another order than the classes: {hits} of {answer.size} "
             f"predictions are right, fewer than by chance{found}. Labels must count classes from "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from rsverify._core.types import AnyArray
 
 _NUMBERED = re.compile(r"(.*?)([0-9]+)")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?", re.I)
+_RANGE = re.compile(r"([0-9]+)-([0-9]+)")
 _SELECTED = "selected_"
 _MOST_NAMES = 8  # in a message
 
@@ -84,13 +86,14 @@ def find_counts(names: Sequence[str], where: str, given: Sequence[str] | None = 
         problem = f"several ({', '.join(f'{p}…' for p in sets)})" if sets else "none"
         raise ValueError(
             f"{where} must have one set of columns numbered from 0 or 1, such as count_0, count_1; "
-            f"it has {problem} among {_listed(names)}: name the columns of counts with columns="
+            f"it has {problem} among {_listed(names)}: name the columns of counts by --columns "
+            "(columns=)"
         )
     return next(iter(sets.values()))
 
 
 def _check_given(given: Sequence[str], names: Sequence[str], where: str) -> list[str]:
-    found = list(given)
+    found = [name for each in given for name in _matching(each, names)]
     if len(found) < 2 or len(set(found)) < len(found):
         raise ValueError(f"columns={shown(found)} must be two or more different columns")
     absent = [name for name in found if name not in names]
@@ -99,6 +102,13 @@ def _check_given(given: Sequence[str], names: Sequence[str], where: str) -> list
             f"columns={shown(absent[0])} must be a column of {where}: {_listed(names)}"
         )
     return found
+
+
+def _matching(given: str, names: Sequence[str]) -> list[str]:
+    """Return the column of this name, or those that ``votes_*`` stands for, in their order."""
+    if given in names or "*" not in given:
+        return [given]
+    return [name for name in names if fnmatchcase(name, given)] or [given]
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -127,7 +137,7 @@ def columns_of_file(
         return Columns(names, find_counts(names, where, given), True)
     names = [f"column {i}" for i in range(len(first))]
     if given is not None:
-        asked = [names[_place("columns", g, len(names))] for g in given]
+        asked = [names[place] for g in given for place in _places(g, len(names))]
         return Columns(_with_label(names, label), _check_given(asked, names, where), False)
     names = _with_label(names, label)
     counts = [
@@ -162,6 +172,15 @@ def _with_label(names: list[str], label: int | None) -> list[str]:
     return [*names[:place], "label", *names[place + 1 :]]
 
 
+def _places(given: str, columns: int) -> list[int]:
+    """Return the place of a column, or those of a range such as 2-11."""
+    found = _RANGE.fullmatch(given)
+    if found is None:
+        return [_place("columns", given, columns)]
+    first, last = (_place("columns", end, columns) for end in found.groups())
+    return list(range(first, last + 1))
+
+
 def _place(argument: str, place: str | int, columns: int) -> int:
     try:
         number = int(place)
@@ -194,8 +213,8 @@ def check_totals(counts: IntArray, names: Sequence[str], where: str) -> None:
         left_out = [p for i, p in enumerate(places) if not begin <= i < end]
         remedy = f"give label={left_out[0]} if that is the true class"
         if len(left_out) > 1:
-            kept = [p for p in places if p not in left_out]
-            remedy = f"give columns={kept}, and label= if one of the others is the true class"
+            kept = f"{places[begin]}-{places[end - 1]}"
+            remedy = f"give columns=['{kept}'], and label= if one of the others is the true class"
         raise ValueError(
             f"the rows of {where} add up to different numbers of votes, without column "
             f"{' and '.join(map(str, left_out))} to {votes[0]}: {remedy}"

@@ -26,7 +26,7 @@ from rsverify.tables.margin_store import MarginStore
 _ROWS = 1024
 # Between two steps of the progress, and what is lost at most when a process is killed.
 _SECONDS = 1.0
-_FIRST_ROWS = 64
+_FIRST_ROWS = 16
 _PATIENCE = 2.0
 
 

@@ -17,7 +17,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binom
+from scipy.special import bdtrc
 
 from rsverify._core.check import FloatArray
 
@@ -232,5 +232,5 @@ def _drop_zeros(shown: Sequence[_Shown]) -> bool:
 def _are_short_by_chance(lengths: npt.NDArray[np.int64]) -> bool:
     missing = lengths.max() - lengths
     return all(
-        binom.sf((missing >= k).sum() - 1, missing.size, 10.0**-k) >= _UNLIKELY for k in (1, 2, 3)
+        bdtrc((missing >= k).sum() - 1, missing.size, 10.0**-k) >= _UNLIKELY for k in (1, 2, 3)
     )

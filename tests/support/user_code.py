@@ -136,5 +136,8 @@ def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str
     predicted: rsverify.AuditReport = rsverify.audit_prediction_set(
         predict, n=19, alpha=0.1, claim="marginal", target="numbers"
     )
-    print(predicted.verdict)
+    rejected: rsverify.AuditReport = rsverify.audit_multiple_testing(
+        lambda p, alpha: p <= alpha / p.shape[1], controls="FWER", n=5, alpha=0.05
+    )
+    print(predicted.verdict, rejected.verdict)
     print(bets.rows[0].measure, capital.verdict)

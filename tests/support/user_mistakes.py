@@ -25,6 +25,10 @@ rsverify.audit("hoeffding_lower", n=10, alpha=0.05, side="below")
 rsverify.audit("hoeffding_lower", n=10, alpha=0.05, method="simulate")
 rsverify.audit("hoeffding_lower", n=10, alpha=0.05, false_alarms=0.01)
 rsverify.audit("hoeffding_lower", n=10, alpha=0.05).plot("a.svg", picture="sawteeth")
+rsverify.audit_test(len, n=10)
+rsverify.audit_e_value(len, null=0.5, n=10, inputs="e-value")
+rsverify.audit_prediction_set(len, n=10, alpha=0.1, claim="conditional")
+rsverify.audit_multiple_testing(len, controls="FWR", n=10, alpha=0.1)
 verdict: int = rsverify.audit("hoeffding_lower", n=10, alpha=0.05).verdict
 
 

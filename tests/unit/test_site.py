@@ -93,6 +93,9 @@ def test_nothing_is_fetched_from_elsewhere(site: Path, pages: dict[str, Page]) -
             assert not re.match(r"(https?:)?//", link), f"{name} fetches {link}"
             if not link.startswith("data:"):
                 assert (site / inside(name, link)[0]).exists(), f"{name} lacks {link}"
+        html = (site / name).read_text("utf-8")
+        assert not re.search(r"""(import|fetch)\(?\s*["'`]https?:""", html), f"{name} imports"
+        assert "cdnjs" not in html, name
     for path in site.rglob("*.css"):
         for link in re.findall(r"url\(([^)]*)\)", path.read_text("utf-8")):
             target = link.strip("\"'")

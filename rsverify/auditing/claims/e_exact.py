@@ -17,7 +17,7 @@ from rsverify.auditing.capital import all_paths
 from rsverify.auditing.counts import CountModel
 from rsverify.auditing.design import Design
 from rsverify.auditing.estimand import Data, Parameters
-from rsverify.auditing.exact.counts import collapses, too_large, way
+from rsverify.auditing.exact.counts import collapses, in_digits, too_large, way
 from rsverify.auditing.exact.enclosure import enclosed, missed_in_words, proved
 from rsverify.auditing.exact.proportion import ROUNDING
 from rsverify.auditing.exact.repeats import Table, first_look
@@ -30,7 +30,7 @@ from rsverify.auditing.verdict import Verdict, Witness
 
 MEASURE = "E[e]"
 STOPPED = "E[e] at the best stopping time"
-ERROR = 1e-9  # of an expectation, that is attributed to rounding
+ERROR = ROUNDING  # of an expectation, that is attributed to rounding
 MOST_PATHS, LONGEST = 4096, 12
 MOST_POINTS = 3
 MOST_LAWS = 60  # whose paths are summed
@@ -79,9 +79,9 @@ def count_row(caller: Caller, model: CountModel, design: Design) -> Found | None
         del largest
         return np.broadcast_to(e, (len(least), len(e)))
 
-    def exactly(value: Fraction) -> list[tuple[int, Fraction]]:
+    def exactly(value: Fraction) -> FloatArray:
         del value
-        return [(int(i), Fraction(e[i])) for i in np.flatnonzero(e > 0.0)]
+        return e
 
     found = enclosed(model, payoff, np.zeros(0), monotone=way(e), most=most)
     proof = proved(model, found, exactly, 1.0) if math.isfinite(most) else None
@@ -97,9 +97,9 @@ def count_row(caller: Caller, model: CountModel, design: Design) -> Found | None
     row = Row(**{**vars(row), "note": note, "truth": float(model.value(found.point[None])[0])})
     witness = None
     if excess:
-        point = found.point.tolist() if proof is None else list(proof.point)
+        point = found.point.tolist() if proof is None else proof.point
         witness = Witness(
-            {k: str(v) for k, v in zip(model.names, point, strict=True)},
+            {k: in_digits(Fraction(v)) for k, v in zip(model.names, point, strict=True)},
             row.truth if proof is None else float(proof.value),
             missed_in_words(outcomes, np.flatnonzero(e > 0.0)),
             attained,

@@ -302,7 +302,8 @@ class _Claim:
         )
         report = answered(task)
         rows = [self._with_truth(row) for row in report.rows]
-        return replace(report, rows=rows)
+        unseen = f"of the simulated e-values what is above {1.0 / level:g} is not seen"
+        return replace(report, rows=rows, notes=[*report.notes, unseen])
 
     def _with_truth(self, row: Row) -> Row:
         known = self.suite.get(row.scenario)

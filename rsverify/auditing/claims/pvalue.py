@@ -31,6 +31,7 @@ __all__ = ["audit_test"]
 
 METHODS: tuple[AuditMethodName, ...] = ("auto", "exact", "simulation", "search")
 LEVELS = (0.01, 0.05, 0.1)
+BUDGET = 4  # a good test is near its level: times the replications of other audits
 LEAST_P = 1e-300  # smaller ones are as small
 WORDS = Words(
     "test",
@@ -88,7 +89,7 @@ def audit_test(
     family : (callable, int), optional
         For the search: from the unit cube of that dimension to parameters in the null.
     replications : int, optional
-        Maximum replications per scenario and level. Default: about 1000/a, at least 20,000.
+        Maximum replications per scenario and level. Default: about 4000/a, at least 80,000.
     tolerance : float, default 0.2
         "supported" means P(p <= a) at most a (1 + tolerance).
     false_alarm : float, default 1e-3
@@ -168,7 +169,7 @@ def audit_test(
         task = Task(
             _Rejecting(test),
             claim,
-            options.design(name, claim.name, level, share),
+            options.design(name, claim.name, level, share, BUDGET),
             method if method in ("exact", "search") else "auto" if exact else "simulation",
             family=look,
             n_jobs=n_jobs,

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsverify._core.check import FloatArray, IntArray
-from rsverify.auditing.counts import CountModel
+from rsverify.auditing.counts import CountModel, HypergeometricModel
 from rsverify.auditing.design import Design
 from rsverify.auditing.estimand import Estimand
 from rsverify.auditing.exact.enclosure import (
@@ -23,7 +23,8 @@ from rsverify.auditing.exact.repeats import Table
 from rsverify.auditing.two_counts import PairedModel
 from rsverify.auditing.verdict import Witness
 
-LARGEST_ONE, LARGEST_TWO, LARGEST_PAIRED = 100_000, 10_000, 40
+LARGEST_SUMS = 20_000_000  # probabilities of all numbers of successes
+LARGEST_ONE, LARGEST_TWO, LARGEST_PAIRED = 100_001, 10_000, 40
 """Outcomes of models of one and two parameters, and pairs, up to which audits are exact."""
 
 
@@ -31,6 +32,8 @@ def too_large(model: CountModel) -> bool:
     """Return whether a model has too many outcomes to be enumerated."""
     if isinstance(model, PairedModel):
         return model.n > LARGEST_PAIRED
+    if isinstance(model, HypergeometricModel) and model.population * model.n > LARGEST_SUMS:
+        return True
     return len(model.outcomes) > (LARGEST_ONE if len(model.names) == 1 else LARGEST_TWO)
 
 
@@ -69,8 +72,8 @@ def model_worst(model: CountModel, table: Table, estimand: Estimand, design: Des
             return np.broadcast_to(fails.astype(np.float64), (len(least), len(fails)))
         return np.asarray((lower > least[:, None]) | (upper < largest[:, None]), dtype=np.float64)
 
-    def exactly(value: Fraction) -> list[tuple[int, Fraction]]:
-        return [(int(i), Fraction(1)) for i in np.flatnonzero(failing(value))]
+    def exactly(value: Fraction) -> FloatArray:
+        return failing(value).astype(np.float64)
 
     def failing(value: Fraction) -> npt.NDArray[np.bool_]:
         if truth is not None:
@@ -81,13 +84,15 @@ def model_worst(model: CountModel, table: Table, estimand: Estimand, design: Des
         return np.asarray(low | (upper < at) | ((upper == at) & tie[1]))
 
     found = enclosed(model, payoff, jumps, monotone=monotone)
-    proof = proved(model, found, exactly, design.alpha)
+    # Of a test nothing is shown unless it is refuted.
+    shown = truth is None or found.attained > design.alpha
+    proof = proved(model, found, exactly, design.alpha) if shown else None
     if proof is None:
         witness = _unproved(model, found, outcomes, payoff)
     else:
         missed = np.flatnonzero(failing(proof.value))
         witness = Witness(
-            {k: str(v) for k, v in zip(model.names, proof.point, strict=True)},
+            {k: in_digits(v) for k, v in zip(model.names, proof.point, strict=True)},
             float(proof.value),
             missed_in_words(outcomes, missed),
             float(proof.expectation),
@@ -102,6 +107,12 @@ def model_worst(model: CountModel, table: Table, estimand: Estimand, design: Des
     return Worst(
         attained, max(found.certified, attained), place, witness, True, points, found.values
     )
+
+
+def in_digits(value: Fraction) -> str:
+    """Return a fraction as text, in decimals where it is long."""
+    text = str(value)
+    return text if len(text) <= 12 else f"{float(value):.12g}"
 
 
 def way(values: FloatArray) -> int:

@@ -47,35 +47,56 @@ def last_end(v: float, probit: bool) -> float:
 
 
 @njit
+def _log(q: float) -> float:
+    return math.log(q) if q > 0.0 else -1e6  # exp(-1e6) is 0, and 0 * -1e6 is 0
+
+
+@njit
+def _mass(k: int, m: int, log_p: float, log_rest: float, log_fact: FloatArray) -> float:
+    """Return P(Bin(m, p) = k) for 0 <= k <= m."""
+    ways = log_fact[m] - log_fact[k] - log_fact[m - k]
+    return math.exp(ways + k * log_p + (m - k) * log_rest)
+
+
+@njit
 def set_probability(
-    first: npt.NDArray[np.int64], q1: float, q2: float, log_fact: FloatArray
+    steps: npt.NDArray[np.int64], q1: float, q2: float, log_fact: FloatArray
 ) -> float:
-    """Return P(X1 >= first[X2]) for X trinomial with (q1, q2), n = first.size - 1."""
-    n = first.size - 1
+    """Return P(X1 >= steps[X2]) for X trinomial with (q1, q2); the steps rise, n + 1 is none.
+
+    Given X2, X1 is binomial. From x2 = n down to 0 it gets one trial more and the step falls, and
+    its tail gains one term for each: 2 n of them for all rows. It shares no code with the walk of
+    the bounds that are audited.
+    """
+    n = steps.size - 1
     q3 = max(1.0 - q1 - q2, 0.0)
-    one, two, rest = np.empty(n + 1), np.empty(n + 1), np.empty(n + 1)
-    for x in range(n + 1):  # Poisson weights: their products neither overflow nor cancel
-        for i in range(3):
-            q = q1 if i == 0 else (q2 if i == 1 else q3)
-            if q > 0.0:
-                w = math.exp(x * math.log(n * q) - n * q - log_fact[x])
-            else:
-                w = 1.0 if x == 0 else 0.0
-            if i == 0:
-                one[x] = w
-            elif i == 1:
-                two[x] = w
-            else:
-                rest[x] = w
-    total = 0.0
-    for x2 in range(n + 1):
-        row = 0.0
-        for x1 in range(first[x2], n - x2 + 1):
-            row += one[x1] * rest[n - x2 - x1]
-        total += row * two[x2]
-    size = q1 + q2 + q3
-    norm = math.exp(n * math.log(n * size) - n * size - log_fact[n])
-    return min(total / norm, 1.0)
+    q13 = q1 + q3
+    if q13 <= 0.0:
+        return 1.0 if steps[n] <= 0 else 0.0
+    log_p, log_rest, log_2, log_13 = _log(q1 / q13), _log(q3 / q13), _log(q2), _log(q13)
+    total, tail, step = 0.0, 0.0, n + 1
+    for x2 in range(n, -1, -1):
+        trials = n - x2
+        if 1 <= step <= trials:
+            tail += q1 / q13 * _mass(step - 1, trials - 1, log_p, log_rest, log_fact)
+        for k in range(min(step - 1, trials), max(steps[x2], 0) - 1, -1):
+            tail += _mass(k, trials, log_p, log_rest, log_fact)
+        step = min(step, max(steps[x2], 0))
+        total += tail * _mass(x2, n, log_2, log_13, log_fact)
+    return min(total, 1.0)
+
+
+@njit
+def _weights(n: int, q: float, log_fact: FloatArray) -> FloatArray:
+    """Return the Poisson probabilities of 0 to n at the mean n q."""
+    weights = np.zeros(n + 1)
+    if q <= 0.0:
+        weights[0] = 1.0
+        return weights
+    log_mean, mean = math.log(n * q), n * q
+    for x in range(n + 1):
+        weights[x] = math.exp(x * log_mean - mean - log_fact[x])
+    return weights
 
 
 @njit
@@ -85,18 +106,18 @@ def missed_probability(
     """Return P(B(X) > truth) for any table of claims."""
     n = table.shape[0] - 1
     q3 = max(1.0 - q1 - q2, 0.0)
-    logs = np.empty(3)
-    for i in range(3):
-        q = q1 if i == 0 else (q2 if i == 1 else q3)
-        logs[i] = math.log(q) if q > 0.0 else -1e6  # exp(-1e6) is 0, and 0 * -1e6 is 0
+    # Three Poisson counts, given their sum: products of their weights do not overflow.
+    one, two = _weights(n, q1, log_fact), _weights(n, q2, log_fact)
+    rest = _weights(n, q3, log_fact)
     total = 0.0
-    for x2 in range(n + 1):
-        for x1 in range(n - x2 + 1):
+    for x1 in range(n + 1):
+        row = 0.0
+        for x2 in range(n - x1 + 1):
             if table[x1, x2] > truth:
-                x3 = n - x1 - x2
-                fact = log_fact[n] - log_fact[x1] - log_fact[x2] - log_fact[x3]
-                total += math.exp(fact + x1 * logs[0] + x2 * logs[1] + x3 * logs[2])
-    return min(total, 1.0)
+                row += two[x2] * rest[n - x1 - x2]
+        total += row * one[x1]
+    size = q1 + q2 + q3
+    return min(total / math.exp(n * math.log(n * size) - n * size - log_fact[n]), 1.0)
 
 
 def rational_probability(missed: npt.NDArray[np.bool_], a: Fraction, b: Fraction) -> Fraction:

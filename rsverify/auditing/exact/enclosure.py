@@ -15,19 +15,21 @@ from typing import NamedTuple
 import numpy as np
 
 from rsverify._core.check import FloatArray, IntArray
-from rsverify.auditing.counts import CountModel, Exact, HypergeometricModel
+from rsverify.auditing.counts import CountModel, Exact, HypergeometricModel, Weights
 from rsverify.auditing.exact.proportion import ROUNDING, SUM_ERROR, WITNESS_SHARE
 
 Payoff = Callable[[FloatArray, FloatArray], FloatArray]
 """From the least and largest estimand of boxes to the largest value of each outcome there."""
 
 GAPS = (0.01, 0.05)  # enclosed to that share, by the number of parameters
-BUDGET = 1.5e9  # probabilities computed before the enclosure ends where it got
+BUDGET = 6e8  # probabilities computed before the enclosure ends where it got
 CHUNK = 2_000_000  # probabilities held at once
 STARTS = (64, 16)  # cells along each parameter at first
 SMALLEST = 1e-13  # a cell that is not halved
 CURVES, SHARES = 200, 24  # values of the estimand that are tried, and distributions on each
 POINTS = 2000  # distributions that are tried, where few values are
+LARGEST_PROOF = 10_000  # outcomes of which sums are made exactly
+NEAR_ENOUGH = 1e-6  # of an expectation in floats, below what is wanted of the exact one
 BESIDE = 1e-12  # of an estimand, how far past a jump
 
 
@@ -224,30 +226,50 @@ class Proof(NamedTuple):
 def proved(
     model: CountModel,
     found: Enclosed,
-    payoff: Callable[[Fraction], list[tuple[int, Fraction]]],
+    payoff: Callable[[Fraction], FloatArray],
     level: float,
 ) -> Proof | None:
     """Return a proof of an expectation near the attained one, above `level` if that is.
 
-    `payoff` gives, for an estimand, the outcomes whose payoff is not 0, and these.
+    `payoff` gives the payoff of each outcome for an estimand, which it compares exactly.
     """
+    if len(model.outcomes) > LARGEST_PROOF:
+        return None
     excess = found.attained > level * (1.0 + ROUNDING)
-    wanted = Fraction(WITNESS_SHARE * found.attained)
-    enough = Fraction(level * (1.0 + ROUNDING)) if excess else wanted
+    wanted = WITNESS_SHARE * found.attained
+    enough = level * (1.0 + ROUNDING) if excess else wanted
     best: Proof | None = None
     low, high = model.region
     for digits in range(1, 16):
         for point in model.near(found.point, digits, model.region):
+            if _by_floats(model, point, payoff) <= enough * (1.0 - NEAR_ENOUGH):
+                continue
             known = model.exactly(point)
             if known is None or not low <= known[0] <= high:
                 continue
-            value, probabilities = known
-            total = sum((probabilities[i] * g for i, g in payoff(value)), Fraction(0))
+            total = _exact_sum(known[1], payoff(known[0]))
             if total > enough and (best is None or total > best.expectation):
-                best = Proof(point, value, total)
+                best = Proof(point, known[0], total)
         if best is not None and best.expectation > wanted:
             break
     return best
+
+
+def _by_floats(model: CountModel, point: Exact, payoff: Callable[[Fraction], FloatArray]) -> float:
+    """Return the expectation at a point in floats, by which few points need exact sums."""
+    floats = np.array([[float(x) for x in point]])
+    value = float(model.value(floats)[0])
+    if not math.isfinite(value):
+        return 0.0
+    return float(_weighted(model.probabilities(floats), payoff(Fraction(value))[None])[0])
+
+
+def _exact_sum(weights: Weights, payoff: FloatArray) -> Fraction:
+    """Return the sum of weights times finite payoffs, exactly."""
+    ratios = [(i, *float(payoff[i]).as_integer_ratio()) for i in np.flatnonzero(payoff)]
+    scale = max((below for _, _, below in ratios), default=1)  # each is a power of two
+    total = sum(weights.above[i] * above * (scale // below) for i, above, below in ratios)
+    return Fraction(total, weights.below * scale)
 
 
 def missed_in_words(outcomes: IntArray, missed: IntArray) -> str:

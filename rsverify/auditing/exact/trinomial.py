@@ -26,6 +26,7 @@ from rsverify.auditing.exact.curves import (
     first_end,
     last_end,
     missed_probability,
+    set_probability,
 )
 from rsverify.auditing.exact.proportion import SUM_ERROR, Place, Worst
 from rsverify.auditing.exact.supremum import raised, supremum
@@ -33,6 +34,27 @@ from rsverify.auditing.exact.witness import Claims, attained_at, margin_witness
 
 LARGEST_TRINOMIAL_N = 400
 COARSE_LEVELS, COARSE_POINTS = 160, 48
+
+
+@njit
+def _staircase(table: FloatArray, truth: float, steps: npt.NDArray[np.int64]) -> bool:
+    """Fill steps[x2] with the least x1 that claims more than `truth`, n + 1 where none does.
+
+    Returns whether all larger x1 claim so too and the steps rise.
+    """
+    n = table.shape[0] - 1
+    for x2 in range(n + 1):
+        x1 = n - x2
+        while x1 >= 0 and table[x1, x2] > truth:
+            x1 -= 1
+        steps[x2] = x1 + 1 if x1 < n - x2 else n + 1
+        while x1 >= 0:
+            if table[x1, x2] > truth:
+                return False
+            x1 -= 1
+        if x2 > 0 and steps[x2] < steps[x2 - 1]:
+            return False
+    return True
 
 
 @njit
@@ -48,19 +70,25 @@ def _search(
 
     With `largest`, class 2 must be the more probable of the last two.
     """
-    points = laws.shape[0] // values.size
+    n, points = table.shape[0] - 1, laws.shape[0] // values.size
+    steps = np.empty(n + 1, dtype=np.int64)
     for i in range(values.size):
         v = values[i]
         start, end = first_end(v, probit), last_end(v, probit)
         if probit:
             start = max(start, -6.0)
+        truth = v - 1e-12 * max(1.0, abs(v))
+        simple = _staircase(table, truth, steps)  # its sum has n terms, that of others n ** 2 / 2
         for j in range(points):
             s = start + (end - start) * j / (points - 1)
             row = laws[i * points + j]
             row[0], row[1], row[2] = -1.0, v, s
             q1, q2 = curve_q1(v, s, probit), curve_q2(s, probit)
             if end >= start and (not largest or 1.0 - q1 - q2 <= q2):
-                row[0] = missed_probability(table, q1, q2, v - 1e-12 * max(1.0, abs(v)), log_fact)
+                if simple:
+                    row[0] = set_probability(steps, q1, q2, log_fact)
+                else:
+                    row[0] = missed_probability(table, q1, q2, truth, log_fact)
 
 
 def margin_worst(table: FloatArray, margin: str, largest: bool, level: float) -> Worst:

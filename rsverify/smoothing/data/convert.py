@@ -106,6 +106,8 @@ class Reading:
         if self.label is None or value is None:
             return value
         labels = np.asarray(value)
+        if labels.ndim == 0:  # of that one label already
+            return value
         if labels.ndim != 1 or not self.label < len(labels):
             raise ValueError(
                 f"label={self.label} must be one of the labels of an item, which are of shape "

@@ -6,14 +6,16 @@ weights is certified only where that is said.
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Literal, get_args
 
 import torch
 
 from rsverify._core.errors import DataError, UnavailableError, cause_of
-from rsverify._core.optional import need
+from rsverify._core.optional import missing, need
 from rsverify.smoothing.models.huggingface import HFModel
 
 HubName = Literal["timm", "torchvision", "hf"]
@@ -65,19 +67,29 @@ def load_from_hub(
     need(hub, extra="hubs")
     given = dict(arguments)
     make: Callable[..., torch.nn.Module]
+    package = _imported(hub)
     if hub == "timm":
-        import timm
-
-        make, option = timm.create_model, "pretrained"
+        make, option = package.create_model, "pretrained"
     else:
-        import torchvision
-
-        make, option = torchvision.models.get_model, "weights"
+        make, option = package.models.get_model, "weights"
     if trained:
         given.setdefault(option, True if hub == "timm" else "DEFAULT")
     if num_classes is not None:
         given.setdefault("num_classes", num_classes)
     return _made(make, hub, name, given, option)
+
+
+def _imported(package: str) -> ModuleType:
+    """Return a package, or say what it needs: torchvision must be made for the torch at hand."""
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        raise missing(error.name or package, "hubs") from None
+    except Exception as error:  # of torch, where torchvision is of another version
+        raise UnavailableError(
+            f"{package} cannot be imported: {cause_of(error)}; install the torchvision that goes "
+            f"with torch {torch.__version__}"
+        ) from error
 
 
 def _made(

@@ -13,7 +13,7 @@ import torch
 from rsverify._core.check import check_number, shown
 from rsverify._core.errors import DataError, cause_of
 
-__all__ = ["ImageProcessor", "Normalize"]
+__all__ = ["ImageProcessor", "Normalize", "own_preprocess"]
 
 _FILES = ("preprocessor_config.json", "processor_config.json")
 _MODES = {0: "nearest-exact", 2: "bilinear", 3: "bicubic"}
@@ -204,6 +204,45 @@ class ImageProcessor(torch.nn.Module):
             smooth = self.mode in ("bilinear", "bicubic")
             batch = torch.nn.functional.interpolate(batch, wanted, mode=self.mode, antialias=smooth)
         return batch, crop
+
+
+def own_preprocess(model: object) -> Normalize | ImageProcessor | None:
+    """Return what a model's inputs in [0, 1] went through when it was trained, if it says so.
+
+    Parameters
+    ----------
+    model : object
+        A model of timm, which keeps the mean and standard deviation of its trained weights; or an
+        `HFModel` of a folder with an image processor.
+
+    Returns
+    -------
+    Normalize, ImageProcessor or None
+        For `SmoothedClassifier`'s `preprocess`; None where the model does not say. Of timm's the
+        normalization only: images must be of the size that the model takes.
+
+    Raises
+    ------
+    ValueError
+        As `Normalize` and `ImageProcessor`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from rsverify.smoothing.models.preprocess import own_preprocess
+    >>> model = torch.nn.Identity()
+    >>> model.pretrained_cfg = {"mean": (0.5,), "std": (0.25,)}  # as timm keeps it
+    >>> own_preprocess(model)
+    Normalize(mean=[0.5], std=[0.25])
+    """
+    folder = getattr(model, "folder", None)
+    if isinstance(folder, Path):
+        there = any((folder / name).exists() for name in _FILES)
+        return ImageProcessor(folder) if there else None
+    said = getattr(model, "pretrained_cfg", None)
+    if isinstance(said, Mapping) and said.get("mean") and said.get("std"):
+        return Normalize(_list(said, "mean"), _list(said, "std"))
+    return None
 
 
 def _numbers(name: str, value: float | Sequence[float]) -> list[float]:

@@ -421,3 +421,18 @@ def test_literal_integers_share_one_compilation() -> None:
     assert total(3.0) == 6.0 + 12.0 + 24.0
     assert len(doubled.linked.overloads) == 1
     assert doubled(3.0, 2) == 12.0
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "rsverify.exact_margin_lower(6, 1, 9, 0.1, estimand='difference')",
+        "rsverify.audit('clopper_pearson_lower', estimand='proportion', n=9, alpha=0.1)",
+        "rsverify.recertify, rsverify.analyze, rsverify.certify_table, rsverify.SmoothedClassifier",
+    ],
+)
+def test_the_distributions_of_scipy_are_loaded_where_they_are_needed(code: str) -> None:
+    """They take a third of a second."""
+    root = Path(rsverify.__file__).parent.parent
+    program = f"import sys, rsverify\n{code}\nprint('scipy.stats' in sys.modules)"
+    assert run(program, root) == "False"

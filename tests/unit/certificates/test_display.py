@@ -9,6 +9,8 @@ import pytest
 from rsverify import certify_counts, certify_scores, decide_counts
 from rsverify.bounds.bound import Bound
 from rsverify.bounds.margin import bonferroni_margin_lower
+from rsverify.certificates.interval import radius_interval_counts
+from rsverify.noise import Uniform
 
 OPTIONS = {"sigma": 0.25, "alpha": 0.001}
 SCORES = np.random.default_rng(0).dirichlet([8, 1, 1], 400)
@@ -63,3 +65,20 @@ def test_names_of_a_user_are_text():
     text = certify_counts([900, 100], y=0, bound=bound, **OPTIONS)._repr_html_()
     assert "<script" not in text
     assert "&lt;script&gt;" in text
+
+
+def test_other_noise_and_classes_left_out():
+    noise = Uniform(0.5)
+    shown = certify_counts([900, 60, 40], noise=noise, alpha=0.001, y=0, ignore=[1])
+    facts = cells(shown)
+    assert facts["noise"] == str(noise)
+    assert "sigma" not in facts
+    assert facts[f"radius in {shown.norm}"]
+    assert facts["votes for the runner-up, class 2"] == "40"
+    assert facts["classes that are no runner-up"] == "1"
+
+
+def test_both_ends_of_a_radius_are_rounded_outward():
+    shown = radius_interval_counts([950, 30, 20], y=0, sigma=0.25, alpha=0.001, precision=0.1)
+    upper = Decimal(cells(shown)["upper end of the radius"])
+    assert Decimal(shown.radius_upper) <= upper <= Decimal(shown.radius_upper) + Decimal("1e-6")

@@ -132,7 +132,7 @@ def test_interrupted_it_says_what_is_kept_and_goes_on(tmp_path, monkeypatch, cap
     arguments = [tmp_path / "votes.csv", out, "--y", 0, "--sigma", "0.5", "--bound", "bonferroni"]
     assert run(*arguments) == 130
     printed = capsys.readouterr().err
-    assert "interrupted: 64 of " in printed
+    assert "interrupted: 16 of " in printed
     assert "are kept in" in printed
     assert "run the same again" in printed
     assert [p.name for p in out.parent.iterdir()] == [".out.tsv.rsverify-limits"]

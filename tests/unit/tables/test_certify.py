@@ -158,6 +158,8 @@ OTHER_TYPES = {
     "text": lambda f: f.astype(str),
     "decimals": lambda f: f.map(Decimal),
     "arrow": lambda f: f.astype("int64[pyarrow]"),
+    "categories": lambda f: f.astype("category"),
+    "sparse": lambda f: f.astype(pd.SparseDtype(int)),
     "mixed": lambda f: f.astype({"c0": "Int64", "c1": object, "c2": float}),
 }
 
@@ -174,6 +176,19 @@ def test_integers_of_any_type(kind):
     expected = one_by_one(bound="cohen")
     np.testing.assert_array_equal(found[COMPARED].to_numpy(), expected[COMPARED].to_numpy())
     assert found["image"].tolist() == frame["image"].tolist()
+
+
+def test_frames_of_other_packages():
+    class Frame:
+        """As polars and pyarrow have them."""
+
+        def to_pandas(self):
+            return pd.DataFrame(COUNTS, columns=["c0", "c1", "c2"]).assign(image="x")
+
+    found = certify_table(Frame(), y=CLASSES, label=LABELS, bound="cohen", **OPTIONS)
+    expected = one_by_one(bound="cohen")
+    pd.testing.assert_frame_equal(found[COMPARED], expected[COMPARED])
+    assert set(found["image"]) == {"x"}
 
 
 def frame_of(column, value):
@@ -295,21 +310,33 @@ def test_an_interrupted_run_goes_on_from_its_store(call, monkeypatch, tmp_path):
     monkeypatch.setattr(margins, "_SECONDS", 0.0)  # the smallest steps
     with monkeypatch.context() as patch:
         Limits(patch, stop_at=3)
-        with pytest.raises(
-            Interrupted, match=r"interrupted: 128 of \d+ different rows are kept in"
-        ):
+        with pytest.raises(Interrupted, match=r"interrupted: 32 of \d+ different rows are kept in"):
             run()
     store.write_bytes(store.read_bytes() + b"cut off")  # as a killed process may leave it
     asked = Limits(monkeypatch)
     found = run()
     pd.testing.assert_frame_equal(found, whole, check_exact=True)
     different = len(np.unique(np.stack([counts[:, 0], counts[:, 1:].max(axis=1)]), axis=1).T)
-    assert asked.rows == different - 128
+    assert asked.rows == different - 32
     # Other bounds and other levels share the file.
     for options in ({"bound": "cohen"}, {"bound": "bonferroni", "alpha": 0.01}):
         expected = certify_table(counts, y=0, **{**OPTIONS, **options})
         found = certify_table(counts, y=0, store=store, **{**OPTIONS, **options})
         pd.testing.assert_frame_equal(found, expected, check_exact=True)
+
+
+def test_a_store_that_was_cut_anywhere_is_gone_on_from(monkeypatch, tmp_path):
+    """As a process that is killed while it writes leaves it."""
+    monkeypatch.setattr(margins, "_SECONDS", 0.0)
+    store, counts = tmp_path / "limits.txt", many(60)
+    options = {"y": 0, "bound": "bonferroni", **OPTIONS}
+    whole = certify_table(counts, store=store, **options)
+    content = store.read_bytes()
+    assert content.count(b"\n") > 20
+    for size in (0, 1, 10, 25, 26, 27, 60, len(content) // 2, len(content) - 1):
+        store.write_bytes(content[:size])
+        pd.testing.assert_frame_equal(certify_table(counts, store=store, **options), whole)
+        assert store.read_bytes().startswith(content[: content[:size].rfind(b"\n") + 1])
 
 
 def test_a_store_that_is_none_is_left_alone(tmp_path):
