@@ -32,7 +32,7 @@ ASSUMPTIONS = (
     "the votes are independent, of one model, and their number was fixed beforehand",
     "the class was fixed without looking at the votes that certify it",
     "noise and units are as stated; of discrete noise, noise_excess is what its own error costs",
-    "the sets of outcomes are nested from one outcome to the next, as one rule makes them all: "
+    "the sets of outcomes are nested from one outcome to the next, as one ordering makes them: "
     "one row alone cannot show it",
 )
 """What a proof rests on and a table cannot show."""
@@ -40,7 +40,7 @@ ASSUMPTIONS = (
 BUDGET = 20_000
 """How many tails a proof may sum; n = 100,000 takes up to 5,000."""
 LARGEST_N = 10_000_000
-LOCAL = Fraction(0)
+LOCAL = Fraction(2, 10**11)
 """Share of the level that the default ordering spends on each of two limits, of q1 and of q2, which
 make its supremum local (docs/theory.md)."""
 OWN_LIMIT = Fraction(1, 10**7)

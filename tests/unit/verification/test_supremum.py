@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from flint import arb, ctx
 
-from rsverify import exact_margin_lower
+from rsverify import clopper_pearson_lower, clopper_pearson_upper, exact_margin_lower
 from rsverify._core.types import MarginName, OrderingName
 from rsverify.verification.ordering import additive_sets, default_sets
 from rsverify.verification.supremum import (
@@ -106,10 +106,18 @@ def test_just_below_the_limit_is_proved_and_just_above_is_refuted(
     assert limit > 1e-6, "a margin that is not positive certifies nothing"
     with ctx.workprec(96):
         stairs = Staircase(n, default_sets(estimand, x1, x2, n, alpha)[0].tolist())
-        assert prove(stairs, estimand, arb(limit), arb(alpha), 10**5).answer == "at most"
-        found = prove(stairs, estimand, arb(limit + 1e-8), arb(alpha), 10**5)
+        # The default's supremum is local: over what two limits of level 2e-11 alpha leave.
+        level = arb(alpha) * (1 - arb(4e-11))
+        piece = {
+            "least": clopper_pearson_lower(x1, n, 2e-11 * alpha) * (1 - 1e-12),
+            "most": min(1.0, clopper_pearson_upper(x2, n, 2e-11 * alpha) * (1 + 1e-12)),
+        }
+        assert prove(stairs, estimand, arb(limit), level, 10**5, **piece).answer == "at most"
+        found = prove(stairs, estimand, arb(limit + 1e-8), level, 10**5, **piece)
         assert found.answer == "more"
-        assert found.tail > arb(alpha)
+        assert found.tail > level
+        whole = prove(stairs, estimand, arb(limit + 1e-8), level, 10**5)
+        assert whole.answer == "more", "what fails on a piece fails on the whole curve"
 
 
 @pytest.mark.parametrize("ordering", ["difference", "bonferroni"])
