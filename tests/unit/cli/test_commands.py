@@ -92,21 +92,13 @@ def test_what_a_model_or_a_bound_prints_is_no_result():
 @pytest.mark.parametrize(
     ("command", "inside", "said"),
     [
-        (
-            "bound 6 4 --y 0",
-            "rsverify.certificates.certificate.margin_lower_bounds",
-            "run the same",
-        ),
+        ("bound 6 4 --y 0", f"{VOTES}.margin_lower_bounds", "run the same command again"),
         ("analyze strict.tsv", "rsverify.tables.analysis.analyze", "run the same command again"),
         ("recertify strict.tsv o.tsv", "rsverify.tables.reader.read_table", "run the same again"),
         ("audit betting_lower --n 5", "rsverify.auditing.api.audit", "--store FILE keeps"),
         ("audit-paper", "rsverify.paper.audit.audit_paper", "nothing is kept, run the same again"),
         ("demo", "rsverify.demo.run.run_demo", "what was compiled is kept"),
-        (
-            f"{CERTIFY} o.tsv --sigma 0.5 {SIZES}",
-            "rsverify.smoothing.dataset.certify_request",
-            "o.tsv",
-        ),
+        (f"{CERTIFY} o.tsv {SIZES} {ONE}", RUN, "run the same command again"),
         ("info", "rsverify.cli.info._found", "run the same command again"),
     ],
 )
