@@ -16,13 +16,16 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
 
 from rsverify._core.check import check_takes, shown
 from rsverify._core.text import duration
 
 LONG = 5.0
 """Of runs that take fewer seconds nothing is said where nobody asked."""
+_SETTLED = 1.0  # second: what the first batches took says little of the others until then
+_BAR = 16  # columns
 _LINE_EVERY = 30.0  # seconds from one log line to the next, and
 _LINE_SHARE = 0.05  # no less than this share of the whole run
 
@@ -68,6 +71,8 @@ class ProgressUpdate:
         return f"{'at most' if self.at_most else 'about'} {duration(self.remaining)} left"
 
     def __str__(self) -> str:
+        if not self.total:
+            return self.title
         count = f"{self.title}: {int(self.done):,} of {int(self.total):,} {self.unit}"
         return ", ".join(filter(None, (count, self.rate, self.left)))
 
@@ -96,7 +101,7 @@ class InputProgress:
     title : str
         What is being done.
     total : int
-        How many units there are.
+        How many units there are; 0 where that is told later, by `reach`.
     shown : bool, callable, ProgressDisplay or None
         Where; see `ProgressOption`.
     patience : float
@@ -113,7 +118,7 @@ class InputProgress:
     def __init__(
         self,
         title: str,
-        total: int,
+        total: float,
         *,
         shown: ProgressOption = True,
         patience: float = 0.0,
@@ -128,6 +133,7 @@ class InputProgress:
             patience = max(patience, LONG)
         # Who gives a display of his own wants to see all of it.
         self._patience = patience if shown is None or isinstance(shown, bool) else 0.0
+        self._settled = _SETTLED if shown is None else 0.0
         self._done, self._samples = 0.0, 0
         self._started = False
 
@@ -137,9 +143,20 @@ class InputProgress:
         self._samples += samples
         self._show()
 
+    def hide(self) -> None:
+        """Take a bar away until the next advance, so that something can be printed."""
+        if isinstance(self._display, TerminalBar):
+            self._display.close()
+
+    def reach(self, done: float, total: float) -> None:
+        """Tell how many units are done, of how many there now are."""
+        self._done, self._total = done, total
+        self._show()
+
     def _show(self) -> None:
         update = self._update()
-        self._started = self._started or update.whole >= self._patience
+        if update.whole >= self._patience and update.seconds >= self._settled:
+            self._started = True
         if self._started:
             self._display.show(update)
 
@@ -148,6 +165,7 @@ class InputProgress:
         remaining, at_most = None, False
         if self._done > 0 and (self._each is None or (self._early and self._each > 1)):
             remaining = seconds / self._done * (self._total - self._done)
+            at_most = self._early and self._each is None
         elif self._samples and self._each is not None:
             left = self._each * self._total - self._samples
             remaining, at_most = max(0.0, seconds / self._samples * left), self._early
@@ -198,10 +216,20 @@ def display_of(progress: ProgressOption) -> ProgressDisplay:
         if _in_notebook():
             return NotebookLine()
         console = Console(stderr=True)
-        return TerminalBar(console) if console.is_terminal else LogLines()
+        return TerminalBar(console) if is_live(console) else LogLines()
     if progress is False:
         return Nowhere()
     return progress if isinstance(progress, ProgressDisplay) else BatchSizes(progress)
+
+
+def is_live(console: Console) -> bool:
+    """Return whether a console is a terminal on which a line can be written over.
+
+    Where colors are forced, into a log, it calls itself a terminal and is none.
+    """
+    isatty = getattr(console.file, "isatty", None)
+    real = isatty is not None and isatty()
+    return real and console.is_terminal and not console.is_dumb_terminal
 
 
 class Nowhere:
@@ -231,30 +259,23 @@ class BatchSizes:
 
 
 class TerminalBar:
-    """A bar on standard error, removed at the end."""
+    """A bar on standard error, removed at the end; where there is little room, on two lines."""
 
     def __init__(self, console: Console) -> None:
         self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TextColumn("{task.fields[left]}"),
+            BarColumn(bar_width=_BAR),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=False)),
             console=console,
             transient=True,
+            # What is printed while the bar stands goes above it; into a file it goes as it is.
+            redirect_stdout=sys.stdout.isatty(),
         )
-        self._task = self._bar.add_task("", rate="", left="")
+        self._task = self._bar.add_task("", total=None)
 
     def show(self, update: ProgressUpdate) -> None:
         """Move the bar."""
-        self._bar.update(
-            self._task,
-            description=update.title,
-            total=update.total,
-            completed=update.done,
-            rate=update.rate,
-            left=update.left,
-        )
+        total = update.total or None  # without one it goes to and fro
+        self._bar.update(self._task, description=str(update), total=total, completed=update.done)
         self._bar.start()
 
     def close(self) -> None:
@@ -263,10 +284,13 @@ class TerminalBar:
 
 
 class LogLines:
-    """A line on standard error now and then, of runs that take long: for what keeps a log."""
+    """A line on standard error now and then, of runs that take long: for what keeps a log.
+
+    The first comes with the first batch that ends after a second.
+    """
 
     def __init__(self) -> None:
-        self._next, self._last = 0.0, ""
+        self._next, self._last = _SETTLED, ""
         self._update: ProgressUpdate | None = None
 
     def show(self, update: ProgressUpdate) -> None:

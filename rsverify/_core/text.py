@@ -108,10 +108,19 @@ def _folded(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
     label = max(map(_columns, head[1:]), default=0)
     lines = []
     for row in body:
-        lines.append(f"  {row[0]}")
+        # A number alone would not say what it is of.
+        lines.append(f"  {head[0]} {row[0]}" if _is_number(row[0]) else f"  {row[0]}")
         for heading, cell in zip(head[1:], row[1:], strict=True):
             lines.append(f"    {heading}{' ' * (label - _columns(heading))}  {cell}".rstrip())
     return lines
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _columns(text: str) -> int:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._core.check import FloatArray, IntArray, check_alpha
+from rsverify._core.check import FloatArray, IntArray, check_alpha, shown
 from rsverify._core.margin import Margin
 from rsverify._core.types import MarginName
 from rsverify.bounds.margin_decision import (
@@ -84,14 +84,17 @@ def decide_margins(
     --------
     >>> from rsverify.bounds.margin_partition import decide_margins
     >>> counts = [[80, 10, 10], [820, 80, 100], [8100, 900, 1000]]
-    >>> decide_margins(counts, 0, [0.5, 0.6, 0.8], 0.001, estimand="difference")
-    Decision(verdict=array([ 1,  1, -1]), votes=np.int64(10000))
+    >>> found = decide_margins(counts, 0, [0.5, 0.6, 0.8], 0.001, estimand="difference")
+    >>> found.verdict, int(found.votes)
+    (array([ 1,  1, -1]), 1000)
     """
     code = int(Margin.named(estimand))
     upper = _check_thresholds("thresholds", thresholds, estimand)
     lower = upper if below is None else _check_thresholds("below", below, estimand)
     if lower.shape != upper.shape or (lower > upper).any():
-        raise ValueError(f"below={below!r} must hold one number for each threshold, at most that")
+        raise ValueError(
+            f"below={shown(below)} must hold one number for each threshold, at most that"
+        )
     planned, z = check_plan(horizon, futility)
     paths, (level,) = check_paths(counts, y, weights, prior, alpha=check_alpha(alpha))
     verdicts = np.empty((level.size, upper.size), dtype=np.int64)

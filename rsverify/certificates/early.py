@@ -183,8 +183,8 @@ def decide_counts(
     'undecided'
     >>> decide_counts([285, 9, 6], **question).decision
     'radius >= target'
-    >>> print(decide_counts([285, 9, 6], **question | {"target_radius": [0.25, 0.45, 0.9]}))
-    radius >= 0.25, undecided at 0.45, radius < 0.9 after 300 votes; class 0 within radius ...
+    >>> decide_counts([285, 9, 6], **question | {"target_radius": [0.25, 0.45, 0.9]}).decisions
+    ('radius >= target', 'undecided', 'radius < target')
     """
     found = decision_of_counts(
         counts,

@@ -134,8 +134,8 @@ def radius_interval_counts(
     >>> question = {"sigma": 0.25, "alpha": 0.001, "precision": 0.05, "y": 0}
     >>> for counts in ([285, 9, 6], [9500, 300, 200]):
     ...     print(radius_interval_counts(counts, **question))
-    class 0, radius 0.3117 to 0.5624 after 300 votes (R2, anytime bounds, alpha=0.001, sigma=0.25)
-    class 0, radius 0.4202 to 0.4664 after 10000 votes (R2, anytime bounds, alpha=0.001, sigma=0.25)
+    class 0, radius 0.2928 to 0.6254 after 300 votes (R2, anytime bounds, alpha=0.001, sigma=0.25)
+    class 0, radius 0.4098 to 0.4735 after 10000 votes (R2, anytime bounds, alpha=0.001, sigma=0.25)
     """
     wanted = check_precision(precision, relative_precision)
     found = interval_of_counts(
@@ -156,18 +156,19 @@ def radius_interval_counts(
 
 def check_precision(precision: object, relative_precision: object) -> Precision:
     """Return a precision, or raise where it is out of its range or there are two."""
-    if precision is not None and relative_precision is not None:
-        raise ValueError(
-            f"precision={precision} must be None where relative_precision={relative_precision} is "
-            "given: give one of them"
-        )
+    absolute = relative = None
     if precision is not None:
-        return Precision(absolute=check_scale("precision", precision))  # type: ignore[arg-type]
+        absolute = check_scale("precision", precision)  # type: ignore[arg-type]
     if relative_precision is not None:
         share = check_fraction("relative_precision", relative_precision)  # type: ignore[arg-type]
         check_single("relative_precision", share)
-        return Precision(relative=float(share))
-    return Precision()
+        relative = float(share)
+    if absolute is not None and relative is not None:
+        raise ValueError(
+            f"precision={absolute:g} must be None where relative_precision={relative:g} is given: "
+            "give one of them"
+        )
+    return Precision(absolute, relative)
 
 
 def interval_certificate(base: Certificate, wanted: Precision) -> IntervalCertificate:

@@ -21,6 +21,7 @@ from rsverify.cli.console import (
     print_table,
     print_warning,
     working,
+    write_result,
 )
 from rsverify.cli.summary import read_rows
 
@@ -313,7 +314,7 @@ def _write(
 
     def put(path: Path, text: str) -> None:
         if path == _STDOUT:
-            typer.echo(text, nl=False)
+            write_result(text)
         else:
             write_file(path, text, force=force)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -15,7 +15,12 @@ from rsverify.cli.audit import audit, audit_paper
 from rsverify.cli.bound import bound
 from rsverify.cli.certify import certify
 from rsverify.cli.certify_counts import certify_counts
-from rsverify.cli.console import allow_any_encoding, err_console, warnings_as_lines
+from rsverify.cli.console import (
+    allow_any_encoding,
+    err_console,
+    results_apart,
+    warnings_as_lines,
+)
 from rsverify.cli.demo import demo
 from rsverify.cli.errors import (
     EXIT_INTERRUPTED,
@@ -25,7 +30,7 @@ from rsverify.cli.errors import (
     print_trace,
     reader_has_left,
 )
-from rsverify.cli.help import HelpfulCommand, HelpfulGroup
+from rsverify.cli.help import HelpfulCommand, HelpfulGroup, Parsed
 from rsverify.cli.info import info
 from rsverify.cli.recertify import recertify
 from rsverify.cli.verify import verify
@@ -53,16 +58,24 @@ class _ExitError(Exception):
 class _Commands(HelpfulGroup):
     """The commands; what ends one gets through with its message, which typer would not tell."""
 
-    def invoke(self, ctx: Any) -> Any:
+    def invoke(self, ctx: Parsed) -> Parsed:
         """Run the command that was asked for."""
         try:
-            with warnings_as_lines():
-                return super().invoke(ctx)
+            return super().invoke(ctx)
         except KeyboardInterrupt as error:
             said = str(error) if isinstance(error, Interrupted) else NOTHING_KEPT
             raise StoppedError(said) from error
         except (EOFError, SystemExit) as error:  # of code of the user, or of a damaged file
             raise _ExitError from error
+
+
+class _Command(HelpfulCommand):
+    """A command; what the parser prints is not its own, and goes where it belongs."""
+
+    def invoke(self, ctx: Parsed) -> Parsed:
+        """Run the command."""
+        with results_apart(), warnings_as_lines():
+            return super().invoke(ctx)
 
 
 app = typer.Typer(
@@ -97,7 +110,7 @@ def _options(
 
 for _heading, _commands in COMMANDS.items():
     for _name, _command in _commands.items():
-        app.command(_name, cls=HelpfulCommand, rich_help_panel=_heading)(_command)
+        app.command(_name, cls=_Command, rich_help_panel=_heading)(_command)
 
 
 def main(arguments: list[str] | None = None) -> None:

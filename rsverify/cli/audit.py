@@ -3,62 +3,43 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from rsverify._core.check import check_choice
 from rsverify._core.files import Interrupted, check_free, write_file
 from rsverify._core.load_function import portable_function
 from rsverify._core.optional import need
+from rsverify._core.progress import InputProgress
 from rsverify._core.types import AuditEstimandName, AuditKindName, AuditMethodName, Side
-from rsverify.cli.console import FormatOption, out_console, print_json, print_lines, print_written
+from rsverify.cli.console import (
+    FormatOption,
+    out_console,
+    print_json,
+    print_lines,
+    print_written,
+    working,
+)
 
 USED_BY_KINDS = {"context", "bound", "n", "alpha", "seed", "kind", "out", "force", "format"}
 _METHOD, _OUTPUT = "Method", "Output"
+_BY_STORE = "; --store FILE keeps the finished blocks of a simulation"
 EXIT_CODES = {"supported": 0, "refuted": 1, "inconclusive": 2}
 
 
 @contextmanager
-def bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar on stderr while the body runs, on a terminal; yield what moves it."""
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    with bar:
-        task = bar.add_task(title, total=None)  # it pulses until a total is known
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-@contextmanager
-def _hint(store: Path | None) -> Iterator[None]:
+def _hint(store: Path | None, *, kept: str = "") -> Iterator[None]:
     """Say what an interrupted audit leaves; one that has a store open says it itself."""
     try:
         yield
     except Interrupted:
         raise
     except KeyboardInterrupt:
-        how = "nothing is kept; --store FILE keeps the finished blocks of a simulation"
+        how = f"nothing is kept, run the same again{kept}"
         if store is not None:
             there = "what was finished before is" if store.exists() else "no block is"
             how = f"{there} in {store}; go on with --resume"
@@ -175,11 +156,12 @@ def audit(
     format: FormatOption = "text",
 ) -> None:
     """Find out whether a BOUND covers: exit 0 supported, 1 refuted, 2 inconclusive."""
-    from rsverify.auditing.api import audit as run_audit
-    from rsverify.auditing.bets import audit_bets
-    from rsverify.auditing.capital import audit_capital
-    from rsverify.auditing.estimand import renamed
-    from rsverify.auditing.report import as_text
+    with working("loading"):
+        from rsverify.auditing.api import audit as run_audit
+        from rsverify.auditing.bets import audit_bets
+        from rsverify.auditing.capital import audit_capital
+        from rsverify.auditing.estimand import renamed
+        from rsverify.auditing.report import as_text
 
     estimands: tuple[AuditEstimandName, ...] = get_args(AuditEstimandName)
     if kind != "coverage":
@@ -188,7 +170,8 @@ def audit(
     if bound.endswith(".py"):
         raise ValueError(f"bound={bound!r} must say which function of it: {bound}:FUNCTION")
     function = portable_function(bound) if ":" in bound else bound
-    with bar("auditing") as progress, _hint(store):
+    bar = InputProgress("auditing", 0, unit="steps", early=True)
+    with bar, _hint(store, kept=_BY_STORE):
         if kind != "coverage":
             if isinstance(function, str):
                 raise ValueError(f"bound={bound!r} must be FILE.py:FUNCTION with --kind {kind}")
@@ -209,7 +192,7 @@ def audit(
                 n_jobs=jobs,
                 store=store,
                 resume=resume,
-                progress=progress,
+                progress=bar.reach,
             )
     for path in out or []:
         report.write(path, force=force)
@@ -231,18 +214,21 @@ def audit_paper(
     format: FormatOption = "text",
 ) -> None:
     """Audit the formulas of the paper as it prints them, and show where they fail."""
-    from rsverify import __version__
-    from rsverify.paper.audit import PRINTED, audit_paper, summary
+    with working("loading"):
+        from rsverify import __version__
+        from rsverify.paper.audit import PRINTED, audit_paper, summary
 
     if out is not None:
         check_free(out, force=force)
     reports = {}
-    with bar("auditing the paper") as progress:
+    bar = InputProgress("auditing the paper", len(PRINTED), unit="formulas")
+    with bar, _hint(None):
         for done, (formula, report) in enumerate(audit_paper(seed=seed, n_jobs=jobs), 1):
             if format == "text":
+                bar.hide()
                 print_lines(summary(formula, report))
             reports[formula.place] = json.loads(report.to_json())
-            progress(done, len(PRINTED))
+            bar.reach(done, len(PRINTED))
     record = {"version": __version__, "seed": seed, "audits": reports}
     if out is not None:
         write_file(out, json.dumps(record, indent=1) + "\n", force=force)

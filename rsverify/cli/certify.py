@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rsverify._core.types import PrecisionName
-from rsverify.cli.console import Format, FormatOption, print_json, print_written
+from rsverify.cli.console import Format, FormatOption, print_json, print_written, working
 from rsverify.cli.options import Given, OutOption, one_out, with_request_options
 from rsverify.cli.sources import Reading, Source, dataset_of
 from rsverify.cli.summary import print_summary, summary_content
@@ -241,7 +241,8 @@ def certify(
     from rsverify._core.optional import need
 
     need("torch")
-    import torch
+    with working("loading torch"):
+        import torch
 
     from rsverify.smoothing.data.inputs import check_precision
     from rsverify.smoothing.dataset import certify_request
@@ -287,7 +288,8 @@ def certify(
         "size": image_size,
         "hwc": hwc,
     }
-    with DeviceContext(place).active():  # a factory may put its model on the current GPU
+    # A factory may put its model on the current GPU.
+    with working("loading the model and the data"), DeviceContext(place).active():
         dataset = dataset_of(data, split, reading)
         classifiers = source.classifiers(list(tables.values()))
     found = {}

@@ -13,13 +13,14 @@ import sys
 import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Annotated, Any, Literal
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from typing import IO, Annotated, Any, ClassVar, Literal
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
+from rsverify._core.progress import is_live
 from rsverify._core.text import printable, table_lines, unprintable_escaped
 
 Format = Literal["text", "json"]
@@ -53,8 +54,22 @@ _PLAIN = {
 class PlainConsole(Console):
     """A console to which a string is one line of text and nothing else."""
 
+    results: ClassVar[IO[str] | None] = None
+    """Where results go while `results_apart` keeps what else is printed from there."""
+
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+    @property
+    def file(self) -> IO[str]:
+        """Where this console prints."""
+        if not self.stderr and PlainConsole.results is not None:
+            return PlainConsole.results
+        return super().file
+
+    @file.setter
+    def file(self, new: IO[str]) -> None:
+        self._file = new
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a string, of a line or a cell of a table, as it is shown."""
@@ -63,6 +78,23 @@ class PlainConsole(Console):
 
 out_console = PlainConsole()
 err_console = PlainConsole(stderr=True)
+
+
+@contextmanager
+def results_apart() -> Iterator[None]:
+    """Send what a model or a bound of the user prints to stderr: stdout has results only."""
+    before = PlainConsole.results
+    PlainConsole.results = sys.stdout
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        PlainConsole.results = before
+
+
+def write_result(text: str) -> None:
+    """Write text to the standard output as it is."""
+    out_console.file.write(text)
 
 
 def allow_any_encoding() -> None:
@@ -84,22 +116,24 @@ def allow_any_encoding() -> None:
             reconfigure(errors="rsverify-plain")
 
 
-def print_lines(text: str, style: str | None = None) -> None:
+def print_lines(text: str, style: str | None = None, *, hanging: int = 0) -> None:
     """Print the lines of a result, broken between words where they are wider than the screen.
 
-    Into a pipe or a file each goes as one line, unless COLUMNS says how wide it is.
+    What is broken goes on below its own beginning, `hanging` columns further right. Into a pipe or
+    a file each goes as one line, unless COLUMNS says how wide it is.
     """
     known = out_console.is_terminal or "COLUMNS" in os.environ
     for line in text.split("\n"):
-        for part in _broken(printable(line), out_console.width) if known else [line]:
+        parts = _broken(printable(line), out_console.width, hanging) if known else [line]
+        for part in parts:
             out_console.print(part, style=style, soft_wrap=True)
 
 
-def _broken(line: str, width: int) -> list[str]:
-    """Return the parts of a line, all with its indent; no word is broken."""
+def _broken(line: str, width: int, hanging: int) -> list[str]:
+    """Return the parts of a line; no word is broken."""
     if len(line) <= width:
         return [line]
-    indent = " " * (len(line) - len(line.lstrip()))
+    indent = " " * (len(line) - len(line.lstrip()) + hanging)
     return textwrap.wrap(
         line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
@@ -113,7 +147,7 @@ def print_note(text: str) -> None:
 def print_json(content: object) -> None:
     """Print a result as JSON, and nothing else: what is not finite must be None by now."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    sys.stdout.write(unprintable_escaped(text) + "\n")
+    write_result(unprintable_escaped(text) + "\n")
 
 
 def print_written(paths: Sequence[object]) -> None:
@@ -134,14 +168,14 @@ def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str
 @contextmanager
 def working(title: str) -> Iterator[None]:
     """Show a spinner while the body runs, on a terminal."""
-    with err_console.status(title):
+    with err_console.status(title) if is_live(err_console) else nullcontext():
         yield
 
 
 @contextmanager
 def starting(title: str) -> Iterator[None]:
     """Say at once, on a terminal or not, what a command that takes long begins with."""
-    if not err_console.is_terminal:
+    if not is_live(err_console):
         err_console.print(title, soft_wrap=True)
     with working(title):
         yield

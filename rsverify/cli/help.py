@@ -10,17 +10,20 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
+Parsed = Any
+"""Of the parser, whose classes depend on the version of typer."""
+
 _LONGEST = 38  # of an option with its choices on the line of the option itself
 _NARROW = 70  # columns; where fewer, help begins further left
 _HYPHEN, _SPACE = "\u2011", "\u00a0"  # at which no line is broken
 
 
-def panel_of(element: Any, otherwise: str) -> str:
+def panel_of(element: Parsed, otherwise: str) -> str:
     """Return the heading under which a command or an option is listed."""
     return getattr(element, "rich_help_panel", None) or otherwise
 
 
-def _record(parameter: Any, context: Any) -> tuple[str, str] | None:
+def _record(parameter: Parsed, context: Parsed) -> tuple[str, str] | None:
     """Return an option and its help; many choices are wrapped with the help, not on one line."""
     record: tuple[str, str] | None = parameter.get_help_record(context)
     if record is None:
@@ -36,7 +39,7 @@ def _record(parameter: Any, context: Any) -> tuple[str, str] | None:
 
 
 def _write_groups(
-    rows: list[tuple[str, tuple[str, str]]], formatter: Any, *, first: tuple[str, ...] = ()
+    rows: list[tuple[str, tuple[str, str]]], formatter: Parsed, *, first: tuple[str, ...] = ()
 ) -> None:
     """Write rows under their headings, which come in the order of their first rows."""
     headings = dict.fromkeys([*first, *(heading for heading, _ in rows)])
@@ -60,7 +63,7 @@ def _let_go(text: str) -> str:
 class HelpfulCommand(TyperCommand):
     """A command whose options are listed in groups."""
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:
+    def format_options(self, ctx: Parsed, formatter: Parsed) -> None:
         """Write arguments, then the options by groups; what all commands have comes last."""
         rows = []
         for parameter in self.get_params(ctx):
@@ -74,11 +77,11 @@ class HelpfulCommand(TyperCommand):
 class HelpfulGroup(TyperGroup):
     """The commands in groups, each with its whole first sentence."""
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:
+    def format_options(self, ctx: Parsed, formatter: Parsed) -> None:
         """Write the commands, then the options of all of them."""
         rows = []
         for name in self.list_commands(ctx):
-            command: Any = self.get_command(ctx, name)
+            command: Parsed = self.get_command(ctx, name)
             if command is not None and not command.hidden:
                 sentence = " ".join((command.help or "").split("\n\n")[0].split())
                 rows.append((panel_of(command, "Commands"), (name, sentence)))
@@ -86,5 +89,5 @@ class HelpfulGroup(TyperGroup):
         options = [("Options", _record(p, ctx)) for p in self.get_params(ctx)]
         _write_groups([(h, r) for h, r in options if r is not None], formatter)
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
+    def format_commands(self, ctx: Parsed, formatter: Parsed) -> None:
         """Write nothing more: `format_options` has written them."""

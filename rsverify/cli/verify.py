@@ -9,7 +9,7 @@ import typer
 
 from rsverify._core.files import Interrupted
 from rsverify._core.optional import need
-from rsverify.cli.audit import bar
+from rsverify._core.progress import InputProgress
 from rsverify.cli.console import FormatOption, print_json, print_lines, print_note
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ def verify(
     need("flint")
     from rsverify.verification.table import verify_table
 
-    with bar("verifying") as progress:
+    with InputProgress("verifying", 0, unit="rows") as bar:
         try:
-            found = verify_table(table, sample=sample, seed=seed, budget=budget, progress=progress)
+            found = verify_table(table, sample=sample, seed=seed, budget=budget, progress=bar.reach)
         except KeyboardInterrupt:
             raise Interrupted("interrupted: no verdict; --sample ROWS checks fewer") from None
     if format == "json":

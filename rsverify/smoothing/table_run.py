@@ -158,7 +158,9 @@ class TableRun:
             if idx not in possible:
                 raise ValueError(f"idx={idx} of {self.out} must be one of the inputs certified")
         mine = list(lines.rows)[group.rank :: group.world]
-        with InputProgress("comparing inputs", len(mine), shown=self._shown(group)) as bar:
+        with InputProgress(
+            "comparing inputs", len(mine), shown=self._shown(group), patience=1.0
+        ) as bar:
             for idx, item in zip(mine, self.items.load(mine), strict=True):
                 self._check_unchanged(lines.fields(idx), item, entropy)
                 bar.advance(1)

@@ -206,6 +206,32 @@ def test_target_radius_writes_decisions(capsys, tmp_path):
     assert "anytime" in captured.out
 
 
+def test_several_target_radii_write_a_column_each(capsys, tmp_path):
+    out = tmp_path / "table.tsv"
+    radii = ("--target-radius", 0.05, "--target-radius", 0.2, "--target-radius", 0.1)
+    more = (*radii, "--max", 3, "--bound", "exact")
+    code, captured = by_factories(capsys, "smoothed", f"{MODELS}:images", out, *more)
+    assert code == 0, captured.err
+    table = read_table(out)
+    names = [name for name in table.columns if name.startswith("decision_")]
+    assert names == ["decision_0.05", "decision_0.1", "decision_0.2"]
+    assert set(table["bound"]) == {"anytime"}
+
+
+def test_a_precision_writes_the_upper_end(capsys, tmp_path):
+    out = tmp_path / "table.tsv"
+    more = ("--relative-precision", 0.4, "--max", 3, "--bound", "exact")
+    code, captured = by_factories(capsys, "smoothed", f"{MODELS}:images", out, *more)
+    assert code == 0, captured.err
+    table = read_table(out)
+    assert (table["radius_upper"] >= table["radius"]).all()
+    assert set(table["precise"]) <= {0, 1}
+    wrong = ("--precision", 0.1, "--relative-precision", 0.4)
+    code, captured = by_factories(capsys, "smoothed", f"{MODELS}:images", tmp_path / "t", *wrong)
+    assert code == 64
+    assert "relative_precision" in captured.err
+
+
 ORDINARY = ("--sigma", 0.25, "--num-classes", 10)
 
 

@@ -130,6 +130,7 @@ def show(command: str, width: int | None = WIDTH) -> Screen:
         mock.patch.dict(os.environ, columns),
         mock.patch("rsverify.cli.info._found", _found),
         mock.patch("rsverify.demo.run.run_demo", _demo),
+        mock.patch("rsverify._core.progress.LONG", 1e9),  # log lines tell of time
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):

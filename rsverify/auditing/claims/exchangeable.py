@@ -20,6 +20,7 @@ SHARE = 0.25  # of pairs in group 1
 TRAINING: Mapping[str, Law] = {
     "normal": ("norm", 0.0, 1.0),
     "uniform": ("uniform", 0.0, 1.0),
+    "normal, far below 0": ("norm", -50.0, 1.0),
     "exponential": ("expon", 0.0, 1.0),
     "Cauchy": ("cauchy", 0.0, 1.0),
     "log-normal": ("lognorm", 1.5),
@@ -97,6 +98,9 @@ def numbers_suite(alpha: float) -> dict[str, Points]:
         "1 or, rarely, 0": _alone(
             lambda rng, shape: (rng.random(shape) >= rare).astype(np.float64)
         ),
+        "far above 0": _alone(lambda rng, shape: 1e3 + rng.standard_normal(shape)),
+        "far below 0": _alone(lambda rng, shape: -1e3 + 5.0 * rng.standard_normal(shape)),
+        "tiny numbers": _alone(lambda rng, shape: 1e-6 * rng.standard_normal(shape)),
         "constant": _alone(lambda _, shape: np.full(shape, 0.5)),
     }
 

@@ -46,6 +46,18 @@ def _tested(true: int, effect: float, correlation: float) -> Hypotheses:
     return draw
 
 
+def _cautious(true: int) -> Hypotheses:
+    """Return one-sided p-values of which those of true nulls are mostly near 1."""
+
+    def draw(rng: Generator, rows: int, n: int, alpha: float) -> tuple[FloatArray, FloatArray]:
+        del alpha
+        truth = rng.permuted(np.tile(np.arange(n) < true, (rows, 1)), axis=1)
+        z = rng.standard_normal((rows, n)) + np.where(truth, -2.0, EFFECTS["hard to see"])
+        return np.asarray(ndtr(-z)), truth.astype(np.float64)
+
+    return draw
+
+
 def _discrete(true: int) -> Hypotheses:
     """Return p-values of nulls that take twenty values, others very small."""
 
@@ -141,6 +153,7 @@ def p_values_suite(n: int, alpha: float, dependence: DependenceName) -> dict[str
                 name = ", ".join(filter(None, (how, part, effect)))
                 suite[name] = _tested(true, size, correlation)
     suite |= {f"twenty values, {part}": _discrete(true) for part, true in parts.items()}
+    suite |= {f"nulls far from their limit, {part}": _cautious(k) for part, k in parts.items()}
     if dependence == "any":
         suite["spaced evenly"] = _spaced
         for share, text in ((1.0, "all true"), (0.5, "half true")):
@@ -169,7 +182,17 @@ def estimates_suite(n: int, alpha: float, dependence: DependenceName) -> dict[st
         correlations |= {"correlation 1/2": 0.5, "nearly equal": 0.99}
     if dependence == "any" and n > 1:
         correlations |= {"negative correlation": -1.0}
-    means = {"all 0": (0.0,), "0 or 1": (0.0, 1.0), "0, 2 or 5": (0.0, 2.0, 5.0), "all 1": (1.0,)}
+    # Bounds that are drawn toward 0, or toward each other, err where means are not.
+    means = {
+        "all 0": (0.0,),
+        "0 or 1": (0.0, 1.0),
+        "0, 2 or 5": (0.0, 2.0, 5.0),
+        "all 1": (1.0,),
+        "all -8": (-8.0,),
+        "-3 or 3": (-3.0, 3.0),
+        "all 40": (40.0,),
+        "one far below": (-30.0, *(1.5,) * (n - 1)),
+    }
     return {
         f"{how}, means {text}": _estimated(values, correlation)
         for how, correlation in correlations.items()

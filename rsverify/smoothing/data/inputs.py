@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rsverify._core.check import check_choice, shown
+from rsverify._core.check import check_choice, check_size, shown
 from rsverify._core.check import check_seed as check_entropy
-from rsverify._core.check import check_size as _check_size
 from rsverify._core.types import PrecisionName
 
 Input = torch.Tensor | npt.NDArray[np.floating]
@@ -75,14 +74,9 @@ def check_seed(seed: Seed) -> int | tuple[int, ...]:
     return int(seed) if isinstance(seed, int | np.integer) else tuple(int(part) for part in seed)
 
 
-def check_size(name: str, value: object, smallest: int = 1) -> int:
-    """Return `value` as int, or raise where it is not a single integer of at least `smallest`."""
-    return _check_size(name, value, smallest)
-
-
 def check_batch_size(value: object) -> int:
     """Return a batch size as int, or raise where it is none that could be held."""
-    return _check_size("batch_size", value, largest=LARGEST_BATCH)
+    return check_size("batch_size", value, largest=LARGEST_BATCH)
 
 
 def check_autocast(dtype: object) -> torch.dtype | None:

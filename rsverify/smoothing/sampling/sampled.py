@@ -12,7 +12,8 @@ from rsverify.smoothing.data.inputs import Input, check_finite, check_input
 from rsverify.smoothing.device import DeviceContext, choose_device, has_float64
 from rsverify.smoothing.noise.gaussian import Noise
 from rsverify.smoothing.outputs import scores_in
-from rsverify.smoothing.probing.probe import Probes, Subject
+from rsverify.smoothing.probing.probe import Probes
+from rsverify.smoothing.probing.subject import Subject
 
 
 class Sampled:

@@ -22,7 +22,8 @@ from rsverify.smoothing.device import (
     is_out_of_memory,
 )
 from rsverify.smoothing.noise.gaussian import COUNTS, ESTIMATION, SELECTION, seeded_generator
-from rsverify.smoothing.probing.probe import Inputs, Subject, probe
+from rsverify.smoothing.probing.probe import probe
+from rsverify.smoothing.probing.subject import Inputs, Subject
 from rsverify.smoothing.request import Request
 from rsverify.smoothing.sampling.asked import Asked, Entropy, Finished, Told
 from rsverify.smoothing.sampling.forward import Forward, memory_format, try_model

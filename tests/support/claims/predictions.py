@@ -134,6 +134,11 @@ def standardized(x, y, x_new, alpha):
         return around(y.mean(axis=-1), np.where(np.isnan(q), np.nan, np.inf))
 
 
+def not_negative(x, y, x_new, alpha):
+    """Order statistics that nobody expects below 0."""
+    return np.maximum(order_statistics(x, y, x_new, alpha), 0.0)
+
+
 def pooled(x, y, x_new, alpha):
     """The quantile of all replications together."""
     q = np.quantile(np.abs(y), 1 - alpha)
@@ -352,6 +357,7 @@ INVALID = [
     number("median and MAD", robust, False, HEAVY),
     number("calibrated where fitted", partial(halves, again=True), False, LINEAR, n=19),
     number("the narrowest of nine", narrower, False, NORMAL, n=9),
+    number("not negative", not_negative, False, NORMAL),
     number("NaN of constants", standardized, False, CONSTANT),
     Example(
         "pooled replications",

@@ -158,6 +158,11 @@ def bonferroni_of_selected(z, alpha):
     return np.where(chosen, z - stats.norm.isf(alpha / few), -np.inf)
 
 
+def drawn_to_0(z, alpha):
+    """Shrunk by a fifth: too high where means are below 0."""
+    return 0.8 * bonferroni_bounds(z, alpha)
+
+
 def the_winner(z, alpha):
     """The largest estimate only, as if it had been the only one."""
     return np.where(z == z.max(axis=-1, keepdims=True), z - stats.norm.isf(alpha), -np.inf)
@@ -298,5 +303,6 @@ INVALID = [
     bounds("selected, plain", partial(selected_bounds, adjust=False), False, "FDR"),
     bounds("Bonferroni of selected", bonferroni_of_selected, False, "FWER"),
     bounds("the winner", the_winner, False, "FWER"),
+    bounds("drawn to 0", drawn_to_0, False, "FWER", -8.0),
 ]
 EXAMPLES = VALID + INVALID

@@ -20,6 +20,7 @@ def clock(monkeypatch):
 
 def test_a_patient_bar_appears_once_the_whole_will_take_longer(capsys, monkeypatch, clock):
     monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(_progress, "is_live", lambda _console: True)
     with InputProgress("working", 3, patience=1.0) as bar:
         clock[0] += 0.3
         bar.advance(1)
@@ -28,7 +29,7 @@ def test_a_patient_bar_appears_once_the_whole_will_take_longer(capsys, monkeypat
         bar.advance(1)
         err = capsys.readouterr().err
         assert "working" in err
-        assert "2/3" in err
+        assert "2 of 3 inputs" in err
 
 
 class Kept:
@@ -85,6 +86,7 @@ def test_log_lines_come_off_a_terminal_for_long_runs_only(capsys, monkeypatch, c
 
 def test_what_nobody_asked_for_is_shown_of_long_runs_only(capsys, monkeypatch, clock):
     monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(_progress, "is_live", lambda _console: True)
     for seconds, seen in ((0.01, False), (1.0, True)):
         with InputProgress("sampling", 100, shown=None, samples_each=1) as bar:
             clock[0] += seconds
@@ -140,7 +142,8 @@ def test_what_is_progress_is_taken(right):
 def test_bar_is_shown_on_a_terminal_where_it_is_wanted(
     capsys, monkeypatch, options, terminal, shown
 ):
-    monkeypatch.setenv("FORCE_COLOR", terminal)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(_progress, "is_live", lambda _console: bool(terminal))
     with InputProgress("working", 2, **options) as bar:
         bar.advance(1)
     captured = capsys.readouterr()

@@ -89,12 +89,18 @@ def test_bad_thresholds_are_refused(thresholds, more, message):
         decide_margins([[5, 3, 2]], 0, thresholds, 0.01, estimand="difference", **more)
 
 
+def margin_of(q, estimand):
+    """Return the margin of class 0 over the likelier of the others."""
+    second = max(q[1:])
+    return q[0] - second if estimand == "difference" else norm.ppf(q[0]) - norm.ppf(second)
+
+
 def wrong_after_any_look(q, thresholds, alpha, n, estimand, prior):
     """Return the exact probability that a wrong verdict is ever given, looking at every vote.
 
     By the number of paths to each outcome at which nothing wrong has been said before.
     """
-    margin = q[0] - q[1] if estimand == "difference" else norm.ppf(q[0]) - norm.ppf(q[1])
+    margin = margin_of(q, estimand)
     options = {"estimand": estimand, "horizon": n, "prior": prior, "weights": prior}
     paths = {(0, 0, 0): 1.0}
     wrong = 0.0
@@ -129,10 +135,10 @@ def test_the_probability_of_any_wrong_verdict_by_all_paths(estimand, alpha):
     """Exact, over all paths of 24 votes; thresholds as near to the margin as float64 allows."""
     largest = 0.0
     for q, prior in itertools.product(TRUTHS, [(4, 2, 2), None]):
-        margin = q[0] - q[1] if estimand == "difference" else norm.ppf(q[0]) - norm.ppf(q[1])
+        margin = margin_of(q, estimand)
         above = math.nextafter(margin, math.inf)
         rest = (margin - 0.2, margin - 1e-9, above, margin + 1e-9, margin + 0.2)
         thresholds = sorted(t for t in rest if estimand == "probit" or abs(t) < 1)
         largest = max(largest, wrong_after_any_look(q, thresholds, alpha, 24, estimand, prior))
     assert largest <= alpha
-    assert largest > 0.02 * alpha  # something wrong is possible, so that the test can see it
+    assert largest > 0.002 * alpha  # something wrong is possible, so that the test can see it

@@ -90,6 +90,7 @@ def test_an_interrupted_audit_says_how_to_go_on(capsys, tmp_path):
 
 def test_the_bar_is_shown_on_a_terminal(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr("rsverify._core.progress.is_live", lambda _console: True)
     code, out, err = run(capsys, "hoeffding_lower", "--n", 50, "--replications", 1000)
     assert code == 0
     assert "auditing" in err

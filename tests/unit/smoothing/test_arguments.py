@@ -82,10 +82,30 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any], list[str]]] = {
         ["n0", "n", "alpha", "y", "lipschitz", "ordering", "scores", "temperature"],
     ),
     "certify, of a target": (SMOOTHED.certify, TARGET, ["n", "alpha", "futility", "radius"]),
+    "certify, of a width": (
+        SMOOTHED.certify,
+        SAMPLED | {"n0": 5, "precision": 0.1},
+        ["precision", "n", "alpha", "progress"],
+    ),
+    "certify, of a share": (
+        SMOOTHED.certify,
+        SAMPLED | {"n0": 5, "relative_precision": 0.1},
+        ["relative_precision"],
+    ),
 }
 DATASET = [
     *("resume", "n0", "n", "alpha", "bound", "radius", "lipschitz", "ordering", "scores"),
-    *("temperature", "target_radius", "futility", "certify_label", "seed", "skip", "max_inputs"),
+    *(
+        "temperature",
+        "target_radius",
+        "precision",
+        "relative_precision",
+        "futility",
+        "certify_label",
+        "seed",
+        "skip",
+        "max_inputs",
+    ),
     *("input_range", "batch_size", "autocast", "channels_last", "workers"),
     *("record_time", "progress", "origin", "out", "classifier", "dataset"),
 ]

@@ -46,13 +46,9 @@ from rsverify.smoothing.models.adapters import (  # noqa: E402
 )
 from rsverify.smoothing.noise.gaussian import Gaussian  # noqa: E402
 from rsverify.smoothing.probing import probe as module  # noqa: E402
-from rsverify.smoothing.probing.probe import (  # noqa: E402
-    Inputs,
-    ModelProbeError,
-    ModelProbeWarning,
-    Subject,
-    probe,
-)
+from rsverify.smoothing.probing.asking import ModelProbeError, ModelProbeWarning  # noqa: E402
+from rsverify.smoothing.probing.probe import probe  # noqa: E402
+from rsverify.smoothing.probing.subject import Inputs, Subject  # noqa: E402
 
 X = torch.rand(SHAPE, generator=torch.Generator().manual_seed(1))
 ORDINARY = ordinary()

@@ -198,10 +198,10 @@ def test_certify_itself_is_rarely_wrong(alpha):
     """
     from rsverify import clopper_pearson_lower
 
-    runs = 400
+    runs = 300
     wrong = {"targets": 0, "precision": 0}
     for run in range(runs):
-        common = {"alpha": alpha, "n": 2000, "n0": 20, "batch_size": 500, "seed": (5, run)}
+        common = {"alpha": alpha, "n": 1000, "n0": 20, "batch_size": 250, "seed": (5, run)}
         radii = SMOOTHED.certify(INPUT, target_radius=[0.7, 0.999, 1.001, 1.3], **common)
         truth = ("radius >= target",) * 2 + ("radius < target",) * 2
         bad = [d not in (t, "undecided") for d, t in zip(radii.decisions, truth, strict=True)]
