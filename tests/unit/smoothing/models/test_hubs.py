@@ -214,7 +214,9 @@ def test_folders_that_hold_no_model(saved: Path, tmp_path: Path) -> None:
         (saved / "config.json").write_text(content)
         with pytest.raises(DataError, match=r"config\.json"):
             load_folder(saved)
-    with pytest.raises(ValueError, match="is a folder: of save_pretrained it is given as hf:"):
+    with pytest.raises(
+        ValueError, match="is not a file: a folder of save_pretrained is given as hf:"
+    ):
         load_model(saved)
 
 
