@@ -1,11 +1,12 @@
 """Compare every exact limit of one n with an independent maximum over the curve, row by row.
 
-The limit L must be valid, that is, the largest tail found on g(q) = L must be at most alpha;
-and it must be exact, that is, some point of g(q) = L + 1e-9 must have a tail above alpha. Both
-are seen with `rsverify.reference.curve_maximum`, which shares nothing with the enclosed supremum of
-the bound but the set of outcomes.
+The limit L must be valid, that is, the largest tail found on g(q) = L must be at most alpha
+among the q that the votes leave in question (q1 at least and q2 at most a Clopper-Pearson limit of
+level `SHARE` alpha); and it must be exact, that is, some such point of g(q) = L + 1e-9 must have a
+tail above alpha. Both are seen with `rsverify.reference.curve_maximum`, which shares nothing with
+the enclosed supremum of the bound but the set of outcomes.
 
-Run as ``python coverage_studies/margin_exactness.py [N ...]``; n = 150 takes some five minutes.
+Run as ``python -m coverage_studies.margin_exactness [N ...]``; n = 150 takes some five minutes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rsverify import exact_margin_lower
+from rsverify import clopper_pearson_lower, clopper_pearson_upper, exact_margin_lower
+from rsverify.kernels.margin.buehler import SHARE
 from rsverify.kernels.margin.formulas import DIFFERENCE, PROBIT
 from rsverify.kernels.margin.staircase import default_steps
 from rsverify.reference.curve_maximum import curve_maximum, curve_points, tails
@@ -51,16 +53,19 @@ def compare(
     lowest = -1.0 if estimand == "difference" else -np.inf
     steps = np.empty(n + 1, np.int64)
     above, low, worst = [], [], 0.0
+    least = np.asarray(clopper_pearson_lower(x1, n, SHARE * alpha))
+    most = np.asarray(clopper_pearson_upper(x2, n, SHARE * alpha))
     claims = np.flatnonzero(limits > lowest)
     for i in claims:
         default_steps(CODES[estimand], x1[i], x2[i], n, alpha, steps)
-        highest, share = curve_maximum(steps, limits[i], estimand)
+        piece = float(least[i]), float(most[i])
+        highest, share = curve_maximum(steps, limits[i], estimand, *piece)
         worst = max(worst, highest / alpha - 1.0)
         if highest > alpha * (1.0 + ROUNDING):
             above.append([int(x1[i]), int(x2[i]), float(limits[i])])
         further = limits[i] + WITHIN
         if tails(steps, curve_points(further, np.array([share]), estimand))[0] <= alpha and (
-            curve_maximum(steps, further, estimand)[0] <= alpha
+            curve_maximum(steps, further, estimand, *piece)[0] <= alpha
         ):
             low.append([int(x1[i]), int(x2[i]), float(limits[i])])
     return {

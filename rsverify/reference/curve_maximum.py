@@ -60,10 +60,41 @@ def tails(steps: IntArray, q: FloatArray) -> FloatArray:
     return np.asarray((row * np.where(least > 0, upper, 1.0)).sum(axis=0))
 
 
-def curve_maximum(steps: IntArray, limit: float, estimand: str) -> tuple[float, float]:
-    """Return the largest tail found on the curve g(q) = limit, and its share of the way."""
+def piece_shares(
+    limit: float, estimand: str, least: float, most: float
+) -> tuple[float, float] | None:
+    """Return the shares of the way between which q1 >= `least` and q2 <= `most`, if any are.
+
+    Found by bisection: both probabilities rise with the share.
+    """
+    ends = []
+    for row, level in ((0, least), (1, most)):
+        low, high = 0.0, 1.0
+        for _ in range(60):
+            middle = 0.5 * (low + high)
+            inside = curve_points(limit, np.array([middle]), estimand)[row, 0] >= level
+            low, high = (low, middle) if inside else (middle, high)
+        ends.append((low, high))
+    first = 0.0 if least <= 0.0 else ends[0][0]
+    last = 1.0 if most >= 1.0 else ends[1][1]
+    if curve_points(limit, np.array([1.0]), estimand)[0, 0] < least or first > last:
+        return None
+    return first, last
+
+
+def curve_maximum(
+    steps: IntArray, limit: float, estimand: str, least: float = 0.0, most: float = 1.0
+) -> tuple[float, float]:
+    """Return the largest tail found on the curve g(q) = limit, and its share of the way.
+
+    Only the piece with q1 >= `least` and q2 <= `most` is looked at; 0 where there is none.
+    """
     n = steps.size - 1
-    share = np.linspace(0.0, 1.0, int(np.ceil(POINTS_PER_UNIT * np.pi * np.sqrt(n))) + 8)
+    piece = piece_shares(limit, estimand, least, most)
+    if piece is None:
+        return 0.0, 1.0
+    points = int(np.ceil(POINTS_PER_UNIT * np.pi * np.sqrt(n))) + 8
+    share = np.linspace(piece[0], piece[1], points)
     values = tails(steps, curve_points(limit, share, estimand))
     at = int(np.argmax(values))
     best, where = float(values[at]), float(share[at])

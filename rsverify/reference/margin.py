@@ -26,6 +26,7 @@ import numpy.typing as npt
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import gammaln, ndtr, ndtri, xlogy
 
+from rsverify.kernels.margin.buehler import SHARE
 from rsverify.kernels.margin.ordering import MOVED_FROM_FIRST, SMALLEST_Z, moved_to_second
 from rsverify.reference.probit import taylor_probit
 from rsverify.reference.proportion import clopper_pearson_lower, clopper_pearson_upper
@@ -79,7 +80,10 @@ def exact_margin_lower(
     estimand: str,
     ordering: str = "likelihood-ratio",
 ) -> Any:
-    """Return the Buehler limit of {T >= T(k1, k2)}.
+    """Return the limit of {T >= T(k1, k2)}: Buehler's, and the local one of the default ordering.
+
+    The local one looks only at q1 >= a(k1) and q2 <= b(k2), the Clopper-Pearson limits of level
+    ``SHARE * alpha``, and keeps the tail at alpha less three times as much.
 
     Parameters
     ----------
@@ -103,8 +107,13 @@ def exact_margin_lower(
         If Newton's method does not settle.
     """
     with precise(DIGITS):
-        member = _membership(k1, k2, n, mp.mpf(alpha), estimand, ordering)
-        return buehler_lower(staircase(member, n), mp.mpf(alpha), estimand=estimand)
+        level = mp.mpf(alpha)
+        steps = staircase(_membership(k1, k2, n, level, estimand, ordering), n)
+        if ordering != "likelihood-ratio":
+            return buehler_lower(steps, level, estimand=estimand)
+        share = mp.mpf(SHARE) * level
+        piece = (clopper_pearson_lower(k1, n, share), clopper_pearson_upper(k2, n, share))
+        return buehler_lower(steps, level - 3 * share, estimand=estimand, piece=piece)
 
 
 def staircase(member: Key, n: int) -> list[int]:
@@ -355,54 +364,74 @@ def _powers(base: Any, n: int) -> list[Any]:
     return out
 
 
-def buehler_lower(steps: list[int], alpha: Any, *, estimand: str) -> Any:
-    """Return inf{L : sup over g(q) = L of P(X1 >= steps[X2]) exceeds alpha}."""
+def buehler_lower(
+    steps: list[int], alpha: Any, *, estimand: str, piece: tuple[Any, Any] = (0, 1)
+) -> Any:
+    """Return inf{L : the supremum of P(X1 >= steps[X2]) exceeds alpha}.
+
+    The supremum is over g(q) = L with q1 at least and q2 at most what `piece` says.
+    """
     n = len(steps) - 1
     # The margin is lowest at (0, n, 0); every probit curve also runs to (0, 0, n).
     if steps[n] <= 0 or (estimand == "probit" and steps[0] <= 0):
         return mp.mpf(-1) if estimand == "difference" else -mp.inf
-    tail = _FloatTail(steps, estimand)
+    tail = _FloatTail(steps, estimand, (float(piece[0]), float(piece[1])))
     log_alpha = float(mp.log(alpha))
     ends = (-1.0, 1.0) if estimand == "difference" else (-30.0, 30.0)
     ends = (math.nextafter(ends[0], 0), math.nextafter(ends[1], 0))
     rough = brentq(lambda at: tail.log_supremum(at) - log_alpha, *ends, xtol=1e-12)
     with precise(DIGITS):
         return min(
-            _solve(steps, alpha, mp.mpf(rough), mp.mpf(u), end, estimand)
+            _solve(steps, alpha, mp.mpf(rough), mp.mpf(u), end, estimand, piece)
             for u, end in tail.high_peaks(rough)
         )
 
 
-class _FloatTail:
-    """The tail in floats, on many points of a curve at once."""
+def piece_ends(limit: Any, estimand: str, piece: tuple[Any, Any]) -> tuple[Any, Any]:
+    """Return the range of u on g(q) = limit where q1 >= piece[0] and q2 <= piece[1]."""
+    least, most = piece
+    top = curve_top(limit, estimand)
+    if estimand == "difference":
+        return max(least - max(limit, 0), 0), min(most - max(-limit, 0), top)
+    low = norm_ppf(mp.mpf(least)) - limit if least > 0 else -mp.inf
+    return low, min(norm_ppf(mp.mpf(most)), top) if most < 1 else top
 
-    def __init__(self, steps: list[int], estimand: str) -> None:
+
+class _FloatTail:
+    """The tail in floats, on many points of a piece of a curve at once."""
+
+    def __init__(self, steps: list[int], estimand: str, piece: tuple[float, float]) -> None:
         n = len(steps) - 1
         rows = [(a, b, n - a - b) for b in range(n + 1) for a in range(max(steps[b], 0), n - b + 1)]
         self.x = np.array(rows, dtype=float)
         self.weight = gammaln(n + 1) - gammaln(self.x + 1).sum(axis=1)
         self.estimand = estimand
+        self.piece = piece
         angle = np.linspace(0, 0.5 * np.pi, GRID + 1)[1:]
         small = np.geomspace(1e-14 / n, 0.5 * np.sin(angle[0]) ** 2, 40)
         # Even in the square root of the probability, which is the tail's natural unit.
-        start = [0.0] if estimand == "difference" else []  # u = -inf on a probit curve
-        self.share = np.concatenate([start, small, np.sin(angle) ** 2])
+        whole_probit = estimand == "probit" and piece[0] <= 0  # begins at u = -inf
+        self.share = np.concatenate([[] if whole_probit else [0.0], small, np.sin(angle) ** 2])
         self.share[-1] = 1.0
 
     def points(self, limit: float, share: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return u and q at shares of the largest value of max(q1, q2) less its least."""
+        """Return u and q at shares of the way of max(q1, q2) from its least to its largest."""
+        low, high = (float(end) for end in piece_ends(limit, self.estimand, self.piece))
+        at_top = (share >= 1) & (high >= float(curve_top(limit, self.estimand)))
         if self.estimand == "difference":
-            u = 0.5 * (1 - abs(limit)) * share
+            u = low + (high - low) * share
             q1, q2 = u + max(limit, 0), u + max(-limit, 0)
-            q3 = (1 - abs(limit)) * (1 - share)
+            q3 = np.maximum(1 - abs(limit) - 2 * u, 0)
+            if low <= 0 and high >= 0.5 * (1 - abs(limit)):
+                q3 = (1 - abs(limit)) * (1 - share)
         else:
-            larger = ndtri(ndtr(abs(limit) / 2) * share)
-            u = np.minimum(larger - max(limit, 0), -limit / 2)
-            u = np.where(share >= 1, -limit / 2, u)
+            least, most = ndtr(low + max(limit, 0)), ndtr(high + max(limit, 0))
+            larger = ndtri(least + (most - least) * share)
+            u = np.minimum(larger - max(limit, 0), high)
+            u = np.where(share >= 1, high, u)
             q1, q2 = ndtr(u + limit), ndtr(u)
             q3 = np.maximum(ndtr(-u - limit) - q2, 0)
-            q3 = np.where(share >= 1, 0, q3)
-        return u, np.stack([q1, q2, q3])
+        return u, np.stack([q1, q2, np.where(at_top, 0, q3)])
 
     def log_tail(self, limit: float, share: FloatArray) -> FloatArray:
         """Return the logarithm of the tail at each share."""
@@ -441,7 +470,10 @@ class _FloatTail:
         return out
 
     def log_supremum(self, limit: float) -> float:
-        """Return the logarithm of the largest tail found on the curve."""
+        """Return the logarithm of the largest tail found on the piece."""
+        low, high = piece_ends(limit, self.estimand, self.piece)
+        if low > high:
+            return LOWEST_LOG
         return max(value for value, _ in self.peaks(limit))
 
     def high_peaks(self, limit: float) -> list[tuple[float, str]]:
@@ -458,11 +490,21 @@ class _FloatTail:
         ]
 
 
-def _solve(steps: list[int], alpha: Any, limit: Any, u: Any, end: str, estimand: str) -> Any:
-    """Return the L with P = alpha and dP/du = 0, or at an end of the curve, by Newton's method."""
+def _solve(
+    steps: list[int],
+    alpha: Any,
+    limit: Any,
+    u: Any,
+    end: str,
+    estimand: str,
+    piece: tuple[Any, Any],
+) -> Any:
+    """Return the L with P = alpha and dP/du = 0, or at an end of the piece, by Newton's method."""
 
     def tail(at: Any, where: Any) -> Any:
-        place = curve_top(at, estimand) if end == "top" else where
+        place = where
+        if end:
+            place = piece_ends(at, estimand, piece)[0 if end == "bottom" else 1]
         return trinomial_tail(steps, curve_point(at, place, estimand))
 
     h = mp.mpf(10) ** -20 * (u if estimand == "difference" else 1)
@@ -475,7 +517,7 @@ def _solve(steps: list[int], alpha: Any, limit: Any, u: Any, end: str, estimand:
             if bend >= 0:
                 raise ArithmeticError(f"no maximum at L={limit}, u={u}")
             u -= (after - before) / (2 * h) / bend
-            u = min(u, curve_top(limit, estimand))
+            u = min(u, piece_ends(limit, estimand, piece)[1])
         here = tail(limit, u)
         slope = (tail(limit + step, u) - tail(limit - step, u)) / (2 * step)
         last, move = move, (here - alpha) / slope

@@ -37,6 +37,7 @@ from rsverify.smoothing.lipschitz.bound import scores_lipschitz_bound
 from rsverify.smoothing.lipschitz.comparison import Sample
 from rsverify.smoothing.noise.discrete import DiscreteGaussian
 from rsverify.smoothing.noise.gaussian import COUNTS, PREDICTION, Gaussian, Noise
+from rsverify.smoothing.outputs import check_takes_numbers
 from rsverify.smoothing.request import Request, level_of
 from rsverify.smoothing.sampling.asked import Asked
 from rsverify.smoothing.sampling.sampled import Sampled
@@ -144,6 +145,7 @@ class SmoothedClassifier(Sampled):
     ) -> None:
         if not callable(model):
             raise TypeError(f"model={shown(model)} must be a torch.nn.Module or a callable")
+        check_takes_numbers(model)
         if preprocess is not None and not callable(preprocess):
             raise TypeError(f"preprocess={shown(preprocess)} must be a callable or None")
         if dtype is not None and not isinstance(dtype, torch.dtype):

@@ -12,6 +12,15 @@ _SHOWN = 6
 _LOGITS = "logits"
 
 
+def check_takes_numbers(model: object) -> None:
+    """Raise where a model of text is given as it is: no noise can be added to token numbers."""
+    if getattr(model, "main_input_name", None) == "input_ids":
+        raise TypeError(
+            f"model={type(model).__name__} takes token numbers, to which no noise can be added: "
+            "give HFModel(model), whose inputs are embeddings"
+        )
+
+
 def scores_in(output: object, num_classes: int, rows: int) -> object:
     """Return the scores in a model's output: itself, or the one part that can be meant.
 

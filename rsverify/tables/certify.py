@@ -28,7 +28,7 @@ from rsverify.certificates.assumptions import AssumptionWarning, warn_of_level
 from rsverify.certificates.certificate import ABSTAIN, BOUNDS, DEFAULT_ORDERING, name_of
 from rsverify.certificates.radius import ESTIMANDS
 from rsverify.tables.count_columns import check_rows, check_shape, given_columns
-from rsverify.tables.counts import counts_of_frame, integers_of
+from rsverify.tables.counts import classes_of, counts_of_frame, integers_of
 from rsverify.tables.outcome import Outcomes, level_of_class, outcomes_of_rows
 from rsverify.tables.rows import check_unique_indices
 from rsverify.tables.schema import COMMON_COLUMNS, ORIGIN_COLUMNS, count_columns
@@ -220,7 +220,7 @@ def _integers_per_row(
     if isinstance(values, str):
         if values not in others:
             raise ValueError(f"{name}={values!r} must be a column of counts: {list(others)}")
-        return integers_of(others[[values]], "counts")[:, 0]
+        return classes_of(others, values, "counts")
     classes = check_integer(name, values)
     if classes.shape not in ((), (1,), (rows,)):
         raise ValueError(f"{name} of shape {classes.shape} must be one class, or one per row")

@@ -86,7 +86,8 @@ def find_counts(names: Sequence[str], where: str, given: Sequence[str] | None = 
         problem = f"several ({', '.join(f'{p}…' for p in sets)})" if sets else "none"
         raise ValueError(
             f"{where} must have one set of columns numbered from 0 or 1, such as count_0, count_1; "
-            f"it has {problem} among {_listed(names)}: name the columns of counts with columns="
+            f"it has {problem} among {_listed(names)}: name the columns of counts by --columns "
+            "(columns=)"
         )
     return next(iter(sets.values()))
 

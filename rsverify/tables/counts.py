@@ -26,6 +26,7 @@ from rsverify.tables.text import SEPARATORS, TableText, is_quoted, read_text, sp
 
 __all__ = ["read_counts"]
 
+_CLASSES = "classes"
 _INTEGERS = ("label", "idx")
 """Other columns of a file that are integers by their names."""
 
@@ -57,7 +58,8 @@ def read_counts(
     -------
     DataFrame
         Integer columns `count_0`, `count_1`, …, in the order of the classes; before them the
-        other columns as text, but for an integer `label` and `idx`.
+        other columns as text, but for an integer `label` and `idx`. Labels that are all names of
+        columns of counts are the classes of these.
 
     Raises
     ------
@@ -131,6 +133,8 @@ def _counts_of_text(
     head = [split_line(line, separator, quoted=quoted, place=text.path) for line in lines[:3]]
     found = columns_of_file(head, text.path, label=label, given=given)
     start = int(found.has_header)
+    if len(lines) == start:
+        raise DataError(f"{text.path} has a header and no rows of counts")
     integers = [*found.counts, *(n for n in _INTEGERS if n in found.names)]
     cells = read_cells(lines[start:], found.names, integers, separator, quoted=quoted)
     places = Places(text.path, text.numbers[start:])
@@ -138,11 +142,40 @@ def _counts_of_text(
     counts = pd.DataFrame(votes, columns=[f"count_{i}" for i in range(len(found.counts))])
     if not found.has_header and label is None and given is None:
         check_totals(votes, found.counts, text.path)
+    totals = votes.sum(axis=1, dtype=np.float64)
+    if not totals.all():
+        number = places.numbers[int((totals == 0).argmax())]
+        raise DataError(f"line {number} of {text.path} has no votes: it must have at least one")
     others = cells.drop(columns=found.counts)
     for name in _INTEGERS:
         if name in others:
-            others[name] = parse_integers([*map(str, others[name])], name, places)
-    return pd.concat([others, counts], axis=1)
+            texts = [*map(str, others[name])]
+            named = _classes_by_name(texts, found.counts) if name == "label" else None
+            others[name] = parse_integers(texts, name, places) if named is None else named
+    return _with_classes(pd.concat([others, counts], axis=1), found.counts)
+
+
+def _with_classes(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return the table with the names of the classes kept in its attributes."""
+    table.attrs[_CLASSES] = list(names)
+    return table
+
+
+def classes_of(table: pd.DataFrame, column: str, where: str) -> IntArray:
+    """Return the classes in a column of what `counts_of_frame` returns: numbers, or names."""
+    named = None
+    if not pd.api.types.is_numeric_dtype(table[column]):
+        texts = table[column].astype(object).tolist()
+        named = _classes_by_name(texts, table.attrs.get(_CLASSES, []))
+    return integers_of(table[[column]], where)[:, 0] if named is None else named
+
+
+def _classes_by_name(labels: Sequence[object], counts: Sequence[str]) -> IntArray | None:
+    """Return labels that are names of the columns of counts as classes; None where one is not."""
+    place = {name: i for i, name in enumerate(counts)}
+    if not all(isinstance(label, str) and label in place for label in labels):
+        return None
+    return np.array([place[str(label)] for label in labels], dtype=np.int64)
 
 
 def _parsed(cells: pd.DataFrame, places: Places) -> IntArray:
@@ -190,13 +223,16 @@ def counts_of_frame(
     if frame.index.name is not None and str(frame.index.name) not in names:
         frame = frame.reset_index()
     others = frame.drop(columns=counted).reset_index(drop=True)
-    for name in _INTEGERS:
-        if name in others:
-            others[name] = integers_of(others[[name]], where)[:, 0]
     counts = integers_of(frame[counted], where)
     check_rows(counts, where)
     votes = pd.DataFrame(counts, columns=[f"count_{i}" for i in range(len(counted))])
-    return pd.concat([others, votes], axis=1)
+    # Of a file that was read before, the names that it had.
+    names = frame.attrs.get(_CLASSES, counted)
+    table = _with_classes(pd.concat([others, votes], axis=1), names)
+    for name in _INTEGERS:
+        if name in table:
+            table[name] = classes_of(table, name, where)
+    return table
 
 
 def integers_of(frame: pd.DataFrame, where: str) -> IntArray:

@@ -14,10 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsverify._core.check import shown
+from rsverify._core.errors import DataError
 
 SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "vertical bars"}
 """What may separate the fields of a line, and its name."""
 
+_OTHER_FILES = {
+    b"\x1f\x8b": "compressed by gzip: decompress it",
+    b"PK\x03\x04": "a zip archive or a spreadsheet: save it as .csv",
+    b"PAR1": "a Parquet file: give it the ending .parquet",
+    b"\x93NUMPY": "an array of numpy: give it the ending .npy",
+}
 _UTF_16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
 
@@ -49,6 +56,9 @@ def read_text(path: str | os.PathLike[str]) -> TableText:
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"path={shown(path)} must be a str or a pathlib.Path")
     content = Path(path).read_bytes()
+    for begin, what in _OTHER_FILES.items():
+        if content.startswith(begin):
+            raise DataError(f"{path} is {what}")
     if content.startswith(_UTF_16_OR_32):
         raise ValueError(f"{path} is encoded as UTF-16 or UTF-32: save it as UTF-8")
     try:

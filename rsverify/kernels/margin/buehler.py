@@ -1,12 +1,25 @@
-"""Buehler lower limit of a margin: the largest L proved to keep the tail at most alpha.
+"""Lower limits of a margin: the largest L proved to keep the tail at most alpha.
 
-    theta_L = inf{ L : sup_{g(q) = L} P_q(X1 >= steps[X2]) > alpha }
+Buehler's limit of the staircase S = {x1 >= steps[x2]} is
+
+    inf{ L : sup_{g(q) = L} P_q(S) > alpha }.
+
+The default limit takes the supremum over the q that the observed votes (x1, x2) leave in
+question,
+
+    inf{ L : sup_{g(q) = L, q1 >= a(x1), q2 <= b(x2)} P_q(S) > (1 - 2 c) alpha },
+
+a and b the Clopper-Pearson limits of level c alpha, c = `SHARE` (docs/theory.md, "A local
+supremum"). It is as monotone and as valid, and larger.
 
 The search is not trusted. It scans the curve for peaks of the tail, follows them while a
 secant method moves L to where the highest peak meets alpha, and hands an L just below that
 to `supremum.proves_at_most`. A peak that was missed comes back as a witness, joins the
-others and lowers L. Only a proved L is returned, so the result never exceeds theta_L; it is
+others and lowers L. Only a proved L is returned, so the result never exceeds the limit; it is
 below it by about ``SLACK``.
+
+Of the default ordering's staircase only the rows are built that matter (`staircase.window_steps`),
+and the proof includes that the others do not.
 """
 
 from __future__ import annotations
@@ -17,154 +30,206 @@ import numpy as np
 
 from rsverify._core.check import FloatArray, IntArray
 from rsverify._core.jit import njit
+from rsverify.kernels.binomial import clopper_pearson_lower, clopper_pearson_upper
+from rsverify.kernels.margin.curve import advance, corner_tail, curve_piece, fisher_length, tail_at
 from rsverify.kernels.margin.formulas import DIFFERENCE
 from rsverify.kernels.margin.ordering import curve_point
-from rsverify.kernels.margin.staircase import additive_steps, default_key, default_steps
-from rsverify.kernels.margin.supremum import curve_ends, fisher_length, proves_at_most, tail_at
+from rsverify.kernels.margin.staircase import (
+    additive_steps,
+    default_key,
+    default_steps,
+    window_steps,
+)
+from rsverify.kernels.margin.supremum import ROWS_MISSING, proves_at_most
 from rsverify.kernels.margin.trinomial import WORK_ROWS, staircase_tail, staircase_tails
+from rsverify.kernels.special import norm_isf
 
 SLACK = 1e-10
-NEGLECT = 1e-14  # share of alpha that a tail's window may leave out
+SHARE = 2e-11  # of alpha, spent on each of the two limits that make the supremum local
+NEGLECT = 1e-12  # share of alpha that a tail's window may leave out
 SPACING = 1.25  # Fisher length between scanned points; the tail's natural unit is 1
 LANES = 4  # scanned points that share a walk over the rows
+UNEVEN = 3.0  # largest ratio of the Fisher lengths of a stretch's halves
 SKIP_BELOW = 0.02  # a stretch whose tail is below this share of the best peak is skipped
 PEAKS = 6
+SCANS = 100
 WITNESSES = 30  # times that L is lowered by a missed peak before the slack grows instead
 LOWEST_PROBIT = -80.0
-GOLDEN = 0.3819660112501051
+FIRST_HALF, LEAST_HALF = (
+    0.4,
+    0.004,
+)  # shares of a scanned cell at which a peak's sides are looked at
+CLIMBS = 40  # at most, at one L
+NEAR = 1e-6  # error of the logarithm of a tail read off a parabola
+WIDENINGS = 3  # times that more rows are built before all of them are
 
 
 @njit
-def tail_at_place(
-    steps: IntArray, n: int, estimand: int, limit: float, alpha: float, place: float
-) -> float:
-    """Return the tail at a place in [0, 1] between the curve's ends."""
-    low, high = curve_ends(estimand, limit, n, alpha)
-    u = min(low + place * (high - low), high)
-    return tail_at(steps, n, estimand, limit, u, NEGLECT * alpha)
-
-
-@njit
-def follow_peak(
+def climb(
     steps: IntArray,
+    first: int,
+    last: int,
     n: int,
     estimand: int,
     limit: float,
-    alpha: float,
-    place: float,
-    width: float,
-) -> tuple[float, float]:
-    """Return the largest tail found within `width` of `place`, and where (Brent's method)."""
-    a = max(0.0, place - width)
-    b = min(1.0, place + width)
-    x = w = v = place
-    fx = tail_at_place(steps, n, estimand, limit, alpha, x)
-    fw = fv = fx
-    best, where = fx, x
-    # The method's own points stay inside (a, b); the curve's ends can be the highest places.
-    for end in (0.0, 1.0):
-        if (a == end or b == end) and place != end:
-            value = tail_at_place(steps, n, estimand, limit, alpha, end)
-            if value > best:
-                best, where = value, end
-    e = d = 0.0
-    tolerance = 2e-5 * width
-    for _ in range(30):
-        middle = 0.5 * (a + b)
-        if abs(x - middle) <= 2.0 * tolerance - 0.5 * (b - a):
-            break
-        golden = True
-        if abs(e) > tolerance:
-            r = (x - w) * (fv - fx)
-            q = (x - v) * (fw - fx)
-            p = (x - v) * q - (x - w) * r
-            q = 2.0 * (q - r)
-            if q > 0.0:
-                p = -p
-            q = abs(q)
-            if abs(p) < abs(0.5 * q * e) and q * (a - x) < p < q * (b - x):
-                e, d = d, p / q
-                golden = False
-        if golden:
-            e = (a if x >= middle else b) - x
-            d = GOLDEN * e
-        u = x + (d if abs(d) >= tolerance else math.copysign(tolerance, d))
-        fu = tail_at_place(steps, n, estimand, limit, alpha, u)
-        if fu >= fx:
-            if u >= x:
-                a = x
-            else:
-                b = x
-            v, fv, w, fw, x, fx = w, fw, x, fx, u, fu
-        else:
-            if u < x:
-                a = u
-            else:
-                b = u
-            if fu >= fw or w == x:
-                v, fv, w, fw = w, fw, u, fu
-            elif fu >= fv or v in (x, w):
-                v, fv = u, fu
-    if fx > best:
-        best, where = fx, x
-    return best, where
+    low: float,
+    high: float,
+    neglect: float,
+    peak: FloatArray,
+    work: FloatArray,
+) -> float:
+    """Move `peak` up the tail by one parabola; return the logarithm of its value.
+
+    The parabola goes through three logarithms of the tail. Where its top is not between them
+    the highest takes the middle; else the half-width shrinks, so that a few calls find a maximum.
+    `peak` holds its place, infinite for an end of the piece, the half-width, its value, the least
+    half-width, whether it is settled, and how many moves there were in a row.
+    """
+    points, values = work[:3], work[3]
+    half = min(peak[1], 0.5 * (high - low))
+    u = min(max(peak[0], low + half), high - half)
+    for i in range(3):
+        points[0, i], points[1, i], points[2, i] = curve_point(
+            estimand, limit, min(max(u + (i - 1) * half, low), high)
+        )
+    staircase_tails(steps, first, last, n, points, 3, neglect, work[4:], values)
+    at = 0
+    for i in range(1, 3):
+        if values[i] > values[at]:
+            at = i
+    best = values[at]
+    end = u + (at - 1) * half
+    # A maximum at an end of the piece stays there when the piece moves with L.
+    end = -math.inf if end <= low else math.inf if end >= high else end
+    if min(values[0], values[1], values[2]) <= 0.0:
+        peak[0], peak[2], peak[4] = end, best, 1.0
+        return math.log(best) if best > 0.0 else -math.inf
+    left, middle, right = math.log(values[0]), math.log(values[1]), math.log(values[2])
+    bend = left - 2.0 * middle + right
+    shift = 0.5 * (left - right) / bend if bend < 0.0 else math.inf
+    log_best = max(left, middle, right)
+    if abs(shift) <= 1.0:
+        if half <= 3.0 * peak[3]:
+            log_best = max(log_best, middle - 0.25 * (left - right) * shift)
+        peak[0] = u + shift * half
+        peak[1] = max(half * min(max(0.1, abs(shift)), 0.5), peak[3])
+        peak[5] = 0.0
+    elif not math.isfinite(end):
+        # At an end, unless a closer look finds a maximum beside it.
+        peak[0] = end
+        peak[1] = max(0.1 * half, peak[3])
+        peak[5] = 0.0
+    else:
+        peak[0] = end
+        peak[5] += 1.0
+        if peak[5] > 2.0:  # far away: in longer steps
+            peak[1] = 2.0 * half
+    peak[2] = math.exp(log_best)
+    settled = abs(shift) <= 0.3 or not math.isfinite(peak[0])
+    peak[4] = 1.0 if settled and half <= 3.0 * peak[3] else 0.0
+    return log_best
+
+
+@njit
+def highest_peak(
+    steps: IntArray,
+    first: int,
+    last: int,
+    n: int,
+    estimand: int,
+    limit: float,
+    low: float,
+    high: float,
+    neglect: float,
+    peaks: FloatArray,
+    found: int,
+    work: FloatArray,
+) -> tuple[float, float, bool]:
+    """Climb every peak; return the highest one's logarithm, its place and whether it is settled."""
+    highest, where, settled = -math.inf, low, False
+    for i in range(found):
+        value = climb(
+            steps, first, last, n, estimand, limit, low, high, neglect, peaks[i], work
+        )  # fmt: skip
+        if value > highest:
+            highest, where = value, min(max(peaks[i, 0], low), high)
+            settled = peaks[i, 4] > 0.0
+    return highest, where, settled
 
 
 @njit
 def scan_peaks(
-    steps: IntArray, n: int, estimand: int, limit: float, alpha: float, peaks: FloatArray
+    steps: IntArray,
+    first: int,
+    last: int,
+    n: int,
+    estimand: int,
+    limit: float,
+    low: float,
+    high: float,
+    alpha: float,
+    peaks: FloatArray,
+    work: FloatArray,
 ) -> int:
-    """Fill rows of `peaks` with (place, width, value) of local maxima; return how many.
+    """Fill rows of `peaks` with (place, half-width, value, ...) of local maxima; return how many.
 
-    The curve is walked from low to high u in stretches of `LANES` points `SPACING` apart;
-    stretches whose corner tail is negligible are skipped whole.
+    The piece is walked from low to high u in stretches of `LANES` points `SPACING` apart;
+    longer stretches whose corner tail is negligible are skipped.
     """
-    low, high = curve_ends(estimand, limit, n, alpha)
-    if not low < high:
-        peaks[0, 0], peaks[0, 1], peaks[0, 2] = 1.0, 0.0, 0.0
-        return 1
     neglect = NEGLECT * alpha
-    stack = np.empty((128, 2))
-    stack[0, 0], stack[0, 1] = 0.0, 1.0
-    size = 1
+    points, values = work[:3], work[3]
     found = 0
-    points = np.empty((3, LANES))
-    work = np.empty((WORK_ROWS, LANES))
-    values = np.empty(LANES)
     best = 0.0
     before = now = -1.0  # the last two values on the way
     now_place = now_width = 0.0
-    while size > 0:
-        size -= 1
-        a, b = stack[size, 0], stack[size, 1]
-        ua, ub = low + a * (high - low), low + b * (high - low)
-        length = fisher_length(estimand, limit, n, ua, ub)
-        if length > LANES * SPACING and b - a > 1e-12:
-            corner = 1.0
-            if length < 16.0 * LANES * SPACING:
-                b1, _, _ = curve_point(estimand, limit, ub)
-                _, a2, _ = curve_point(estimand, limit, ua)
-                b1 = min(b1, 1.0 - a2)
-                corner = staircase_tail(steps, n, b1, a2, max(0.0, 1.0 - b1 - a2), neglect)
-            if corner >= SKIP_BELOW * max(best, 1e-3 * alpha):
-                stack[size, 0], stack[size, 1] = 0.5 * (a + b), b
-                stack[size + 1, 0], stack[size + 1, 1] = a, 0.5 * (a + b)
-                size += 2
-                continue
-        width = (b - a) / LANES
+    least = LANES * SPACING
+    reach = least
+    a = low
+    width = high - low
+    while a < high:
+        b = advance(estimand, limit, n, a, high, reach, width)
+        width = b - a
+        if not width > 0.0:
+            break
+        if reach > least:
+            corner = corner_tail(steps, first, last, n, estimand, limit, a, b, neglect)
+            if corner < SKIP_BELOW * max(best, 1e-3 * alpha):
+                reach = min(16.0 * least, 2.0 * reach)
+                a = b
+            else:
+                reach = max(least, 0.25 * reach)
+            continue
+        # Even steps of u are to be fairly even steps of Fisher length.
+        middle = 0.5 * (a + b)
+        part = fisher_length(estimand, limit, n, a, middle)
+        other = fisher_length(estimand, limit, n, middle, b)
+        if max(part, other) > UNEVEN * min(part, other) and part + other > SPACING:
+            b = middle
+            width = b - a
+        highest = 0.0
         for i in range(LANES):
-            u = low + (a + (i + 0.5) * width) * (high - low)
+            u = a + (i + 0.5) * width / LANES
             points[0, i], points[1, i], points[2, i] = curve_point(estimand, limit, u)
-        staircase_tails(steps, n, points, LANES, neglect, work, values)
+        staircase_tails(steps, first, last, n, points, LANES, neglect, work[4:], values)
         for i in range(LANES):
             if now > before and now >= values[i]:
-                found = keep_peak(peaks, found, now_place, max(now_width, width), now)
+                found = keep_peak(peaks, found, now_place, max(now_width, width / LANES), now)
             before, now = now, values[i]
-            now_place, now_width = a + (i + 0.5) * width, width
-            best = max(best, now)
+            now_place, now_width = a + (i + 0.5) * width / LANES, width / LANES
+            highest = max(highest, now)
+        best = max(best, highest)
+        if highest < SKIP_BELOW * max(best, 1e-3 * alpha):
+            reach = 4.0 * least
+        a = b
     if now > before:
         found = keep_peak(peaks, found, now_place, now_width, now)
-    return found
+    # The ends are highest where the tail rises all the way; a peak may move there with L.
+    width = min(now_width, high - low)
+    points[0, 0], points[1, 0], points[2, 0] = curve_point(estimand, limit, low)
+    points[0, 1], points[1, 1], points[2, 1] = curve_point(estimand, limit, high)
+    staircase_tails(steps, first, last, n, points, 2, neglect, work[4:], values)
+    found = keep_peak(peaks, found, -math.inf, width, values[0])
+    return keep_peak(peaks, found, math.inf, width, values[1])
 
 
 @njit
@@ -180,33 +245,14 @@ def keep_peak(peaks: FloatArray, found: int, place: float, width: float, value: 
                 spot = i
         if peaks[spot, 2] >= value:
             return found
-    peaks[spot, 0], peaks[spot, 1], peaks[spot, 2] = place, width, value
+    peaks[spot, 0], peaks[spot, 1], peaks[spot, 2] = place, FIRST_HALF * width, value
+    peaks[spot, 3], peaks[spot, 4], peaks[spot, 5] = LEAST_HALF * width, 0.0, 0.0
     return found
 
 
 @njit
-def highest_peak(
-    steps: IntArray,
-    n: int,
-    estimand: int,
-    limit: float,
-    alpha: float,
-    peaks: FloatArray,
-    found: int,
-) -> tuple[float, float]:
-    """Follow the peaks to `limit`; return the highest value and its place."""
-    highest, where = -1.0, 0.0
-    for i in range(found):
-        value, place = follow_peak(steps, n, estimand, limit, alpha, peaks[i, 0], peaks[i, 1])
-        peaks[i, 0], peaks[i, 2] = place, value
-        if value > highest:
-            highest, where = value, place
-    return highest, where
-
-
-@njit
-def keep_high_peaks(peaks: FloatArray, found: int) -> int:
-    """Move the peaks of at least half the highest one to the front; return how many.
+def keep_high_peaks(peaks: FloatArray, found: int, share: float) -> int:
+    """Move the peaks of at least a share of the highest one to the front; return how many.
 
     A lower peak that overtakes the others on the way is found by the proof.
     """
@@ -215,9 +261,9 @@ def keep_high_peaks(peaks: FloatArray, found: int) -> int:
         best = max(best, peaks[i, 2])
     kept = 0
     for i in range(found):
-        if peaks[i, 2] >= 0.5 * best:
-            for column in range(peaks.shape[1]):  # a whole row at once compiles for a second more
-                peaks[kept, column] = peaks[i, column]
+        if peaks[i, 2] >= share * best:
+            for j in range(6):
+                peaks[kept, j] = peaks[i, j]
             kept += 1
     return kept
 
@@ -225,88 +271,237 @@ def keep_high_peaks(peaks: FloatArray, found: int) -> int:
 @njit
 def solve_limit(
     steps: IntArray,
+    first: int,
+    last: int,
     n: int,
     estimand: int,
     alpha: float,
+    least: float,
+    most: float,
     start: float,
+    far: float,
     peaks: FloatArray,
     found: int,
-) -> tuple[float, float]:
-    """Return the L at which the highest followed peak equals alpha, and d log tail / dL.
+    work: FloatArray,
+) -> tuple[float, float, float]:
+    """Return the L at which the highest peak equals alpha, d log tail / dL, and the peak's place.
 
-    The highest peak rises with L. Secant steps on its logarithm, kept in a bracket.
+    The highest peak rises with L. Secant steps on its logarithm, kept in a bracket. Where they
+    lead further than `far` from `start`, the slope returned is NaN: peaks must be looked for anew.
     """
-    low = -1.0 if estimand == DIFFERENCE else LOWEST_PROBIT
-    high = 1.0 if estimand == DIFFERENCE else -LOWEST_PROBIT
-    limit = start
+    lower = -1.0 if estimand == DIFFERENCE else LOWEST_PROBIT
+    upper = 1.0 if estimand == DIFFERENCE else -LOWEST_PROBIT
+    neglect = NEGLECT * alpha
     goal = math.log(alpha)
+    limit = start
     slope = 0.0
+    place = math.nan
     last_limit = last_log = math.nan
-    for _ in range(100):
-        value, place = highest_peak(steps, n, estimand, limit, alpha, peaks, found)
-        log_value = math.log(value) if value > 0.0 else -math.inf
-        if log_value > goal:
-            high = limit
-        else:
-            low = limit
+    still = 0
+    for turn in range(100):
+        low, high = curve_piece(estimand, limit, n, alpha, least, most)
+        log_value, settled = -math.inf, True
+        if low <= high:
+            for _ in range(CLIMBS):
+                log_value, place, settled = highest_peak(
+                    steps, first, last, n, estimand, limit, low, high, neglect, peaks, found, work
+                )  # fmt: skip
+                if settled:
+                    break
+        # What is read off a parabola can be a little off the peak.
+        if log_value > goal + NEAR:
+            upper = limit
+        elif log_value < goal - NEAR:
+            lower = limit
         if math.isfinite(log_value):
-            if math.isfinite(last_log) and limit != last_limit and log_value != last_log:
-                slope = (log_value - last_log) / (limit - last_limit)
-            else:
-                h = 1e-4 / math.sqrt(n)
-                near = tail_at_place(steps, n, estimand, limit - h, alpha, place)
+            if turn == 0 or not slope > 0.0:
+                h = 1e-3 / math.sqrt(n)
+                if estimand == DIFFERENCE:
+                    h = min(h, 1e-3 * (1.0 + limit))
+                low, high = curve_piece(estimand, limit - h, n, alpha, least, most)
+                near = tail_at(
+                    steps, first, last, n, estimand, limit - h, min(place, high), neglect
+                )
                 slope = (log_value - math.log(near)) / h if near > 0.0 else 0.0
-            last_limit, last_log = limit, log_value
+            elif settled and abs(log_value - last_log) > NEAR:
+                slope = (log_value - last_log) / (limit - last_limit)
+            if settled:
+                last_limit, last_log = limit, log_value
         new = limit - (log_value - goal) / slope if slope > 0.0 else math.nan
-        if not low < new < high:
-            new = 0.5 * (low + high)
-        if abs(new - limit) <= 0.02 * SLACK or not low < new < high:
-            return new, slope
+        if not lower < new < upper:
+            new = 0.5 * (lower + upper)
+        if abs(new - start) > far:
+            return start + math.copysign(far, new - start), math.nan, place
+        still = still + 1 if abs(new - limit) <= 0.02 * SLACK else 0
+        if (settled and still > 0) or still > 2 or not lower < new < upper:
+            return new, slope, place
+        for i in range(found):
+            peaks[i, 1] = min(max(abs(new - limit), peaks[i, 3]), 200.0 * peaks[i, 3])
         limit = new
-    return limit, slope
+    return limit, slope, place
 
 
 @njit
-def buehler_limit(steps: IntArray, n: int, estimand: int, alpha: float, start: float) -> float:
-    """Return a proved lower value of theta_L for the outcomes {x1 >= steps[x2]}.
+def find_limit(
+    steps: IntArray,
+    first: int,
+    last: int,
+    n: int,
+    estimand: int,
+    alpha: float,
+    least: float,
+    most: float,
+    start: float,
+    above: float,
+    witnesses: FloatArray,
+    work: FloatArray,
+) -> tuple[float, float, float]:
+    """Return the L below `above` whose highest tail is alpha, d log tail / dL, and its place.
+
+    A search from `start`: nothing is proved. `witnesses` are places that must be looked at.
+    """
+    neglect = NEGLECT * alpha
+    peaks = np.empty((PEAKS + witnesses.size, 6))
+    limit = start
+    below = -1.0 if estimand == DIFFERENCE else LOWEST_PROBIT
+    unit = (1.0 if estimand == DIFFERENCE else 2.0) / math.sqrt(n)
+    last_limit = last_root = math.nan
+    goal = norm_isf(alpha)
+    for _ in range(SCANS):
+        low, high = curve_piece(estimand, limit, n, alpha, least, most)
+        found = scan_peaks(
+            steps, first, last, n, estimand, limit, low, high, alpha, peaks[:PEAKS], work
+        )
+        for i in range(witnesses.size):
+            u = min(max(witnesses[i], low), high)
+            value = tail_at(steps, first, last, n, estimand, limit, u, neglect)
+            b = advance(estimand, limit, n, u, high, SPACING, high - low)
+            width = max(b - u, 1e-9 * (high - low))
+            found = keep_peak(peaks, found, u, width, value)
+        scanned = 0.0
+        for i in range(found):
+            scanned = max(scanned, peaks[i, 2])
+        if 0.2 * alpha < scanned < min(5.0 * alpha, 0.5 + 0.5 * alpha):
+            if witnesses.size == 0:
+                near = 0.5 * alpha < scanned < 2.0 * alpha
+                found = keep_high_peaks(peaks, found, 0.75 if near else 0.3)
+            limit, slope, place = solve_limit(
+                steps, first, last, n, estimand, alpha, least, most, limit, 3.0 * unit,
+                peaks, found, work,
+            )  # fmt: skip
+            if slope > 0.0:
+                return limit, slope, place
+            continue
+        # Too far for peaks to be followed. The tail's normal quantile is nearly linear in L.
+        root = norm_isf(min(max(scanned, 1e-300), 1.0 - 1e-15))
+        if scanned > alpha:
+            above = min(above, limit)
+        else:
+            below = max(below, limit)
+        pace = unit
+        if limit != last_limit and (root < last_root if limit > last_limit else root > last_root):
+            pace = (last_limit - limit) / (root - last_root)
+        last_limit, last_root = limit, root
+        limit += pace * (root - goal)
+        if not below < limit < above:
+            limit = 0.5 * (below + above)
+    return below, 0.0, math.nan
+
+
+@njit
+def buehler_limit(
+    steps: IntArray,
+    first: int,
+    last: int,
+    n: int,
+    estimand: int,
+    alpha: float,
+    least: float,
+    most: float,
+    start: float,
+) -> float:
+    """Return a proved lower value of inf{L : sup of P(S) over g(q) = L, q1 >= least, q2 <= most}.
 
     `start` is a first guess of the limit. The result is the parameter space's lower end
-    (-1 or -inf) where nothing better can be claimed.
+    (-1 or -inf) where nothing better can be claimed, and NaN where the rows of `steps` from
+    `first` to `last` do not decide it.
     """
     lowest = -1.0 if estimand == DIFFERENCE else -math.inf
-    # Either the set is everything, or it holds the outcome (0, 0, n): every probit curve runs
-    # to q3 = 1, where that outcome is certain.
-    if steps[n] <= 0 or (steps[0] <= 0 and estimand != DIFFERENCE):
-        return lowest
-    peaks = np.empty((3 * PEAKS, 3))
-    limit = start if math.isfinite(start) else 0.0
-    found = 0
-    for _ in range(4):  # rescan while the peaks were taken far from where they are needed
-        found = scan_peaks(steps, n, estimand, limit, alpha, peaks[:PEAKS])
-        scanned, _ = highest_peak(steps, n, estimand, limit, alpha, peaks, found)
-        found = keep_high_peaks(peaks, found)
-        limit, slope = solve_limit(steps, n, estimand, alpha, limit, peaks, found)
-        if 0.2 * alpha < scanned < 5.0 * alpha:
-            break
+    work = np.empty((WORK_ROWS + 4, LANES))
+    witnesses = np.empty(WITNESSES)
+    seen = 0
+    above = 1.0 if estimand == DIFFERENCE else -LOWEST_PROBIT
+    limit, slope, place = find_limit(
+        steps, first, last, n, estimand, alpha, least, most,
+        start if math.isfinite(start) else 0.0, above, witnesses[:seen], work,
+    )  # fmt: skip
     slack = SLACK
-    for attempt in range(2 * WITNESSES):
+    for _ in range(2 * WITNESSES):
         trial = limit - slack
         if trial <= (-1.0 if estimand == DIFFERENCE else LOWEST_PROBIT):
             return lowest
         resolution = 0.2 * slack * slope * alpha
-        proved, u = proves_at_most(steps, n, estimand, trial, alpha, resolution, NEGLECT * alpha)
+        proved, u = proves_at_most(
+            steps, first, last, n, estimand, trial, alpha, least, most,
+            resolution, place, NEGLECT * alpha,
+        )  # fmt: skip
         if proved:
             return trial
-        if math.isnan(u) or attempt >= WITNESSES:
+        if u == ROWS_MISSING:
+            return math.nan
+        if math.isnan(u) or seen == WITNESSES:
             slack *= 4.0
             continue
-        # The witness takes the place of the lowest peak where there is no room for another.
-        low, high = curve_ends(estimand, trial, n, alpha)
-        place = (u - low) / (high - low) if high > low else 1.0
-        width = 1.0 / max(1.0, fisher_length(estimand, trial, n, low, high))
-        found = keep_peak(peaks, found, place, width, alpha)
-        limit, slope = solve_limit(steps, n, estimand, alpha, trial, peaks, found)
+        witnesses[seen] = u
+        seen += 1
+        limit, slope, place = find_limit(
+            steps, first, last, n, estimand, alpha, least, most,
+            trial, trial, witnesses[:seen], work,
+        )  # fmt: skip
     return lowest
+
+
+@njit
+def whole_limit(steps: IntArray, n: int, estimand: int, alpha: float, start: float) -> float:
+    """Return a proved lower value of Buehler's limit of {x1 >= steps[x2]}."""
+    # Either the set is everything, or it holds the outcome (0, 0, n): every probit curve runs
+    # to q3 = 1, where that outcome is certain.
+    if steps[n] <= 0 or (steps[0] <= 0 and estimand != DIFFERENCE):
+        return -1.0 if estimand == DIFFERENCE else -math.inf
+    return buehler_limit(steps, 0, n, n, estimand, alpha, 0.0, 1.0, start)
+
+
+@njit
+def default_limit(estimand: int, x1: int, x2: int, n: int, alpha: float, steps: IntArray) -> float:
+    """Return the default limit of an outcome; `steps` is working space for n + 1 rows."""
+    key = default_key(estimand, x1, x2, n, alpha)
+    if key <= (-1.0 if estimand == DIFFERENCE else -math.inf):
+        return key
+    share = SHARE * alpha
+    least = clopper_pearson_lower(x1, n, share)
+    most = clopper_pearson_upper(x2, n, share)
+    level = alpha * (1.0 - 3.0 * SHARE)  # a third one for the rounding of the other two
+    reach = 4.0
+    for _ in range(WIDENINGS):
+        low, high = curve_piece(estimand, key, n, alpha, least, most)
+        first, last = window_steps(
+            estimand,
+            x1,
+            x2,
+            n,
+            alpha,
+            key,
+            low,
+            high,
+            reach - math.log(0.5 * NEGLECT * alpha),
+            steps,
+        )
+        limit = buehler_limit(steps, first, last, n, estimand, level, least, most, key)
+        if not math.isnan(limit):
+            return limit
+        reach *= 4.0
+    default_steps(estimand, x1, x2, n, alpha, steps)
+    return buehler_limit(steps, 0, n, n, estimand, level, least, most, key)
 
 
 @njit
@@ -318,11 +513,12 @@ def default_rows(
     estimand: int,
     out: FloatArray,
 ) -> None:
-    """Fill `out` with the Buehler limits of the default ordering."""
+    """Fill `out` with the default limits."""
+    steps = np.empty(1, np.int64)
     for i in range(out.size):
-        steps = np.empty(n[i] + 1, np.int64)
-        start = default_steps(estimand, k1[i], k2[i], n[i], alpha[i], steps)
-        out[i] = buehler_limit(steps, n[i], estimand, alpha[i], start)
+        if steps.size <= n[i]:
+            steps = np.empty(n[i] + 1, np.int64)
+        out[i] = default_limit(estimand, k1[i], k2[i], n[i], alpha[i], steps[: n[i] + 1])
 
 
 @njit
@@ -342,13 +538,13 @@ def additive_rows(
     for i in range(out.size):
         additive_steps(first, second, floor, k1[i], k2[i], n, steps)
         start = default_key(estimand, k1[i], k2[i], n, alpha)
-        out[i] = buehler_limit(steps, n, estimand, alpha, start)
+        out[i] = whole_limit(steps, n, estimand, alpha, start)
 
 
 @njit
 def staircase_limit(steps: IntArray, estimand: int, alpha: float) -> float:
     """Return the Buehler limit of a staircase, starting from nothing."""
-    return buehler_limit(steps, steps.size - 1, estimand, alpha, 0.0)
+    return whole_limit(steps, steps.size - 1, estimand, alpha, 0.0)
 
 
 @njit

@@ -29,13 +29,22 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from rsverify._core.check import FloatArray, IntArray
 from rsverify._core.jit import njit
 from rsverify.kernels.binomial import clopper_pearson_upper
 from rsverify.kernels.margin.formulas import DIFFERENCE, bonferroni_limit, cohen_limit
-from rsverify.kernels.margin.ordering import likelihood_ratio_limit, ordering_z, solve_row
+from rsverify.kernels.margin.ordering import (
+    curve_point,
+    likelihood_ratio_limit,
+    ordering_z,
+    solve_row,
+)
+from rsverify.kernels.margin.trinomial import bernstein_reach, rows_above_exponent
 
 TIE = 1e-3
+STOP_EVERY = 16  # rows between looks whether those beyond matter
 
 
 @njit
@@ -81,7 +90,7 @@ def last_with_runner_up(n: int, alpha: float, limit: float) -> int:
 
 @njit
 def extend_by_bonferroni(
-    estimand: int, n: int, alpha: float, limit: float, steps: IntArray
+    estimand: int, first: int, last: int, n: int, alpha: float, limit: float, steps: IntArray
 ) -> None:
     """Lower the step of each row to the smallest x1 whose Bonferroni limit is at least `limit`.
 
@@ -89,10 +98,10 @@ def extend_by_bonferroni(
     the last row's x1 and at least the first row's x2, so that one limit settles the block.
     """
     half = 0.5 * alpha
-    j = 0
+    j = first
     block = 1
-    while j <= n:
-        end = min(n, j + block - 1)
+    while j <= last:
+        end = min(last, j + block - 1)
         x1 = min(steps[end] - 1, n - j)
         if x1 < 0 or bonferroni_limit(estimand, x1, j, n, half, half) < limit:
             j = end + 1
@@ -107,34 +116,77 @@ def extend_by_bonferroni(
 
 
 @njit
-def likelihood_ratio_steps(
-    estimand: int, n: int, z: float, limit: float, guess: float, steps: IntArray
-) -> None:
-    """Fill `steps` with {likelihood-ratio limit >= limit}; `guess` starts the first row.
+def row_step(estimand: int, j: int, n: int, z: float, limit: float, real: float) -> int:
+    """Return the smallest x1 of row j with a likelihood-ratio limit of at least `limit`.
 
-    The boundary is smooth, so each row starts from an extrapolation of the last three.
+    `real` is the real x1 of `solve_row`; the row has none where the result is n + 1.
     """
-    last = before = older = guess
+    if real > n - j + TIE:
+        return n + 1
+    nearest = int(math.floor(real + 0.5))
+    if abs(real - nearest) > TIE:
+        return int(math.ceil(real))
+    if likelihood_ratio_limit(estimand, nearest, j, n, z) >= limit:
+        return nearest
+    return nearest + 1 if nearest < n - j else n + 1
+
+
+@njit
+def likelihood_ratio_steps(
+    estimand: int,
+    start: int,
+    end: int,
+    n: int,
+    z: float,
+    limit: float,
+    guess: float,
+    stop: FloatArray,
+    enough: float,
+    steps: IntArray,
+) -> int:
+    """Fill rows `start` to `end`, up or down, with {likelihood-ratio limit >= limit}.
+
+    The boundary is smooth, so each row starts from an extrapolation of the last three; `guess`
+    starts the first. On the way up the rows end where those beyond hold at most exp(-`enough`)
+    at `stop` (`trinomial.rows_above_exponent`), and the last row filled is returned.
+    """
+    step = 1 if end >= start else -1
+    before = older = last = guess
     last_u = before_u = math.nan
-    for j in range(n + 1):
-        if j >= 3:
+    j = start
+    for done in range(abs(end - start) + 1):
+        if done >= 3:
             guess = 3.0 * (last - before) + older
-        elif j >= 1:
+        elif done >= 1:
             guess = last
-        start = 2.0 * last_u - before_u if j >= 2 else last_u
-        real, u = solve_row(estimand, j, n, z, limit, guess, start)
+        u = 2.0 * last_u - before_u if done >= 2 else last_u
+        real, u = solve_row(estimand, j, n, z, limit, guess, u)
         last, before, older = real, last, before
         last_u, before_u = u, last_u
-        if real > n - j + TIE:
-            steps[j:] = n + 1
-            return
-        nearest = int(math.floor(real + 0.5))
-        if abs(real - nearest) > TIE:
-            steps[j] = int(math.ceil(real))
-        elif likelihood_ratio_limit(estimand, nearest, j, n, z) >= limit:
-            steps[j] = nearest
-        else:
-            steps[j] = nearest + 1 if nearest < n - j else n + 1
+        steps[j] = row_step(estimand, j, n, z, limit, real)
+        if step > 0 and real > n - j + TIE:
+            steps[j : end + 1] = n + 1
+            return end
+        if step > 0 and done % STOP_EVERY == STOP_EVERY - 1 and j < end and stop[2] >= 0.0:
+            beyond = rows_above_exponent(steps[j], j + 1, n, stop[0], stop[1], stop[2], enough)
+            if beyond >= enough:
+                return j
+        j += step
+    return end
+
+
+@njit
+def add_valid_limits(
+    estimand: int, first: int, last: int, n: int, alpha: float, limit: float, steps: IntArray
+) -> None:
+    """Lower the steps of rows `first` to `last` to where a valid limit reaches `limit`."""
+    cohen = first_with_cohen(estimand, n, alpha, limit)
+    if estimand == DIFFERENCE and limit <= 0.0:
+        steps[first : min(last, last_with_runner_up(n, alpha, limit)) + 1] = 0
+    for j in range(first, min(last, n - cohen) + 1):
+        steps[j] = min(steps[j], cohen)
+    if limit <= 0.0:
+        extend_by_bonferroni(estimand, first, last, n, alpha, limit, steps)
 
 
 @njit
@@ -144,15 +196,48 @@ def default_steps(estimand: int, x1: int, x2: int, n: int, alpha: float, steps: 
     if limit <= (-1.0 if estimand == DIFFERENCE else -math.inf):
         steps[:] = 0  # the lowest value there is
         return limit
-    likelihood_ratio_steps(estimand, n, ordering_z(alpha), limit, float(x1), steps)
-    cohen = first_with_cohen(estimand, n, alpha, limit)
-    if estimand == DIFFERENCE and limit <= 0.0:
-        steps[: last_with_runner_up(n, alpha, limit) + 1] = 0
-    for j in range(n + 1 - cohen):
-        steps[j] = min(steps[j], cohen)
-    if limit <= 0.0:
-        extend_by_bonferroni(estimand, n, alpha, limit, steps)
+    nowhere = np.full(3, -1.0)
+    z = ordering_z(alpha)
+    likelihood_ratio_steps(estimand, 0, n, n, z, limit, float(x1), nowhere, math.inf, steps)
+    add_valid_limits(estimand, 0, n, n, alpha, limit, steps)
     return limit
+
+
+@njit
+def window_steps(
+    estimand: int,
+    x1: int,
+    x2: int,
+    n: int,
+    alpha: float,
+    limit: float,
+    low: float,
+    high: float,
+    enough: float,
+    steps: IntArray,
+) -> tuple[int, int]:
+    """Fill those rows of {T >= limit} that matter on a piece [low, high] of the curve g = limit.
+
+    `limit` is T(x1, x2), `enough` the exponent of what the others may hold. Returns the first
+    and the last row filled. That these suffice is proved later, at another limit.
+    """
+    ends = np.empty((2, 3))
+    ends[0, 0], ends[0, 1], ends[0, 2] = curve_point(estimand, limit, min(low, high))
+    ends[1, 0], ends[1, 1], ends[1, 2] = curve_point(estimand, limit, high)
+    reach = bernstein_reach(n, ends[0, 1], ends[0, 0] + ends[0, 2], enough)
+    first = min(x2, max(0, int(math.floor(n * ends[0, 1] - reach))))
+    reach = bernstein_reach(n, ends[1, 1], ends[1, 0] + ends[1, 2], enough)
+    last = max(x2, min(n, int(math.ceil(n * ends[1, 1] + reach))))
+    if limit <= 0.0 or ends[1, 0] + ends[1, 2] <= 0.0:
+        ends[1, 2] = -1.0  # the valid limits may reach further than the likelihood ratio's rows
+    z = ordering_z(alpha)
+    last = likelihood_ratio_steps(
+        estimand, x2, last, n, z, limit, float(x1), ends[1], enough, steps
+    )
+    if first < x2:
+        likelihood_ratio_steps(estimand, x2, first, n, z, limit, float(x1), ends[1], enough, steps)
+    add_valid_limits(estimand, first, last, n, alpha, limit, steps)
+    return first, last
 
 
 @njit

@@ -24,6 +24,11 @@ least 1e-280: terms below ``FLUSH`` = 1e-290 are dropped, with all that would gr
 
 A row j is empty where steps[j] > n - j; `steps` must be nondecreasing, which is what
 makes {x1 >= steps[x2]} an upper set.
+
+Windows of rows
+---------------
+The functions with `first` and `last` read those rows alone and take the others for empty.
+``window_covers`` shows that this leaves out at most ``neglect``.
 """
 
 from __future__ import annotations
@@ -32,7 +37,11 @@ import math
 
 from rsverify._core.check import FloatArray, IntArray
 from rsverify._core.jit import njit
-from rsverify.kernels.binomial import binomial_pmf, binomial_upper_tail
+from rsverify.kernels.binomial import (
+    binomial_lower_tail,
+    binomial_pmf,
+    binomial_upper_tail,
+)
 
 LANE_FLOOR = 1e-200  # a lane that starts below it is left to the single-point function
 FLUSH = 1e-290  # a term below it is dropped before it becomes a slow subnormal
@@ -59,29 +68,48 @@ def chernoff_exponent(k: int, n: int, p: float, q: float) -> float:
 
 
 @njit
+def bernstein_reach(n: int, q2: float, q13: float, c: float) -> float:
+    """Return an s with P(X2 <= n q2 - s) and P(X2 >= n q2 + s) at most exp(-c)."""
+    return c / 3.0 + math.sqrt(c * c / 9.0 + 2.0 * c * n * q2 * q13)
+
+
+@njit
+def rows_above_exponent(
+    step: int, j: int, n: int, q1: float, q2: float, q3: float, enough: float
+) -> float:
+    """Return an e with P(X2 >= j, X1 >= step) <= exp(-e), found only up to `enough`."""
+    q13 = q1 + q3
+    exponent = chernoff_exponent(max(step, 0), n - j, q1 / q13, q3 / q13)
+    if exponent < enough:
+        exponent += chernoff_exponent(j, n, q2, q13)
+    return exponent
+
+
+@njit
 def row_range(
-    steps: IntArray, n: int, q1: float, q2: float, q3: float, neglect: float
+    steps: IntArray,
+    first: int,
+    last: int,
+    n: int,
+    q1: float,
+    q2: float,
+    q3: float,
+    neglect: float,
 ) -> tuple[int, int]:
-    """Return the rows (low, high) that matter, high < low where there are none.
+    """Return the rows (low, high) of the window that matter, high < low where there are none.
 
     Below `low`, Bernstein's inequality leaves at most neglect / 2. The rows from j up hold at
     most P(X2 >= j) P(Bin(n - j, pi) >= steps[j]), as the second factor falls with j; Chernoff's
     inequality bounds both, and a bisection finds the first j where that is neglect / 2.
     """
     c = math.log(2.0 / neglect)
-    q13 = q1 + q3
-    pi = q1 / q13
-    s = c / 3.0 + math.sqrt(c * c / 9.0 + 2.0 * c * n * q2 * q13)
-    low = max(0, int(math.floor(n * q2 - s)))
+    s = bernstein_reach(n, q2, q1 + q3, c)
+    low = max(first, int(math.floor(n * q2 - s)))
     inside = low - 1
-    outside = min(n, int(math.ceil(n * q2 + s))) + 1
+    outside = min(last, int(math.ceil(n * q2 + s))) + 1
     while outside - inside > 1:
         j = (inside + outside) // 2
-        trials = n - j
-        exponent = chernoff_exponent(max(steps[j], 0), trials, pi, q3 / q13)
-        if exponent < c:
-            exponent += chernoff_exponent(j, n, q2, q13)
-        if exponent >= c:
+        if rows_above_exponent(steps[j], j, n, q1, q2, q3, c) >= c:
             outside = j
         else:
             inside = j
@@ -89,14 +117,56 @@ def row_range(
 
 
 @njit
+def window_covers(
+    steps: IntArray,
+    first: int,
+    last: int,
+    n: int,
+    lowest: FloatArray,
+    highest: FloatArray,
+    neglect: float,
+) -> bool:
+    """Return whether the rows outside the window hold at most `neglect`, half on each side.
+
+    For every q with q2 of at least `lowest`'s, and with q2 and q1 / (q1 + q3) of at most
+    `highest`'s: X2 rises with q2, and X1 given X2 with the ratio.
+    """
+    if first > 0 and binomial_lower_tail(first - 1, n, lowest[1], lowest[0] + lowest[2]) > (
+        0.4 * neglect
+    ):
+        return False
+    if last >= n or steps[last] > n - last:
+        return True
+    c = math.log(2.0 / neglect)
+    q1, q2, q3 = highest[0], highest[1], highest[2]
+    # The rows beyond start no earlier than the last one.
+    return q1 + q3 > 0.0 and rows_above_exponent(steps[last], last + 1, n, q1, q2, q3, c) >= c
+
+
+@njit
 def staircase_tail(
     steps: IntArray, n: int, q1: float, q2: float, q3: float, neglect: float
 ) -> float:
     """Return P(X1 >= steps[X2]) for (X1, X2, X3) ~ Trinomial(n; q1, q2, q3)."""
+    return window_tail(steps, 0, n, n, q1, q2, q3, neglect)
+
+
+@njit
+def window_tail(
+    steps: IntArray,
+    first: int,
+    last: int,
+    n: int,
+    q1: float,
+    q2: float,
+    q3: float,
+    neglect: float,
+) -> float:
+    """Return the part of `staircase_tail` from the rows of a window."""
     q13 = q1 + q3
     if q13 <= 0.0:
-        return 1.0 if steps[n] <= 0 else 0.0
-    low, j = row_range(steps, n, q1, q2, q3, neglect)
+        return 1.0 if last == n and steps[n] <= 0 else 0.0
+    low, j = row_range(steps, first, last, n, q1, q2, q3, neglect)
     if j < low:
         return 0.0
     pi = q1 / q13
@@ -154,6 +224,8 @@ def start_lanes(
 @njit
 def staircase_tails(
     steps: IntArray,
+    first: int,
+    last: int,
     n: int,
     q: FloatArray,
     lanes: int,
@@ -161,17 +233,17 @@ def staircase_tails(
     work: FloatArray,
     out: FloatArray,
 ) -> None:
-    """Fill `out` with `staircase_tail` at the columns q[:, :lanes], which lie close together.
+    """Fill `out` with `window_tail` at the columns q[:, :lanes], which lie close together.
 
     `work` has `WORK_ROWS` rows of at least `lanes` columns.
     """
     low, high = n, -1
     for i in range(lanes):
         if q[0, i] + q[2, i] > 0.0:
-            first, last = row_range(steps, n, q[0, i], q[1, i], q[2, i], neglect)
-            if last >= first:
-                low = min(low, first)
-                high = max(high, last)
+            a, b = row_range(steps, first, last, n, q[0, i], q[1, i], q[2, i], neglect)
+            if b >= a:
+                low = min(low, a)
+                high = max(high, b)
     if high >= low:
         start_lanes(steps, n, q, high, lanes, work)
         walk_lanes(steps, n, low, high, lanes, work)
@@ -179,7 +251,7 @@ def staircase_tails(
         if high >= low and work[6, i] > 0.0:
             out[i] = work[3, i]
         else:
-            out[i] = staircase_tail(steps, n, q[0, i], q[1, i], q[2, i], neglect)
+            out[i] = window_tail(steps, first, last, n, q[0, i], q[1, i], q[2, i], neglect)
 
 
 @njit

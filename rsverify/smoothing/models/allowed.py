@@ -26,9 +26,11 @@ _PROGRAMS = {
     *("os", "posix", "nt", "sys", "subprocess", "shutil", "importlib", "runpy", "pty", "socket"),
     *("ctypes", "code", "codeop", "pickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal"),
     *("operator", "_operator", "webbrowser", "timeit", "cProfile", "profile", "pdb", "bdb", "pip"),
-    *("asyncio", "multiprocessing", "threading", "signal", "site", "types", "inspect", "tempfile"),
-    *("commands", "pydoc", "doctest", "trace", "unittest", "functools", "io", "_io", "urllib"),
-    *("http", "ftplib", "smtplib", "platform", "gc", "builtins.eval", "builtins.exec"),
+    *("asyncio", "multiprocessing", "threading", "signal", "site", "inspect", "tempfile", "urllib"),
+    *("commands", "pydoc", "doctest", "trace", "unittest", "http", "ftplib", "smtplib", "platform"),
+    *("io.open", "io.FileIO", "io.open_code", "_io.open", "_io.FileIO", "_io.open_code", "gc"),
+    *("types.FunctionType", "types.CodeType", "types.MethodType", "functools.reduce"),
+    *("builtins.eval", "builtins.exec"),
     *("builtins.getattr", "builtins.setattr", "builtins.delattr", "builtins.compile"),
     *("builtins.open", "builtins.input", "builtins.__import__", "builtins.breakpoint"),
     *("builtins.map", "builtins.filter", "builtins.vars", "builtins.globals", "builtins.locals"),
@@ -51,8 +53,8 @@ def refusal(path: Path, names: Sequence[str] | None, allowed: Sequence[str]) -> 
     if programs:
         return (
             f"{path} holds more than tensors and plain data: {_some(programs)} can run programs or "
-            "write files, and no checkpoint needs that. Do not load it; ask for the weights only, "
-            "as a state_dict or as .safetensors"
+            "write files, or reach what can, and weights need nothing of the kind. Do not load it; "
+            "ask for the weights only, as a state_dict or as .safetensors"
         )
     if not wanted:
         return (

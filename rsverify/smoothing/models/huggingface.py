@@ -19,7 +19,7 @@ import torch
 from rsverify._core.check import shown
 from rsverify._core.errors import DataError, cause_of
 from rsverify._core.optional import need
-from rsverify.smoothing.data.fingerprint import model_hash
+from rsverify.smoothing.data.fingerprint import input_hash, model_hash
 from rsverify.smoothing.models.archive import check_torch
 
 __all__ = ["HFModel"]
@@ -56,8 +56,6 @@ class HFModel(torch.nn.Module):
 
     Attributes
     ----------
-    num_classes : int
-        Number of labels that the model's configuration states.
     folder : Path or None
         Where the model was loaded from.
 
@@ -104,15 +102,14 @@ class HFModel(torch.nn.Module):
         self.folder = Path(model) if isinstance(model, str | os.PathLike) else None
         made = load_folder(self.folder) if self.folder is not None else model
         config = getattr(made, "config", None)
-        labels = getattr(config, "num_labels", None)
-        if not isinstance(made, torch.nn.Module) or not isinstance(labels, int):
+        self._labels = getattr(config, "num_labels", None)
+        if not isinstance(made, torch.nn.Module) or not isinstance(self._labels, int):
             raise TypeError(
                 f"model={shown(model)} must be a classifier of transformers, or a folder of "
                 "save_pretrained: it must have a config with num_labels"
             )
         self.model = made
-        self.num_classes = labels
-        self.problem = getattr(config, "problem_type", None)
+        self._problem = getattr(config, "problem_type", None)
         main = str(getattr(made, "main_input_name", "pixel_values"))
         self.input = input or ("inputs_embeds" if main == "input_ids" else main)
         self.arguments = dict(arguments or {})
@@ -122,7 +119,33 @@ class HFModel(torch.nn.Module):
 
     def rsverify_hash(self) -> str:
         """Return an identifier of this model, compared when a run is resumed."""
-        return f"HFModel {self.input} {sorted(self.arguments)} of {model_hash(self.model)}"
+        given = {
+            name: input_hash(value) if isinstance(value, torch.Tensor) else repr(value)
+            for name, value in sorted(self.arguments.items())
+        }
+        return f"HFModel {self.input} {given} of {model_hash(self.model)}"
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes that the model's configuration states.
+
+        Raises
+        ------
+        ValueError
+            If its labels do not exclude each other, or it has a single output.
+        """
+        labels = int(self._labels or 0)
+        if self._problem == "multi_label_classification":
+            raise ValueError(
+                f"{self!r} has {labels} labels that do not exclude each other: choose one, "
+                "BinaryLogit(model, label=…) with num_classes=2, or --label"
+            )
+        if labels < 2 or self._problem == "regression":
+            raise ValueError(
+                f"{self!r} returns {labels} number(s) and no classes: a regression has no class to "
+                "certify; one logit makes two classes by BinaryLogit(model), or --label 0"
+            )
+        return labels
 
     def embed(self, input_ids: torch.Tensor) -> torch.Tensor:
         r"""Return the embeddings of token numbers, for a model of text.

@@ -77,7 +77,10 @@ def test_difference_ordering_agrees_with_rationals_large(n: int, alpha: float) -
 
 def check_as_its_own_ordering(n: int, alpha: float, estimand: str, ordering: str) -> None:
     """B is a nondecreasing function of its ordering T, so B(x) is also the Buehler bound of
-    the set {B ≥ B(x)}. This needs neither T nor the staircase that the fast way made of it."""
+    the set {B ≥ B(x)}. This needs neither T nor the staircase that the fast way made of it.
+
+    The default bound is not one of T alone, and may be larger than a Buehler bound: of it
+    only the validity is seen here."""
     k1, k2, _ = outcomes(n).T
     values = exact_margin_lower(k1, k2, n, alpha, estimand=estimand, ordering=ordering)
     largest = 1.0 if estimand == "difference" else math.inf
@@ -86,7 +89,8 @@ def check_as_its_own_ordering(n: int, alpha: float, estimand: str, ordering: str
         chosen = values >= value - 1e-9
         what = (n, alpha, estimand, ordering, value)
         assert tail_exceeds(chosen, n, value - 1.1e-9, alpha, estimand=estimand) is False, what
-        assert tail_exceeds(chosen, n, value + 1.1e-9, alpha, estimand=estimand) is True, what
+        if ordering != "likelihood-ratio":
+            assert tail_exceeds(chosen, n, value + 1.1e-9, alpha, estimand=estimand) is True, what
 
 
 ORDERINGS = ["likelihood-ratio", "bonferroni", "taylor:3"]

@@ -1,7 +1,11 @@
+import gzip
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from rsverify import certify_table
+from rsverify._core.errors import DataError
 from rsverify.tables.counts import read_counts
 from rsverify.tables.reader import read_table
 
@@ -41,6 +45,8 @@ def test_counts_of_many_layouts(tmp_path, content):
     ("content", "label", "message"),
     [
         ("", None, "is empty"),
+        ("c0,c1\n", None, "has a header and no rows of counts"),
+        ("c0,c1\n980,20\n\n0,0\n", None, "line 4 of .*votes.csv has no votes"),
         ("980,15\n400,350,250\n", None, "line 2 of .*votes.csv has 3 fields; it must have 2"),
         ("980,15\n400,x\n", None, "column 'column 1' of .*votes.csv .* line 2 has 'x'"),
         ("980,15\n400,-3\n", None, "line 2 has '-3', which is too small"),
@@ -53,7 +59,7 @@ def test_counts_of_many_layouts(tmp_path, content):
             r"column 0 and 4 to 1000: give columns=\['1-3'\]",
         ),
         ("a.png,980,15,5,3\nb.png,400,350,250,7\n", None, "without column 4 to 1000: give label=4"),
-        ("a,b\nx,y\n", None, "it has none among 'a', 'b': name the columns of counts"),
+        ("a,b\nx,y\n", None, "it has none among 'a', 'b': name the columns of counts by --columns"),
         ("a.png,980\nb.png,400\n", None, "at least two columns of vote counts"),
         ("3,980,15,5\n7,400,350,250\n", None, "without column 0 to 1000: give label=0"),
         ("980,15\n400,350\n", 2, "label=2 must be a column between 0 and 1"),
@@ -167,3 +173,42 @@ def test_parquet_and_arrays(tmp_path):
     np.save(tmp_path / "flat.npy", np.array(VOTES[0]))
     with pytest.raises(ValueError, match="must hold one row of counts per input"):
         read_counts(tmp_path / "flat.npy")
+
+
+def test_labels_that_are_names_of_classes(tmp_path):
+    frame = pd.DataFrame(VOTES, columns=["cat", "dog", "eel"]).assign(label=["eel", "cat"])
+    names = ["cat", "dog", "eel"]
+    frame.to_csv(tmp_path / "votes.csv", index=False)
+    assert read_counts(tmp_path / "votes.csv", columns=names)["label"].tolist() == [2, 0]
+    found = certify_table(frame, y="label", sigma=1, alpha=0.1, columns=names, bound="cohen")
+    assert found["label"].tolist() == [2, 0]
+    # By another name too, from a file or a frame.
+    frame.rename(columns={"label": "truth"}).to_csv(tmp_path / "truth.csv", index=False)
+    votes = read_counts(tmp_path / "truth.csv", columns=names)
+    options = {"sigma": 1, "alpha": 0.1, "bound": "cohen"}
+    assert certify_table(votes, y="truth", label="truth", **options)["y"].tolist() == [2, 0]
+    votes.loc[1, "truth"] = "cow"
+    with pytest.raises(ValueError, match=r"column 'truth' of counts .*: row 0 is 'eel'"):
+        certify_table(votes, y="truth", **options)
+    frame.assign(label=["eel", "cow"]).to_csv(tmp_path / "votes.csv", index=False)
+    with pytest.raises(
+        ValueError, match=r"'label' of .* line 2 has 'eel', which is not an integer"
+    ):
+        read_counts(tmp_path / "votes.csv", columns=names)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (gzip.compress(b"c0,c1\n980,20\n"), "compressed by gzip: decompress it"),
+        (b"PK\x03\x04 and so on", "a zip archive or a spreadsheet"),
+        (b"PAR1 and so on", "a Parquet file: give it the ending .parquet"),
+        (b"\x93NUMPY and so on", "an array of numpy"),
+    ],
+)
+def test_other_files_are_called_what_they_are(tmp_path, content, what):
+    (tmp_path / "votes.csv").write_bytes(content)
+    with pytest.raises(DataError, match=what):
+        read_counts(tmp_path / "votes.csv")
+    with pytest.raises(DataError, match=what):
+        read_table(tmp_path / "votes.csv")

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import math
 
+import mpmath as mp
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.polynomial import chebyshev
 
+from rsverify.kernels.margin.curve import advance, curve_piece, fisher_length, tail_at
 from rsverify.kernels.margin.formulas import DIFFERENCE, PROBIT
 from rsverify.kernels.margin.ordering import curve_point
-from rsverify.kernels.margin.staircase import default_steps
-from rsverify.kernels.margin.supremum import (
+from rsverify.kernels.margin.panels import (
+    ELLIPSES,
     MOST_NODES,
-    NODES,
+    PANEL_ROWS,
+    arc_excess,
     chebyshev_coefficients,
-    covering_segment,
-    curve_ends,
+    ellipse_bounds,
     evaluate_series,
-    fisher_length,
     interpolation_error,
-    proves_at_most,
+    probit_excess,
     series_at_most,
-    tail_at,
 )
-from rsverify.kernels.margin.trinomial import WORK_ROWS, staircase_tail
+from rsverify.kernels.margin.staircase import default_steps
+from rsverify.kernels.margin.supremum import ROWS_MISSING, proves_at_most
 
 NEGLECT = 1e-18
 CODES = st.sampled_from((DIFFERENCE, PROBIT))
@@ -43,74 +44,91 @@ def random_steps(rng: np.random.Generator, n: int) -> np.ndarray:
     return np.where(rows <= n - j, rows, n + 1)
 
 
-def random_segment(rng: np.random.Generator, n: int) -> np.ndarray:
-    """Two points of the simplex up to some 8 Fisher units apart, at times on its edge."""
-    first = rng.dirichlet([0.6, 0.6, 0.6])
-    first[rng.integers(3)] *= rng.choice([0.0, 1e-6, 1.0])
-    first /= first.sum()
-    other = rng.dirichlet([0.6, 0.6, 0.6])
-    share = min(1.0, rng.uniform(0.1, 4.0) / math.sqrt(n))
-    return np.array([first, (1 - share) * first + share * other])
+def random_panel(rng: np.random.Generator, n: int, estimand: int) -> tuple[float, float, float]:
+    """A limit and a panel of its curve up to some 8 Fisher units long, at times at an end."""
+    limit = rng.uniform(-0.98, 0.98) * (1.0 if estimand == DIFFERENCE else 5.0)
+    low, high = curve_piece(estimand, limit, n, 0.01, 0.0, 1.0)
+    start = low + (high - low) * rng.choice([0.0, rng.random(), rng.random() ** 6])
+    end = advance(estimand, limit, n, start, high, rng.uniform(0.1, 8.0), high - low)
+    if rng.random() < 0.3:  # up to q3 = 0
+        end = high
+        while fisher_length(estimand, limit, n, start, end) > 8.0:
+            start = 0.5 * (start + end)
+    return limit, start, end
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.integers(0, 2**31), st.integers(1, 3000), st.sampled_from(NODES))
-def test_interpolation_error_bounds_the_measured_error(seed: int, n: int, nodes: int) -> None:
-    """On a fine grid of the segment, ends included, for smooth and for ragged staircases."""
+@given(CODES, st.integers(0, 2**31), st.integers(1, 3000), st.integers(2, MOST_NODES))
+def test_interpolation_error_bounds_the_measured_error(
+    estimand: int, seed: int, n: int, nodes: int
+) -> None:
+    """On a fine grid of the panel, ends included, for smooth and for ragged staircases."""
     rng = np.random.default_rng(seed)
     steps = random_steps(rng, n)
-    ends = random_segment(rng, n)
-    bound = interpolation_error(ends, n, nodes)
+    limit, low, high = random_panel(rng, n, estimand)
+    ellipses = np.empty((ELLIPSES, 2))
+    ellipse_bounds(estimand, limit, n, low, high, ellipses)
+    bound = interpolation_error(ellipses, nodes)
     c = np.empty(MOST_NODES)
-    work = np.empty((4 + WORK_ROWS, MOST_NODES))
-    largest = chebyshev_coefficients(steps, n, ends, nodes, NEGLECT, work, c)
+    work = np.empty((PANEL_ROWS, MOST_NODES))
+    largest = chebyshev_coefficients(
+        steps, 0, n, n, estimand, limit, low, high, nodes, NEGLECT, work, c
+    )
     assert 0 <= largest <= 1 + 1e-12
     x = np.linspace(-1, 1, 101)
-    truth = np.array(
-        [
-            staircase_tail(steps, n, *(0.5 * ((1 - v) * ends[0] + (1 + v) * ends[1])), NEGLECT)
-            for v in x
-        ]
-    )
+    places = 0.5 * (low + high) + 0.5 * (high - low) * x
+    truth = np.array([tail_at(steps, 0, n, n, estimand, limit, u, NEGLECT) for u in places])
     measured = np.abs(chebyshev.chebval(x, c[:nodes]) - truth).max()
     assert measured <= bound + 1e-10 * max(largest, truth.max()) + 1e-16
 
 
-def test_interpolation_error_is_of_use() -> None:
-    """A panel of 4 Fisher units at n = 1e4: far below a level of 1e-3 with 20 nodes."""
+@pytest.mark.parametrize(("estimand", "limit", "low"), [(DIFFERENCE, 0.4, 0.10), (PROBIT, 1.5, -1)])
+def test_interpolation_error_is_of_use(estimand: int, limit: float, low: float) -> None:
+    """A panel of 4 Fisher units at n = 1e4: far below a level of 1e-3 with 24 nodes."""
     n = 10_000
-    ends = np.empty((2, 3))
-    low, high = 0.10, 0.11
-    assert 2 < fisher_length(DIFFERENCE, 0.4, n, low, high) < 5
-    covering_segment(DIFFERENCE, 0.4, low, high, ends)
-    errors = [interpolation_error(ends, n, nodes) for nodes in NODES]
-    assert errors[-1] < 1e-9
+    high = advance(estimand, limit, n, low, 0.0 if estimand else 0.2, 4.0, 0.01)
+    assert 2.5 < fisher_length(estimand, limit, n, low, high) < 4.5
+    ellipses = np.empty((ELLIPSES, 2))
+    ellipse_bounds(estimand, limit, n, low, high, ellipses)
+    errors = [interpolation_error(ellipses, nodes) for nodes in range(4, MOST_NODES)]
+    assert errors[20] < 1e-8
     assert errors == sorted(errors, reverse=True)
 
 
-@settings(max_examples=300, deadline=None)
-@given(CODES, st.floats(-0.99, 0.99), st.floats(0, 1), st.floats(1e-4, 0.2))
-def test_segment_covers_its_panel(estimand: int, level: float, at: float, width: float) -> None:
-    """At each q2 of the panel the segment's q1 is at least the curve's, inside the simplex."""
-    n = 200
-    limit = level if estimand == DIFFERENCE else 5 * level
-    low, high = curve_ends(estimand, limit, n, 0.01)
-    a = low + at * (1 - width) * (high - low)
-    b = a + width * (high - low)
-    ends = np.empty((2, 3))
-    covering_segment(estimand, limit, a, b, ends)
-    assert (ends >= 0).all()
-    np.testing.assert_allclose(ends.sum(axis=1), 1.0, atol=4e-16 * 3)
-    for u in np.linspace(a, b, 41):
-        q1, q2, _ = curve_point(estimand, limit, u)
-        if q2 <= ends[1, 1]:
-            share = (q2 - ends[0, 1]) / (ends[1, 1] - ends[0, 1])
-            cover = (1 - share) * ends[0, 0] + share * ends[1, 0]
-            assert cover >= q1 - 1e-14
-        else:
-            # Beyond a segment cut off at q3 = 0: its end is reached by moves that raise the tail.
-            assert ends[1, 2] <= 1e-15
-            assert q1 <= ends[1, 0] + 1e-14
+def modulus_sum(limit: float, u: complex) -> float:
+    """Sum of the moduli of q at a complex place of the probit curve, less 1, to 30 digits."""
+    with mp.workdps(30):
+        first = mp.erfc(-(mp.mpc(u) + limit) / mp.sqrt(2)) / 2
+        second = mp.erfc(-mp.mpc(u) / mp.sqrt(2)) / 2
+        return float(abs(first) + abs(second) + abs(1 - first - second) - 1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.floats(-6, 6),
+    st.floats(-6, 1),
+    st.floats(-4, 0).map(lambda e: 10.0**e),
+    st.floats(-3, 0.3).map(lambda e: 10.0**e),
+)
+def test_arcs_bound_the_moduli(limit: float, below: float, width: float, y: float) -> None:
+    """In a box around a piece of the real line, beyond the curve's end too."""
+    low = -0.5 * limit + below
+    bound = arc_excess(limit, low, low + width, y)
+    for part in (0.0, 0.3, 1.0):
+        for height in (0.0, 0.5, 1.0):
+            assert modulus_sum(limit, complex(low + part * width, height * y)) <= bound + 1e-15
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.floats(-5, 5), st.floats(0, 4), st.floats(-3, 0), st.floats(-2, 0.3))
+def test_ellipses_bound_the_moduli(limit: float, gap: float, width: float, b: float) -> None:
+    half, b = 0.5 * 10.0**width, 10.0**b
+    high = -0.5 * limit - gap
+    middle, a = high - half, math.sqrt(1.0 + b * b)
+    bound = probit_excess(limit, middle - half, high, a, b)
+    for angle in np.linspace(0.0, math.pi, 40):
+        u = middle + half * complex(a * math.cos(angle), b * math.sin(angle))
+        assert modulus_sum(limit, u) <= bound + 1e-15
 
 
 @settings(max_examples=300, deadline=None)
@@ -137,15 +155,24 @@ def test_series_proofs_are_true_and_complete(coefficients: list[float], gap: flo
         assert series_at_most(c, nodes, above)[0]
 
 
+def proves(
+    steps: np.ndarray, n: int, estimand: int, limit: float, bound: float, resolution: float
+) -> tuple[bool, float]:
+    """Over the whole curve, with all rows and no idea where the maximum is."""
+    return proves_at_most(
+        steps, 0, n, n, estimand, limit, bound, 0.0, 1.0, resolution, math.nan, 1e-14 * bound
+    )
+
+
 def dense_maximum(steps: np.ndarray, n: int, estimand: int, limit: float, alpha: float) -> float:
     """The largest tail on a dense grid of the curve, its best cells refined twice."""
-    low, high = curve_ends(estimand, limit, n, alpha)
+    low, high = curve_piece(estimand, limit, n, alpha, 0.0, 1.0)
     near_an_end = (high - low) * np.geomspace(1e-9, 1, 300)
     grid = np.concatenate([np.linspace(low, high, 1500), low + near_an_end, high - near_an_end])
     grid.sort()
     best = 0.0
     for _ in range(3):
-        values = np.array([tail_at(steps, n, estimand, limit, u, NEGLECT) for u in grid])
+        values = np.array([tail_at(steps, 0, n, n, estimand, limit, u, NEGLECT) for u in grid])
         best = max(best, values.max())
         i = int(values.argmax())
         grid = np.linspace(grid[max(i - 1, 0)], grid[min(i + 1, grid.size - 1)], 60)
@@ -165,13 +192,13 @@ def test_proofs_are_true_and_complete(estimand: int, seed: int, n: int, level: f
         return
     below, above = highest * (1 - 1e-9), highest * (1 + 1e-6)
     resolution = 1e-8 * highest
-    proved, u = proves_at_most(steps, n, estimand, limit, below, resolution, 1e-14 * below)
+    proved, u = proves(steps, n, estimand, limit, below, resolution)
     assert not proved
     if not math.isnan(u):  # a witness
-        assert tail_at(steps, n, estimand, limit, u, NEGLECT) >= below * (1 - 1e-9)
-    proved, u = proves_at_most(steps, n, estimand, limit, above, resolution, 1e-14 * above)
+        assert tail_at(steps, 0, n, n, estimand, limit, u, NEGLECT) >= below * (1 - 1e-9)
+    proved, u = proves(steps, n, estimand, limit, above, resolution)
     # The grid may have missed the maximum: then the refusal comes with a point above it.
-    assert proved or tail_at(steps, n, estimand, limit, u, NEGLECT) > above * (1 - 1e-9)
+    assert proved or tail_at(steps, 0, n, n, estimand, limit, u, NEGLECT) > above * (1 - 1e-9)
 
 
 @pytest.mark.parametrize("estimand", [DIFFERENCE, PROBIT])
@@ -185,7 +212,7 @@ def test_proofs_at_a_bound(estimand: int, x1: int, x2: int, n: int) -> None:
     resolution = 1e-8 * alpha
     for factor, expected in ((1 - 1e-9, False), (0.5, False), (1 + 1e-6, True), (2.0, True)):
         bound = highest * factor
-        answer = proves_at_most(steps, n, estimand, limit, bound, resolution, 1e-14 * alpha)
+        answer = proves(steps, n, estimand, limit, bound, resolution)
         assert answer[0] is expected
 
 
@@ -203,4 +230,28 @@ def test_no_proof_on_an_exceeded_end_of_the_curve() -> None:
         ):
             highest = dense_maximum(steps, n, estimand, limit, 1e-12)
             bound = highest * (1 - 1e-9)
-            assert not proves_at_most(steps, n, estimand, limit, bound, 1e-20, 1e-14 * bound)[0]
+            assert not proves(steps, n, estimand, limit, bound, 1e-20)[0]
+
+
+@settings(max_examples=150, deadline=None)
+@given(CODES, st.integers(0, 2**31), st.integers(20, 2000), st.floats(-0.9, 0.9))
+def test_no_proof_without_the_rows_it_needs(estimand: int, seed: int, n: int, level: float) -> None:
+    """Any window of rows: a proof is true of all rows, and what is missing is said."""
+    rng = np.random.default_rng(seed)
+    steps = random_steps(rng, n)
+    limit = level if estimand == DIFFERENCE else 4 * level
+    low, high = curve_piece(estimand, limit, n, 0.01, 0.0, 1.0)
+    a, b = np.sort(rng.uniform(low, high, 2))
+    least, most = curve_point(estimand, limit, a)[0], curve_point(estimand, limit, b)[1]
+    first, last = np.sort(rng.integers(0, n + 1, 2))
+    bound = 10.0 ** rng.uniform(-6, -1)
+    arguments = (n, estimand, limit, bound, least, most, 1e-8 * bound, math.nan, 1e-12 * bound)
+    unread = steps.copy()
+    unread[:first] = -1
+    unread[last + 1 :] = -1
+    proved, u = proves_at_most(unread, first, last, *arguments)
+    full, _ = proves_at_most(steps, 0, n, *arguments)
+    if u != ROWS_MISSING:
+        assert proved is full
+    elif first == 0 and last == n:
+        raise AssertionError("all rows are there")

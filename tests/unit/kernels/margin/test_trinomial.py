@@ -146,7 +146,7 @@ def test_lanes_equal_single_tails(
     columns = np.ascontiguousarray((1 - share) * np.array(q)[:, None] + share * other[:, None])
     work = np.empty((WORK_ROWS, lanes))
     out = np.empty(lanes)
-    staircase_tails(steps, n, columns, lanes, NEGLECT, work, out)
+    staircase_tails(steps, 0, n, n, columns, lanes, NEGLECT, work, out)
     single = [staircase_tail(steps, n, *columns[:, i], NEGLECT) for i in range(lanes)]
     np.testing.assert_allclose(out, single, rtol=2 * tail_relative_error(n), atol=1e-250)
 
@@ -177,7 +177,7 @@ def test_rows_below_the_window_hold_at_most_half_of_neglect(
     rest = 1.0 - share
     q = (part * rest, share, (1.0 - part) * rest)
     steps = make_steps([round(step * n)] * (n + 1), n)
-    low, _ = row_range(steps, n, *q, 10.0**exponent)
+    low, _ = row_range(steps, 0, n, n, *q, 10.0**exponent)
     assert low > 0
     assert binomial_lower_tail(low - 1, n, q[1], q[0] + q[2], 25) <= 0.5 * 10.0**exponent
     # A window that starts much later than it must would leave too much out.

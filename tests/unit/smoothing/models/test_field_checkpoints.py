@@ -6,6 +6,7 @@ import argparse
 import collections
 import datetime
 import pathlib
+import types
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,7 @@ BESIDE: dict[str, tuple[Any, list[str]]] = {
         ["builtins.list", "collections.defaultdict"],
     ),
     "time": (datetime.timedelta(seconds=3), ["datetime.timedelta"]),
+    "simple namespace": (types.SimpleNamespace(a=1), ["types.SimpleNamespace"]),
     "class of the user": (Settings(), [f"{Settings.__module__}.Settings"]),
 }
 

@@ -17,6 +17,7 @@ from support.torchvision_standin import importable_timm  # noqa: E402
 from rsverify import SmoothedClassifier  # noqa: E402
 from rsverify._core.errors import DataError, UnavailableError  # noqa: E402
 from rsverify.smoothing.models import hubs  # noqa: E402
+from rsverify.smoothing.models.binary import BinaryLogit  # noqa: E402
 from rsverify.smoothing.models.hubs import hub_of  # noqa: E402
 from rsverify.smoothing.models.huggingface import HFModel, load_folder  # noqa: E402
 from rsverify.smoothing.models.load import load_model  # noqa: E402
@@ -98,9 +99,31 @@ def test_text_by_embeddings() -> None:
     expected = bert(tokens, attention_mask=mask.expand(2, 4)).logits
     assert torch.allclose(masked(embedded), expected, atol=1e-6)
     assert not torch.allclose(masked(embedded), model(embedded), atol=1e-4)
-    assert masked.rsverify_hash() != model.rsverify_hash()
+    others = [model, HFModel(bert, arguments={"attention_mask": mask * 0})]
+    assert masked.rsverify_hash() not in [other.rsverify_hash() for other in others]
     certificate = SmoothedClassifier(model, 3, 0.05).certify(embedded[0], n0=20, n=200, seed=0)
     assert certificate.n == 200
+
+
+def test_models_whose_labels_are_no_classes() -> None:
+    model = HFModel(vit(labels=4))
+    assert model.num_classes == 4
+    model.model.config.problem_type = "multi_label_classification"
+    tagger = HFModel(model.model)
+    with pytest.raises(ValueError, match=r"4 labels that do not exclude each other.*--label"):
+        _ = tagger.num_classes
+    votes = SmoothedClassifier(BinaryLogit(tagger, label=2), 2, 0.5).counts(X, n=64, seed=0)
+    assert votes.sum() == 64
+    with pytest.raises(ValueError, match=r"returns 1 number\(s\) and no classes"):
+        _ = HFModel(vit(labels=1)).num_classes
+
+
+def test_token_numbers_are_not_smoothed() -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.BertConfig(vocab_size=50, num_labels=3, **SMALL)
+    bert = transformers.BertForSequenceClassification(config)
+    with pytest.raises(TypeError, match=r"takes token numbers.*give HFModel\(model\)"):
+        SmoothedClassifier(bert, 3, 0.5)
 
 
 def test_what_is_no_classifier_of_transformers() -> None:
@@ -191,7 +214,9 @@ def test_folders_that_hold_no_model(saved: Path, tmp_path: Path) -> None:
         (saved / "config.json").write_text(content)
         with pytest.raises(DataError, match=r"config\.json"):
             load_folder(saved)
-    with pytest.raises(ValueError, match="is a folder: of save_pretrained it is given as hf:"):
+    with pytest.raises(
+        ValueError, match="is not a file: a folder of save_pretrained is given as hf:"
+    ):
         load_model(saved)
 
 
