@@ -46,9 +46,6 @@ _ORDERING_CHOICES = (
 LARGEST_EXACT_TRIALS = 1_000_000
 """The largest number of votes of the exact bounds."""
 
-LARGEST_DEFAULT_ALPHA = 0.5
-"""The largest failure probability of the default ordering."""
-
 SMALLEST_EXACT_ALPHA = 1e-12
 """The smallest failure probability of the exact bounds: their enclosure is absolute."""
 
@@ -331,14 +328,15 @@ def exact_margin_lower(
     n : int or array of int
         Number of votes, 1 to 1,000,000.
     alpha : float or array of float
-        Failure probability, in [1e-12, 1); at most 1/2 for the default ordering.
+        Failure probability, in [1e-12, 1).
     estimand : {"difference", "probit"}
         The margin bounded.
     ordering : str or Taylor, default "likelihood-ratio"
         ``"likelihood-ratio"``
             By a likelihood-ratio limit with votes moved against the claim, and by Cohen's
             and Bonferroni's limits where those are larger. The default: on every outcome
-            tried its bound is at least Cohen's and Bonferroni's, to the last digit.
+            tried its bound is at least Cohen's and Bonferroni's, to the last digit. For alpha
+            above 1/2 by the larger of these two alone, up to 1e-9.
         ``"difference"``
             By k1 - k2. Useless (-inf) for ``"probit"`` where k1 <= k2.
         ``"bonferroni"``
@@ -395,12 +393,6 @@ def exact_margin_lower(
     first, second, votes = check_votes(k1, k2, n, LARGEST_EXACT_TRIALS)
     level = check_exact_alpha(alpha)
     if kind == "likelihood-ratio":
-        if (level > LARGEST_DEFAULT_ALPHA).any():
-            raise ValueError(
-                f"alpha={level.max()} must be at most {LARGEST_DEFAULT_ALPHA} for the default "
-                "ordering, whose bound may be below Bonferroni's there: "
-                "bonferroni_margin_lower takes any alpha"
-            )
         return map_rows(
             default_rows,
             parallel=True,

@@ -36,6 +36,7 @@ from rsverify.kernels.margin.floor import rises_to_the_end
 from rsverify.kernels.margin.formulas import DIFFERENCE, bonferroni_limit, cohen_limit
 from rsverify.kernels.margin.ordering import curve_point
 from rsverify.kernels.margin.staircase import (
+    LARGEST_ALPHA,
     additive_steps,
     default_key,
     default_steps,
@@ -513,15 +514,16 @@ def default_limit(estimand: int, x1: int, x2: int, n: int, alpha: float, steps: 
     key = default_key(estimand, x1, x2, n, alpha)
     if key <= (-1.0 if estimand == DIFFERENCE else -math.inf):
         return key
-    share = SHARE * alpha
-    least = clopper_pearson_lower(x1, n, share)
-    most = clopper_pearson_upper(x2, n, share)
-    level = alpha * (1.0 - 3.0 * SHARE)  # a third one for the rounding of the other two
+    least, most, level = 0.0, 1.0, alpha
+    if alpha <= LARGEST_ALPHA:
+        least = clopper_pearson_lower(x1, n, SHARE * alpha)
+        most = clopper_pearson_upper(x2, n, SHARE * alpha)
+        level = alpha * (1.0 - 3.0 * SHARE)  # a third one for the rounding of the other two
     enough = 4.0 - math.log(0.5 * NEGLECT * alpha)
     limit = math.nan
     first, last = 0, n
     for widening in range(WIDENINGS + 1):
-        if widening < WIDENINGS:
+        if widening < WIDENINGS and alpha <= LARGEST_ALPHA:
             low, high = curve_piece(estimand, key, n, alpha, least, most)
             first, last = window_steps(estimand, x1, x2, n, alpha, key, low, high, enough, steps)
         else:
@@ -535,8 +537,10 @@ def default_limit(estimand: int, x1: int, x2: int, n: int, alpha: float, steps: 
         cohen_limit(estimand, x1, n, alpha),
         bonferroni_limit(estimand, x1, x2, n, 0.5 * alpha, 0.5 * alpha),
     )
-    if limit < floor and proves_floor(
-        steps, first, last, x1, x2, n, estimand, floor, alpha, least, most
+    if (
+        alpha <= LARGEST_ALPHA
+        and limit < floor
+        and proves_floor(steps, first, last, x1, x2, n, estimand, floor, alpha, least, most)
     ):
         return floor
     return limit
