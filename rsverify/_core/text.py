@@ -109,10 +109,18 @@ def _folded(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
     lines = []
     for row in body:
         # A number alone would not say what it is of.
-        lines.append(f"  {head[0]} {row[0]}" if row[0][:1].isdigit() else f"  {row[0]}")
+        lines.append(f"  {head[0]} {row[0]}" if _is_number(row[0]) else f"  {row[0]}")
         for heading, cell in zip(head[1:], row[1:], strict=True):
             lines.append(f"    {heading}{' ' * (label - _columns(heading))}  {cell}".rstrip())
     return lines
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _columns(text: str) -> int:

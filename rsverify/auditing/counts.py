@@ -144,7 +144,7 @@ class CountModel(ABC):
     def at(self, value: FloatArray, share: FloatArray) -> FloatArray:
         """Return parameters of that estimand; `share` in (0, 1) chooses among several."""
 
-    def parameters(self, point: FloatArray) -> dict[str, float]:
+    def parameters(self, point: FloatArray) -> dict[str, object]:
         """Return the parameters as the estimand's `draw` takes them."""
         return dict(zip(self.names, map(float, point), strict=True))
 
@@ -320,7 +320,7 @@ class HypergeometricModel(CountModel):
         del share
         return np.clip(np.rint(value), 0.0, self.population)[:, None]
 
-    def parameters(self, point: FloatArray) -> dict[str, float]:
+    def parameters(self, point: FloatArray) -> dict[str, object]:
         """Return the number of successes, an integer."""
         return {"successes": int(point[0])}
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from rsverify._core.check import check_choice, check_fraction, check_probability, check_size
+from rsverify._core.types import MarginName
 from rsverify.auditing import draws
 from rsverify.auditing.counts import (
     BinomialModel,
@@ -19,7 +20,13 @@ from rsverify.auditing.counts import (
     HypergeometricModel,
     PoissonModel,
 )
-from rsverify.auditing.two_counts import PairedModel, PairedName, TwoBinomials, TwoSampleName
+from rsverify.auditing.two_counts import (
+    PairedModel,
+    PairedName,
+    TwoBinomials,
+    TwoSampleName,
+    VotesModel,
+)
 
 __all__ = ["ESTIMANDS", "Estimand", "hypergeometric", "quantile", "two_proportions"]
 
@@ -152,21 +159,26 @@ def margin_value(name: str, p1: float, p2: float) -> float:
     return float(ndtri(p1) - ndtri(p2))
 
 
-def _margin(name: str, first: bool) -> Estimand:
+def _margin(name: MarginName, first: bool) -> Estimand:
     def truth(p: Sequence[float]) -> float:
         check_probability("p", p)
         return margin_value(name, p[0], p[1] if first else max(p[1:]))
 
-    full = name + (":first" if first else "")
-    return Estimand(_draw_votes, truth, {}, _SPACES[name], full, sequential=False)
+    if not first:
+        return Estimand(_draw_votes, truth, {}, _SPACES[name], name, sequential=False)
+
+    def model(n: int) -> VotesModel:
+        return VotesModel(n, margin=name)
+
+    return Estimand(_draw_votes, truth, {}, _SPACES[name], f"{name}:first", False, model)
 
 
-def _path_margin(name: str) -> Estimand:
+def _path_margin(name: MarginName) -> Estimand:
     votes = _margin(name, first=False)
     return Estimand(_draw_vote_paths, votes.truth, space=votes.space, name=f"path-{name}")
 
 
-def _score_margin(name: str) -> Estimand:
+def _score_margin(name: MarginName) -> Estimand:
     def truth(law: Law) -> float:
         means = _mean_scores(law)
         return margin_value(name, float(means[0]), float(means[1:].max()))
@@ -298,15 +310,16 @@ def _rate(rate: float) -> float:
     return float(rate)
 
 
+_NAMES: tuple[MarginName, ...] = ("difference", "probit")
 _SPACES = {"difference": (-1.0, 1.0), "probit": (-np.inf, np.inf)}
 ESTIMANDS = {
     e.name: e
     for e in (
         Estimand(_draw_proportion, _proportion, {}, (0, 1), "proportion", False, BinomialModel),
         Estimand(_draw_randomized, _proportion, {}, (0, 1), "randomized-proportion", False),
-        *(_margin(m, first=f) for m in ("difference", "probit") for f in (False, True)),
-        *(_path_margin(m) for m in ("difference", "probit")),
-        *(_score_margin(m) for m in ("difference", "probit")),
+        *(_margin(m, first=f) for m in _NAMES for f in (False, True)),
+        *(_path_margin(m) for m in _NAMES),
+        *(_score_margin(m) for m in _NAMES),
         Estimand(_draw_sample, _sample_mean, space=(0, 1), name="mean"),
         Estimand(_draw_sample, _sample_mean, space=(0, 1), name="binary-mean"),
         Estimand(_draw_with_variance, _sample_mean, {}, (0, 1), "mean-known-variance", False),

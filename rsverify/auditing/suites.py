@@ -56,9 +56,14 @@ def counts_at(model: CountModel, value: float) -> Named:
     found: Named = {}
     for point in points:
         here = model.parameters(point)
-        name = ", ".join(f"{k} = {v:.6g}" for k, v in here.items())
-        found[name] = here
+        found[", ".join(f"{k} = {_shown(v)}" for k, v in here.items())] = here
     return found
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return "(" + ", ".join(map(_shown, value)) + ")"
+    return f"{value:.6g}"
 
 
 def real_laws(n: int, alpha: float) -> dict[str, Law]:

@@ -1,4 +1,4 @@
-"""Models of counts with two parameters: two independent binomials, and pairs of binary data."""
+"""Models of counts with two parameters: two binomials, pairs of binary data, votes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from functools import cached_property
 from typing import ClassVar, Literal
 
 import numpy as np
+from scipy.special import ndtri
 
 from rsverify._core.check import FloatArray, IntArray
+from rsverify._core.types import MarginName
 from rsverify.auditing.counts import (
     CountModel,
     Exact,
@@ -204,7 +206,7 @@ class PairedModel(CountModel):
             s = np.where(np.isinf(value), 1.0, value / (1.0 + np.where(np.isinf(value), 0, value)))
         return np.clip(np.column_stack([q, s]), 0.0, 1.0)
 
-    def parameters(self, point: FloatArray) -> dict[str, float]:
+    def parameters(self, point: FloatArray) -> dict[str, object]:
         """Return the probabilities of the four kinds of pairs, half of the rest to each."""
         q, s = map(float, point)
         return {"both": (1.0 - q) / 2.0, "first": q * s, "second": q * (1.0 - s)}
@@ -235,3 +237,77 @@ class PairedModel(CountModel):
             for i, j in zip(first.tolist(), second.tolist(), strict=True)
         ]
         return value, Weights(ways, total.below * most)
+
+
+@dataclass(frozen=True)
+class VotesModel(PairedModel):
+    """Votes for a class, for another, and for the rest, whose margin is that of the first two.
+
+    As in pairs, `q` is the probability of one of the two, and `s` that it is then the first.
+    """
+
+    margin: MarginName = "difference"
+
+    @cached_property
+    def outcomes(self) -> IntArray:
+        """Votes of the first class, of the second, and of all others."""
+        first, second = self._discordant
+        return np.column_stack([first, second, self.n - first - second])
+
+    @cached_property
+    def groups(self) -> IntArray:
+        """Every outcome is kept."""
+        return np.arange(len(self.outcomes))
+
+    @property
+    def scope(self) -> str:
+        """Every distribution of votes."""
+        return self._within("all distributions of votes")
+
+    def value(self, points: FloatArray) -> FloatArray:
+        """Return p1 - p2, or the difference of their probits."""
+        q, s = points.T
+        if self.margin == "difference":
+            return super().value(points)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(ndtri(q * s) - ndtri(q * (1.0 - s)))
+
+    def span(self, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return limits of the margin over boxes; the probit's do not need to be attained."""
+        if self.margin == "difference":
+            return super().span(low, high)
+        (q_low, s_low), (q_high, s_high) = low.T, high.T
+        with np.errstate(invalid="ignore"):
+            least = ndtri(q_low * s_low) - ndtri(q_high * (1.0 - s_low))
+            most = ndtri(q_high * s_high) - ndtri(q_low * (1.0 - s_high))
+        return np.where(np.isnan(least), -np.inf, least), np.where(np.isnan(most), np.inf, most)
+
+    def at(self, value: FloatArray, share: FloatArray) -> FloatArray:
+        """Return q and s of that margin; `share` chooses q."""
+        if self.margin == "difference":
+            return super().at(value, share)
+        low, high = np.zeros_like(value), np.ones_like(value)
+        for _ in range(60):
+            s = 0.5 * (low + high)
+            above = self.value(np.column_stack([share, s])) > value
+            low, high = np.where(above, low, s), np.where(above, s, high)
+        return np.column_stack([share, low])
+
+    def parameters(self, point: FloatArray) -> dict[str, object]:
+        """Return the probabilities of the three."""
+        q, s = map(float, point)
+        return {"p": (q * s, q * (1.0 - s), max(1.0 - q, 0.0))}
+
+    def near(self, point: FloatArray, digits: int, targets: Region) -> Iterator[Exact]:
+        """Yield points with few digits; on the ends of a region for the difference only."""
+        if self.margin == "difference":
+            yield from super().near(point, digits, targets)
+        else:
+            yield from CountModel.near(self, point, digits, targets)
+
+    def exactly(self, point: Exact) -> tuple[Fraction, Weights] | None:
+        """Return margin and probabilities; probits are rational where p1 = p2 only."""
+        if self.margin == "difference":
+            return super().exactly(point)
+        known = super().exactly((point[0], Fraction(1, 2)))
+        return known if point[1] == Fraction(1, 2) else None

@@ -116,22 +116,24 @@ def allow_any_encoding() -> None:
             reconfigure(errors="rsverify-plain")
 
 
-def print_lines(text: str, style: str | None = None) -> None:
+def print_lines(text: str, style: str | None = None, *, hanging: int = 0) -> None:
     """Print the lines of a result, broken between words where they are wider than the screen.
 
-    Into a pipe or a file each goes as one line, unless COLUMNS says how wide it is.
+    What is broken goes on below its own beginning, `hanging` columns further right. Into a pipe or
+    a file each goes as one line, unless COLUMNS says how wide it is.
     """
     known = out_console.is_terminal or "COLUMNS" in os.environ
     for line in text.split("\n"):
-        for part in _broken(printable(line), out_console.width) if known else [line]:
+        parts = _broken(printable(line), out_console.width, hanging) if known else [line]
+        for part in parts:
             out_console.print(part, style=style, soft_wrap=True)
 
 
-def _broken(line: str, width: int) -> list[str]:
-    """Return the parts of a line, all with its indent; no word is broken."""
+def _broken(line: str, width: int, hanging: int) -> list[str]:
+    """Return the parts of a line; no word is broken."""
     if len(line) <= width:
         return [line]
-    indent = " " * (len(line) - len(line.lstrip()))
+    indent = " " * (len(line) - len(line.lstrip()) + hanging)
     return textwrap.wrap(
         line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )

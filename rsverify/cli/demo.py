@@ -68,7 +68,7 @@ def _hint(out: Path) -> Iterator[None]:
 
 def _progress(items: Iterable[object], title: str) -> Iterator[object]:
     todo = list(items)
-    with InputProgress(title, len(todo)) as bar:
+    with InputProgress(title, len(todo), unit="steps") as bar:
         for item in todo:
             yield item
             bar.advance(1)

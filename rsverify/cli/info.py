@@ -68,10 +68,10 @@ def _version(module: str) -> str | None:
 
 
 def _usable_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Return how many cores this process may use: fewer than there are in a container, say."""
+    import joblib
+
+    return int(joblib.cpu_count())
 
 
 def _devices() -> list[str]:
@@ -119,4 +119,4 @@ def _print_lines(title: str, lines: list[tuple[str, str]]) -> None:
         out_console.print(title, style="bold")
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
-        print_lines(f"{name:<{width}}  {value}")
+        print_lines(f"{name:<{width}}  {value}", hanging=2)

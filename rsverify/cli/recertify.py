@@ -90,7 +90,7 @@ def recertify(
     come from --stated-alpha are an error, which names the level that they fit.
     """
     from rsverify.tables.metadata import check_table_free
-    from rsverify.tables.reader import count_columns
+    from rsverify.tables.reader import count_columns, read_metadata
 
     out = one_out(out, into)
     if out is not None:
@@ -99,6 +99,7 @@ def recertify(
     with limits_kept(out) as store:
         with working("reading"):
             old = read_rows(table)
+            made = read_metadata(table).get("configuration")  # damaged, it is told before the work
         if count_columns(old):
             new = _from_counts(old, table, alpha, bound, ordering, published, store)
         else:
@@ -111,6 +112,7 @@ def recertify(
                 "bound": bound,
                 "ordering": ordering,
                 **published,
+                "before": made,
             }
             written = _write(new, table, out, asked, force)
     if format == "json":
@@ -225,10 +227,9 @@ def _write(
 ) -> list[str]:
     """Write the new table and how it was made; return the names of the files."""
     from rsverify.tables.metadata import metadata_path
-    from rsverify.tables.reader import read_metadata, write_table
+    from rsverify.tables.reader import write_table
 
     asked.pop("digits")
-    before = read_metadata(table).get("configuration")
-    configuration = {"command": "recertify", "table": str(table), **asked, "before": before}
+    configuration = {"command": "recertify", "table": str(table), **asked}
     write_table(new, out, configuration=configuration, force=force)
     return [str(out), str(metadata_path(out))]

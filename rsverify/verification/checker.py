@@ -32,7 +32,7 @@ ASSUMPTIONS = (
     "the votes are independent, of one model, and their number was fixed beforehand",
     "the class was fixed without looking at the votes that certify it",
     "noise and units are as stated; of discrete noise, noise_excess is what its own error costs",
-    "the sets of outcomes are nested from one outcome to the next, as one rule makes them all: "
+    "the sets of outcomes are nested from one outcome to the next, as one ordering makes them: "
     "one row alone cannot show it",
 )
 """What a proof rests on and a table cannot show."""
@@ -40,6 +40,9 @@ ASSUMPTIONS = (
 BUDGET = 20_000
 """How many tails a proof may sum; n = 100,000 takes up to 5,000."""
 LARGEST_N = 10_000_000
+LOCAL = Fraction(2, 10**11)
+"""Share of the level that the default ordering spends on each of two limits, of q1 and of q2, which
+make its supremum local (docs/theory.md)."""
 OWN_LIMIT = Fraction(1, 10**7)
 """A stated margin further below the bound's own is not what the bound gives."""
 
@@ -310,13 +313,13 @@ def _check_exact(
     claim: Claim, margin: Ball, budget: int, at: Ball | None
 ) -> tuple[Verification, Ball | None]:
     """Buehler's bound reaches the margin where {T >= T(x)} is at most as likely as alpha."""
-    level = ball(claim.level)
     outer, inner = _sets(claim)
+    least, most, level = _region(claim)
     if at is not None:
-        point = curve_of(claim.estimand, claim.n, margin, 0.5).point(at)
+        point = curve_of(claim.estimand, claim.n, margin).point(at)
         if inner.tail(*point, float(claim.level)) > level:
             return _verdict("refuted", "a larger margin fails", claim, margin), at
-    found = prove(outer, claim.estimand, margin, level, budget)
+    found = prove(outer, claim.estimand, margin, level, budget, least=least, most=most)
     if found.answer == "at most":
         reason = (
             f"the outcomes ordered at or above the observed one have probability at most "
@@ -325,7 +328,8 @@ def _check_exact(
         return _verdict("proved", reason, claim, margin, found.tail, tails=found.tails), found.at
     if found.witness is not None:
         tail = inner.tail(*found.witness, float(claim.level))
-        if tail > level:
+        inside = found.witness[0] >= least and found.witness[1] <= most
+        if inside and tail > level:
             reason = (
                 f"the outcomes ordered at or above the observed one have probability "
                 f"{_short(tail)} > {_short(level)} at {_shown(found.witness)}"
@@ -338,6 +342,26 @@ def _check_exact(
     else:
         reason = f"nothing was shown by {found.tails} tails; more with a larger budget"
     return _verdict("not proved", reason, claim, margin, tails=found.tails), found.at
+
+
+def _region(claim: Claim) -> tuple[float, float, Ball]:
+    """Return the q that the bound asks about, from a q1 on and to a q2, and its level there.
+
+    The default ordering leaves out those that two Clopper-Pearson limits exclude, which costs their
+    share of alpha. Limits rounded outward; all q, at all of alpha, for the other orderings.
+    """
+    if claim.ordering != "likelihood-ratio" or not LOCAL:
+        return 0.0, 1.0, ball(claim.level)
+    assert claim.k2 is not None, "votes of the runner-up are there"
+    share = claim.level * LOCAL
+    low = _lower_limit(claim.k1, claim.n, share)[0]
+    rest = _lower_limit(claim.n - claim.k2, claim.n, share)[0]
+    least, most = float(low.lower()), float((1 - rest).upper())
+    return (
+        max(0.0, math.nextafter(least, -1)),
+        min(1.0, math.nextafter(most, 2)),
+        ball(claim.level * (1 - 2 * LOCAL)),
+    )
 
 
 def _sets(claim: Claim) -> tuple[Staircase, Staircase]:

@@ -73,17 +73,18 @@ class Curve(Protocol):
 
 
 class DifferenceCurve:
-    """The q with q1 - q2 = c > 0; the tail is at most alpha where q1 is at most `start`."""
+    """The q with q1 - q2 = c > 0, at least from q1 = `least` to q2 = `most`."""
 
-    def __init__(self, n: int, c: Ball, start: float) -> None:
+    def __init__(self, n: int, c: Ball, least: float, most: float) -> None:
         self.n, self.c, self.k = n, c, (1 - c) / 2
-        share = (start - float(c.mid())) / float(self.k.mid())
-        self.low = math.asin(math.sqrt(share)) if 0 < share < 1 else 0.0
-        self.high = 1.5708  # beyond pi / 2 the curve runs back
-        if share >= 1:
-            self.low = 1.57
-        if not (self.low == 0 or self.point(arb(self.low))[0] < start):
+        ends = [least - float(c.mid()), most]
+        low, high = (math.asin(math.sqrt(min(max(e / float(self.k.mid()), 0), 1))) for e in ends)
+        # Beyond pi / 2 the curve runs back.
+        self.low, self.high = max(0.0, low - 1e-9), min(high + 1e-9, 1.5708)
+        if self.low > 0 and not self.point(arb(self.low))[0] <= least:
             self.low = 0.0
+        if self.high < 1.5708 and not self.point(arb(self.high))[1] >= most:
+            self.high = 1.5708
 
     def point(self, z: Ball) -> Point:
         """Return q at the angle z."""
@@ -96,13 +97,18 @@ class DifferenceCurve:
 
 
 class ProbitCurve:
-    """The q with probit(q1) - probit(q2) = c > 0; low enough q1 as for the difference."""
+    """The q with probit(q1) - probit(q2) = c > 0, at least from q2 = `most` to q1 = `least`."""
 
-    def __init__(self, n: int, c: Ball, start: float) -> None:
+    def __init__(self, n: int, c: Ball, least: float, most: float) -> None:
         self.n, self.a = n, c / 2
-        gap = float(self.a.mid()) - NormalDist().inv_cdf(start)
-        self.low, self.high = 0.0, math.sqrt(max(gap, 1e-12)) + 1e-9
-        while not self.point(arb(self.high))[0] < start:
+        quantile, a = NormalDist().inv_cdf, float(self.a.mid())
+        near = -a - quantile(most) if most < 1 else 0.0
+        far = a - quantile(least)
+        self.low = max(0.0, math.sqrt(max(near, 0.0)) - 1e-9)
+        self.high = math.sqrt(max(far, 0.0)) + 1e-9
+        if self.low > 0 and not self.point(arb(self.low))[1] >= most:
+            self.low = 0.0
+        while self.high > self.low and not self.point(arb(self.high))[0] <= least:
             self.high *= 1.5
 
     def point(self, z: Ball) -> Point:
@@ -313,19 +319,31 @@ def starting_point(stairs: Staircase, alpha: Ball) -> float:
     return low or 1e-300
 
 
-def prove(
-    stairs: Staircase, estimand: MarginName, margin: Ball, alpha: Ball, budget: int
-) -> Finding:
-    """Try to show that no q of margin at most `margin` > 0 has a tail above `alpha`."""
-    if stairs.steps[0] == 0:  # it holds (0, 0, n), which is nearly certain at a margin of 0
-        tiny = arb(10) ** -12 / stairs.n
-        witness = tiny, tiny, 1 - 2 * tiny
-        return Finding("more", witness, arb(1), 0, arb(0))
-    curve = curve_of(estimand, stairs.n, margin, starting_point(stairs, alpha))
-    return Proof(stairs, curve, alpha, budget).run()
-
-
-def curve_of(estimand: MarginName, n: int, margin: Ball, start: float) -> Curve:
-    """Return the curve of a margin, from a q1 that is at most `start` to q3 = 0."""
+def curve_of(
+    estimand: MarginName, n: int, margin: Ball, least: float = 0.5, most: float = 1.0
+) -> Curve:
+    """Return the curve of a margin, at least where q1 >= `least` and q2 <= `most`."""
     kind = DifferenceCurve if estimand == "difference" else ProbitCurve
-    return kind(n, margin, start)
+    return kind(n, margin, least, most)
+
+
+def prove(
+    stairs: Staircase,
+    estimand: MarginName,
+    margin: Ball,
+    alpha: Ball,
+    budget: int,
+    *,
+    least: float = 0.0,
+    most: float = 1.0,
+) -> Finding:
+    """Try to show that no q has a tail above `alpha` and a margin of at most `margin` > 0.
+
+    Only q with q1 >= `least` and q2 <= `most` are asked about. From such a q of a lower margin
+    moving probability 2->3 and then 3->1 reaches the curve, and leaves both true.
+    """
+    if stairs.steps[0] == 0 and least == 0:  # it holds (0, 0, n), nearly certain at a margin of 0
+        tiny = arb(10) ** -12 / stairs.n
+        return Finding("more", (tiny, tiny, 1 - 2 * tiny), arb(1), 0, arb(0))
+    curve = curve_of(estimand, stairs.n, margin, max(least, starting_point(stairs, alpha)), most)
+    return Proof(stairs, curve, alpha, budget).run()

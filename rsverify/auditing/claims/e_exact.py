@@ -278,12 +278,16 @@ def combination_rows(
 
 def _one_each(rule: Callable[..., object], points: FloatArray) -> FloatArray:
     """Return the e-value that a rule makes of each point, whole and point by point."""
+    # One more where there are as many points as e-values, so that shapes tell them apart.
+    more = points if len(points) != points.shape[1] else np.concatenate([points, points[:1]])
     value = None
     try:
-        value = np.asarray(rule(points.copy()), dtype=np.float64)
+        value = np.asarray(rule(more.copy()), dtype=np.float64)
     except Exception:  # a rule for one point
         value = None
-    if value is None or value.shape != (len(points),):
+    if value is not None and value.shape == (len(more),):
+        value = value[: len(points)]
+    else:
         value = np.array([rule(p.copy()) for p in points], dtype=np.float64)
         if value.shape != (len(points),):
             raise ValueError(

@@ -164,7 +164,7 @@ def audit_e_value(
     thing = find_estimand(estimand)
     region = check_null(null, thing.space)
     suite = null_scenarios(thing, region, design.n, min(levels), scenarios)
-    claim = _Claim(e, thing, suite, options, region)
+    claim = _Claim(e, thing, suite, options, region, min(levels))
     exact = claim.exact(by_sums=scenarios is None)
     if exact is not None and (exact.verdict == "refuted" or claim.counted):
         return exact
@@ -202,6 +202,7 @@ class _Claim:
     suite: Mapping[str, Parameters]
     options: Options
     region: tuple[float, float]
+    level: float
 
     @property
     def counted(self) -> bool:
@@ -219,14 +220,14 @@ class _Claim:
 
     def exact(self, *, by_sums: bool) -> AuditReport | None:
         """Return the report of sums, None where there is nothing to sum."""
-        design = self.options.design(name_of(self.e), self.thing.name, 0.5, 1.0)
+        design = self.options.design(name_of(self.e), self.thing.name, self.level, 1.0)
         scenarios = [Scenario(name, p) for name, p in self.suite.items()]
         data = probe(self.thing, design, scenarios, COMPANY, PROBE)
         try:
             caller = prepare(
                 _Plain(self.e),
                 data,
-                0.5,
+                self.level,
                 "lower",
                 replace(self.thing, space=(-math.inf, math.inf)),
                 name=design.bound,

@@ -26,6 +26,7 @@ GIVEN: tuple[GivenName, ...] = get_args(GivenName)
 DEPENDENCE: tuple[DependenceName, ...] = get_args(DependenceName)
 BUDGET = 4
 LARGEST_NUMBER = 1000
+MANY = 50  # hypotheses, from which on fewer rows are tried
 ROUNDING = 1e-12  # of a mean, by which a bound may be above it
 WORDS = Words(
     "procedure",
@@ -153,6 +154,8 @@ def audit_multiple_testing(
     design = options.design(name_of(procedure), kind, level, 1.0, BUDGET)
     if design.n > LARGEST_NUMBER:
         raise ValueError(f"n={design.n} must be at most {LARGEST_NUMBER} hypotheses")
+    if _takes_one(procedure, design.n, level, given):
+        procedure = _OneByOne(procedure)
     built_in = p_values_suite if given == "p-values" else estimates_suite
     suite = scenarios or built_in(design.n, level, dependence)
     bound = _Erring(procedure, controls, given, level)
@@ -171,6 +174,49 @@ def audit_multiple_testing(
 
     record: Record = {"controls": controls, "given": given, "dependence": dependence}
     return at_levels((level,), audited, words, record)
+
+
+def _takes_one(procedure: Callable[..., object], n: int, level: float, given: GivenName) -> bool:
+    """Return whether a procedure is made for one replication, though several do not make it fail.
+
+    What it returns has the shape of what it gets, so that a function of p-values that uses their
+    number, ``len(p)``, takes a table too, and gets its number of rows. Then its answers in a table
+    are others than those for each row, also as a table of one row.
+    """
+    rng = np.random.default_rng(n)
+    rows = 4 * n + 3 if n <= MANY else n // 5  # far from n
+    u = rng.random((rows, n))
+    # Spread evenly over all orders of size where thresholds are.
+    values = 2.0 * level * (16.0 * n) ** -u if given == "p-values" else 8.0 * u - 2.0
+
+    def asked(some: FloatArray) -> FloatArray | None:
+        try:
+            result = np.asarray(procedure(some.copy(), level), dtype=np.float64)
+        except Exception:  # found again, and told, by the audit
+            return None
+        return result if result.shape == some.shape else None
+
+    whole, again = asked(values), asked(values)
+    if whole is None or again is None or not np.array_equal(whole, again, equal_nan=True):
+        return False
+    single = [asked(row) for row in values]
+    if any(row is None for row in single) or np.allclose(np.array(single), whole, equal_nan=True):
+        return False
+    alone = [asked(row[None]) for row in values]
+    known = [row[0] for row in alone if row is not None]
+    return len(known) < rows or not np.allclose(np.array(known), whole, equal_nan=True)
+
+
+class _OneByOne:
+    """A procedure for one replication as one for several."""
+
+    def __init__(self, procedure: Callable[..., object]) -> None:
+        self.procedure = procedure
+
+    def __call__(self, values: FloatArray, alpha: float) -> object:
+        if values.ndim == 1:
+            return self.procedure(values, alpha)
+        return np.array([self.procedure(row, alpha) for row in values])
 
 
 def _claim(suite: Mapping[str, Hypotheses], level: float) -> Estimand:

@@ -20,7 +20,7 @@ from rsverify.auditing.exact.enclosure import (
 )
 from rsverify.auditing.exact.proportion import Place, Worst
 from rsverify.auditing.exact.repeats import Table
-from rsverify.auditing.two_counts import PairedModel
+from rsverify.auditing.two_counts import PairedModel, VotesModel
 from rsverify.auditing.verdict import Witness
 
 LARGEST_SUMS = 20_000_000  # probabilities of all numbers of successes
@@ -30,7 +30,7 @@ LARGEST_ONE, LARGEST_TWO, LARGEST_PAIRED = 100_001, 10_000, 40
 
 def too_large(model: CountModel) -> bool:
     """Return whether a model has too many outcomes to be enumerated."""
-    if isinstance(model, PairedModel):
+    if isinstance(model, PairedModel) and not isinstance(model, VotesModel):
         return model.n > LARGEST_PAIRED
     if isinstance(model, HypergeometricModel) and model.population * model.n > LARGEST_SUMS:
         return True

@@ -25,6 +25,7 @@ from rsverify.auditing.simulation.blocks import generator
 from rsverify.auditing.verdict import Verdict
 
 MARGINS = ("difference", "probit")
+OWN_WAY = ("proportion", *MARGINS)  # estimands whose bounds have an exact audit of their own
 CLASSES = 3  # of the distributions that an exact audit of a margin is about
 MORE_CLASSES = "does not cover more than three classes: audit them with method='simulation'"
 STREAM = "outcomes"  # the random numbers of their order
@@ -47,7 +48,7 @@ def exact_report(
     """
     base, _, first = estimand.name.partition(":")
     n, side = design.n, design.side
-    if estimand.model is not None and base != "proportion":
+    if estimand.model is not None and base not in OWN_WAY:
         model = estimand.model(n)
         if too_large(model):
             return None, "same"
@@ -92,7 +93,8 @@ def _of_outcomes(
             limits = _failed(limits, outcomes[where])
             table = Table(outcomes, limits.lower, limits.upper)
     looked: list[str] = []
-    if estimand.model is not None and not collapses(estimand.model(design.n), table):
+    modeled = estimand.model is not None and estimand.name.partition(":")[0] not in OWN_WAY
+    if modeled and estimand.model is not None and not collapses(estimand.model(design.n), table):
         return None, "same"
     worst, evidence, scope = _worst(table, estimand, design)
     verdict = _verdict(worst, design)
@@ -141,7 +143,7 @@ def _worst(
 ) -> tuple[Worst, ProportionLimits | MarginClaims | None, str]:
     """Return the worst case, what figures are drawn from, and what it is about."""
     base, _, first = estimand.name.partition(":")
-    if estimand.model is not None and base != "proportion":
+    if estimand.model is not None and base not in OWN_WAY:
         model = estimand.model(design.n)
         return model_worst(model, table, estimand, design), None, model.scope
     if base == "proportion":

@@ -19,7 +19,7 @@ import torch
 from rsverify._core.check import shown
 from rsverify._core.errors import DataError, cause_of
 from rsverify._core.optional import need
-from rsverify.smoothing.data.fingerprint import model_hash
+from rsverify.smoothing.data.fingerprint import input_hash, model_hash
 from rsverify.smoothing.models.archive import check_torch
 
 __all__ = ["HFModel"]
@@ -119,7 +119,11 @@ class HFModel(torch.nn.Module):
 
     def rsverify_hash(self) -> str:
         """Return an identifier of this model, compared when a run is resumed."""
-        return f"HFModel {self.input} {sorted(self.arguments)} of {model_hash(self.model)}"
+        given = {
+            name: input_hash(value) if isinstance(value, torch.Tensor) else repr(value)
+            for name, value in sorted(self.arguments.items())
+        }
+        return f"HFModel {self.input} {given} of {model_hash(self.model)}"
 
     @property
     def num_classes(self) -> int:

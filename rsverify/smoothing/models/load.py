@@ -137,7 +137,9 @@ def load_model(
             "function"
         )
     if Path(model).is_dir():
-        raise ValueError(f"{model} is a folder: of save_pretrained it is given as hf:{model}")
+        raise DataError(
+            f"{model} is not a file: a folder of save_pretrained is given as hf:{model}"
+        )
     if Path(model).suffix == ".onnx":
         return _selected(load_onnx(model, output=output, device=device), None, label)
     loaded = load_module(model, allow_pickle=allow_pickle, device=device)

@@ -55,6 +55,10 @@ class Normalize(torch.nn.Module):
     def __init__(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
         super().__init__()
         means, deviations = _numbers("mean", mean), _numbers("std", std)
+        if len(means) == 1 or len(deviations) == 1:  # one number is for all channels
+            channels = max(len(means), len(deviations))
+            means = means * (channels // len(means))
+            deviations = deviations * (channels // len(deviations))
         if len(means) != len(deviations):
             raise ValueError(
                 f"mean of length {len(means)} and std of length {len(deviations)} must be of one "

@@ -134,6 +134,11 @@ def mcnemar_normal(pairs):
     return stats.norm.sf((first - second) / np.sqrt(total))
 
 
+def of_votes(counts, slip=0):
+    """Of the votes for one of two classes, the share of the first."""
+    return stats.binom.sf(counts[:, 0] - 1 + slip, counts[:, 0] + counts[:, 1], 0.5)
+
+
 def sign_test(x, above=np.greater):
     return stats.binom.sf(above(x, 0.0).sum(axis=1) - 1, x.shape[1], 0.5)
 
@@ -296,6 +301,16 @@ def paired(name, test, valid, n, level):
     return Example(name, audit_test, test, options, valid, at_pairs(test, n, GRID[1:], level))
 
 
+def votes(name, test, valid, n, level):
+    """The margin is at most 0; votes are pairs, of which those of neither class are concordant."""
+
+    def of_pairs(pairs):
+        return test(np.column_stack([pairs[:, 1:3], pairs[:, 3] + pairs[:, 0]]))
+
+    options = {"null": (None, 0.0), "estimand": "probit:first", "n": n, "alpha": level}
+    return Example(name, audit_test, test, options, valid, at_pairs(of_pairs, n, GRID[1:], level))
+
+
 def sample(name, test, valid, draw, level, *, estimand="mean", null=(None, 0.5), n=20, slow=False):
     options = {"null": null, "estimand": estimand, "n": n, "alpha": level}
     return Example(name, audit_test, test, options, valid, drawn(test, draw, level), slow)
@@ -343,6 +358,7 @@ VALID = [
         at_lot(lot, 12, 40, range(6), 0.1),
     ),
     paired("McNemar, exact", mcnemar, True, 20, 0.05),
+    votes("votes", of_votes, True, 20, 0.05),
     sample("sign test", sign_test, True, skewed, 0.05, estimand="median", null=(None, 0.0), n=20),
     sample("Hoeffding", hoeffding, True, fair, 0.05),
     sample("betting", betting, True, fair, 0.05),
@@ -386,6 +402,7 @@ INVALID = [
         False,
         at_lot(lot_binomial, 12, 40, range(5, 41), 0.1),
     ),
+    votes("votes, count left out", partial(of_votes, slip=1), False, 20, 0.05),
     paired("McNemar, normal", mcnemar_normal, False, 20, 0.05),
     sample(
         "sign test with ties",

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from flint import arb, ctx
 
-from rsverify import exact_margin_lower
-from rsverify._core.types import MarginName
-from rsverify.verification.ordering import default_sets
+from rsverify import clopper_pearson_lower, clopper_pearson_upper, exact_margin_lower
+from rsverify._core.types import MarginName, OrderingName
+from rsverify.verification.ordering import additive_sets, default_sets
 from rsverify.verification.supremum import (
     DifferenceCurve,
     ProbitCurve,
@@ -39,7 +39,7 @@ def test_the_growth_bound_holds_off_the_real_line(kind: type, seed: int) -> None
     rng = np.random.default_rng(seed)
     with ctx.workprec(96):
         margin = rng.uniform(0.001, 0.95) * (1 if kind is DifferenceCurve else 5)
-        curve = kind(1000, arb(margin), 0.3)
+        curve = kind(1000, arb(margin), 0.3, 1.0)
         low = rng.uniform(-0.1, 1.3)
         high, y = low + rng.choice([0.0, 0.01, 0.3]), rng.choice([0.01, 0.1, 0.5])
         bound = float(curve.growth(arb(low), arb(high), arb(y)).upper())
@@ -53,7 +53,7 @@ def test_the_growth_bound_holds_off_the_real_line(kind: type, seed: int) -> None
 @pytest.mark.parametrize("kind", [DifferenceCurve, ProbitCurve])
 def test_the_curve_has_the_margin_and_sums_to_one(kind: type) -> None:
     with ctx.workprec(96):
-        curve = kind(100, arb("0.4"), 0.45)
+        curve = kind(100, arb("0.4"), 0.45, 1.0)
         for share in (0.0, 0.3, 0.9, 1.0):
             q = curve.point(arb(curve.low + share * (curve.high - curve.low)))
             one, two = float(q[0]), float(q[1])
@@ -75,7 +75,7 @@ def test_the_interpolant_is_as_close_as_said(estimand: MarginName) -> None:
     stairs = Staircase(100, outer.tolist())
     kind = DifferenceCurve if estimand == "difference" else ProbitCurve
     with ctx.workprec(96):
-        proof = Proof(stairs, kind(100, arb("0.21"), 0.3), arb("0.05"), 10**6)
+        proof = Proof(stairs, kind(100, arb("0.21"), 0.3, 1.0), arb("0.05"), 10**6)
         low = proof.curve.low + 0.1
         points, matrix, _ = _chebyshev(24)
         for width in (0.2, 0.5):
@@ -106,10 +106,31 @@ def test_just_below_the_limit_is_proved_and_just_above_is_refuted(
     assert limit > 1e-6, "a margin that is not positive certifies nothing"
     with ctx.workprec(96):
         stairs = Staircase(n, default_sets(estimand, x1, x2, n, alpha)[0].tolist())
-        assert prove(stairs, estimand, arb(limit), arb(alpha), 10**5).answer == "at most"
-        found = prove(stairs, estimand, arb(limit + 1e-8), arb(alpha), 10**5)
+        # The default's supremum is local: over what two limits of level 2e-11 alpha leave.
+        level = arb(alpha) * (1 - arb(4e-11))
+        piece = {
+            "least": clopper_pearson_lower(x1, n, 2e-11 * alpha) * (1 - 1e-12),
+            "most": min(1.0, clopper_pearson_upper(x2, n, 2e-11 * alpha) * (1 + 1e-12)),
+        }
+        assert prove(stairs, estimand, arb(limit), level, 10**5, **piece).answer == "at most"
+        found = prove(stairs, estimand, arb(limit + 1e-8), level, 10**5, **piece)
         assert found.answer == "more"
-        assert found.tail > arb(alpha)
+        assert found.tail > level
+        whole = prove(stairs, estimand, arb(limit + 1e-8), level, 10**5)
+        assert whole.answer == "more", "what fails on a piece fails on the whole curve"
+
+
+@pytest.mark.parametrize("ordering", ["difference", "bonferroni"])
+@pytest.mark.parametrize(("x1", "x2"), [(60, 5), (50, 5), (80, 0), (60, 40), (95, 1)])
+def test_limits_of_other_orderings_are_between_proof_and_refutation(
+    x1: int, x2: int, ordering: OrderingName
+) -> None:
+    limit = exact_margin_lower(x1, x2, 100, 0.05, estimand="probit", ordering=ordering)
+    outer, _ = additive_sets(ordering, "probit", x1, x2, 100, 0.05)
+    with ctx.workprec(96):
+        stairs = Staircase(100, outer.tolist())
+        assert prove(stairs, "probit", arb(limit), arb("0.05"), 10**5).answer == "at most"
+        assert prove(stairs, "probit", arb(limit + 1e-8), arb("0.05"), 10**5).answer == "more"
 
 
 def test_a_small_budget_leaves_it_open() -> None:

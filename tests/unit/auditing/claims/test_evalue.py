@@ -65,6 +65,17 @@ def test_e_values_that_change_with_the_other_rows_are_refuted():
     assert report.verdict == "refuted"
 
 
+@pytest.mark.parametrize("k", [2, 3, 5])
+def test_rules_for_one_point_and_for_several_are_judged_alike(k):
+    for one, several in (
+        (lambda e: np.sort(e)[-1], lambda e: e.max(axis=1)),
+        (lambda e: e[0], lambda e: e[:, 0]),
+        (lambda e: np.sum(e) / len(e), lambda e: e.mean(axis=1)),
+    ):
+        rows = audit_e_value(one, inputs="e-values", n=k).rows
+        assert rows == audit_e_value(several, inputs="e-values", n=k).rows
+
+
 def test_a_random_e_value_is_simulated():
     rng = np.random.default_rng(3)
 

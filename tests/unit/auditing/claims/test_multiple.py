@@ -75,9 +75,43 @@ def test_a_share_of_false_rejections_is_counted_as_often():
 
 
 def test_procedures_that_use_other_replications_are_refuted():
-    report = audit_multiple_testing(pooled, **QUICK | {"controls": "FDR"})
+    def of_tables(p, alpha):
+        assert p.ndim == 2
+        return pooled(p, alpha)
+
+    report = audit_multiple_testing(of_tables, **QUICK | {"controls": "FDR"})
     assert report.verdict == "refuted"
     assert any(f.kind == "mixed replications" for f in report.failures)
+
+
+@pytest.mark.parametrize("controls", ["FWER", "FDR"])
+def test_a_procedure_that_uses_the_number_of_what_it_gets_is_called_with_one_replication(controls):
+    """In a table ``len`` is the number of rows."""
+
+    def by_length(p, alpha):
+        return p <= alpha / len(p)
+
+    def holm_by_loop(p, alpha):
+        out = np.zeros(len(p), dtype=bool)
+        for i, place in enumerate(np.argsort(p)):
+            if np.any(p[place] > alpha / (len(p) - i)):
+                break
+            out[place] = True
+        return out
+
+    quick = QUICK | {"controls": controls, "replications": 500}
+    rows = audit_multiple_testing(bonferroni, **quick).rows
+    assert audit_multiple_testing(by_length, **quick).rows == rows
+    assert audit_multiple_testing(holm_by_loop, **quick).verdict != "refuted"
+
+
+def test_bounds_that_use_the_number_of_estimates_are_called_with_one_replication():
+    def by_length(z, alpha):
+        return z - stats.norm.isf(alpha / len(z))
+
+    quick = QUICK | {"given": "estimates", "replications": 500}
+    rows = audit_multiple_testing(bonferroni_bounds, **quick).rows
+    assert audit_multiple_testing(by_length, **quick).rows == rows
 
 
 def test_a_function_of_one_replication_is_taken():

@@ -11,7 +11,7 @@ from rsverify import audit
 from rsverify.auditing.counts import BinomialModel, HypergeometricModel, PoissonModel
 from rsverify.auditing.estimand import hypergeometric, two_proportions
 from rsverify.auditing.exact.enclosure import enclosed, proved
-from rsverify.auditing.two_counts import PairedModel, TwoBinomials
+from rsverify.auditing.two_counts import PairedModel, TwoBinomials, VotesModel
 
 INF = float("inf")
 MODELS = {
@@ -24,6 +24,9 @@ MODELS = {
     "two, ratio 2": TwoBinomials(5, region=(2.0, 2.0), second=5, compared="ratio"),
     "two, odds": TwoBinomials(4, region=(0.5, 1.5), second=5, compared="odds-ratio"),
     "pairs, difference 0": PairedModel(6, region=(0.0, 0.0)),
+    "votes, difference at most 0": VotesModel(6, region=(-INF, 0.0)),
+    "votes, probit 0": VotesModel(6, region=(0.0, 0.0), margin="probit"),
+    "votes, probit from 0.3 to 1": VotesModel(6, region=(0.3, 1.0), margin="probit"),
     "pairs, odds at most 1": PairedModel(6, region=(-INF, 1.0), compared="odds-ratio"),
 }
 
@@ -84,6 +87,8 @@ def test_probabilities_sum_to_one_and_are_below_their_maxima_over_boxes(name):
 def test_exact_probabilities_are_those_of_floats(name):
     model = MODELS[name]
     point = (Fraction(3, 8),) * len(model.names)
+    if isinstance(model, VotesModel):  # probits are rational at a margin of 0
+        point = (Fraction(3, 8), Fraction(1, 2))
     if isinstance(model, HypergeometricModel):
         point = (Fraction(7),)
     value, weights = model.exactly(point)

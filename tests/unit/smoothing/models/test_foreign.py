@@ -14,25 +14,9 @@ torch = pytest.importorskip("torch")
 from support.foreign import DATA, IMAGES, LABELS, MODELS, image, network  # noqa: E402
 
 from rsverify import SmoothedClassifier, certify_dataset  # noqa: E402
-from rsverify.smoothing.data.containers import Inputs  # noqa: E402
-from rsverify.smoothing.data.folders import ImageFolder  # noqa: E402
 from rsverify.smoothing.data.items import Items  # noqa: E402
-from rsverify.smoothing.models.adapters import (  # noqa: E402
-    NumpyModel,
-    SelectedOutput,
-    SklearnModel,
-)
-from rsverify.smoothing.models.binary import BinaryLogit  # noqa: E402
-from rsverify.smoothing.models.huggingface import HFModel  # noqa: E402
-from rsverify.smoothing.models.load import load_model  # noqa: E402
-from rsverify.smoothing.models.preprocess import ImageProcessor, own_preprocess  # noqa: E402
 
 PAGE = Path(__file__).parents[4] / "docs" / "models.md"
-OURS = (
-    *(SmoothedClassifier, certify_dataset, Inputs, ImageFolder, NumpyModel, SelectedOutput),
-    *(SklearnModel, BinaryLogit, HFModel, load_model, ImageProcessor, own_preprocess),
-)
-NAMES: dict[str, Any] = {thing.__name__: thing for thing in OURS} | {"torch": torch, "np": np}
 LINES = 3
 
 
@@ -46,6 +30,8 @@ def blocks(title: str) -> dict[str, str]:
     return dict(found)
 
 
+NAMES: dict[str, Any] = {}
+exec(section("Models of all kinds, in three lines").split("```")[1].removeprefix("python"), NAMES)
 OF_MODELS = blocks("Models of all kinds, in three lines")
 OF_DATA = blocks("Data sets of all kinds")
 

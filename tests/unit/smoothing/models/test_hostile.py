@@ -139,6 +139,8 @@ def test_nothing_runs_without_leave_whatever_the_file_is_called(kind: str, tmp_p
             load_weights(net(), path)
         with pytest.raises(DataError):
             load_model(net, checkpoint=path)
+        with pytest.raises(DataError):  # what is allowed allows no more than that
+            load_weights(net(), path, allow_globals=["numpy.dtype", "argparse.Namespace"])
         assert not (tmp_path / "marker").exists()
 
 

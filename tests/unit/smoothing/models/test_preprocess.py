@@ -26,12 +26,14 @@ def test_normalize_is_its_formula(kind: torch.dtype) -> None:
         expected = (BATCH[:, channel].to(kind) - mean[channel]) / std[channel]
         assert torch.equal(found[:, channel], expected)
     assert torch.equal(Normalize(0.5, 0.5)(BATCH), (BATCH - 0.5) / 0.5)
+    assert torch.equal(Normalize([0.5] * 3, 0.5)(BATCH), (BATCH - 0.5) / 0.5)
+    assert torch.equal(Normalize(0.5, [0.5] * 3)(BATCH), (BATCH - 0.5) / 0.5)
     assert torch.equal(Normalize(0.5, 0.5)(BATCH[:, :, 0, 0]), (BATCH[:, :, 0, 0] - 0.5) / 0.5)
 
 
 def test_normalize_says_what_does_not_fit() -> None:
-    with pytest.raises(ValueError, match="mean of length 3 and std of length 1 must be of one"):
-        Normalize([0.5, 0.5, 0.5], 0.5)
+    with pytest.raises(ValueError, match="mean of length 3 and std of length 2 must be of one"):
+        Normalize([0.5, 0.5, 0.5], [0.5, 0.5])
     with pytest.raises(ValueError, match="std=0 must be positive"):
         Normalize(0.5, 0)
     with pytest.raises(ValueError, match="mean"):
