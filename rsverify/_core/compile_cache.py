@@ -63,7 +63,8 @@ class KernelCache:
         self._folder = cache_folder()
         digest = kernel_digest(function)
         whole = hashlib.sha256(f"{digest} {kind} {sorted(options.items())}".encode()).hexdigest()
-        self._name = f"{function.__module__}.{function.__qualname__}{kind and '-' + kind}"
+        name = f"{function.__module__}.{function.__qualname__}-{kind}"
+        self._name = name.replace("<", "").replace(">", "")  # not in the names of Windows' files
         self._stem = f"{self._name}-{whole[:24]}"
 
     def path(self, sig: object) -> Path | None:

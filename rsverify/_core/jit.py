@@ -73,7 +73,7 @@ class Kernel(CPUDispatcher):  # type: ignore[misc]  # numba is untyped
         """Compile for arguments of these types, unless that is in memory or on disk."""
         # Not where it is decorated: what it calls may be defined below it.
         if not isinstance(self._cache, _Cache):
-            self._cache = _Cache(self.py_func, "", self.targetoptions)
+            self._cache = _Cache(self.py_func, "called", self.targetoptions)
         with _alone(self._cache, sig):
             entry = super().compile(sig)
             for compiled in self.overloads.values():

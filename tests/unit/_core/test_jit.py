@@ -312,6 +312,23 @@ def test_only_old_folders_of_other_states_are_removed(tmp_path: Path) -> None:
     assert left == {"compiled-young", "not-ours-old", "compiled-new"}
 
 
+def test_only_old_files_of_the_same_function_are_removed(copy: Path) -> None:
+    """What another state of it left, a day ago; not what other functions have."""
+    assert run(RUN, copy) == "4.0 0"
+    (folder,) = (copy / "rsverify/__pycache__").glob("compiled-*")
+    before = set(folder.glob("*"))
+    young = folder / "rsverify.kernels.caller.walk-called-0123-4567.nbc"
+    young.touch()
+    long_ago = time.time() - 2 * compile_cache.STALE_SECONDS
+    for path in before:
+        os.utime(path, (long_ago, long_ago))
+    write_pair(copy, "kernels.callee", "3.0 * step(x)", "1.0")
+    assert run(RUN, copy) == "6.0 0"
+    gone = before - set(folder.glob("*"))
+    assert [path.name.split("-")[0] for path in gone] == ["rsverify.kernels.caller.walk"]
+    assert young.exists()
+
+
 def test_importing_the_package_is_fast_and_loads_nothing_heavy() -> None:
     root = Path(rsverify.__file__).parent.parent
     code = (
