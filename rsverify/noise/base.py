@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsverify._core.check import FloatArray, IntArray, check_real, check_size
-from rsverify.noise.norms import Lp, Norm, NormName, parse_norm
+from rsverify.noise.norms import Lp, Norm, NormName, number_text, parse_norm
 
 __all__ = ["Noise", "NoiseMargin"]
 
@@ -45,7 +45,7 @@ class Noise(ABC):
         """The numbers that follow the name where the noise is written as text."""
 
     def __str__(self) -> str:
-        return f"{self.name}:{','.join(f'{p:.17g}' for p in self.parameters)}"
+        return f"{self.name}:{','.join(map(number_text, self.parameters))}"
 
     def check_norm(self, norm: object = None) -> Norm:
         """Return the norm that a user named, by default that the noise is made for, or raise.
