@@ -4,10 +4,11 @@ document$.subscribe(() => {
     const text = element.textContent.trim();
     katex.render(text.slice(2, -2), element, { displayMode: element.tagName === "DIV" });
     // A browser may break a line between a formula and the comma after it: put it in the formula.
+    const end = element.querySelector(".katex-html > :last-child");
     const after = element.nextSibling;
     const mark = after?.nodeType === Node.TEXT_NODE && after.data.match(/^[,.;:?!)]+/);
-    if (mark && element.tagName === "SPAN") {
-      [...element.querySelectorAll(".base")].at(-1).append(mark[0]);
+    if (end && mark && element.tagName === "SPAN") {
+      end.append(mark[0]);
       after.data = after.data.slice(mark[0].length);
     }
   }

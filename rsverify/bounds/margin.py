@@ -335,7 +335,8 @@ def exact_margin_lower(
         ``"likelihood-ratio"``
             By a likelihood-ratio limit with votes moved against the claim, and by Cohen's
             and Bonferroni's limits where those are larger. The default: on every outcome
-            tried its bound is at least Cohen's and Bonferroni's.
+            tried its bound is at least Cohen's and Bonferroni's, to the last digit. For alpha
+            above 1/2 by the larger of these two alone, up to 1e-9.
         ``"difference"``
             By k1 - k2. Useless (-inf) for ``"probit"`` where k1 <= k2.
         ``"bonferroni"``

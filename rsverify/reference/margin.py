@@ -28,6 +28,7 @@ from scipy.special import gammaln, ndtr, ndtri, xlogy
 
 from rsverify.kernels.margin.buehler import SHARE
 from rsverify.kernels.margin.ordering import MOVED_FROM_FIRST, SMALLEST_Z, moved_to_second
+from rsverify.kernels.margin.staircase import LARGEST_ALPHA
 from rsverify.reference.probit import taylor_probit
 from rsverify.reference.proportion import clopper_pearson_lower, clopper_pearson_upper
 from rsverify.reference.special import DIGITS, Number, norm_isf, norm_ppf, precise
@@ -109,11 +110,16 @@ def exact_margin_lower(
     with precise(DIGITS):
         level = mp.mpf(alpha)
         steps = staircase(_membership(k1, k2, n, level, estimand, ordering), n)
-        if ordering != "likelihood-ratio":
+        if ordering != "likelihood-ratio" or alpha > LARGEST_ALPHA:
             return buehler_lower(steps, level, estimand=estimand)
         share = mp.mpf(SHARE) * level
         piece = (clopper_pearson_lower(k1, n, share), clopper_pearson_upper(k2, n, share))
-        return buehler_lower(steps, level - 3 * share, estimand=estimand, piece=piece)
+        local = buehler_lower(steps, level - 3 * share, estimand=estimand, piece=piece)
+        if k1 + k2 < n:
+            return local
+        # What the local one costs is won back where Cohen's limit is one of this ordering.
+        cohen = cohen_margin_lower(k1, n, level, estimand=estimand)
+        return max(local, min(cohen, buehler_lower(steps, level, estimand=estimand)))
 
 
 def staircase(member: Key, n: int) -> list[int]:
@@ -175,13 +181,13 @@ def _default_membership(k1: int, k2: int, n: int, alpha: Any, estimand: str) -> 
             return True
         if _reaches(cohen_margin_lower(x1, n, alpha, estimand=estimand), limit):
             return True
-        if limit <= 0 and _reaches(
+        if (limit <= 0 or alpha > LARGEST_ALPHA) and _reaches(
             bonferroni_margin_lower(x1, x2, n, alpha, estimand=estimand), limit
         ):
             return True
         if _reaches(_runner_up_limit(x2, n, alpha, estimand), limit):
             return True
-        if x1 == 0:
+        if x1 == 0 or alpha > LARGEST_ALPHA:
             return False
         w = moved_votes(x1, x2, n, estimand)
         if plugin_margin(w, estimand) <= limit:
@@ -198,6 +204,12 @@ def default_key(x1: int, x2: int, n: int, alpha: Any, estimand: str) -> Any:
     The likelihood ratio's, Cohen's, Bonferroni's if negative, and for "difference" that of -p2.
     """
     z = max(mp.mpf(SMALLEST_Z), norm_isf(alpha))
+    if alpha > LARGEST_ALPHA:
+        return max(
+            _runner_up_limit(x2, n, alpha, estimand),
+            cohen_margin_lower(x1, n, alpha, estimand=estimand),
+            bonferroni_margin_lower(x1, x2, n, alpha, estimand=estimand),
+        )
     return max(
         _runner_up_limit(x2, n, alpha, estimand),
         likelihood_ratio_limit(x1, x2, n, z, estimand),

@@ -244,7 +244,7 @@ ORDINARY = ("--sigma", 0.25, "--num-classes", 10)
         ("nothing", "images", ORDINARY, "has no function 'nothing'"),
         ("net", "images", (), "--num-classes must be given"),
         ("smoothed", "images", ("--sigma", 0.5), "sigma=0.5 must be left out"),
-        ("smoothed", "images", ("--split", "valid"), "images failed: KeyError: 'valid'"),
+        ("smoothed", "images", ("--split", "valid"), "images('valid') failed: KeyError: 'valid'"),
         ("smoothed", "in_bytes", ("--input-range", 0, 1), "must be within input_range=(0.0, 1.0)"),
         ("smoothed", "with_nan", (), "input 3: x contains NaN or infinity"),
         ("smoothed", "images", ("--autocast", "int8"), "autocast='int8' must be one of"),

@@ -32,9 +32,11 @@ from rsverify._core.check import FloatArray, IntArray
 from rsverify._core.jit import njit
 from rsverify.kernels.binomial import clopper_pearson_lower, clopper_pearson_upper
 from rsverify.kernels.margin.curve import advance, corner_tail, curve_piece, fisher_length, tail_at
-from rsverify.kernels.margin.formulas import DIFFERENCE
+from rsverify.kernels.margin.floor import rises_to_the_end
+from rsverify.kernels.margin.formulas import DIFFERENCE, bonferroni_limit, cohen_limit
 from rsverify.kernels.margin.ordering import curve_point
 from rsverify.kernels.margin.staircase import (
+    LARGEST_ALPHA,
     additive_steps,
     default_key,
     default_steps,
@@ -61,6 +63,7 @@ FIRST_HALF, LEAST_HALF = (
 )  # shares of a scanned cell at which a peak's sides are looked at
 CLIMBS = 40  # at most, at one L
 NEAR = 1e-6  # error of the logarithm of a tail read off a parabola
+FLOOR_RESOLUTION = 1e-9
 WIDENINGS = 3  # times that more rows are built before all of them are
 
 
@@ -443,7 +446,7 @@ def buehler_limit(
         resolution = 0.2 * slack * slope * alpha
         proved, u = proves_at_most(
             steps, first, last, n, estimand, trial, alpha, least, most,
-            resolution, place, NEGLECT * alpha,
+            resolution, place, NEGLECT * alpha, math.inf,
         )  # fmt: skip
         if proved:
             return trial
@@ -472,36 +475,75 @@ def whole_limit(steps: IntArray, n: int, estimand: int, alpha: float, start: flo
 
 
 @njit
+def proves_floor(
+    steps: IntArray,
+    first: int,
+    last: int,
+    x1: int,
+    x2: int,
+    n: int,
+    estimand: int,
+    floor: float,
+    alpha: float,
+    least: float,
+    most: float,
+) -> bool:
+    """Try to prove the limit `floor`, one of the simpler limits, which the search stayed below."""
+    level = alpha * (1.0 - 3.0 * SHARE)
+    neglect = NEGLECT * alpha
+    stop = math.inf
+    if x1 + x2 == n:
+        # Of the outcomes with q3 = 0 exactly those with x1 votes or more are in the set.
+        if steps[x2] != x1 or (x2 < last and steps[x2 + 1] < x1):
+            return False
+        stop = rises_to_the_end(
+            steps, first, last, n, estimand, floor, alpha, least, most, SHARE * alpha, neglect
+        )
+        if math.isnan(stop):
+            return False
+    proved, _ = proves_at_most(
+        steps, first, last, n, estimand, floor, level, least, most,
+        FLOOR_RESOLUTION * alpha, math.nan, neglect, stop,
+    )  # fmt: skip
+    return proved
+
+
+@njit
 def default_limit(estimand: int, x1: int, x2: int, n: int, alpha: float, steps: IntArray) -> float:
     """Return the default limit of an outcome; `steps` is working space for n + 1 rows."""
     key = default_key(estimand, x1, x2, n, alpha)
     if key <= (-1.0 if estimand == DIFFERENCE else -math.inf):
         return key
-    share = SHARE * alpha
-    least = clopper_pearson_lower(x1, n, share)
-    most = clopper_pearson_upper(x2, n, share)
-    level = alpha * (1.0 - 3.0 * SHARE)  # a third one for the rounding of the other two
-    reach = 4.0
-    for _ in range(WIDENINGS):
-        low, high = curve_piece(estimand, key, n, alpha, least, most)
-        first, last = window_steps(
-            estimand,
-            x1,
-            x2,
-            n,
-            alpha,
-            key,
-            low,
-            high,
-            reach - math.log(0.5 * NEGLECT * alpha),
-            steps,
-        )
+    least, most, level = 0.0, 1.0, alpha
+    if alpha <= LARGEST_ALPHA:
+        least = clopper_pearson_lower(x1, n, SHARE * alpha)
+        most = clopper_pearson_upper(x2, n, SHARE * alpha)
+        level = alpha * (1.0 - 3.0 * SHARE)  # a third one for the rounding of the other two
+    enough = 4.0 - math.log(0.5 * NEGLECT * alpha)
+    limit = math.nan
+    first, last = 0, n
+    for widening in range(WIDENINGS + 1):
+        if widening < WIDENINGS and alpha <= LARGEST_ALPHA:
+            low, high = curve_piece(estimand, key, n, alpha, least, most)
+            first, last = window_steps(estimand, x1, x2, n, alpha, key, low, high, enough, steps)
+        else:
+            first, last = 0, n
+            default_steps(estimand, x1, x2, n, alpha, steps)
         limit = buehler_limit(steps, first, last, n, estimand, level, least, most, key)
         if not math.isnan(limit):
-            return limit
-        reach *= 4.0
-    default_steps(estimand, x1, x2, n, alpha, steps)
-    return buehler_limit(steps, 0, n, n, estimand, level, least, most, key)
+            break
+        enough *= 1.5
+    floor = max(
+        cohen_limit(estimand, x1, n, alpha),
+        bonferroni_limit(estimand, x1, x2, n, 0.5 * alpha, 0.5 * alpha),
+    )
+    if (
+        alpha <= LARGEST_ALPHA
+        and limit < floor
+        and proves_floor(steps, first, last, x1, x2, n, estimand, floor, alpha, least, most)
+    ):
+        return floor
+    return limit
 
 
 @njit

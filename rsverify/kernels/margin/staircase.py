@@ -8,11 +8,12 @@ The default ordering
     T(x) = max{ likelihood-ratio limit, Cohen's limit, min(Bonferroni's limit, 0),
                 lower limit of -p2 (difference only) }.
 
-The maximum of monotone functions is monotone, so this is an ordering. Where T is itself a
-valid limit, Buehler's bound is at least T; the likelihood-ratio limit is close to valid, and
-the others, which are valid, pull the bound up where it would be below them: Cohen's at
-x3 = 0, Bonferroni's at margins below zero, and that of -p2, which is Cohen's mirrored, at
-x1 = 0, where the likelihood ratio says nothing.
+Above alpha = 1/2, where the likelihood-ratio limit would be one above the estimate, T is the
+larger of Cohen's and Bonferroni's limits. The maximum of monotone functions is monotone, so this
+is an ordering. Where T is itself a valid limit, Buehler's bound is at least T; the
+likelihood-ratio limit is close to valid, and the others, which are valid, pull the bound up where
+it would be below them: Cohen's at x3 = 0, Bonferroni's at margins below zero, and that of -p2,
+which is Cohen's mirrored, at x1 = 0, where the likelihood ratio says nothing.
 
 Ties
 ----
@@ -43,6 +44,7 @@ from rsverify.kernels.margin.ordering import (
 )
 from rsverify.kernels.margin.trinomial import bernstein_reach, rows_above_exponent
 
+LARGEST_ALPHA = 0.5
 TIE = 1e-3
 STOP_EVERY = 16  # rows between looks whether those beyond matter
 
@@ -50,10 +52,13 @@ STOP_EVERY = 16  # rows between looks whether those beyond matter
 @njit
 def default_key(estimand: int, x1: int, x2: int, n: int, alpha: float) -> float:
     """Return T(x) of the default ordering."""
-    key = likelihood_ratio_limit(estimand, x1, x2, n, ordering_z(alpha))
-    key = max(key, cohen_limit(estimand, x1, n, alpha))
+    half = 0.5 * alpha
+    key = cohen_limit(estimand, x1, n, alpha)
+    if alpha > LARGEST_ALPHA:
+        key = max(key, bonferroni_limit(estimand, x1, x2, n, half, half))
+    else:
+        key = max(key, likelihood_ratio_limit(estimand, x1, x2, n, ordering_z(alpha)))
     if key < 0.0:
-        half = 0.5 * alpha
         key = max(key, min(bonferroni_limit(estimand, x1, x2, n, half, half), 0.0))
         if estimand == DIFFERENCE:
             key = max(key, -clopper_pearson_upper(x2, n, alpha))
@@ -109,9 +114,18 @@ def extend_by_bonferroni(
         elif block > 1:
             block //= 2
         else:
-            while x1 >= 0 and bonferroni_limit(estimand, x1, j, n, half, half) >= limit:
-                steps[j] = x1
-                x1 -= 1
+            # One step away as a rule; by bisection where there is no other part (high alpha).
+            below = x1 - 1
+            while below >= 0 and bonferroni_limit(estimand, below, j, n, half, half) >= limit:
+                x1 = below
+                below = max(-1, below - 2 * (steps[j] - x1)) if below > 0 else -1
+            while x1 - below > 1:
+                middle = (x1 + below) // 2
+                if bonferroni_limit(estimand, middle, j, n, half, half) >= limit:
+                    x1 = middle
+                else:
+                    below = middle
+            steps[j] = x1
             j += 1
 
 
@@ -185,7 +199,7 @@ def add_valid_limits(
         steps[first : min(last, last_with_runner_up(n, alpha, limit)) + 1] = 0
     for j in range(first, min(last, n - cohen) + 1):
         steps[j] = min(steps[j], cohen)
-    if limit <= 0.0:
+    if limit <= 0.0 or alpha > LARGEST_ALPHA:
         extend_by_bonferroni(estimand, first, last, n, alpha, limit, steps)
 
 
@@ -196,9 +210,12 @@ def default_steps(estimand: int, x1: int, x2: int, n: int, alpha: float, steps: 
     if limit <= (-1.0 if estimand == DIFFERENCE else -math.inf):
         steps[:] = 0  # the lowest value there is
         return limit
-    nowhere = np.full(3, -1.0)
-    z = ordering_z(alpha)
-    likelihood_ratio_steps(estimand, 0, n, n, z, limit, float(x1), nowhere, math.inf, steps)
+    if alpha > LARGEST_ALPHA:
+        steps[:] = n + 1
+    else:
+        nowhere = np.full(3, -1.0)
+        z = ordering_z(alpha)
+        likelihood_ratio_steps(estimand, 0, n, n, z, limit, float(x1), nowhere, math.inf, steps)
     add_valid_limits(estimand, 0, n, n, alpha, limit, steps)
     return limit
 

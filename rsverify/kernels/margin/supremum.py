@@ -128,8 +128,9 @@ def proves_at_most(
     resolution: float,
     peak: float,
     neglect: float,
+    stop: float,
 ) -> tuple[bool, float]:
-    """Try to show that the tail is at most `bound` on the piece q1 >= least, q2 <= most.
+    """Try to show that the tail is at most `bound` on the piece q1 >= least, q2 <= most, u <= stop.
 
     Only the rows `first` to `last` of `steps` are read. Near the supposed maximum `peak` (NaN if
     unknown) panels are resolved to `resolution`. Returns (True, nan); or False with a nuisance
@@ -139,6 +140,7 @@ def proves_at_most(
     rounding = tail_relative_error(n) + 2.0 * ROUNDING * n
     target = (bound - neglect) / (1.0 + rounding)
     low, high = curve_piece(estimand, limit, n, bound, least, most)
+    high = min(high, stop)
     if low > high:
         return True, math.nan  # no q of this margin is in question
     if not rows_suffice(steps, first, last, n, estimand, limit, low, high, neglect):

@@ -232,6 +232,7 @@ def _report(stages: dict[str, TensorMap], sample: Sample, progress: bool) -> lis
                 len(recording.steps) + 1,
                 shown=progress,
                 patience=_PATIENCE,
+                unit="operations",
             ) as bar:
                 walk = _Walk(recording)
                 walk.run(lambda: bar.advance(1))

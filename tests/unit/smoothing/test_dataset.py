@@ -77,6 +77,7 @@ def test_progress_of_the_lipschitz_constant_is_shown_by_the_first_process(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr("rsverify._core.progress.is_live", lambda _console: True)
     monkeypatch.setenv("RANK", rank)
     monkeypatch.setattr("rsverify.smoothing.lipschitz.bound._PATIENCE", 0.0)
     smoothed = SmoothedClassifier(torch.nn.Linear(2, 3), 3, SIGMA)

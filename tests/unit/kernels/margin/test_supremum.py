@@ -160,7 +160,19 @@ def proves(
 ) -> tuple[bool, float]:
     """Over the whole curve, with all rows and no idea where the maximum is."""
     return proves_at_most(
-        steps, 0, n, n, estimand, limit, bound, 0.0, 1.0, resolution, math.nan, 1e-14 * bound
+        steps,
+        0,
+        n,
+        n,
+        estimand,
+        limit,
+        bound,
+        0.0,
+        1.0,
+        resolution,
+        math.nan,
+        1e-14 * bound,
+        math.inf,
     )
 
 
@@ -245,7 +257,18 @@ def test_no_proof_without_the_rows_it_needs(estimand: int, seed: int, n: int, le
     least, most = curve_point(estimand, limit, a)[0], curve_point(estimand, limit, b)[1]
     first, last = np.sort(rng.integers(0, n + 1, 2))
     bound = 10.0 ** rng.uniform(-6, -1)
-    arguments = (n, estimand, limit, bound, least, most, 1e-8 * bound, math.nan, 1e-12 * bound)
+    arguments = (
+        n,
+        estimand,
+        limit,
+        bound,
+        least,
+        most,
+        1e-8 * bound,
+        math.nan,
+        1e-12 * bound,
+        math.inf,
+    )
     unread = steps.copy()
     unread[:first] = -1
     unread[last + 1 :] = -1
