@@ -281,7 +281,7 @@ def margin_lower_bounds(
         np.arange(votes.shape[-1]), check_ignored(ignore, votes.shape[-1])
     )
     if no_runner_up.all(axis=-1).any():
-        raise ValueError(f"ignore={tuple(ignore)} must leave a runner-up beside class y")
+        raise ValueError(f"ignore={shown(ignore)} must leave a runner-up beside class y")
     k2 = np.where(no_runner_up, 0, votes).max(axis=-1)
     return limits_of_votes(k1, k2, n, level, estimand=estimand, bound=bound, ordering=ordering)
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._core.check import FloatArray, IntArray, check_choice, check_scale, check_size, shown
+from rsverify._core.check import (
+    FloatArray,
+    IntArray,
+    check_choice,
+    check_integer,
+    check_scale,
+    check_size,
+    shown,
+)
 from rsverify._core.types import MarginName, RadiusName
 from rsverify.certificates.radius import ESTIMANDS, certified_radius_r1, certified_radius_r2
 from rsverify.noise import DiscreteGaussian, Gaussian, Noise, Norm
@@ -85,6 +94,8 @@ def check_threat(
     TypeError
         If an argument has the wrong type.
     """
+    if noise is not None and not isinstance(noise, Noise):
+        raise TypeError(f"noise={shown(noise)} must be a noise of rsverify.noise")
     if (sigma is None) == (noise is None):
         raise ValueError(
             f"sigma={shown(sigma)} and noise={noise}: exactly one must be given; sigma is short "
@@ -93,8 +104,6 @@ def check_threat(
     if noise is None:
         assert sigma is not None, "one of the two is given"
         noise = Gaussian(check_scale("sigma", sigma))
-    if not isinstance(noise, Noise):
-        raise TypeError(f"noise={shown(noise)} must be a noise of rsverify.noise")
     kind = check_choice("radius", radius, ESTIMANDS)
     constant = None if lipschitz is None else check_scale("lipschitz", lipschitz)
     if constant is not None and kind != "R1":
@@ -138,12 +147,9 @@ def others_first(
 
 def check_ignored(ignore: npt.ArrayLike, m: int) -> tuple[int, ...]:
     """Return classes that are no runner-up, rising, or raise where they are not classes."""
-    values = np.asarray(ignore)
-    if values.size == 0:
+    if isinstance(ignore, Sequence) and len(ignore) == 0:
         return ()
-    classes = np.atleast_1d(values)
-    if classes.dtype.kind not in "iu" or classes.ndim != 1:
-        raise TypeError(f"ignore={shown(ignore)} must be classes, integers from 0 to {m - 1}")
-    if ((classes < 0) | (classes >= m)).any():
+    classes = np.atleast_1d(check_integer("ignore", ignore))
+    if classes.ndim != 1 or ((classes < 0) | (classes >= m)).any():
         raise ValueError(f"ignore={shown(ignore)} must be classes between 0 and {m - 1}")
     return tuple(sorted({int(c) for c in classes}))

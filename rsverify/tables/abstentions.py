@@ -16,9 +16,11 @@ from rsverify.bounds.margin import LARGEST_EXACT_TRIALS, SMALLEST_EXACT_ALPHA, f
 from rsverify.certificates.abstention import Status, samples_needed, smallest_certifying_n
 from rsverify.certificates.certificate import ABSTAIN, BOUNDS
 from rsverify.certificates.radius import ESTIMANDS
+from rsverify.certificates.threat import Threat
 from rsverify.tables.margins import LeadingVotes, RowBound, leading_votes
 from rsverify.tables.outcome import levels_of_rows
 from rsverify.tables.reader import count_columns
+from rsverify.tables.threats import left_out_of_table, threat_of_table
 
 __all__ = ["Abstentions", "abstentions"]
 
@@ -131,8 +133,13 @@ class _Group:
         rows = table.iloc[places]
         bound, kind, ordering = key
         named = find_ordering(ordering) if ordering else None
-        row_bound = RowBound(ESTIMANDS[cast(RadiusName, kind)], cast(VoteBoundName, bound), named)
-        votes = leading_votes(rows[count_columns(rows)].to_numpy(), rows["y"].to_numpy())
+        threat, counts = threat_of_table(rows), rows[count_columns(rows)].to_numpy()
+        estimand = ESTIMANDS[cast(RadiusName, kind)]
+        if threat is not None:
+            estimand = Threat(*threat, cast(RadiusName, kind), None).estimand
+        row_bound = RowBound(estimand, cast(VoteBoundName, bound), named)
+        left_out = left_out_of_table(rows, counts.shape[1])
+        votes = leading_votes(counts, rows["y"].to_numpy(), left_out)
         level = levels_of_rows(rows, rows["alpha"].to_numpy())
         levels, place = np.unique(level, return_inverse=True)
         smallest = smallest_certifying_n(levels, row_bound.limits)[place]

@@ -18,6 +18,7 @@ from rsverify._core.check import (
     check_flag,
     check_integer,
     check_positive,
+    check_size,
     shown,
 )
 from rsverify._core.progress import ProgressOption, check_progress
@@ -25,29 +26,48 @@ from rsverify._core.types import AnyArray, OrderingName, RadiusName, VoteBoundNa
 from rsverify.bounds.bound import Bound
 from rsverify.bounds.margin import Taylor
 from rsverify.certificates.assumptions import AssumptionWarning, warn_of_level
-from rsverify.certificates.certificate import ABSTAIN, BOUNDS, DEFAULT_ORDERING, name_of
+from rsverify.certificates.certificate import (
+    ABSTAIN,
+    BOUNDS,
+    DEFAULT_ORDERING,
+    level_of_bound,
+    name_of,
+)
 from rsverify.certificates.radius import ESTIMANDS
+from rsverify.certificates.threat import check_ignored, check_threat
+from rsverify.noise import Noise, Norm
 from rsverify.tables.count_columns import check_rows, check_shape, given_columns
 from rsverify.tables.counts import classes_of, counts_of_frame, integers_of
 from rsverify.tables.outcome import Outcomes, level_of_class, outcomes_of_rows
 from rsverify.tables.rows import check_unique_indices
 from rsverify.tables.schema import COMMON_COLUMNS, ORIGIN_COLUMNS, count_columns
+from rsverify.tables.threats import (
+    COLUMNS,
+    TableThreat,
+    columns_of_threat,
+    top_others_of_rows,
+)
 
 __all__ = ["certify_table"]
 
 # What a table of certificates says of each row; `idx` and `label` may come with the counts.
-_MADE = ({*COMMON_COLUMNS, *ORIGIN_COLUMNS} - {"idx", "label", "y"}) | {"alpha_shares"}
+_MADE = ({*COMMON_COLUMNS, *ORIGIN_COLUMNS} - {"idx", "label", "y"}) | {"alpha_shares", *COLUMNS}
 
 
 def certify_table(
     counts: npt.ArrayLike | pd.DataFrame,
     *,
-    sigma: npt.ArrayLike,
     alpha: npt.ArrayLike,
+    sigma: npt.ArrayLike | None = None,
+    noise: Noise | None = None,
+    norm: Norm | None = None,
+    dimension: int | None = None,
     y: npt.ArrayLike | None = None,
     selection: npt.ArrayLike | pd.DataFrame | None = None,
     winner: bool = False,
     label: npt.ArrayLike | None = None,
+    ignore: Sequence[int] = (),
+    top_k: int = 1,
     bound: VoteBoundName | Bound = "exact",
     radius: RadiusName = "R2",
     lipschitz: npt.ArrayLike | None = None,
@@ -64,10 +84,13 @@ def certify_table(
         Votes of m ≥ 2 classes of each input. Of a DataFrame, also one of polars, the columns that
         `read_counts` takes for counts; its other columns are kept. Integers may be of any type,
         also nullable ones.
-    sigma : float or array_like of float, shape (N,)
-        Standard deviation of the noise in input units, positive.
     alpha : float or array_like of float, shape (N,)
         Total failure probability of each row, in (0, 1).
+    sigma : float or array_like of float, shape (N,), optional
+        Standard deviation of Gaussian noise in input units, positive. Exactly one of `sigma` and
+        `noise` must be given.
+    noise, norm, dimension
+        As `certify_counts`, for all rows.
     y : int, array_like of int, shape (N,), or str, optional
         The class of each row, 0 to m − 1, fixed without looking at `counts`, such as the true
         one; or the name of a column that holds it. A column `y` is it where no class is given
@@ -81,6 +104,9 @@ def certify_table(
     label : int, array_like of int, shape (N,), or str, optional
         The true class of each row or the name of its column, −1 where unknown; the column `label`
         of a DataFrame where not given.
+    ignore, top_k
+        As `certify_counts`, for all rows; a `top_k` above 1 needs `selection`, by which each row
+        has its own classes that may be ahead.
     bound, radius, ordering
         As `certify_counts`.
     lipschitz : float or array_like of float, shape (N,), optional
@@ -139,26 +165,34 @@ def certify_table(
             f"counts has a column {taken[0]!r}, which certifying makes: drop it (recertify is for "
             "tables of certificates)"
         )
-    classes, selected = _classes(votes, others, y, selection, winner)
+    ignored = check_ignored(ignore, votes.shape[1])
+    classes, selected = _classes(votes, others, y, selection, winner, ignored)
     if not isinstance(bound, Bound):
         check_choice("bound", bound, BOUNDS)
     kind = check_choice("radius", radius, ESTIMANDS)
     if lipschitz is not None and kind != "R1":
         raise ValueError(f"lipschitz={shown(lipschitz)} must be None for radius={kind!r}")
+    threat = _threat(sigma, noise, norm, dimension, kind)
+    ahead = check_size("top_k", top_k, 1, votes.shape[1] - 1)
     if "y" in others and (integers_of(others[["y"]], "counts")[:, 0] != classes).any():
         raise ValueError("counts has a column 'y' that says other classes: give y='y', or drop it")
     rows = len(votes)
     levels = _per_row("alpha", check_alpha(alpha), rows)
     warn_of_level(float(levels.max()))
     shares = votes.shape[1] if winner else 1
-    deviation = _per_row("sigma", check_positive("sigma", sigma), rows)
+    deviation = np.full(rows, np.nan)
+    if threat is None:
+        assert sigma is not None, "one of the two is given"
+        deviation = _per_row("sigma", check_positive("sigma", sigma), rows)
     constant = None
     if lipschitz is not None:
         constant = _per_row("lipschitz", check_positive("lipschitz", lipschitz), rows)
+    left_out = _left_out(votes, classes, selected, ignored, ahead)
+    excess = 0.0 if threat is None else threat.noise.excess
     found = outcomes_of_rows(
         votes,
         classes,
-        level_of_class(levels, shares),
+        level_of_class(level_of_bound(levels, excess), shares),
         sigma=deviation,
         lipschitz=constant,
         kind=kind,
@@ -166,6 +200,8 @@ def certify_table(
         ordering=ordering,
         store=store,
         progress=check_progress(progress),
+        threat=threat,
+        left_out=left_out,
     )
     used = None
     if bound == "exact":
@@ -186,7 +222,56 @@ def certify_table(
     }
     if winner:
         made["alpha_shares"] = shares
+    if excess:
+        made["noise_excess"] = excess
+    made |= columns_of_threat(threat, left_out, ignored, ahead)
     return _table(frame, others, _labels(others, label, votes.shape), found, made, selected)
+
+
+def _threat(
+    sigma: npt.ArrayLike | None,
+    noise: Noise | None,
+    norm: Norm | None,
+    dimension: int | None,
+    kind: RadiusName,
+) -> TableThreat | None:
+    """Return noise and norm, None for Gaussian noise and ℓ2, or raise where they do not fit."""
+    if noise is None and norm is None and dimension is None and sigma is not None:
+        return None
+    one = None if sigma is None else float(_per_row("sigma", check_positive("sigma", sigma), 1)[0])
+    found = check_threat(
+        sigma=one, noise=noise, norm=norm, dimension=dimension, radius=kind, lipschitz=None
+    )
+    return TableThreat(found.noise, found.norm, found.dimension)
+
+
+def _left_out(
+    votes: IntArray,
+    y: IntArray,
+    selected: IntArray | None,
+    ignored: tuple[int, ...],
+    top_k: int,
+) -> npt.NDArray[np.bool_] | None:
+    """Return which classes of each row are no runner-up; None where none is left out."""
+    if not ignored and top_k == 1:
+        return None
+    if np.isin(y, ignored).any():
+        raise ValueError(f"y={y[np.isin(y, ignored)][0]} must not be one of ignore={ignored}")
+    if len(ignored) + top_k >= votes.shape[1]:
+        raise ValueError(
+            f"ignore={ignored} and top_k={top_k} must leave a runner-up of the {votes.shape[1]} "
+            "classes"
+        )
+    out = np.zeros(votes.shape, dtype=bool)
+    if top_k > 1:
+        if selected is None:
+            raise ValueError(
+                f"top_k={top_k} needs selection: which classes may be ahead of y must be fixed by "
+                "votes that do not certify it"
+            )
+        out = top_others_of_rows(selected, y, top_k, ignored)
+    out[:, list(ignored)] = True
+    return out
 
 
 def _as_frame(name: str, counts: npt.ArrayLike | pd.DataFrame) -> pd.DataFrame:
@@ -233,6 +318,7 @@ def _classes(
     y: npt.ArrayLike | None,
     selection: npt.ArrayLike | pd.DataFrame | None,
     winner: bool,
+    ignored: tuple[int, ...],
 ) -> tuple[IntArray, IntArray | None]:
     """Return the class of each row, and the selection votes that chose it."""
     named = [f"selected_{i}" for i in range(votes.shape[1])]
@@ -258,10 +344,18 @@ def _classes(
     if y is not None:
         return _integers_per_row("y", y, others, len(votes)), None
     if winner:
-        return votes.argmax(axis=1).astype(np.int64), None
+        return _most_voted(votes, ignored), None
     assert selection is not None, "one of the three is given"
     selected = _selected(_as_frame("selection", selection), votes)
-    return selected.argmax(axis=1).astype(np.int64), selected
+    return _most_voted(selected, ignored), selected
+
+
+def _most_voted(votes: IntArray, ignored: tuple[int, ...]) -> IntArray:
+    """Return the class with the most votes of each row, of those that are not ignored."""
+    allowed = votes.copy()
+    allowed[:, list(ignored)] = -1
+    chosen: IntArray = allowed.argmax(axis=1).astype(np.int64)
+    return chosen
 
 
 def _selected(frame: pd.DataFrame, votes: IntArray) -> IntArray:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from rsverify._core.check import FloatArray, IntArray
 from rsverify._core.files import Interrupted
@@ -62,7 +63,9 @@ class RowBound:
         return np.asarray(limits)
 
 
-def leading_votes(counts: IntArray, y: IntArray) -> LeadingVotes:
+def leading_votes(
+    counts: IntArray, y: IntArray, left_out: npt.NDArray[np.bool_] | None = None
+) -> LeadingVotes:
     """Return the votes of class y of each row, of its runner-up and of all.
 
     Parameters
@@ -71,13 +74,25 @@ def leading_votes(counts: IntArray, y: IntArray) -> LeadingVotes:
         Checked votes.
     y : ndarray of int64, shape (N,)
         A class of each row.
+    left_out : ndarray of bool, shape (N, m), optional
+        Which classes are no runner-up.
+
+    Raises
+    ------
+    ValueError
+        If no runner-up is left.
     """
     k1 = np.take_along_axis(counts, y[:, np.newaxis], axis=1)[:, 0]
     k2 = np.empty_like(k1)
     for begin in range(0, len(counts), _ROWS):
         rows = counts[begin : begin + _ROWS].copy()
+        if left_out is not None:
+            rows[left_out[begin : begin + _ROWS]] = -1
         np.put_along_axis(rows, y[begin : begin + _ROWS, np.newaxis], -1, axis=1)
         k2[begin : begin + _ROWS] = rows.max(axis=1)
+    if (k2 < 0).any():
+        row = int((k2 < 0).argmax())
+        raise ValueError(f"row {row} has no runner-up: all classes beside y={y[row]} are left out")
     return LeadingVotes(k1, k2, counts.sum(axis=1))
 
 

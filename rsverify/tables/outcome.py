@@ -17,7 +17,9 @@ from rsverify.bounds.margin import Taylor
 from rsverify.certificates.abstention import statuses_of_rows
 from rsverify.certificates.certificate import ABSTAIN, level_of_bound, name_of
 from rsverify.certificates.radius import ESTIMANDS, certified_radius_r1, certified_radius_r2
+from rsverify.certificates.threat import Threat
 from rsverify.tables.margins import LeadingVotes, RowBound, leading_votes, margins_of_rows
+from rsverify.tables.threats import TableThreat
 
 
 class Outcomes(NamedTuple):
@@ -42,10 +44,13 @@ def outcomes_of_rows(
     ordering: OrderingName | Taylor | None,
     store: str | os.PathLike[str] | None,
     progress: ProgressOption,
+    threat: TableThreat | None = None,
+    left_out: npt.NDArray[np.bool_] | None = None,
 ) -> Outcomes:
     """Return what checked rows certify for class y, at `alpha` each: what the bound is to have.
 
-    `lipschitz` is infinite in rows that rest on the smoothing's own constant.
+    `lipschitz` is infinite in rows that rest on the smoothing's own constant. With a `threat`,
+    `sigma` and `kind` have no part in it.
 
     Raises
     ------
@@ -62,10 +67,13 @@ def outcomes_of_rows(
         raise ValueError(
             f"ordering={shown(ordering)} must be None for bound={name_of(bound)!r}: it has none"
         )
-    votes = leading_votes(counts, y)
-    row_bound = RowBound(ESTIMANDS[kind], bound, ordering)
+    votes = leading_votes(counts, y, left_out)
+    noise_margin = None if threat is None else Threat(*threat, kind, None).estimand
+    row_bound = RowBound(noise_margin or ESTIMANDS[kind], bound, ordering)
     margin = margins_of_rows(votes, alpha, row_bound, store=store, progress=progress)
-    if kind == "R1":
+    if threat is not None:
+        radius = np.asarray(Threat(*threat, kind, None).radius(margin), dtype=np.float64)
+    elif kind == "R1":
         # Any huge number leaves a row with its own constant.
         given = None if lipschitz is None else np.minimum(lipschitz, np.finfo(np.float64).max)
         radius = certified_radius_r1(np.minimum(margin, 1.0), sigma=sigma, lipschitz=given)

@@ -31,6 +31,7 @@ from rsverify.tables.recertify_radii import InconsistentRadiiWarning as Inconsis
 from rsverify.tables.recertify_radii import InfiniteRadiusWarning as InfiniteRadiusWarning
 from rsverify.tables.recertify_radii import recertify_radii as recertify_radii
 from rsverify.tables.rows import check_table, check_unique_indices, with_outcome
+from rsverify.tables.threats import left_out_of_table, threat_of_table
 
 __all__ = ["recertify"]
 
@@ -131,17 +132,24 @@ def recertify(
     y = table["y"].to_numpy(dtype=np.int64)
     check_rows(counts, "table")
     table = _without_constants_of_scores(table)
+    threat = threat_of_table(table)
+    if threat is None:
+        sigma = check_positive("sigma", table["sigma"].to_numpy())
+    else:
+        sigma = np.full(len(table), np.nan)
     found = outcomes_of_rows(
         counts,
         y,
         levels,
-        sigma=check_positive("sigma", table["sigma"].to_numpy()),
+        sigma=sigma,
         lipschitz=_lipschitz(table),
         kind=kind,
         bound=bound,
         ordering=ordering,
         store=store,
         progress=check_progress(progress),
+        threat=threat,
+        left_out=left_out_of_table(table, counts.shape[1]),
     )
     return with_outcome(
         table,

@@ -23,6 +23,7 @@ from rsverify.certificates.early import EarlyCertificate
 from rsverify.certificates.interval import IntervalCertificate
 from rsverify.certificates.radius import round_down_digits
 from rsverify.certificates.several import RadiiCertificate
+from rsverify.tables.threats import threat_fields
 
 COMMON_COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 """The columns of published certificates; `time` is in seconds, or h:mm:ss."""
@@ -124,6 +125,7 @@ def table_row(idx: int, label: int, certificate: Certificate, **extra: object) -
     }
     if c.noise_excess:
         row["noise_excess"] = c.noise_excess
+    row |= threat_fields(c)
     if isinstance(c, EarlyCertificate):
         row |= {"target_radius": c.target_radius, "decision": c.decision}
     elif isinstance(c, RadiiCertificate):

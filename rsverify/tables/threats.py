@@ -1,0 +1,138 @@
+"""The columns of a table that say of what its rows are certificates: noise, norm, left-out classes.
+
+A table without them is of Gaussian noise and ℓ2, every other class a possible runner-up.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from rsverify._core.check import IntArray
+from rsverify._core.errors import DataError
+from rsverify.certificates.certificate import Certificate
+from rsverify.noise import Noise, Norm, parse_noise, parse_norm
+
+COLUMNS = ("noise", "norm", "dimension", "ignored", "top_k", "top_others")
+
+
+class TableThreat(NamedTuple):
+    """Noise and norm of all rows of a table."""
+
+    noise: Noise
+    norm: Norm
+    dimension: int | None
+
+
+def threat_fields(certificate: Certificate) -> dict[str, object]:
+    """Return the columns of a certificate that is not the plain one, and nothing of that."""
+    c, fields = certificate, dict[str, object]()
+    if c.noise is not None:
+        fields |= {"noise": str(c.noise), "norm": str(c.norm), "dimension": c.dimension}
+    if c.ignored:
+        fields["ignored"] = _text(c.ignored)
+    if c.top_k > 1:
+        fields |= {"top_k": c.top_k, "top_others": _text(c.top_others)}
+    return fields
+
+
+def threat_of_table(table: pd.DataFrame) -> TableThreat | None:
+    """Return the noise and norm that all rows share, None for Gaussian noise and ℓ2.
+
+    Raises
+    ------
+    DataError
+        If rows differ in them, or they are none that are known.
+    """
+    if "noise" not in table.columns or (table["noise"].isna() | (table["noise"] == "")).all():
+        return None
+    kinds = table[["noise", "norm"]].astype(str).drop_duplicates()
+    if len(kinds) > 1:
+        raise DataError(
+            f"noise and norm differ between the rows of the table: {kinds.to_numpy().tolist()}; "
+            "certify the rows of each apart"
+        )
+    sizes = np.empty(0)
+    if "dimension" in table.columns:
+        sizes = pd.to_numeric(table["dimension"], errors="coerce").dropna().unique()
+    if len(sizes) > 1:
+        raise DataError(f"dimension differs between the rows of the table: {sizes.tolist()}")
+    try:
+        noise, norm = parse_noise(str(kinds.iloc[0, 0])), parse_norm(kinds.iloc[0, 1])
+        noise.check_norm(norm)
+    except ValueError as error:
+        raise DataError(f"the table has {error}") from None
+    return TableThreat(noise, norm, int(sizes[0]) if len(sizes) else None)
+
+
+def left_out_of_table(table: pd.DataFrame, classes: int) -> npt.NDArray[np.bool_] | None:
+    """Return which classes of each row are no runner-up besides its own; None where none is."""
+    if not {"ignored", "top_others"} & set(table.columns):
+        return None
+    out = np.zeros((len(table), classes), dtype=bool)
+    for name in ("ignored", "top_others"):
+        for row, value in enumerate(table[name] if name in table.columns else ()):
+            for c in _classes(value, name, classes):
+                out[row, c] = True
+    return out
+
+
+def columns_of_threat(
+    threat: TableThreat | None,
+    left_out: npt.NDArray[np.bool_] | None,
+    ignored: tuple[int, ...],
+    top_k: int,
+) -> dict[str, object]:
+    """Return the columns of rows that are certified alike; nothing of what is the default."""
+    made: dict[str, object] = {}
+    if threat is not None:
+        made |= {
+            "noise": str(threat.noise),
+            "norm": str(threat.norm),
+            "dimension": np.nan if threat.dimension is None else threat.dimension,
+        }
+    if ignored:
+        made["ignored"] = _text(ignored)
+    if top_k > 1:
+        assert left_out is not None, "there are classes that may be ahead"
+        rest = left_out.copy()
+        rest[:, list(ignored)] = False
+        made |= {
+            "top_k": top_k,
+            "top_others": [_text(tuple(np.flatnonzero(row).tolist())) for row in rest],
+        }
+    return made
+
+
+def top_others_of_rows(
+    selected: IntArray, y: IntArray, top_k: int, ignored: tuple[int, ...]
+) -> npt.NDArray[np.bool_]:
+    """Return the top_k − 1 most voted other classes of each row of selection votes."""
+    votes = selected.copy()
+    votes[:, list(ignored)] = -1
+    np.put_along_axis(votes, y[:, np.newaxis], -1, axis=1)
+    order = np.argsort(-votes, axis=1, kind="stable")[:, : top_k - 1]
+    ahead = np.zeros(votes.shape, dtype=bool)
+    np.put_along_axis(ahead, order, True, axis=1)
+    return ahead
+
+
+def _text(classes: tuple[int, ...]) -> str:
+    return ",".join(map(str, classes))
+
+
+def _classes(value: object, name: str, classes: int) -> list[int]:
+    """Return the classes that a cell lists."""
+    if value is None or (isinstance(value, float) and np.isnan(value)) or value == "":
+        return []
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    try:
+        found = [int(part) for part in text.split(",")]
+    except ValueError:
+        found = [-1]
+    if any(not 0 <= c < classes for c in found):
+        raise DataError(f"{name}={text!r} must list classes between 0 and {classes - 1}")
+    return found

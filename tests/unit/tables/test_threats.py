@@ -1,0 +1,89 @@
+"""Tables of other noise, norms, ignored classes and top-k: written, read, certified again."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rsverify import analyze, certify_counts, certify_table, read_table, recertify
+from rsverify.noise import Ablation, Deletion, DiscreteGaussian, Gaussian, Laplace, Lp, Uniform
+from rsverify.tables.schema import table_row
+from rsverify.tables.writer import write_table
+
+RNG = np.random.default_rng(3)
+VOTES = RNG.multinomial(1000, [0.6, 0.25, 0.1, 0.05], 12)
+SELECTED = RNG.multinomial(100, [0.6, 0.25, 0.1, 0.05], 12)
+THREATS = [
+    {"noise": Uniform(0.5)},
+    {"noise": Uniform(0.5), "norm": "linf", "dimension": 784},
+    {"noise": Gaussian(0.5), "norm": Lp(4), "dimension": 784},
+    {"noise": Gaussian([0.5, 1.0]), "norm": "mahalanobis"},
+    {"noise": Ablation(45, 784)},
+    {"noise": Deletion(0.97)},
+    {"noise": DiscreteGaussian(0.5, 1 / 255)},
+    {"sigma": 0.5},
+    {"sigma": 0.5, "norm": "l1"},
+]
+EXTRA = [{}, {"ignore": (1,)}, {"top_k": 2}, {"top_k": 2, "ignore": (2,)}]
+
+
+@pytest.mark.parametrize("threat", THREATS, ids=str)
+@pytest.mark.parametrize("extra", EXTRA, ids=str)
+def test_a_table_is_what_its_rows_are(
+    threat: dict[str, object], extra: dict[str, object], tmp_path: object
+) -> None:
+    options = {**threat, **extra, "alpha": 0.01, "bound": "bonferroni"}
+    table = certify_table(VOTES, selection=SELECTED, label=0, **options)
+    singles = [
+        certify_counts(votes, selection=selected, **options)
+        for votes, selected in zip(VOTES, SELECTED, strict=True)
+    ]
+    assert table["radius"].tolist() == [c.radius for c in singles]
+    assert table["predict"].tolist() == [c.prediction for c in singles]
+    alone = pd.DataFrame([table_row(i, 0, c) for i, c in enumerate(singles)])
+    for name in ("noise", "norm", "dimension", "ignored", "top_k", "top_others", "noise_excess"):
+        assert (name in table) == (name in alone), name
+        if name in table:
+            assert table[name].fillna(-1).tolist() == alone[name].fillna(-1).tolist(), name
+    # Certified again, from memory and from a file: the same; at a stricter level never more.
+    write_table(table, tmp_path / "table.tsv", configuration={})
+    for kept in (table, alone, read_table(tmp_path / "table.tsv")):
+        again = recertify(kept)
+        np.testing.assert_allclose(again["radius"], table["radius"], rtol=0, atol=1e-12)
+        assert (recertify(kept, alpha=0.001)["radius"] <= again["radius"]).all()
+    found = analyze(read_table(tmp_path / "table.tsv"), radii=[0.0])
+    assert found.certified[0].value == (table["correct"] == 1).mean()
+
+
+def test_what_a_table_says_of_its_threat_is_checked() -> None:
+    table = certify_table(VOTES, y=0, alpha=0.01, noise=Uniform(0.5), ignore=[3])
+    for column, value, message in [
+        ("noise", "uniform", "noise='uniform' must be"),
+        ("norm", "l0", "norm='l0' must be one of"),
+        ("ignored", "9", "ignored='9' must list classes"),
+        ("ignored", "x", "ignored='x' must list classes"),
+        ("ignored", "1,2,3", "has no runner-up"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            recertify(table.assign(**{column: value}))
+    mixed = table.copy()
+    mixed.loc[0, "norm"] = "linf"
+    with pytest.raises(ValueError, match="differ between the rows"):
+        recertify(mixed)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"noise": Uniform(0.5), "sigma": 0.5}, "exactly one"),
+        ({}, "exactly one"),
+        ({"noise": Uniform(0.5), "norm": "l0"}, "must be one of"),
+        ({"sigma": 0.5, "ignore": [0]}, "must not be one of ignore"),
+        ({"sigma": 0.5, "ignore": [1, 2, 3]}, "must leave a runner-up"),
+        ({"sigma": 0.5, "top_k": 2}, "needs selection"),
+        ({"sigma": [0.5] * 12, "norm": "l1"}, "sigma of shape"),
+        ({"noise": Laplace(0.5), "bound": "exact"}, "no confidence bound yet"),
+    ],
+)
+def test_parts_that_do_not_fit_are_named(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        certify_table(VOTES, y=0, alpha=0.01, **options)
