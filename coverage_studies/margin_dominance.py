@@ -8,8 +8,8 @@ margin of the counts themselves is infinite where x2 = 0). The bounds are compar
 computed: the exact one carries a search slack of 1e-10, so that a shortfall needs to exceed
 `ABSOLUTE` as well to count.
 
-Run as ``python -m coverage_studies.margin_dominance [ROWS] [LARGEST_N]``; twenty thousand
-outcomes up to n = 1e5 take some ten minutes.
+Run as ``python -m coverage_studies.margin_dominance [ROWS] [LARGEST_N]``; a hundred thousand
+outcomes up to n = 1e5 take some five minutes.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def blocks(rows: int, largest: int) -> Iterator[dict[str, Any]]:
         yield draw_block(block, min(BLOCK, rows - block * BLOCK), largest)
 
 
-def main(rows: int = 20_000, largest: int = 100_000) -> None:
+def main(rows: int = 100_000, largest: int = 100_000) -> None:
     """Run the sweep and write the summary and the worst rows."""
     begin = time.perf_counter()
     summary: dict[str, Any] = {
