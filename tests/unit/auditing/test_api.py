@@ -242,7 +242,7 @@ def test_inconclusive_says_what_would_settle_it():
         ({"alpha": 1.2}, ValueError, r"alpha=1.2 must be in \(0, 1\)"),
         ({"n": 0}, ValueError, "n=0 must be between"),
         ({"method": "magic"}, ValueError, "method='magic' must be one of"),
-        ({"estimand": "median"}, ValueError, "estimand='median' must be one of"),
+        ({"estimand": "mode"}, ValueError, "estimand='mode' must be one of"),
         ({"tolerance": 0}, ValueError, "tolerance=0.0 must be positive"),
         ({"seed": -1}, ValueError, "seed=-1 must be a nonnegative integer"),
         ({"scenarios": {}}, ValueError, "must hold at least one scenario"),
