@@ -106,7 +106,7 @@ class Certificate:
     norm: Norm = "l2"
     """In which `radius` is measured."""
     dimension: int | None = None
-    """How many numbers an input has, where the norm needs it."""
+    """How many numbers each input has, where the norm needs it."""
     ignored: tuple[int, ...] = ()
     """Classes that were no runner-up, fixed beforehand."""
     top_k: int = 1
@@ -377,7 +377,7 @@ def certify_counts(
         How an attack is measured, by default as the noise is made for: ``"l2"`` for Gaussian
         noise. `rsverify.noise` lists the norms of each noise.
     dimension : int, optional
-        How many numbers an input has, for norms that need it.
+        How many numbers each input has, for norms that need it.
     y : int, optional
         The class to certify, 0 to m − 1, fixed without looking at `counts`.
     selection : array_like of int, shape (m,), optional

@@ -41,7 +41,7 @@ class IntervalCertificate(Certificate):
 
     *Guarantee*: over the votes, however often and whenever they are looked at, the smoothed
     classifier's own radius R1 or R2, 0 where it does not predict `y`, lies from `radius` to
-    `radius_upper` at all times with probability at least 1 − `alpha`; half of alpha is spent on
+    `radius_upper` at every look with probability at least 1 − `alpha`; half of alpha is spent on
     each side.
     """
 

@@ -32,7 +32,7 @@ class Threat(NamedTuple):
     noise: Noise
     norm: Norm
     dimension: int | None
-    """How many numbers an input has, where that was given."""
+    """How many numbers each input has, where that was given."""
     kind: RadiusName
     """``"R1"`` or ``"R2"``; without meaning for other noise than Gaussian."""
     lipschitz: float | None

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsverify._core.check import FloatArray, IntArray, check_real, check_size
-from rsverify.noise.norms import Lp, Norm, NormName, parse_norm
+from rsverify.noise.norms import Lp, Norm, NormName, number_text, parse_norm
 
 __all__ = ["Noise", "NoiseMargin"]
 
@@ -45,7 +45,7 @@ class Noise(ABC):
         """The numbers that follow the name where the noise is written as text."""
 
     def __str__(self) -> str:
-        return f"{self.name}:{','.join(f'{p:.17g}' for p in self.parameters)}"
+        return f"{self.name}:{','.join(map(number_text, self.parameters))}"
 
     def check_norm(self, norm: object = None) -> Norm:
         """Return the norm that a user named, by default that the noise is made for, or raise.
@@ -72,7 +72,7 @@ class Noise(ABC):
         )
 
     def needs_dimension(self, norm: Norm) -> bool:  # noqa: ARG002 - for those that do
-        """Return whether a radius in this norm depends on how many numbers an input has."""
+        """Return whether a radius in this norm depends on how many numbers each input has."""
         return False
 
     def check_dimension(self, dimension: int) -> None:  # noqa: B027 - most take any
@@ -95,7 +95,7 @@ class Noise(ABC):
         norm : str or Lp, optional
             How an attack is measured; by default the norm that the noise is made for.
         dimension : int, optional
-            How many numbers an input has (a 3×32×32 image: 3,072), for norms that need it.
+            How many numbers each input has (a 3×32×32 image: 3,072), for norms that need it.
 
         Returns
         -------
@@ -129,7 +129,7 @@ class Noise(ABC):
         elif self.needs_dimension(chosen):
             raise ValueError(
                 f"dimension=None must be given for norm={str(chosen)!r} under {self.name} noise: "
-                "how many numbers an input has"
+                "how many numbers each input has"
             )
         positive = np.maximum(limits, 0.0)
         if self.integer:

@@ -20,6 +20,12 @@ divided by its own standard deviation of the noise.
 _LARGEST_POWER = 1e6
 
 
+def number_text(value: float) -> str:
+    """Return the shortest text that is read as the same number."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
+
+
 class Lp(str):
     """The norm (Σ|δ_i|^p)^(1/p).
 
@@ -55,7 +61,7 @@ class Lp(str):
             raise ValueError(
                 f"p={shown(p)} must be between 1 and {_LARGEST_POWER:g}; norm='linf' is its limit"
             )
-        norm = super().__new__(cls, f"lp:{power:.17g}")
+        norm = super().__new__(cls, f"lp:{number_text(power)}")
         norm.power = power
         return norm
 

@@ -190,7 +190,7 @@ def means() -> str:
         f"\n## A mean in [0, 1], n = {n:,}, α = {alpha} on the lower side\n\n"
         + table(head, rows)
         + (
-            "\nThe mean of 20 samples, the same for all; smaller is better. The first two rows hold at this n only, the others at all times. Two-sided sequences "
+            "\nThe mean of 20 samples, the same for all; smaller is better. The first two rows hold at this n only, the others are time-uniform. Two-sided sequences "
             "are given 2α. ville's are one-pass updates that also give all earlier limits, as do the sequences here.\n"
         )
     )
