@@ -203,9 +203,10 @@ def test_a_formula_with_a_mistake_is_found() -> None:
 
 
 def test_formulas_are_not_written_in_plain_text(site: Path) -> None:
-    """Neither x_1 nor x₁ outside code and formulas; headings, which menus repeat, may have ⁻¹."""
+    """Neither x_1 nor x₁ nor e^x outside code and formulas, on pages written by hand."""
     plain = re.compile(r"(?<![\w$])[A-Za-zΑ-ω]_\{?[\w*]|[₀-₉₊]|[A-Za-zΑ-ω]\^[\w{(]")
-    for name in sorted(TYPESET_PAGES):
+    pages = [page.stem for page in (ROOT / "docs").glob("*.md")]
+    for name in sorted({*pages} - {"index", "architecture", "command-line"}):
         html = (site / name / "index.html").read_text("utf-8")
         article = html[html.index("<article") : html.index("</article>")]
         text = re.sub(r"<(pre|code)\b.*?</\1>", "", FORMULA.sub("", article), flags=re.DOTALL)
