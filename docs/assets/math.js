@@ -1,15 +1,18 @@
 // Typeset what the Markdown extension has marked as mathematics; nothing is loaded from elsewhere.
 document$.subscribe(() => {
+  const text = (node) => (node?.nodeType === Node.TEXT_NODE ? node.data : "");
   for (const element of document.querySelectorAll(".arithmatex")) {
-    const text = element.textContent.trim();
-    katex.render(text.slice(2, -2), element, { displayMode: element.tagName === "DIV" });
-    // A browser may break a line between a formula and the comma after it: put it in the formula.
-    const end = element.querySelector(".katex-html > :last-child");
-    const after = element.nextSibling;
-    const mark = after?.nodeType === Node.TEXT_NODE && after.data.match(/^[,.;:?!)]+/);
-    if (end && mark && element.tagName === "SPAN") {
-      end.append(mark[0]);
-      after.data = after.data.slice(mark[0].length);
-    }
+    const display = element.tagName === "DIV";
+    katex.render(element.textContent.trim().slice(2, -2), element, { displayMode: display });
+    const parts = element.querySelector(".katex-html")?.children;
+    if (display || !parts?.length) continue;
+    // A browser may break a line between a formula and the mark beside it: put it into the formula.
+    const { previousSibling: before, nextSibling: after } = element;
+    const [opening] = text(before).match(/[("]+$/) ?? [""];
+    const [closing] = text(after).match(/^[,.;:?!)"]+/) ?? [""];
+    if (opening) before.data = before.data.slice(0, -opening.length);
+    if (closing) after.data = after.data.slice(closing.length);
+    parts[0].prepend(opening);
+    parts[parts.length - 1].append(closing);
   }
 });

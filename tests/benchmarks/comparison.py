@@ -149,7 +149,7 @@ def margins() -> str:
         f"\n## A margin of two classes, α = {ALPHA}\n\n"
         + table(head, rows)
         + (
-            "\nThe lower limit of p₁ − p₂; larger is better. Goodman's simultaneous intervals are approximate, and hold for all "
+            "\nThe lower limit of $p_1 - p_2$; larger is better. Goodman's simultaneous intervals are approximate, and hold for all "
             "classes at once, which is more than is asked. The exact bound is the slowest by far, and the largest.\n"
         )
     )

@@ -1,8 +1,11 @@
 """The pages of the documentation as a reader gets them."""
 
+import json
 import re
+import shutil
 import subprocess
 import sys
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin
@@ -24,6 +27,17 @@ FETCHES = {
     "iframe": "src",
     "source": "src",
     "video": "src",
+}
+
+
+# Pages with blocks of mathematics.
+TYPESET_PAGES = {
+    "paper-errata",
+    "theory",
+    "theory-lipschitz",
+    "theory-means",
+    "theory-noise",
+    "theory-scores",
 }
 
 
@@ -132,19 +146,72 @@ def test_figures_say_what_they_show(pages: dict[str, Page]) -> None:
         assert not page.images_without_text, f"{name}: {page.images_without_text}"
 
 
+# Prints each formula that KaTeX cannot typeset, of a list of [page, formula, whether a block].
+TYPESET = """
+const katex = require(process.argv[1]);
+const bad = [];
+for (const [page, tex, displayMode] of JSON.parse(require("fs").readFileSync(0, "utf-8"))) {
+  try {
+    katex.renderToString(tex, { displayMode, throwOnError: true, strict: "error" });
+  } catch (error) {
+    bad.push([page, tex, error.message]);
+  }
+}
+console.log(JSON.stringify(bad));
+"""
+FORMULA = re.compile(r'<(span|div) class="arithmatex">(.*?)</\1>', flags=re.DOTALL)
+
+
+def formulas_of(site: Path) -> list[tuple[str, str, bool]]:
+    """Return the page, the LaTeX and whether it is a block, of every formula of the site."""
+    found = []
+    for path in sorted(site.rglob("index.html")):
+        for tag, formula in FORMULA.findall(path.read_text("utf-8")):
+            tex = unescape(formula).strip()
+            block = tag == "div"
+            assert (tex[:2], tex[-2:]) == (("\\[", "\\]") if block else ("\\(", "\\)")), tex
+            found.append((path.parent.name, tex[2:-2], block))
+    return found
+
+
+def katex_refuses(formulas: list[tuple[str, str, bool]]) -> list[list[str]]:
+    """Return those that the scripts of the site cannot typeset, each with the reason."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
+    script = ROOT / "docs/assets/katex/katex.min.js"
+    command = [node, "-e", TYPESET, str(script)]
+    shown = subprocess.run(
+        command, input=json.dumps(formulas), capture_output=True, check=True, encoding="utf-8"
+    )
+    refused: list[list[str]] = json.loads(shown.stdout)
+    return refused
+
+
 def test_mathematics_is_typeset_by_what_the_site_holds(site: Path) -> None:
     assert (site / "assets/katex/katex.min.js").exists()
     assert len(list((site / "assets/katex/fonts").glob("*.woff2"))) == 20
-    formulas = [
-        formula
-        for path in site.rglob("index.html")
-        for formula in re.findall(
-            r'class="arithmatex">(.*?)</', path.read_text("utf-8"), flags=re.DOTALL
-        )
-    ]
-    for formula in formulas:
-        assert formula.strip().startswith(("\\(", "\\["))
-        assert formula.count("{") == formula.count("}"), formula
+    formulas = formulas_of(site)
+    assert {page for page, _, block in formulas if block} >= TYPESET_PAGES
+    assert katex_refuses(formulas) == []
+
+
+def test_a_formula_with_a_mistake_is_found() -> None:
+    wrong = [r"\frac{1}{2", r"\alphabet", "p_1_2", r"\left( x"]
+    refused = katex_refuses([("page", tex, False) for tex in [*wrong, r"p \ge \tfrac12"]])
+    assert [tex for _, tex, _ in refused] == wrong
+
+
+def test_formulas_are_not_written_in_plain_text(site: Path) -> None:
+    """Neither x_1 nor x₁ nor e^x outside code and formulas, on pages written by hand."""
+    plain = re.compile(r"(?<![\w$])[A-Za-zΑ-ω]_\{?[\w*]|[₀-₉₊]|[A-Za-zΑ-ω]\^[\w{(]")
+    pages = [page.stem for page in (ROOT / "docs").glob("*.md")]
+    for name in sorted({*pages} - {"index", "architecture", "command-line"}):
+        html = (site / name / "index.html").read_text("utf-8")
+        article = html[html.index("<article") : html.index("</article>")]
+        text = re.sub(r"<(pre|code)\b.*?</\1>", "", FORMULA.sub("", article), flags=re.DOTALL)
+        found = plain.search(re.sub(r"<[^>]*>", "", text))
+        assert found is None, f"{name}: {found and found[0]!r}"
 
 
 def test_every_page_is_in_the_menu() -> None:

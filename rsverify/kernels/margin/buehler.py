@@ -128,7 +128,9 @@ def climb(
         if peak[5] > 2.0:  # far away: in longer steps
             peak[1] = 2.0 * half
     peak[2] = math.exp(log_best)
-    settled = abs(shift) <= 0.3 or not math.isfinite(peak[0])
+    # Beside an end of the piece the middle cannot come closer to the top.
+    held = u <= low + 1.5 * half or u >= high - 1.5 * half
+    settled = abs(shift) <= (1.0 if held else 0.3) or not math.isfinite(peak[0])
     peak[4] = 1.0 if settled and half <= 3.0 * peak[3] else 0.0
     return log_best
 
@@ -326,9 +328,9 @@ def solve_limit(
                     steps, first, last, n, estimand, limit - h, min(place, high), neglect
                 )
                 slope = (log_value - math.log(near)) / h if near > 0.0 else 0.0
-            elif settled and abs(log_value - last_log) > NEAR:
+            elif (settled or turn > 4) and abs(log_value - last_log) > NEAR:
                 slope = (log_value - last_log) / (limit - last_limit)
-            if settled:
+            if settled or turn > 4:
                 last_limit, last_log = limit, log_value
         new = limit - (log_value - goal) / slope if slope > 0.0 else math.nan
         if not lower < new < upper:
