@@ -1,6 +1,7 @@
 // Typeset what the Markdown extension has marked as mathematics; nothing is loaded from elsewhere.
 document$.subscribe(() => {
   const text = (node) => (node?.nodeType === Node.TEXT_NODE ? node.data : "");
+  const beside = (mark) => Object.assign(document.createElement("span"), { className: "beside", textContent: mark });
   for (const element of document.querySelectorAll(".arithmatex")) {
     const display = element.tagName === "DIV";
     katex.render(element.textContent.trim().slice(2, -2), element, { displayMode: display });
@@ -12,7 +13,7 @@ document$.subscribe(() => {
     const [closing] = text(after).match(/^[,.;:?!)"]+/) ?? [""];
     if (opening) before.data = before.data.slice(0, -opening.length);
     if (closing) after.data = after.data.slice(closing.length);
-    parts[0].prepend(opening);
-    parts[parts.length - 1].append(closing);
+    parts[0].prepend(beside(opening));
+    parts[parts.length - 1].append(beside(closing));
   }
 });
