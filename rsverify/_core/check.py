@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar, cast
 
 import numpy as np
@@ -228,6 +228,27 @@ def check_positive(name: str, value: npt.ArrayLike) -> FloatArray:
     if bad.any():
         raise ValueError(f"{name}={_first(array, bad)} must be positive and finite")
     return array
+
+
+MOST_JOBS = 1024
+
+
+def check_jobs(n_jobs: object) -> int:
+    """Return `n_jobs`, or raise where it is not a number of processes, nor -1 for all cores."""
+    whole = isinstance(n_jobs, int) and not isinstance(n_jobs, bool)
+    if not whole or n_jobs == 0 or abs(cast(int, n_jobs)) > MOST_JOBS:
+        raise ValueError(
+            f"n_jobs={shown(n_jobs)} must be a number of processes, or -1 for all cores"
+        )
+    return cast(int, n_jobs)
+
+
+def check_named_callables(name: str, value: object, what: str) -> None:
+    """Raise where a value is given that does not map names to callables."""
+    if value is None:
+        return
+    if not isinstance(value, Mapping) or not value or not all(map(callable, value.values())):
+        raise ValueError(f"{name}={shown(value)} must map names to {what}")
 
 
 def check_seed_number(seed: int) -> int:

@@ -11,6 +11,7 @@ from typing import get_args
 from rsverify._core.check import (
     check_choice,
     check_flag,
+    check_jobs,
     check_level,
     check_scale,
     check_seed_number,
@@ -37,7 +38,6 @@ __all__ = ["audit"]
 METHODS: tuple[AuditMethodName, ...] = get_args(AuditMethodName)
 KINDS: tuple[AuditKindName, ...] = get_args(AuditKindName)
 
-_MOST_JOBS = 1024
 _MOST_REPLICATIONS = 10**10
 
 
@@ -179,11 +179,7 @@ def audit(
     check_choice("method", method, METHODS)
     if method == "search" and scenarios is not None:
         raise ValueError("scenarios must be None for method='search', which looks for its own")
-    whole = isinstance(n_jobs, int) and not isinstance(n_jobs, bool)
-    if not whole or n_jobs == 0 or abs(n_jobs) > _MOST_JOBS:
-        raise ValueError(
-            f"n_jobs={shown(n_jobs)} must be a number of processes, or -1 for all cores"
-        )
+    check_jobs(n_jobs)
     if check_flag("resume", resume) and store is None:
         raise ValueError("resume=True needs store, the file to resume from")
     known = find_bound(bound) if isinstance(bound, str) else bound

@@ -270,7 +270,9 @@ def _analyses(
     frames = [read_rows(path) for path in tables]
     if radii is None:
         # The same for all, so that they stand side by side.
-        sigmas = [*chain(*(f["sigma"] for f in frames if "sigma" in f)), *options["sigma"]]
+        # Of other noise and norms sigma is not the scale of a radius, or there is none.
+        plain = [f for f in frames if "sigma" in f and "noise" not in f]
+        sigmas = [*chain(*(f["sigma"] for f in plain)), *options["sigma"]]
         known = [sigma for sigma in sigmas if sigma is not None]
         largest = max((float(f["radius"].max()) for f in frames if len(f)), default=0.0)
         radii = list(default_radii(max(known, default=None), largest))

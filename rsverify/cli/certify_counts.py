@@ -10,7 +10,14 @@ import typer
 
 from rsverify._core.types import RadiusName, VoteBoundName
 from rsverify.cli.console import FormatOption, print_json, print_written, working
-from rsverify.cli.options import OutOption, one_out
+from rsverify.cli.options import (
+    DimensionOption,
+    NoiseOption,
+    NormOption,
+    OutOption,
+    noise_and_norm,
+    one_out,
+)
 from rsverify.cli.recertify import limits_kept
 from rsverify.cli.summary import (
     abstentions_content,
@@ -22,7 +29,7 @@ from rsverify.cli.summary import (
 if TYPE_CHECKING:
     import pandas as pd
 
-_CLASS, _FILE = "Class to certify: one of these", "File"
+_CLASS, _RUNNER_UP, _FILE = "Class to certify: one of these", "Its runner-up", "File"
 
 
 def certify_counts(
@@ -41,8 +48,12 @@ def certify_counts(
         ),
     ] = None,
     sigma: Annotated[
-        float | None, typer.Option(help="Standard deviation of the noise, input units.")
+        float | None,
+        typer.Option(help="Standard deviation of Gaussian noise, input units; or give --noise."),
     ] = None,
+    noise: NoiseOption = None,
+    norm: NormOption = None,
+    dimension: DimensionOption = None,
     alpha: Annotated[
         float, typer.Option(help="Total failure probability of one certificate.")
     ] = 0.001,
@@ -80,6 +91,22 @@ def certify_counts(
             rich_help_panel=_CLASS,
         ),
     ] = False,
+    ignore: Annotated[
+        list[int] | None,
+        typer.Option(
+            metavar="CLASS",
+            help="A class that is no runner-up, as unknown may be; from 0. Repeatable.",
+            rich_help_panel=_RUNNER_UP,
+        ),
+    ] = None,
+    top_k: Annotated[
+        int,
+        typer.Option(
+            help="Certify that the class stays among so many most probable ones; above 1 needs "
+            "columns selected_0, selected_1, ….",
+            rich_help_panel=_RUNNER_UP,
+        ),
+    ] = 1,
     label: Annotated[
         str | None,
         typer.Option(
@@ -119,8 +146,9 @@ def certify_counts(
     out = one_out(out, into)
     if out is not None:
         check_table_free(out, force=force)
-    if sigma is None:
-        raise ValueError("--sigma must be given: counts do not say their noise")
+    if sigma is None and noise is None:
+        raise ValueError("--sigma or --noise must be given: counts do not say their noise")
+    drawn, measured = noise_and_norm(noise, norm)
     if certify_label and y is not None:
         raise ValueError("--y and --certify-label are both given: only one may say the class")
     place = _number(label)
@@ -134,10 +162,15 @@ def certify_counts(
         table = certify_table(
             votes,
             sigma=sigma,
+            noise=drawn,
+            norm=measured,
+            dimension=dimension,
             alpha=alpha,
             y=truth if certify_label else given,
             winner=winner,
             label=None if truth == "label" else truth,
+            ignore=ignore or (),
+            top_k=top_k,
             bound=bound,
             radius=radius,
             lipschitz=lipschitz,
@@ -152,6 +185,8 @@ def certify_counts(
             "label": label,
         }
         asked |= {"columns": columns, "sigma": sigma, "alpha": alpha, "bound": bound}
+        asked |= {"noise": noise, "norm": norm, "dimension": dimension}
+        asked |= {"ignore": ignore or [], "top_k": top_k}
         asked |= {"radius": radius, "lipschitz": lipschitz, "ordering": ordering}
         written = [] if out is None else _write(table, counts, out, asked, force)
     _print(table, bound, written, as_json=format == "json")

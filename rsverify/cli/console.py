@@ -59,6 +59,8 @@ class PlainConsole(Console):
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+        # Otherwise COLUMNS and LINES as they were on import would hold for good.
+        self._width = self._height = None
 
     @property
     def file(self) -> IO[str]:

@@ -6,11 +6,14 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
 import typer
 
 from rsverify.certificates.options import Option, request_options
+
+if TYPE_CHECKING:
+    from rsverify.noise import Noise, Norm
 
 Given = Mapping[str, object]
 """Options of a request as they were read from a command line."""
@@ -80,3 +83,34 @@ def one_out(argument: Path | None, option: Path | None) -> Path | None:
     if argument is not None and option is not None and argument != option:
         raise ValueError(f"--out {option} must be left out: OUT={argument} is given already")
     return option if argument is None else argument
+
+
+NoiseOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME:PARAMETERS",
+        help="Instead of --sigma, the noise as a table writes it: gaussian:0.5, uniform:0.5, "
+        "splitting:0.5, ablation:45,784 (kept, of), deletion:0.97.",
+    ),
+]
+NormOption = Annotated[
+    str | None,
+    typer.Option(
+        help="How an attack is measured: l0, l1, l2, linf, lp:POWER, mahalanobis or edit.",
+        show_default="the one NOISE is made for",
+    ),
+]
+DimensionOption = Annotated[
+    int | None,
+    typer.Option(help="How many numbers each input has, for norms that need it, as linf does."),
+]
+
+
+def noise_and_norm(noise: str | None, norm: str | None) -> tuple[Noise | None, Norm | None]:
+    """Return the noise and the norm of an attack, as a command line names them."""
+    from rsverify.noise import parse_noise, parse_norm
+
+    return (
+        None if noise is None else parse_noise(noise),
+        None if norm is None else parse_norm(norm),
+    )

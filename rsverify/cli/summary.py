@@ -40,7 +40,9 @@ def summarize(tables: dict[str, pd.DataFrame]) -> dict[str, Summary]:
     from rsverify.tables.analysis import default_radii
     from rsverify.tables.reader import average_certified_radius, certified_accuracy
 
-    sigmas = [float(t["sigma"].max()) for t in tables.values() if "sigma" in t]
+    # Of other noise and norms sigma is not the scale of a radius, or there is none.
+    plain = [t for t in tables.values() if "sigma" in t and "noise" not in t]
+    sigmas = [float(t["sigma"].max()) for t in plain]
     largest = max(float(t["radius"].max()) for t in tables.values())
     radii = default_radii(max(sigmas, default=None), largest)
     return {

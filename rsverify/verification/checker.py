@@ -18,6 +18,7 @@ from typing import Literal
 from flint import arb, ctx
 from scipy.special import betaincinv
 
+from rsverify._core.check import check_size, shown
 from rsverify._core.types import MarginName
 from rsverify.verification.claims import CertificateLike, Claim, ball, claim_of_certificate
 from rsverify.verification.edge import end_of_curve, prove_at_the_edge
@@ -129,8 +130,11 @@ def verify_certificate(certificate: CertificateLike, *, budget: int = BUDGET) ->
     >>> found.verdict, found.tail > 0.001
     ('refuted', True)
     """
+    if not all(hasattr(certificate, name) for name in ("prediction", "counts", "margin")):
+        raise TypeError(f"certificate={shown(certificate)} must be a certificate")
+    size = check_size("budget", budget)
     with ctx.workprec(BITS):
-        return verify_claim(claim_of_certificate(certificate), budget)
+        return verify_claim(claim_of_certificate(certificate), size)
 
 
 def verify_claim(claim: Claim, budget: int = BUDGET) -> Verification:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from flint import ctx
 
-from rsverify._core.check import check_size
+from rsverify._core.check import check_size, shown
 from rsverify._core.errors import DataError
 from rsverify.verification.checker import (
     ASSUMPTIONS,
@@ -128,6 +128,8 @@ def verify_table(
     ...     print(verify_table(path).counts)
     {'proved': 1, 'refuted': 0, 'not proved': 0}
     """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path={shown(path)} must be the path of a table")
     rows = _read(path)
     picked = list(range(len(rows)))
     if sample is not None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,15 +16,30 @@ MODELS = Path(__file__).parents[1] / "support" / "shared_models.py"
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
+@contextmanager
+def interruptible():
+    """Let processes that the body starts obey SIGINT.
+
+    A shell starts what runs in its background, these tests too, to ignore it, and that is handed
+    on; a handler is not.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def interrupted(command, ready):
     """Start a command, send it SIGINT once `ready` is true; return its code and what it said."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rsverify", *map(str, command)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ENVIRONMENT,
-    )
+    with interruptible():
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rsverify", *map(str, command)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ENVIRONMENT,
+        )
     deadline = time.monotonic() + 120
     while not ready():
         assert process.poll() is None, process.communicate()
@@ -43,7 +59,8 @@ def test_certify_says_how_many_rows_there_are_and_goes_on(tmp_path):
     pytest.importorskip("torch")
     out = tmp_path / "table.tsv"
     command = ["certify", f"{MODELS}:smoothed", f"{MODELS}:images", out]
-    command += ["--n", 5000, "--bound", "cohen", "--no-time"]
+    # Long enough that it is not over before the signal comes, however busy the machine is.
+    command += ["--n", 100_000, "--bound", "cohen", "--no-time"]
     code, err = interrupted(command, has_lines(out, 3))
     assert code == 130
     rows = len(read_table(out))
@@ -77,7 +94,8 @@ def test_of_two_commands_for_one_table_the_second_is_refused(tmp_path):
     command = [sys.executable, "-m", "rsverify", "certify", f"{MODELS}:smoothed"]
     command += [f"{MODELS}:images", str(out), "--n", "100000", "--bound", "cohen", "--no-time"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    first = subprocess.Popen(command, env=ENVIRONMENT, **pipes)
+    with interruptible():
+        first = subprocess.Popen(command, env=ENVIRONMENT, **pipes)
     lock = tmp_path / ".table.tsv.rsverify-lock"
     while not lock.exists():
         assert first.poll() is None, first.communicate()

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from rsverify._core.check import check_level, check_scale, check_seed_number, check_size
+from rsverify._core.check import check_jobs, check_level, check_scale, check_seed_number, check_size
 from rsverify.auditing.caller import Failure, merge_failures
 from rsverify.auditing.design import LARGEST_N, Design, Progress, Record
 from rsverify.auditing.report import AuditReport, Row
@@ -61,6 +61,11 @@ class Options:
     seed: int
     n_jobs: int
     progress: Progress | None
+
+    def __post_init__(self) -> None:
+        """Raise where a number is out of its range, before anything depends on it."""
+        check_size("n", self.n, largest=LARGEST_N)
+        check_jobs(self.n_jobs)
 
     def design(
         self, name: str, estimand: str, level: float, share: float, budget: int = 1

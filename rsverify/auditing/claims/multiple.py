@@ -8,7 +8,14 @@ from typing import get_args
 
 import numpy as np
 
-from rsverify._core.check import FloatArray, check_choice, check_level, check_takes, shown
+from rsverify._core.check import (
+    FloatArray,
+    check_choice,
+    check_level,
+    check_named_callables,
+    check_takes,
+    shown,
+)
 from rsverify._core.types import DependenceName, ErrorRateName, GivenName
 from rsverify.auditing.caller import name_of
 from rsverify.auditing.claims.hypotheses import Hypotheses, estimates_suite, p_values_suite
@@ -147,8 +154,7 @@ def audit_multiple_testing(
     check_choice("given", given, GIVEN)
     check_choice("dependence", dependence, DEPENDENCE)
     level = check_level(alpha)
-    if scenarios is not None and (not isinstance(scenarios, Mapping) or not scenarios):
-        raise ValueError(f"scenarios={shown(scenarios)} must map names to how p-values are drawn")
+    check_named_callables("scenarios", scenarios, "how p-values are drawn")
     options = Options(n, replications, tolerance, false_alarm, seed, n_jobs, progress)
     kind = f"{controls} of {given}, dependence: {dependence}"
     design = options.design(name_of(procedure), kind, level, 1.0, BUDGET)

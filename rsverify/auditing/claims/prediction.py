@@ -9,7 +9,14 @@ from typing import Literal, cast, get_args
 
 import numpy as np
 
-from rsverify._core.check import FloatArray, check_choice, check_level, check_takes, shown
+from rsverify._core.check import (
+    FloatArray,
+    check_choice,
+    check_level,
+    check_named_callables,
+    check_takes,
+    shown,
+)
 from rsverify._core.types import PredictionClaimName, TargetName
 from rsverify.auditing.caller import name_of
 from rsverify.auditing.claims.exchangeable import (
@@ -155,11 +162,15 @@ def audit_prediction_set(
     check_choice("claim", claim, CLAIMS)
     level = check_level(alpha)
     if (delta is None) == (claim == "training"):
-        raise ValueError(f"delta={delta} must be given for claim='training', and for it only")
+        raise ValueError(
+            f"delta={shown(delta)} must be given for claim='training', and for it only"
+        )
     if claim == "training" and target != "numbers":
         raise ValueError("target='labels' must be 'numbers' for claim='training'")
-    if scenarios is not None and (not isinstance(scenarios, Mapping) or not scenarios):
-        raise ValueError(f"scenarios={shown(scenarios)} must map names to how pairs are drawn")
+    if claim != "training":
+        check_named_callables("scenarios", scenarios, "how pairs are drawn")
+    elif scenarios is not None and (not isinstance(scenarios, Mapping) or not scenarios):
+        raise ValueError(f"scenarios={shown(scenarios)} must map names to distributions")
     options = Options(n, replications, tolerance, false_alarm, seed, n_jobs, progress)
     asked = level if delta is None else check_level(delta, "delta")
     design = options.design(name_of(predict), f"{target}, {claim}", asked, 1.0, budget=BUDGET)

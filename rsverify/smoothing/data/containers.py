@@ -219,7 +219,12 @@ def _plain(part: object) -> object:
 
 
 def _plain_array(value: object) -> AnyArray:
-    array = np.array(value)
+    try:
+        array = np.array(value)
+    except Exception as error:  # of another package
+        raise TypeError(
+            f"dataset of type {type(value).__name__} cannot be made an array: {error}"
+        ) from error
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 
 import rsverify
 from rsverify.smoothing.device import DeviceNotFoundError, choose_device
@@ -64,7 +65,24 @@ def _fair(x, m, _alpha):
     return np.ones_like(x) + 0.0 * m
 
 
+def _exact(counts):
+    return stats.binom.sf(counts[:, 0] - 1, counts.sum(axis=1), 0.5)
+
+
+def _wealth(x):
+    return np.cumprod(0.5 + x, axis=1)
+
+
+def _conformal(_x, y, _x_new, alpha):
+    return np.full(len(y), -np.inf), np.sort(y, axis=1)[:, -1] + 0.0 * alpha
+
+
+def _holm(p, alpha):
+    return p <= alpha / p.shape[1]
+
+
 _PROCESS = {"n": 4, "alpha": 0.1}
+CERTIFICATE = rsverify.certify_counts([9, 1], sigma=0.5, alpha=0.1, y=0)
 
 
 def _audit(**given):
@@ -100,6 +118,62 @@ CALLS = {
         lambda **given: rsverify.audit_bets(**(_PROCESS | {"bets": _fair} | given)),
         "bets n alpha seed name",
         {"name": {"nothing", "text with a line break"}, "seed": {"a huge integer"}},
+    ),
+    "audit_test": (
+        lambda **given: rsverify.audit_test(
+            **({"test": _exact, "null": (None, 0.5), "estimand": "proportion", "n": 5} | given)
+        ),
+        "test null estimand n alpha scenarios method replications tolerance false_alarm seed "
+        "n_jobs",
+        {
+            "null": {"two numbers"},
+            "alpha": {"two numbers"},
+            "scenarios": {"nothing"},
+            "replications": {"nothing"},
+            "seed": {"a huge integer"},
+        },
+    ),
+    "audit_e_value": (
+        lambda **given: rsverify.audit_e_value(
+            **({"e": _wealth, "null": (None, 0.5), "n": 4} | given)
+        ),
+        "e null estimand inputs n alpha scenarios replications tolerance false_alarm seed n_jobs",
+        {
+            "null": {"two numbers", "nothing"},
+            "alpha": {"two numbers"},
+            "scenarios": {"nothing"},
+            "replications": {"nothing"},
+            "seed": {"a huge integer"},
+        },
+    ),
+    "audit_prediction_set": (
+        lambda **given: rsverify.audit_prediction_set(
+            **({"predict": _conformal, "n": 9, "alpha": 0.1} | given)
+        ),
+        "predict n alpha target claim delta scenarios replications tolerance false_alarm seed "
+        "n_jobs",
+        {
+            **{name: {"nothing"} for name in ("scenarios", "replications", "delta")},
+            "seed": {"a huge integer"},
+        },
+    ),
+    "audit_multiple_testing": (
+        lambda **given: rsverify.audit_multiple_testing(
+            **({"procedure": _holm, "controls": "FWER", "n": 4, "alpha": 0.1} | given)
+        ),
+        "procedure controls n alpha given dependence scenarios replications tolerance false_alarm "
+        "seed n_jobs",
+        {"scenarios": {"nothing"}, "replications": {"nothing"}, "seed": {"a huge integer"}},
+    ),
+    "verify_certificate": (
+        lambda **given: rsverify.verify_certificate(**({"certificate": CERTIFICATE} | given)),
+        "certificate budget",
+        {},
+    ),
+    "verify_table": (
+        lambda **given: rsverify.verify_table(**given),
+        "path",
+        {"path": {"text with a line break"}},
     ),
     "analyze": (lambda **given: rsverify.analyze(**given), "table", {}),
     "compare": (

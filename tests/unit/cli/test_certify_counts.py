@@ -8,8 +8,9 @@ import pytest
 
 from rsverify import certify_table
 from rsverify.cli.app import main
+from rsverify.noise import Ablation, Deletion, Gaussian, Lp, Uniform
 from rsverify.tables import margins
-from rsverify.tables.reader import read_metadata, read_table
+from rsverify.tables.reader import read_metadata, read_table, write_table
 
 VOTES = np.array([[980, 15, 5], [400, 350, 250], [20, 950, 30], [3, 0, 0]])
 LABELS = [0, 0, 1, 0]
@@ -93,7 +94,21 @@ def test_without_labels_nothing_is_called_correct(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--y", "0"], 64, "--sigma must be given"),
+        (["--y", "0"], 64, "--sigma or --noise must be given"),
+        (["--y", "0", "--sigma", "1", "--noise", "uniform:1"], 64, "exactly one must be given"),
+        (["--y", "0", "--noise", "uniform"], 64, "noise='uniform' must be one of gaussian:…"),
+        (["--y", "0", "--noise", "ablation:0.5,784"], 64, "keep=0.5 must"),
+        (["--y", "0", "--noise", "deletion:2"], 64, "probability=2.0 must be"),
+        (
+            ["--y", "0", "--noise", "uniform:1", "--norm", "linf"],
+            64,
+            "dimension=None must be given",
+        ),
+        (["--y", "0", "--noise", "ablation:4,9", "--norm", "l2"], 64, "norm='l2' must be one of"),
+        ([*OPTIONS, "--y", "0", "--norm", "lp:0"], 64, "norm='lp:0' must be one of"),
+        ([*OPTIONS, "--y", "0", "--ignore", "9"], 64, "ignore=[9] must be classes between 0 and 2"),
+        ([*OPTIONS, "--y", "0", "--ignore", "0"], 64, "y=0 must not be one of ignore=(0,)"),
+        ([*OPTIONS, "--y", "0", "--top-k", "2"], 64, "top_k=2 needs selection"),
         (OPTIONS, 64, "the class is not said: give one of y"),
         ([*OPTIONS, "--y", "0", "--winner"], 64, "y and winner are both given"),
         ([*OPTIONS, "--y", "0", "--certify-label"], 64, "--y and --certify-label are both given"),
@@ -140,3 +155,47 @@ def test_interrupted_it_says_what_is_kept_and_goes_on(tmp_path, monkeypatch, cap
     assert sorted(p.name for p in out.parent.iterdir()) == ["out.json", "out.tsv"]
     expected = certify_table(counts, sigma=0.5, alpha=0.001, y=0, bound="bonferroni")
     assert read_table(out)["margin"].tolist() == expected["margin"].tolist()
+
+
+SELECTED = np.array([[95, 4, 1], [40, 45, 15], [3, 95, 2], [1, 0, 0]])
+NOISE = [
+    ("--noise uniform:0.5", {"noise": Uniform(0.5)}),
+    (
+        "--noise uniform:0.5 --norm linf --dimension 784",
+        {"noise": Uniform(0.5), "norm": "linf", "dimension": 784},
+    ),
+    ("--noise ablation:45,784 --ignore 2", {"noise": Ablation(45, 784), "ignore": [2]}),
+    ("--noise deletion:0.97 --top-k 2", {"noise": Deletion(0.97), "top_k": 2}),
+    (
+        "--noise gaussian:0.5,2 --norm mahalanobis",
+        {"noise": Gaussian([0.5, 2.0]), "norm": "mahalanobis"},
+    ),
+    ("--sigma 0.5 --norm lp:4 --dimension 12", {"sigma": 0.5, "norm": Lp(4), "dimension": 12}),
+    ("--sigma 0.5 --top-k 2", {"sigma": 0.5, "top_k": 2}),
+]
+
+
+@pytest.mark.parametrize(("options", "python"), NOISE, ids=[options for options, _ in NOISE])
+def test_noise_norm_and_runner_up_are_those_of_python(options, python, tmp_path, capsys):
+    """Certified, certified again and analyzed: every command takes what is written."""
+    chosen = pd.DataFrame(SELECTED, columns=["selected_0", "selected_1", "selected_2"])
+    frame = pd.DataFrame(VOTES, columns=["c0", "c1", "c2"]).join(chosen).assign(label=LABELS)
+    frame.to_csv(tmp_path / "votes.csv", index=False)
+    out = tmp_path / "certified.tsv"
+    assert run(tmp_path / "votes.csv", "-o", out, "--bound", "cohen", *options.split()) == 0
+    printed = capsys.readouterr().out
+
+    expected = certify_table(frame, alpha=0.001, bound="cohen", **python)
+    write_table(expected, tmp_path / "python.tsv", configuration={})
+    pd.testing.assert_frame_equal(read_table(out), read_table(tmp_path / "python.tsv"))
+    assert "noise" in expected or "top_k" in expected
+    asked = read_metadata(out)["configuration"]
+    assert asked["noise"] == (str(python["noise"]) if "noise" in python else None)
+    assert asked["ignore"] == list(python.get("ignore", []))
+    average = f"{read_table(out)['radius'].mean():.4f}"
+    assert average in printed
+    for command in ("recertify", "analyze"):
+        with pytest.raises(SystemExit) as end:
+            main([command, str(out)])
+        assert end.value.code == 0
+        assert average in capsys.readouterr().out or command == "analyze"

@@ -88,3 +88,14 @@ def test_a_bound_of_a_hostile_name(tmp_path: Path, capsys: pytest.CaptureFixture
     code, out, err = run(capsys, "audit", f"{path}:lower", "--n", 5, "--estimand", "proportion")
     assert code == 0, err
     assert not OBEYED.search(out + err)
+
+
+def test_a_console_is_as_wide_as_columns_says_when_it_prints(monkeypatch):
+    """Consoles are made on import, perhaps where COLUMNS is set: it does not hold for good."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "24")
+    console = PlainConsole()
+    for columns, lines in ((60, 20), (133, 50), (80, 24)):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("LINES", str(lines))
+        assert console.size == (columns, lines)

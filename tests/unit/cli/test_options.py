@@ -132,7 +132,7 @@ def test_certify_counts_has_the_options_of_python() -> None:
     options = python_options(certify_table)
     only_python = {"store", "progress", "selection"}  # the last from its columns
     found = differences("certify-counts", options, renamed={}, only_python=only_python)
-    assert found == {"sigma": (NOT_GIVEN, None), "alpha": (NOT_GIVEN, 0.001)}
+    assert found == {"alpha": (NOT_GIVEN, 0.001), "ignore": ((), None)}  # None is none
 
 
 def test_names_are_those_of_what_they_name() -> None:

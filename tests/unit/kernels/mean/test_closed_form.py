@@ -181,9 +181,11 @@ def test_path_evaluates_the_mixture_it_says(n):
 def test_kernels_run_from_compiled_code():
     from rsverify._core.jit import njit
 
+    compiled = betting.betting_lower
+
     @njit
     def both(x):
-        return mean.hoeffding(x, 0.05) + betting.betting_lower(x, 0.05, 0, 0.0, 0.5, x.size)
+        return mean.hoeffding(x, 0.05) + compiled(x, 0.05, 0, 0.0, 0.5, x.size)
 
     x = SAMPLES["random"]
     expected = mean.hoeffding(x, 0.05) + betting.betting_lower(x, 0.05, 0, 0.0, 0.5, x.size)
