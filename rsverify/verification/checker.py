@@ -21,7 +21,8 @@ from scipy.special import betaincinv
 from rsverify._core.check import check_size, shown
 from rsverify._core.types import MarginName
 from rsverify.verification.claims import CertificateLike, Claim, ball, claim_of_certificate
-from rsverify.verification.ordering import additive_sets, default_sets
+from rsverify.verification.edge import end_of_curve, prove_at_the_edge
+from rsverify.verification.ordering import LARGEST_ALPHA, additive_sets, default_sets
 from rsverify.verification.supremum import BITS, curve_of, normal_cdf, prove
 from rsverify.verification.tails import Ball, Staircase, binomial_tail
 
@@ -316,45 +317,80 @@ def _margin(estimand: MarginName, p: Ball, u: Ball) -> Ball:
 def _check_exact(
     claim: Claim, margin: Ball, budget: int, at: Ball | None
 ) -> tuple[Verification, Ball | None]:
-    """Buehler's bound reaches the margin where {T >= T(x)} is at most as likely as alpha."""
+    """Compare the probability of {T >= T(x)} at lower margins with the level of the bound.
+
+    Where all votes are for two classes, the default bound reaches a margin also where
+    `prove_at_the_edge` says so, and is refuted only by a tail above all of alpha.
+    """
     outer, inner = _sets(claim)
     least, most, level = _region(claim)
+    edge = _is_local(claim) and claim.k1 + (claim.k2 or 0) == claim.n
+    enough = ball(claim.level) if edge else level
+    if edge:
+        # At q3 = 0, where it is often most likely, the set is {X1 >= k1}.
+        end = end_of_curve(claim.estimand, margin)
+        tail = binomial_tail(claim.k1, claim.n, end[0], end[1], float(claim.level))
+        if end[0] >= least and end[1] <= most and tail > enough:
+            return _set_too_likely(claim, margin, tail, enough, end, 1), at
     if at is not None:
         point = curve_of(claim.estimand, claim.n, margin).point(at)
-        if inner.tail(*point, float(claim.level)) > level:
+        if inner.tail(*point, float(claim.level)) > enough:
             return _verdict("refuted", "a larger margin fails", claim, margin), at
     found = prove(outer, claim.estimand, margin, level, budget, least=least, most=most)
+    if found.answer != "at most" and edge:
+        place, levels = (claim.k1, claim.n - claim.k1), (enough, ball(claim.level * LOCAL))
+        region = least, most
+        found = (
+            prove_at_the_edge(outer, place, claim.estimand, margin, levels, budget, region) or found
+        )
     if found.answer == "at most":
         reason = (
             f"the outcomes ordered at or above the observed one have probability at most "
             f"{_short(found.tail)} at lower margins"
         )
         return _verdict("proved", reason, claim, margin, found.tail, tails=found.tails), found.at
+    reason = f"nothing was shown by {found.tails} tails; more with a larger budget"
     if found.witness is not None:
         tail = inner.tail(*found.witness, float(claim.level))
         inside = found.witness[0] >= least and found.witness[1] <= most
-        if inside and tail > level:
-            reason = (
-                f"the outcomes ordered at or above the observed one have probability "
-                f"{_short(tail)} > {_short(level)} at {_shown(found.witness)}"
-            )
-            return (
-                _verdict("refuted", reason, claim, margin, tail, found.witness, found.tails),
-                found.at,
-            )
+        if inside and tail > enough:
+            point, tails = found.witness, found.tails
+            return _set_too_likely(claim, margin, tail, enough, point, tails), found.at
         reason = "an outcome is ordered as the observed one within rounding, and decides"
-    else:
-        reason = f"nothing was shown by {found.tails} tails; more with a larger budget"
+        if edge and tail > level:
+            reason = "too close to alpha: what the default's two limits cost may decide"
     return _verdict("not proved", reason, claim, margin, tails=found.tails), found.at
+
+
+def _set_too_likely(
+    claim: Claim,
+    margin: Ball,
+    tail: Ball,
+    level: Ball,
+    point: tuple[Ball, Ball, Ball],
+    tails: int,
+) -> Verification:
+    """Return the refutation by a point at which the set has a probability above the level."""
+    reason = (
+        f"the outcomes ordered at or above the observed one have probability "
+        f"{_short(tail)} > {_short(level)} at {_shown(point)}"
+    )
+    return _verdict("refuted", reason, claim, margin, tail, point, tails)
+
+
+def _is_local(claim: Claim) -> bool:
+    """Return whether the bound leaves out the q that two limits exclude."""
+    return claim.ordering == "likelihood-ratio" and float(claim.level) <= LARGEST_ALPHA
 
 
 def _region(claim: Claim) -> tuple[float, float, Ball]:
     """Return the q that the bound asks about, from a q1 on and to a q2, and its level there.
 
     The default ordering leaves out those that two Clopper-Pearson limits exclude, which costs their
-    share of alpha. Limits rounded outward; all q, at all of alpha, for the other orderings.
+    share of alpha. Limits rounded outward; all q, at all of alpha, for the other orderings and
+    above alpha = 1/2.
     """
-    if claim.ordering != "likelihood-ratio" or not LOCAL:
+    if not _is_local(claim):
         return 0.0, 1.0, ball(claim.level)
     assert claim.k2 is not None, "votes of the runner-up are there"
     share = claim.level * LOCAL

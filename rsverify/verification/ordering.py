@@ -30,6 +30,8 @@ DOUBT = 1e-6
 DOUBT_KEY = 1e-9
 """Of a probability's logarithm or a limit, likewise."""
 SMALLEST_Z = 0.1
+LARGEST_ALPHA = 0.5
+"""The likelihood-ratio limit is one below the estimate up to here; above, T goes without it."""
 
 
 class Likelihood:
@@ -143,8 +145,11 @@ def default_sets(estimand: MarginName, x1: int, x2: int, n: int, alpha: float) -
     """Return {T >= T(x)} of the default ordering.
 
     T is the maximum of the likelihood-ratio limit, of Cohen's limit, of min(Bonferroni's, 0) and,
-    for the difference, of the lower limit of -p2.
+    for the difference, of the lower limit of -p2. Above alpha = 1/2 it is the larger of Cohen's
+    and Bonferroni's limits; where both are below 0, that of -p2 counts as well.
     """
+    if alpha > LARGEST_ALPHA:
+        return _sets_of_valid_limits(estimand, x1, x2, n, alpha)
     z = max(SMALLEST_Z, float(-ndtri(alpha)))
     ratio = likelihood_ratio_limit(estimand, x1, x2, n, z)
     p = cp_lower(x1, n, alpha)
@@ -169,6 +174,29 @@ def default_sets(estimand: MarginName, x1: int, x2: int, n: int, alpha: float) -
     ]
     if t <= 0:
         parts += _parts_below_zero(estimand, n, alpha, t, rows)
+    first, second = (np.minimum.reduce([part[i] for part in parts]) for i in (0, 1))
+    return _finished(first, x1, x2, n), _finished(second, x1, x2, n)
+
+
+def _sets_of_valid_limits(estimand: MarginName, x1: int, x2: int, n: int, alpha: float) -> Sets:
+    """Return {T >= T(x)} of the default ordering above alpha = 1/2."""
+    rows = np.arange(n + 1)
+    tables = bonferroni_tables(estimand, n, alpha)
+    a, b, c = tables
+    p = cp_lower(x1, n, alpha)
+    cohen = float(margin(estimand, p, 1 - p)) if x1 else -math.inf
+    t = max(float(max(a[x1] - b[x2], c[x1])), cohen)
+    if t < 0 and estimand == "difference":
+        t = max(t, -float(1 - cp_lower(n - x2, n, alpha)))
+    outer, inner = _first_with_cohen(estimand, n, alpha, t)
+    if cohen == t:  # then all outcomes with as many votes are tied, exactly
+        inner = min(inner, x1)
+    parts: list[Sets] = [
+        (np.full(n + 1, outer), np.full(n + 1, inner)),
+        _table_rows(tables, t),
+    ]
+    if t <= 0 and estimand == "difference":
+        parts.append(_rows_of_runner_up(n, alpha, t, rows))
     first, second = (np.minimum.reduce([part[i] for part in parts]) for i in (0, 1))
     return _finished(first, x1, x2, n), _finished(second, x1, x2, n)
 
@@ -214,9 +242,15 @@ def _parts_below_zero(
     """Return the parts of the default's set that matter for limits below 0 only."""
     parts: list[Sets] = [_table_rows(bonferroni_tables(estimand, n, alpha), t)]
     if estimand == "difference":
-        gap = -(1 - cp_lower(n - rows, n, alpha)) - t
-        parts.append(tuple(np.where(gap >= s * DOUBT_KEY, 0, n + 1) for s in (-1, 1)))  # type: ignore[arg-type]
+        parts.append(_rows_of_runner_up(n, alpha, t, rows))
     return parts
+
+
+def _rows_of_runner_up(n: int, alpha: float, t: float, rows: IntArray) -> Sets:
+    """Return the rows in which the lower limit of -p2 is at least t."""
+    gap = -(1 - cp_lower(n - rows, n, alpha)) - t
+    outer, inner = (np.where(gap >= sign * DOUBT_KEY, 0, n + 1) for sign in (-1, 1))
+    return outer, inner
 
 
 def bonferroni_tables(estimand: MarginName, n: int, alpha: float) -> tuple[FloatArray, ...]:

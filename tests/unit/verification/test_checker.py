@@ -1,6 +1,7 @@
 """Verdicts on certificates: true ones are proved, and what is wrong with the others is found."""
 
 import dataclasses
+import warnings
 from fractions import Fraction
 from typing import Any
 
@@ -10,6 +11,7 @@ from flint import ctx
 
 import rsverify
 from rsverify import Certificate, Taylor, certify_counts, verify_certificate
+from rsverify.certificates.assumptions import AssumptionWarning
 from rsverify.noise import DiscreteGaussian, Uniform
 from rsverify.verification.checker import verify_claim
 from rsverify.verification.claims import claim_of_fields
@@ -47,6 +49,30 @@ def test_a_certificate_is_proved_and_a_slightly_larger_radius_refuted(
     assert sum(wrong.nuisance) == pytest.approx(1)
     if wrong.tail is not None:
         assert wrong.tail > 0.05
+
+
+@pytest.mark.parametrize("radius", ["R1", "R2"])
+@pytest.mark.parametrize(
+    ("counts", "alpha"),
+    [([2, 0], 0.4), ([40, 0], 1e-9), ([120, 80], 0.05), ([99_000, 1_000], 0.001), ([7, 2], 0.5),
+     ([1, 0], 0.3), ([3, 0, 1], 0.48), ([997, 1, 1, 1], 1e-12), ([30, 20, 10], 0.51),
+     ([60, 5, 35, 0], 0.9), ([5, 2], 0.9), ([1, 0], 0.7), ([300, 290, 10], 0.95)],
+)  # fmt: skip
+def test_default_certificates_of_all_kinds_are_proved(
+    counts: list[int], alpha: float, radius: str
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AssumptionWarning)  # alpha above 1/2
+        certificate = certified(counts, alpha=alpha, radius=radius)
+    assert verify_certificate(certificate).verdict == "proved"
+    if certificate.radius > 0:
+        for changed in (
+            {"radius": certificate.radius * (1 + 1e-6)},
+            {"radius": certificate.radius * (1 + 1e-6), "margin": certificate.margin * (1 + 2e-6)},
+            {"radius": certificate.radius * 0.999, "margin": certificate.margin * 0.999},
+        ):
+            wrong = dataclasses.replace(certificate, **changed)
+            assert verify_certificate(wrong).verdict == "refuted", changed
 
 
 def test_the_nuisance_point_refutes_by_plain_summation() -> None:
