@@ -12,15 +12,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Column
 
 from rsverify._core.check import check_takes, shown
 from rsverify._core.text import duration
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 LONG = 5.0
 """Of runs that take fewer seconds nothing is said where nobody asked."""
@@ -215,6 +215,10 @@ def display_of(progress: ProgressOption) -> ProgressDisplay:
     if progress is None or progress is True:
         if _in_notebook():
             return NotebookLine()
+        if not (sys.stderr and sys.stderr.isatty()):
+            return LogLines()
+        from rich.console import Console
+
         console = Console(stderr=True)
         return TerminalBar(console) if is_live(console) else LogLines()
     if progress is False:
@@ -262,6 +266,9 @@ class TerminalBar:
     """A bar on standard error, removed at the end; where there is little room, on two lines."""
 
     def __init__(self, console: Console) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.table import Column
+
         self._bar = Progress(
             BarColumn(bar_width=_BAR),
             TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=False)),

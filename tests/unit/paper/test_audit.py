@@ -23,7 +23,8 @@ def test_the_command_refutes_what_is_wrong_and_shows_where(capsys, tmp_path):
     wrong = [v for k, v in verdicts.items() if not k.startswith(("(4)-(6)", "Proposition 2"))]
     assert right == ["supported"] * 3
     assert wrong == ["refuted"] * 7
-    assert printed.splitlines()[-1] == "7 of 10 formulas are refuted."
+    assert "7 of 10 formulas are refuted." in printed.splitlines()
+    assert printed.splitlines()[-1] == f"Written: {out}"
     audits = json.loads(out.read_text())["audits"]
     assert set(audits) == set(verdicts)
     for place in ("(7), (8) difference", "(7), (8) probit", "4.3 two steps, order 10"):
