@@ -215,10 +215,10 @@ def display_of(progress: ProgressOption) -> ProgressDisplay:
     if progress is None or progress is True:
         if _in_notebook():
             return NotebookLine()
-        if not (sys.stderr and sys.stderr.isatty()):
+        try:
+            from rich.console import Console
+        except ModuleNotFoundError:
             return LogLines()
-        from rich.console import Console
-
         console = Console(stderr=True)
         return TerminalBar(console) if is_live(console) else LogLines()
     if progress is False:

@@ -14,6 +14,7 @@ from typing import Any
 
 class _Console:
     is_terminal = False
+    file = None
 
     def __init__(self, **_: Any) -> None:
         pass

@@ -96,7 +96,8 @@ def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str
     again = rsverify.recertify(table, alpha=0.01, bound="cohen")
     published = rsverify.recertify_radii(table, n=1000, sigma=0.5, stated_alpha=0.001)
     votes = rsverify.read_counts("votes.csv", columns=["cat", "dog"])
-    proof: rsverify.Verification = rsverify.verify_certificate(model.certify(images[0], n=100))
+    certificate = rsverify.certify_counts([90, 10], sigma=0.5, alpha=0.01, y=0)
+    proof: rsverify.Verification = rsverify.verify_certificate(certificate)
     proofs: rsverify.TableVerification = rsverify.verify_table(out, sample=10)
     print(proof.verdict, proofs.counts)
     print(published, rsverify.certify_table(votes, sigma=0.5, alpha=[0.001], y="label"))
@@ -118,7 +119,8 @@ def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str
     capital: rsverify.AuditReport = rsverify.audit_capital(stakes, n=10, alpha=0.05)
 
     def test(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.exp(-2.0 * x.shape[1] * np.maximum(x.mean(axis=1) - 0.5, 0.0) ** 2)
+        p: npt.NDArray[np.float64] = np.exp(-2.0 * np.maximum(x.mean(axis=1) - 0.5, 0.0) ** 2)
+        return p
 
     tested: rsverify.AuditReport = rsverify.audit_test(test, null=(None, 0.5), n=10, alpha=0.05)
     fair: rsverify.AuditReport = rsverify.audit_e_value(test, null=0.5, n=10, inputs="data")

@@ -225,4 +225,6 @@ def test_the_default_bound_is_supported_exactly_at_n_200(margin):
     """Every outcome counts here: its miscoverage is near alpha on all curves."""
     report = audit("exact_margin_lower", estimand=margin, n=200, alpha=0.05)
     assert report.verdict == "supported"
-    assert max(r.high for r in report.rows) <= 0.05 * 1.05 * (1 + 1e-8)
+    # Attained to the last digit, and enclosed within a few per cent of that.
+    assert max(r.low for r in report.rows) <= 0.05
+    assert max(r.high for r in report.rows) <= 0.05 * 1.06
