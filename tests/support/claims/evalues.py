@@ -313,7 +313,14 @@ VALID = [
         20,
         of_counts(likelihood_ratio, *binomials(20, GRID[:51])),
     ),
-    counted("mixture", beta_mixture, True, 0.3, 25, of_counts(beta_mixture, *binomials(25, [0.3]))),
+    counted(
+        "mixture over p",
+        beta_mixture,
+        True,
+        0.3,
+        25,
+        of_counts(beta_mixture, *binomials(25, [0.3])),
+    ),
     counted(
         "calibrated p",
         calibrated,
