@@ -108,7 +108,7 @@ def test_exchanged_tables_have_the_opposite_difference(pairs, alpha, random):
 
 
 def test_pairs_show_what_separate_limits_hide(real_data):
-    """Real vote counts, certified by two bounds: inputs differ more than the bounds do."""
+    """Real vote counts, certified at two levels: inputs differ more than the levels do."""
     votes = np.loadtxt(real_data / "cifar10_counts_sigma025.txt", dtype=int)
     rows = [
         table_row(
@@ -121,7 +121,7 @@ def test_pairs_show_what_separate_limits_hide(real_data):
         for i, row in enumerate(votes)
     ]
     old = analyze(pd.DataFrame(rows), name="cohen")
-    new = analyze(recertify(pd.DataFrame(rows), bound="bonferroni"), name="bonferroni")
+    new = analyze(recertify(pd.DataFrame(rows), alpha=0.01), name="alpha = 0.01")
     found = compare(old, new)
 
     def width(e):
