@@ -67,7 +67,8 @@ def test_a_bar_with_rate_and_time_left_and_results_in_the_file_alone(tmp_path, c
     assert code == 0, said
     shown = " ".join(CONTROL.sub("", said).split())
     assert "loading torch" in shown
-    assert re.search(r"certifying: 0 of 6 inputs, [\d,]+ samples/s, about \d+ (min|s)", shown)
+    # How many are done when it is first drawn depends on the machine.
+    assert re.search(r"certifying: [0-5] of 6 inputs, [\d,]+ samples/s, about \d+ (min|s)", shown)
     assert "…" not in shown
     results = (tmp_path / "out.txt").read_text()
     assert results.startswith("Certified accuracy of 6 inputs within a radius\n")
