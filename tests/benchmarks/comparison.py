@@ -150,7 +150,7 @@ def margins() -> str:
         + table(head, rows)
         + (
             "\nThe lower limit of $p_1 - p_2$; larger is better. Goodman's simultaneous intervals are approximate, and hold for all "
-            "classes at once, which is more than is asked. The exact bound is the slowest by far, and the largest.\n"
+            "classes at once, which is more than is asked. The exact bound is the slowest, and the largest.\n"
         )
     )
 
