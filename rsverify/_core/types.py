@@ -22,8 +22,12 @@ FloatLike: TypeAlias = float | np.floating | np.integer
 
 MarginName = Literal["difference", "probit"]
 """p_1 − p_2, or Φ⁻¹(p_1) − Φ⁻¹(p_2)."""
-EstimandName = Literal["proportion", "mean", "difference", "probit"]
+EstimandName = Literal["proportion", "mean", "difference", "probit", "ratio", "odds-ratio"]
 """What a bound is a bound of."""
+TwoSampleName = Literal["difference", "ratio", "odds-ratio"]
+"""What compares two proportions: p_1 − p_2, p_1/p_2, or the ratio of p/(1 − p)."""
+TwoSampleOrderingName = Literal["likelihood-ratio", "bonferroni"]
+"""The orderings of the outcomes of two samples."""
 VoteBoundName = Literal["exact", "bonferroni", "cohen"]
 """The bounds of a margin, from vote counts."""
 OrderingName = Literal["likelihood-ratio", "difference", "bonferroni"]
@@ -108,6 +112,7 @@ FigureName = Literal["auto", "sawtooth", "map", "claims", "zip", "time", "capita
 DataKind = Literal[
     "counts",
     "randomized counts",
+    "two counts",
     "votes",
     "sample",
     "binary sample",

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from rsverify._core.check import FloatArray, IntArray
-from rsverify._core.types import MarginName
+from rsverify._core.types import MarginName, TwoSampleName
 from rsverify.auditing.counts import (
     CountModel,
     Exact,
@@ -26,7 +26,6 @@ from rsverify.auditing.counts import (
     rational_binomial,
 )
 
-TwoSampleName = Literal["difference", "ratio", "odds-ratio"]
 PairedName = Literal["difference", "odds-ratio"]
 
 
