@@ -6,9 +6,9 @@ results/two_proportions.json.
 ``exactness``, ``exactness-0.001``
     Every table of up to 12 a side: that the supremum at each limit is at most its level, and that
     it is above just beyond, are decided in rational arithmetic (`rsverify.reference`). The set of
-    outcomes is found by bisection in numpy, which shares nothing with the kernels. Ten minutes each.
+    outcomes is found by bisection in numpy, which shares nothing with the kernels.
 ``coverage``
-    Non-coverage enumerated for every n up to 30: just below each limit, on a grid along the curve.
+    Non-coverage enumerated for every n up to 30, just below each limit, on a grid of the curve.
 ``dominance``
     The limits against Bonferroni's, every table of up to 30 a side.
 ``others``
@@ -216,7 +216,7 @@ def union(steps: list[int], floors: FloatArray, c: float) -> list[int]:
 def holds_up_to(
     limit: float, floor: float, steps: list[int], floors: FloatArray, n1: int, asked: Any
 ) -> bool:
-    """Decide whether S, or a Bonferroni limit above c, has the level for all c from the floor on."""
+    """Decide whether S, or a Bonferroni limit above c, has the level for all c from the floor."""
     if witness_above(steps, n1, Fraction(limit), *asked) is not None:
         return False
     parts = [(floor, limit)]

@@ -87,11 +87,10 @@ def two_proportion_lower(
         p1 - p2, p1 / p2, or p1 (1 - p2) / ((1 - p1) p2).
     ordering : {"likelihood-ratio", "bonferroni"}, default "likelihood-ratio"
         ``"likelihood-ratio"``
-            By a likelihood-ratio limit. The supremum leaves out what Clopper-Pearson limits at
-            2e-11 of alpha each exclude.
+            By a likelihood-ratio limit, and by simpler ones where those are larger. The supremum
+            leaves out what Clopper-Pearson limits at 2e-11 of alpha each exclude.
         ``"bonferroni"``
-            By the Clopper-Pearson limits of p1 and p2 at alpha / 2 each, which the limit is never
-            below.
+            By Bonferroni's limit. Among limits that never fall when it rises, none is larger.
 
     Returns
     -------
@@ -114,9 +113,9 @@ def two_proportion_lower(
     n2 independent trials of probabilities p1 and p2, the samples independent, n1 and n2 fixed
     beforehand. Where p1 = p2 = 0 the ratio is not defined, and the limit is 0 [1]_.
 
-    Of the default ordering no limit was seen below that of ``"bonferroni"`` at alpha / 2 each, on
-    every table of up to 30 a side; only for ``"bonferroni"`` this is a theorem. The default is the
-    larger one nearly everywhere.
+    It is never below Bonferroni's limit, from the Clopper-Pearson limits of p1 and p2 at alpha / 2
+    each. The default's limit is larger than that of ``"bonferroni"`` at most outcomes, for the odds
+    ratio at half of them and on average.
 
     At fixed n1 and n2 the limit does not fall when x1 rises or x2 falls, up to 1e-9 of rounding.
     Exchanging successes with failures in both samples, and the samples, leaves the limits of

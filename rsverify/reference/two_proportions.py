@@ -16,9 +16,9 @@ from __future__ import annotations
 from fractions import Fraction
 from itertools import pairwise
 from math import comb, lcm
-from typing import Any
 
 import mpmath as mp
+from mpmath import mpf
 
 from rsverify.reference.proportion import clopper_pearson_lower, clopper_pearson_upper
 from rsverify.reference.special import DIGITS, norm_isf, precise
@@ -35,19 +35,19 @@ Form = tuple[int, int]
 # ------------------------------------------------------------------------- the ordering
 
 
-def _curve(estimand: str, c: Any, p2: Any) -> Any:
+def _curve(estimand: str, c: mpf, p2: mpf) -> mpf:
     if estimand == "difference":
         return p2 + c
     return c * p2 if estimand == "ratio" else c * p2 / (1 - p2 + c * p2)
 
 
-def _piece(estimand: str, c: Any) -> tuple[Any, Any]:
+def _piece(estimand: str, c: mpf) -> tuple[mpf, mpf]:
     if estimand == "difference":
         return max(mp.mpf(0), -c), min(mp.mpf(1), 1 - c)
     return mp.mpf(0), min(mp.mpf(1), 1 / c) if estimand == "ratio" else mp.mpf(1)
 
 
-def _deviance(w: Any, n: int, p: Any) -> Any:
+def _deviance(w: mpf, n: int, p: mpf) -> mpf:
     total = mp.mpf(0)
     for part, mean in ((w, n * p), (n - w, n * (1 - p))):
         if part > 0:
@@ -57,13 +57,13 @@ def _deviance(w: Any, n: int, p: Any) -> Any:
     return total
 
 
-def signed_root(x1: int, n1: int, x2: int, n2: int, c: Any, estimand: str) -> Any:
+def signed_root(x1: int, n1: int, x2: int, n2: int, c: mpf, estimand: str) -> mpf:
     """Return R at g = c: the deviance is minimized over p2, where its derivative changes sign."""
     moved = mp.mpf(MOVED.numerator) / MOVED.denominator
     w1, w2 = x1 - moved, min(x2 + moved, mp.mpf(n2))
     low, high = _piece(estimand, c)
 
-    def slope(p2: Any) -> Any:
+    def slope(p2: mpf) -> mpf:
         p1 = _curve(estimand, c, p2)
         along = {"difference": 1, "ratio": c}.get(estimand)
         if along is None:
@@ -86,7 +86,7 @@ def _says_nothing(x1: int, x2: int, n2: int, estimand: str) -> bool:
     return x1 == 0 or (x2 == n2 and estimand != "ratio")
 
 
-def likelihood_ratio_limit(x1: int, n1: int, x2: int, n2: int, alpha: Any, estimand: str) -> Any:
+def likelihood_ratio_limit(x1: int, n1: int, x2: int, n2: int, alpha: mpf, estimand: str) -> mpf:
     """Return the g at which the signed root is z; None for the lowest value."""
     moved = mp.mpf(MOVED.numerator) / MOVED.denominator
     w1, w2 = x1 - moved, min(x2 + moved, mp.mpf(n2))
@@ -103,7 +103,7 @@ def likelihood_ratio_limit(x1: int, n1: int, x2: int, n2: int, alpha: Any, estim
     if estimand == "odds-ratio":
         start += mp.log((1 - w2 / n2) / (1 - w1 / n1))
 
-    def excess(log: Any) -> Any:
+    def excess(log: mpf) -> mpf:
         return signed_root(x1, n1, x2, n2, mp.exp(log), estimand) - z
 
     reach = mp.mpf(1)
@@ -112,7 +112,7 @@ def likelihood_ratio_limit(x1: int, n1: int, x2: int, n2: int, alpha: Any, estim
     return mp.exp(_falling_root(excess, start - reach, start))
 
 
-def _falling_root(function: Any, low: Any, high: Any) -> Any:
+def _falling_root(function: mpf, low: mpf, high: mpf) -> mpf:
     """Return the root by bisection, from below."""
     for _ in range(2 * HALVINGS):
         middle = (low + high) / 2
@@ -124,7 +124,7 @@ def _falling_root(function: Any, low: Any, high: Any) -> Any:
 
 
 def outcome_set(
-    x1: int, n1: int, x2: int, n2: int, alpha: Any, estimand: str, ordering: str
+    x1: int, n1: int, x2: int, n2: int, alpha: mpf, estimand: str, ordering: str
 ) -> list[int] | None:
     """Return the smallest x1 of each row of {T >= T(x)}, None where the set is everything."""
     rows, columns = range(n1 + 1), range(n2 + 1)
@@ -153,7 +153,7 @@ def outcome_set(
     return steps
 
 
-def _valid_limits(n1: int, n2: int, alpha: Any, estimand: str, ordering: str) -> list[list[Any]]:
+def _valid_limits(n1: int, n2: int, alpha: mpf, estimand: str, ordering: str) -> list[list[mpf]]:
     """Return the other limits of an ordering: logarithms for ratios, None for the lowest value."""
     half = mp.mpf(alpha) / 2
     lower = [clopper_pearson_lower(i, n1, half) for i in range(n1 + 1)]
@@ -171,7 +171,7 @@ def _valid_limits(n1: int, n2: int, alpha: Any, estimand: str, ordering: str) ->
     return [[_log_ratio(p, u, estimand) for u in upper] for p in lower]
 
 
-def _log_ratio(p: Any, u: Any, estimand: str) -> Any:
+def _log_ratio(p: mpf, u: mpf, estimand: str) -> mpf:
     value = p / u if estimand == "ratio" else p * (1 - u) / (u * (1 - p))
     return mp.log(value) if value > 0 else None
 

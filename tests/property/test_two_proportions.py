@@ -101,7 +101,7 @@ def test_the_reference_encloses_the_limit(
 
 
 def test_the_sets_of_the_study_are_those_of_the_reference() -> None:
-    for estimand, (n1, n2) in zip(ESTIMANDS, ((3, 4), (5, 2), (2, 3)), strict=True):
+    for estimand, (n1, n2) in zip(ESTIMANDS, ((2, 3), (3, 2), (2, 2)), strict=True):
         ordering = study.Ordering(n1, n2, 0.05, estimand)
         for x1, x2 in ((1, 0), (n1, n2 - 1)):
             steps = reference.outcome_set(
@@ -182,8 +182,8 @@ def test_no_probability_on_the_curve_is_above_alpha(
     ordering_of = study.Ordering(n1, n2, alpha, estimand) if n1 * n2 < 200 else None
     # Monotone limits: the outcomes with at least x1 and at most x2 all have at least this limit.
     steps = ordering_of.steps(x1, x2) if ordering_of else [x1] * (x2 + 1) + [n1 + 1] * (n2 - x2)
-    least = float(clopper_pearson_lower(x1, n1, 1e-13 * alpha)) if ordering_of else 0.0
-    most = float(clopper_pearson_upper(x2, n2, 1e-13 * alpha)) if ordering_of else 1.0
+    least = float(clopper_pearson_lower(x1, n1, 2e-11 * alpha)) if ordering_of else 0.0
+    most = float(clopper_pearson_upper(x2, n2, 2e-11 * alpha)) if ordering_of else 1.0
     u = np.linspace(0.0, 1.0, 501)
     if estimand == "difference":
         u = max(0.0, -limit) + (1.0 - abs(limit)) * u
@@ -243,14 +243,18 @@ def test_limits_are_monotone_in_range_and_symmetric(
         assert (limits <= upper).all()
 
 
-def test_the_default_is_the_larger_one_on_average() -> None:
-    x1, x2 = np.indices((31, 31))
+def test_the_default_is_larger_at_most_outcomes_or_on_average() -> None:
+    x1, x2 = np.indices((21, 21))
     for estimand in ESTIMANDS:
         default, other = (
-            np.asarray(two_proportion_lower(x1, 30, x2, 30, 0.025, estimand=estimand, ordering=o))
+            np.asarray(two_proportion_lower(x1, 20, x2, 20, 0.025, estimand=estimand, ordering=o))
             for o in ORDERINGS
         )
-        assert (default > other).mean() > 2 * (default < other).mean()
+        if estimand == "odds-ratio":
+            both = (default > 0) & (other > 0)
+            assert np.log(default[both] / other[both]).mean() > 0.05
+        else:
+            assert (default > other + 1e-9).mean() > 3 * (default < other - 1e-9).mean()
 
 
 # ---------------------------------------------------------------- the parts of the proof
