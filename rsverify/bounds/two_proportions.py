@@ -132,7 +132,7 @@ def two_proportion_lower(
     >>> print(f"{two_proportion_lower(24, 61, 10, 35, 0.025):.4f}")
     -0.0975
     >>> two_proportion_lower([24, 50], 61, 10, 35, 0.025, estimand="ratio").round(4)
-    array([0.7654, 1.7459])
+    array([0.7654, 1.7779])
     """
     codes = _codes(estimand, ordering)
     first, second = _check_sample("1", x1, n1), _check_sample("2", x2, n2)
