@@ -22,7 +22,7 @@ from rsverify._core.check import (
     check_size,
     shown,
 )
-from rsverify._core.types import FloatLike, RadiusName
+from rsverify._core.types import FloatLike, RadiusName, ScoreMarginName
 
 __all__ = ["certified_radius_r1", "certified_radius_r2", "round_down_digits"]
 
