@@ -21,6 +21,11 @@ class Margin(IntEnum):
     LAPLACE = 2
     """Q(p_1) − Q(p_2), Q(p) = log 2p up to ½ and −log 2(1 − p) above: Laplace quantiles."""
 
+    @property
+    def text(self) -> str:
+        """How a person writes it."""
+        return ("p1 − p2", "Φ⁻¹(p1) − Φ⁻¹(p2)", "Q(p1) − Q(p2)")[self]
+
     @classmethod
     def named(cls, name: object, argument: str = "estimand") -> Margin:
         """Return the margin of a name that a user gave as `argument`, or raise."""
