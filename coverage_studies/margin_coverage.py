@@ -1,8 +1,8 @@
 """Exact worst-case miscoverage of the default margin bounds, by enumeration.
 
-With three classes, of which the runner-up is named beforehand: every outcome is summed. With three to
-five classes and the runner-up of the same counts, as certificates have it: the exact bound misses
-where `B(X_1, max_j X_j)` is above the margin to the likeliest rival, and the distribution of
+With three classes, of which the runner-up is named beforehand: every outcome is summed. With three
+to five classes and the runner-up of the same counts, as certificates have it: the exact bound
+misses where `B(X_1, max_j X_j)` is above the margin to the likeliest rival, and the distribution of
 `(X_1, max_j X_j)` is summed from products of truncated exponential series, one a rival.
 
 On the curve g(q) = L a bound B misses with P_q(B(X) > L), which as a function of L can only jump
