@@ -39,7 +39,7 @@ from .bounds.score_margin import score_margin_lower as score_margin_lower
 from .certificates.abstention import Status as Status
 from .certificates.certificate import ABSTAIN as ABSTAIN
 from .certificates.certificate import Certificate as Certificate
-from .certificates.certificate import certify_counts as certify_counts
+from .certificates.counts import certify_counts as certify_counts
 from .certificates.early import EarlyCertificate as EarlyCertificate
 from .certificates.early import decide_counts as decide_counts
 from .certificates.interval import IntervalCertificate as IntervalCertificate

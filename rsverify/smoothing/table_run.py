@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -250,7 +250,9 @@ class TableRun:
             ) as bar,
         ):
             asked = (self._asked(item, seed) for item in self.items.load(share))
-            for done in session.run(request, asked, how["batch_size"], told):
+            for done in session.run(
+                request, asked, how["batch_size"], told, timed=self.record_time
+            ):
                 self._write(writer, done)
                 if early:
                     bar.advance(1)
@@ -271,9 +273,8 @@ class TableRun:
     def _write(self, writer: TableWriter, done: Finished) -> None:
         item, certificate = done.asked.item, done.certificate
         assert item is not None, "of a data set"
-        stated = certificate if self.record_time else replace(certificate, seconds=None)
         extra = {"base_predict": done.base_predict, "input": item.hash}
-        writer.write(item.idx, item.label, stated, **extra)
+        writer.write(item.idx, item.label, certificate, **extra)
 
     def answers(
         self,

@@ -26,7 +26,7 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 
-from rsverify.certificates.certificate import certify_counts
+from rsverify.certificates.counts import certify_counts
 from rsverify.cli.app import COMMANDS, main
 from rsverify.tables.writer import TableWriter
 

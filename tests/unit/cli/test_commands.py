@@ -24,7 +24,7 @@ from tests.support.screens import folder_of_files, show  # noqa: E402
 CERTIFY = "certify net.py:net images.npz"
 SIZES = "--num-classes 2 --n 300"
 ONE = "--sigma 0.5 --no-time"
-VOTES, RUN = "rsverify.certificates.certificate", "rsverify.smoothing.dataset.certify_request"
+VOTES, RUN = "rsverify.certificates.margins", "rsverify.smoothing.dataset.certify_request"
 
 
 @pytest.fixture(autouse=True)
