@@ -14,7 +14,8 @@ from rsverify._core.check import FloatArray, IntArray
 from rsverify._core.types import RadiusName, VoteBoundName
 from rsverify.bounds.margin import LARGEST_EXACT_TRIALS, SMALLEST_EXACT_ALPHA, find_ordering
 from rsverify.certificates.abstention import Status, samples_needed, smallest_certifying_n
-from rsverify.certificates.certificate import ABSTAIN, BOUNDS
+from rsverify.certificates.certificate import ABSTAIN
+from rsverify.certificates.margins import BOUNDS
 from rsverify.certificates.radius import ESTIMANDS
 from rsverify.certificates.threat import Threat
 from rsverify.tables.margins import LeadingVotes, RowBound, leading_votes
