@@ -34,7 +34,7 @@ from rsverify._core.check import (
 from rsverify._core.margin import Margin
 from rsverify._core.types import MarginName, VoteBoundName
 from rsverify.bounds.margin import LARGEST_EXACT_TRIALS
-from rsverify.certificates.certificate import BOUNDS, limits_of_votes
+from rsverify.certificates.margins import BOUNDS, limits_of_votes
 
 __all__ = ["certifying_probability", "selecting_probability"]
 

@@ -12,8 +12,8 @@ from rsverify._core.check import FloatArray, IntArray, share_of_alpha
 from rsverify._core.types import MarginName, VoteBoundName
 from rsverify.bounds.margin_decision import Answer, decide_margin
 from rsverify.certificates.anytime import DECISION_SHARE, weights_of_others
-from rsverify.certificates.certificate import limits_of_votes
 from rsverify.certificates.looks import FIRST_LOOK, look_after
+from rsverify.certificates.margins import limits_of_votes
 
 ROWS = 2000
 """About so many inputs are simulated, those of a pilot several times where it has fewer."""
