@@ -55,6 +55,9 @@ from .tables.certify import certify_table as certify_table
 from .tables.comparison import Comparison as Comparison
 from .tables.comparison import compare as compare
 from .tables.counts import read_counts as read_counts
+from .tables.merge import merge_tables as merge_tables
+from .tables.plan import Plan as Plan
+from .tables.planning import plan_samples as plan_samples
 from .tables.reader import read_table as read_table
 from .tables.recertify import recertify as recertify
 from .tables.recertify_radii import recertify_radii as recertify_radii

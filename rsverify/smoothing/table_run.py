@@ -54,6 +54,7 @@ class TableRun:
     certify_label: bool
     items: Items
     wanted: range
+    skip: int
     example: torch.Tensor
     out: Path
     force: bool
@@ -105,7 +106,7 @@ class TableRun:
             "compile": self.execution.compiled,
             "channels_last": self.execution.channels_last,
             "inputs": len(self.items),
-            "skip": self.wanted.step,
+            "skip": self.skip,
             "seed": entropy,
             "seeding": SEEDING,
         }
@@ -153,7 +154,7 @@ class TableRun:
         if self.force:
             return set()
         lines = complete_lines(self.out)
-        possible = range(0, len(self.items), self.wanted.step)
+        possible = range(0, len(self.items), self.skip)
         for idx in lines.rows:
             if idx not in possible:
                 raise ValueError(f"idx={idx} of {self.out} must be one of the inputs certified")

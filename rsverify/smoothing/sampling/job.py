@@ -19,11 +19,11 @@ import torch
 
 from rsverify._core.check import IntArray
 from rsverify.certificates.certificate import Stated
+from rsverify.certificates.looks import FIRST_LOOK, look_after
 from rsverify.smoothing.data.items import Item
 from rsverify.smoothing.device import Arriving, DeviceContext
 from rsverify.smoothing.request import Question
 from rsverify.smoothing.sampling.forward import INVALID
-from rsverify.smoothing.sampling.looks import FIRST_LOOK, look_after
 
 MOST_JOBS = 64
 """At most this many inputs are under way at once: each holds a block of noise."""
