@@ -11,6 +11,7 @@ import numpy as np
 from rsverify._core.check import (
     IntArray,
     check_choice,
+    check_ignored,
     check_level,
     check_scale,
     check_size,
@@ -46,6 +47,7 @@ from rsverify.certificates.scores import (
 )
 from rsverify.certificates.several import are_several, check_targets
 from rsverify.certificates.threat import check_threat
+from rsverify.smoothing.data.inputs import LARGEST_CLASSES
 from rsverify.smoothing.noise.gaussian import Noise
 from rsverify.smoothing.score_maps import SCORE_MAPS, ScoreMap, score_map
 
@@ -94,7 +96,11 @@ class Request(RequestOptions):
 
     def most_samples(self, *, given: bool = False) -> int:
         """Return how many noisy inputs are drawn, at most; of a class given no selection sample."""
-        return self.n + (0 if given and not self.of_scores else self.n0)
+        return self.n + (self.n0 if self.needs_selection(given=given) or self.of_scores else 0)
+
+    def needs_selection(self, *, given: bool) -> bool:
+        """Whether votes of a selection sample are drawn: to choose the class, or those ahead."""
+        return not given or self.top_k > 1
 
     @property
     def constant(self) -> float | None:
@@ -113,6 +119,8 @@ class Request(RequestOptions):
             "scores": check_choice("scores", self.scores, SCORE_MAPS),
             "temperature": check_scale("temperature", self.temperature),
             "futility": check_futility(self.futility),
+            "ignore": check_ignored(self.ignore, LARGEST_CLASSES),
+            "top_k": check_size("top_k", self.top_k),
         }
         if self.lipschitz is not None and not isinstance(self.lipschitz, str):
             checked["lipschitz"] = check_scale("lipschitz", self.lipschitz)
@@ -152,6 +160,11 @@ class Request(RequestOptions):
                 f"{name}: the bound is then the anytime one"
             )
         if self.of_scores:
+            if self.ignore or self.top_k > 1:
+                raise ValueError(
+                    f"ignore={list(self.ignore)} and top_k={self.top_k} must be left out for "
+                    f"bound={self.bound!r}: they are for votes"
+                )
             if self.ordering is not None:
                 raise ValueError(
                     f"ordering={self.ordering!r} must be None for bound={self.bound!r}"
@@ -167,7 +180,8 @@ class Request(RequestOptions):
             )
         unanimous = np.zeros(num_classes, dtype=np.int64)
         unanimous[0] = self.n
-        self.question(noise, y).finish(unanimous, unanimous if y is None else None)
+        chosen = unanimous if self.needs_selection(given=y is not None) else None
+        self.question(noise, y).finish(unanimous, chosen)
 
     def question(self, noise: Noise, y: int | None) -> Question:
         """Return what is asked of the votes, of class y or of the one that is selected."""
@@ -193,7 +207,14 @@ class Request(RequestOptions):
             radius=self.radius,
             lipschitz=self.constant,
         )
-        return terms_of(threat, alpha=float(self.alpha), y=y, noise_excess=noise.excess)
+        return terms_of(
+            threat,
+            alpha=float(self.alpha),
+            y=y,
+            ignore=self.ignore,
+            top_k=self.top_k,
+            noise_excess=noise.excess,
+        )
 
     def _of_target(self, terms: Terms, asked: TargetQuestion) -> Question:
         def finish(votes: IntArray, chosen: IntArray | None) -> Stated:
