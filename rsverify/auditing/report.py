@@ -10,13 +10,14 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from rsverify._core.files import check_free, write_file
 from rsverify._core.text import table_lines
 from rsverify._core.types import FigureName
 from rsverify.auditing.caller import Failure
 from rsverify.auditing.design import FIGURES, Record
+from rsverify.auditing.exact.proportion import ROUNDING
 from rsverify.auditing.verdict import Verdict, Witness
 
 if TYPE_CHECKING:
@@ -101,6 +102,21 @@ class AuditReport:
     def measure(self) -> str:
         """What stands under `miscoverage` in every row."""
         return self.rows[0].measure if self.rows else MISCOVERAGE
+
+    @property
+    def smallest_excess(self) -> float:
+        """The least miscoverage above alpha, less alpha, that this audit would have refuted.
+
+        Simulated rows: with probability at least 95 % for a scenario of the table. Exact rows: with
+        certainty; 0 where the enclosed miscoverage is at most alpha. NaN where another quantity
+        was audited.
+        """
+        return smallest_excess(self)
+
+    @property
+    def power(self) -> str:
+        """What this audit would have found, in a sentence: see `smallest_excess`."""
+        return power_of(self)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the rows as a table."""
@@ -232,6 +248,37 @@ class AuditReport:
 
     def __str__(self) -> str:
         return as_text(self)
+
+
+def smallest_excess(report: AuditReport) -> float:
+    """Return the least excess that an audit finds: see `AuditReport.smallest_excess`."""
+    alpha = report.design.get("alpha")
+    if report.measure != MISCOVERAGE or not isinstance(alpha, float):
+        return math.nan
+    exact = (r.high - alpha for r in report.rows if not r.replications)
+    # What an exact audit attributes to rounding is no excess.
+    least = max((e for e in exact if e > ROUNDING * alpha), default=0.0)
+    detectable = report.design.get("detectable")
+    if isinstance(detectable, float):
+        least = max(least, detectable - alpha)
+    return max(least, 0.0)
+
+
+def power_of(report: AuditReport) -> str:
+    """Return what an audit would have found: see `AuditReport.power`."""
+    excess = report.smallest_excess
+    if math.isnan(excess):
+        return f"the power is not known for the {report.measure}"
+    simulated = any(r.replications for r in report.rows)
+    if excess == 0.0 and not simulated:
+        return "every excess over alpha would have been found: the miscoverage was enclosed"
+    sure = "with probability at least 95 %" if simulated else "with certainty"
+    where = "in a scenario of the table " if simulated else ""
+    total = cast(float, report.design["alpha"]) + excess
+    return (
+        f"a miscoverage of {total:.4g} or more, {excess:.2g} above alpha, {where}would have been "
+        f"found {sure}"
+    )
 
 
 def with_mixing(report: AuditReport, mixed: Failure | None) -> AuditReport:
