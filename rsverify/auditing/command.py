@@ -240,7 +240,9 @@ def audit_command(
         process gets many replications: one a line of its standard input, numbers separated by
         commas, without a heading. It prints their limits, one line for each line read: one
         number, or two for two sides. `alpha` is its last argument, or stands wherever
-        ``"{alpha}"`` does. ``NA``, ``NaN``, ``Inf`` and ``-Inf`` are read as R writes them.
+        ``"{alpha}"`` does. ``NA``, ``NaN``, ``Inf`` and ``-Inf`` are read as R writes them. All 17
+        digits of a limit should be printed (in R, ``format(limits, digits = 17)``): what is
+        audited is what is printed.
     estimand : str or Estimand, default "mean"
         What is bounded, and so what a line holds: as `rsverify.audit` takes it. Successes and
         failures, votes, a sample; rows of scores one after the other.

@@ -19,7 +19,8 @@ HOEFFDING = {
     "Rscript": """
 alpha <- as.numeric(commandArgs(trailingOnly = TRUE)[1])
 x <- as.matrix(read.csv(file("stdin"), header = FALSE))
-cat(rowMeans(x) - sqrt(log(1 / alpha) / (2 * ncol(x))), sep = "\\n")
+limits <- rowMeans(x) - sqrt(log(1 / alpha) / (2 * ncol(x)))
+cat(format(limits, digits = 17), sep = "\\n")
 """,
     "perl": """
 my $alpha = $ARGV[0];
