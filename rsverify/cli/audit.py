@@ -224,7 +224,8 @@ def audit(
     _check_outputs(out or [], store, force)
     function = _function(bound, command, side, timeout, jobs)
     if kind == "coverage" and not isinstance(function, str):
-        _tell_one_call(function, asked, n, alpha, side)
+        with _hint(store, kept=_BY_STORE):
+            _tell_one_call(function, asked, n, alpha, side)
     bar = InputProgress("auditing", 0, unit="steps", early=True)
     with bar, _hint(store, kept=_BY_STORE):
         if kind != "coverage":

@@ -242,7 +242,7 @@ def test_wrong_use_of_a_program(capsys, program):
         ([], "bound=None must name a bound"),
         (["--command", program, "--timeout", 0], "timeout=0"),
         (["--command", "echo 1"], "must print one line for each of 7 lines"),
-        (["--command", program, "--kind", "bets"], "--command must be left out with --kind bets"),
+        (["--command", program, "--kind", "bets"], "must be left out with --kind bets"),
     ):
         code, out, err = run(capsys, *options, *more)
         assert (code, out) == (64, ""), more
