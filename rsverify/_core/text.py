@@ -98,12 +98,15 @@ def table_lines(
 
 
 def fitted_table(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], width: int
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    width: int,
+    broken: Sequence[str] = (),
 ) -> list[list[str]]:
     r"""Return a table of that width: the lines of its head, then those of each row.
 
-    Headings and the first column are broken between words; where that is not enough, each row
-    becomes lines of its own, one for each column, below no head.
+    Headings, the first column and those in `broken` are broken between words; where that is not
+    enough, each row becomes lines of its own, one for each column, below no head.
 
     Examples
     --------
@@ -119,13 +122,14 @@ def fitted_table(
     """
     head = [printable(cell) for cell in headings]
     body = [[printable(cell) for cell in row] for row in rows]
-    words = [max(map(_columns, cell.split()), default=0) for cell in head]
-    columns = list(zip(*body, strict=True)) or [()] * len(head)
-    widths = [
-        max([word, *map(_columns, column)]) for word, column in zip(words, columns, strict=True)
-    ]
-    widths[0] = min(widths[0], width - sum(widths[1:]) - 2 * len(widths))
-    if widths[0] < max(LEAST_NAME, words[0]):
+    widths = []
+    for i, name in enumerate(head):
+        cells = [row[i] for row in body]
+        parts = [p for cell in cells for p in cell.split()] if name in broken else cells
+        widths.append(max(map(_columns, [*name.split(), *parts])))
+    left = width - sum(widths[1:]) - 2 * len(widths)
+    widths[0] = min(widths[0], left)
+    if left < max([LEAST_NAME, *map(_columns, head[0].split())]):
         return [[], *(_folded(head, [row]) for row in body)]
     return [
         [*_stacked(head, widths), _line(["─" * w for w in widths], widths)],

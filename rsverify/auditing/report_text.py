@@ -37,8 +37,7 @@ def report_lines(report: AuditReport, width: int | None = None) -> list[Line]:
         table = [Line(text) for text in full[:2]]
         table += [Line(text, row.verdict) for text, row in zip(full[2:], rows, strict=True)]
     else:
-        cells = table_cells(report, digits=3)
-        head, *parts = fitted_table(cells[0], _narrow(cells[1:]), width)
+        head, *parts = fitted_table(cells[0], cells[1:], width, broken=("mean gap",))
         table = [Line(text) for text in head]
         for part, row in zip(parts, rows, strict=True):
             table += [Line(text, row.verdict) for text in part]
@@ -61,14 +60,11 @@ def asked(report: AuditReport) -> str:
     return f"{d['bound']}, {d['estimand']}, n={d['n']}, alpha={d['alpha']:g}"
 
 
-def table_cells(report: AuditReport, digits: int = 4) -> list[list[str]]:
-    """Return headings and rows, the worst first; a mean gap only where there is one.
-
-    The ends of intervals have that many digits.
-    """
+def table_cells(report: AuditReport) -> list[list[str]]:
+    """Return headings and rows, the worst first; a mean gap only where there is one."""
     rows = report.ranked
     heads = ["scenario", "truth", f"{report.measure} [interval]", "mean gap", "verdict"]
-    cells = [_cells(row, digits) for row in rows]
+    cells = [_cells(row) for row in rows]
     if all(row[3] == _NONE for row in cells):
         return [[*heads[:3], heads[4]], *([*row[:3], row[4]] for row in cells)]
     return [heads, *cells]
@@ -77,17 +73,13 @@ def table_cells(report: AuditReport, digits: int = 4) -> list[list[str]]:
 _NONE = "—"
 
 
-def _cells(r: Row, digits: int) -> list[str]:
+def _cells(r: Row) -> list[str]:
+    digits = 3 if r.replications else 4
     low, high = _digits(r.low, "down", digits), _digits(r.high, "up", digits)
     interval = f"{r.miscoverage:.4g} [{low}, {high}]"
     known = r.replications and not math.isnan(r.tightness)
     gap = f"{r.tightness:.4g} ±{r.tightness_error:.1g}" if known else _NONE
     return [r.scenario, f"{r.truth:.4g}", interval, gap, r.verdict]
-
-
-def _narrow(rows: list[list[str]]) -> list[list[str]]:
-    """Return rows without the errors of mean gaps, for which a narrow screen has no place."""
-    return [[*row[:3], *(cell.split(" ±")[0] for cell in row[3:])] for row in rows]
 
 
 def remarks(report: AuditReport) -> list[str]:
