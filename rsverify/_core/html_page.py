@@ -21,8 +21,6 @@ from rsverify._core.notebook import text
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Facts", "Notes", "Page", "Picture", "Table", "page_html", "write_page"]
-
 Tone = Literal["good", "bad", "open", "plain"]
 """How a row or a badge is colored: as supported, refuted, inconclusive, or not at all."""
 
