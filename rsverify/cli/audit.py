@@ -13,7 +13,7 @@ import typer
 
 from rsverify._core.check import check_choice
 from rsverify._core.files import Interrupted, check_free, write_file
-from rsverify._core.load_function import portable_function
+from rsverify._core.load_function import UserFunction, portable_function
 from rsverify._core.optional import need
 from rsverify._core.progress import InputProgress
 from rsverify._core.types import AuditEstimandName, AuditKindName, AuditMethodName, Side
@@ -91,7 +91,7 @@ def _refuse_ignored(context: typer.Context, kind: str) -> None:
 
 def _function(
     bound: str | None, command: str | None, side: Side | None, timeout: float, jobs: int
-) -> Callable[..., object] | str:
+) -> UserFunction | str:
     """Return what is audited: a function, a program, or the name of a bound."""
     if command is not None:
         from rsverify.auditing.command import as_bound
