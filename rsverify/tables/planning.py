@@ -39,6 +39,7 @@ from rsverify.tables.plan_draws import (
     EARLY_ROWS,
     ROWS,
     Inputs,
+    Sampling,
     leading_shares,
     posterior_shares,
     simulate_decisions,
@@ -53,7 +54,6 @@ _FEW = 3
 _STEPS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 _CLOSE = 1.01  # two numbers of votes that are not told apart
 _LEAST_N = 10
-_BATCH = 64
 
 
 def plan_samples(
@@ -171,13 +171,16 @@ def plan_samples(
         cost = Cost(
             device="a device as fast as stated",
             passes_per_second=speed,
-            seconds_per_certificate=0.0,
+            seconds_per_input=0.0,
+            seconds_per_early_input=0.0,
             setup=0.0,
             batch_size=None,
         )
     decided = None
     if check_flag("early", early) and decides_early(threat):
-        decided = early_votes(given, wanted, size, first, level, futility=futility, seed=seed)
+        decided = early_votes(
+            given, wanted, Sampling(n=size, n0=first), level, futility=futility, seed=seed
+        )
     return Plan(
         source=source,
         inputs=count if inputs is None else check_size("inputs", inputs),
@@ -203,33 +206,22 @@ def decides_early(threat: Threat) -> bool:
 def early_votes(
     inputs: Inputs,
     wanted: FloatArray,
-    n: int,
-    n0: int,
+    how: Sampling,
     alpha: float,
     *,
     futility: float,
     seed: int,
-    batch_size: int = _BATCH,
-    clean: bool = False,
 ) -> EarlyVotes | None:
     """Return what early decisions take of inputs; None where a margin cannot be decided."""
     finite = wanted < (1.0 if inputs.estimand == "difference" else np.inf)
     if not finite.all():
         return None
-    some = Inputs(inputs.shares, inputs.y, inputs.right, inputs.estimand).some(EARLY_ROWS)
+    some = inputs.some(EARLY_ROWS)
     if len(some) < EARLY_ROWS:
         times = -(-EARLY_ROWS // len(some) // 4)
         keep = np.repeat(np.arange(len(some)), max(times, 1))
         some = Inputs(some.shares[keep], some.y[keep], some.right[keep], some.estimand)
-    found = simulate_decisions(
-        some, wanted, n, n0, alpha, futility=futility, batch_size=batch_size, seed=seed
-    )
-    return EarlyVotes(
-        votes=float(found.votes.mean()),
-        passes=float(found.drawn.mean()) + n0 + int(clean),
-        decided=tuple(found.answered.mean(axis=1).tolist()),
-        simulated=len(some),
-    )
+    return simulate_decisions(some, wanted, how, alpha, futility=futility, seed=seed)
 
 
 def margin_of_radius(threat: Threat, target: float) -> float:

@@ -180,9 +180,10 @@ def test_early_votes_are_those_that_decisions_take() -> None:
 
 
 def test_what_is_drawn_ahead() -> None:
-    assert [drawn_for(v, 100_000, 64) for v in (1, 50, 51, 200, 1000)] == [50, 50, 100, 200, 1016]
-    assert drawn_for(100_000, 100_000, 4096) == 100_000
-    assert drawn_for(9000, 100_000, 4096) <= 9000 * 1.25
+    drawn = [drawn_for(v, 100_000, 64) for v in (1, 50, 51, 200, 1000)]
+    assert drawn == [(50, 1), (50, 1), (100, 2), (200, 4), (1016, 17)]
+    assert drawn_for(100_000, 100_000, 4096)[0] == 100_000
+    assert 9000 <= drawn_for(9000, 100_000, 4096)[0] <= 9000 * 1.25
 
 
 def test_costs_and_devices() -> None:
@@ -195,7 +196,12 @@ def test_costs_and_devices() -> None:
     assert plan.seconds(1000) == pytest.approx(1)  # an input is not divided
     assert plan.seconds(early=True) < plan.seconds()  # type: ignore[operator]
     slow = Cost(
-        device="cpu", passes_per_second=10, seconds_per_certificate=1, setup=5, batch_size=64
+        device="cpu",
+        passes_per_second=10,
+        seconds_per_input=1,
+        seconds_per_early_input=2,
+        setup=5,
+        batch_size=64,
     )
     assert plan.with_cost(slow).seconds(2) == pytest.approx(5 + (10_000 + 100) / 2)
     assert plan_samples(probabilities=[0.9, 0.1], early=False, **QUICK).seconds() is None
