@@ -106,7 +106,7 @@ class Certificate:
 
     @property
     def estimand(self) -> MarginName:
-        """What `margin` bounds: ``"difference"`` or ``"probit"``."""
+        """What `margin` bounds: ``"difference"``, ``"probit"`` or ``"laplace"``."""
         return self.claim.estimand
 
     @property

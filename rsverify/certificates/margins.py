@@ -92,9 +92,9 @@ def margin_lower_bounds(
         with the shape (...).
     alpha : array_like of float
         Failure probability of each row, in (0, 1). Broadcasts likewise.
-    estimand : {"difference", "probit"}
-        p_1 − p_2 or Φ⁻¹(p_1) − Φ⁻¹(p_2); p_1 is the probability of class y and p_2 the
-        largest of the others.
+    estimand : {"difference", "probit", "laplace"}
+        p_1 − p_2, Φ⁻¹(p_1) − Φ⁻¹(p_2), or that with the quantiles of the Laplace distribution; p_1
+        is the probability of class y and p_2 the largest of the others.
     bound : {"exact", "bonferroni", "cohen"}
         See `exact_margin_lower`, `bonferroni_margin_lower`, `cohen_margin_lower`.
     ordering : str, optional
@@ -105,7 +105,7 @@ def margin_lower_bounds(
     Returns
     -------
     ndarray of float64, or a float for one row
-        Of the shape (...) broadcast with `y` and `alpha`; −∞ is possible for "probit".
+        Of the shape (...) broadcast with `y` and `alpha`; −∞ is possible but for "difference".
 
     Raises
     ------

@@ -83,7 +83,7 @@ def of_a_model(model: rsverify.SmoothedClassifier, x: npt.NDArray[np.float32]) -
     )
     reveal_type(model.predict(x, n=100, alpha=0.01))  # int
     reveal_type(found.radius_kind)  # Literal['R1', 'R2']
-    reveal_type(found.estimand)  # Literal['difference', 'probit']
+    reveal_type(found.estimand)  # Literal['difference', 'probit', 'laplace']
     reveal_type(early.decision)  # Literal['radius >= target', 'radius < target', 'undecided']
     print(soft.to_dict()["margin"])
 

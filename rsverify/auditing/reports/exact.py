@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from rsverify._core.types import MarginName
 from rsverify.auditing.caller import MIXED, MIXING, Caller, Failure, Limits, plain_row
 from rsverify.auditing.company import COMPANY
 from rsverify.auditing.design import Design, Progress
@@ -24,7 +26,7 @@ from rsverify.auditing.reports.staircase import staircase_report
 from rsverify.auditing.simulation.blocks import generator
 from rsverify.auditing.verdict import Verdict
 
-MARGINS = ("difference", "probit")
+MARGINS: tuple[str, ...] = get_args(MarginName)
 OWN_WAY = ("proportion", *MARGINS)  # estimands whose bounds have an exact audit of their own
 CLASSES = 3  # of the distributions that an exact audit of a margin is about
 MORE_CLASSES = "does not cover more than three classes: audit them with method='simulation'"
