@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from rsverify._core.files import check_free
-from rsverify._core.types import RadiusName
-from rsverify.cli.certify import certify
+from rsverify._core.types import Json
+from rsverify.certificates.options import request_options
+from rsverify.cli.certify import Planning, certify
 from rsverify.cli.console import Format, print_written, working
 from rsverify.cli.options import (
     DimensionOption,
@@ -22,6 +24,12 @@ from rsverify.cli.options import (
     with_options_of,
 )
 from rsverify.cli.planned import print_plan
+from rsverify.cli.summary import read_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from rsverify.tables.plan import Plan
 
 # Of certify's options those that a plan has no use for.
 _NOT_PLANNED = (
@@ -90,38 +98,117 @@ def plan(
     from assumed --probabilities. Nothing is certified, and no table is written.
     """
     from rsverify._core.figure import check_figure
-    from rsverify.tables.plan import Plan
 
     if json is not None:
         check_free(json, force=force)
     if figure is not None:
         check_figure(figure, force=force)
-    if data is not None:
-        _none_with_model(
-            probabilities=probabilities, inputs=inputs, passes_per_second=passes_per_second,
-            noise=noise, norm=norm, dimension=dimension,
-        )  # fmt: skip
-        found: list[Plan] = []
-        made = cast(Callable[..., None], certify)
-        made(
-            **_complete(certifying),
-            model=source,
-            data=data,
-            dry_run=True,
-            probability=probability,
-            pilot_seconds=pilot_seconds,
-            planned=found,
-        )
-        (result,) = found
-    else:
+    options = dict(certifying)
+    own = {"probabilities": probabilities, "inputs": inputs, "passes_per_second": passes_per_second}
+    if data is None:
         with working("planning"):
-            result = _from_votes(
-                source, probabilities, certifying, noise, norm, dimension,
-                inputs=inputs, probability=probability, passes_per_second=passes_per_second,
-            )  # fmt: skip
-    if json is not None:
-        result.to_json(json, force=force)
-    if figure is not None:
-        result.plot(figure, force=force)
-    print_plan(result, format)
-    print_written([path for path in (json, figure) if path is not None])
+            votes = {"source": source, **own, "noise": noise, "norm": norm, "dimension": dimension}
+            plans = [_from_votes(votes, options, probability)]
+    else:
+        own |= {"noise": noise, "norm": norm, "dimension": dimension}
+        plans = _from_model(source, data, options, own, probability, pilot_seconds)
+    for made in plans:
+        if json is not None:
+            made.to_json(json, force=force)
+        if figure is not None:
+            made.plot(figure, force=force)
+        print_plan(made, format)
+    if format == "text":
+        print_written([path for path in (json, figure) if path is not None])
+
+
+def _from_model(
+    model: str | None,
+    data: str,
+    options: dict[str, object],
+    unused: Mapping[str, object],
+    probability: float,
+    seconds: float,
+) -> list[Plan]:
+    """Return the plan of what certify would do with a model and data."""
+    for name, value in unused.items():
+        if value is not None:
+            raise ValueError(f"{name}={value} must be left out with a model and data")
+    sigmas = cast(Sequence[float] | None, options["sigma"])
+    if sigmas is not None and len(sigmas) > 1:
+        raise ValueError(f"sigma={list(sigmas)} must be one value: a plan is of one run")
+    request = {
+        name: options.pop(name, option.default) for name, option in request_options().items()
+    }
+    plans: list[Plan] = []
+    inner = cast(Callable[..., None], inspect.unwrap(certify))
+    inner(
+        model=model,
+        data=data,
+        request=request,
+        planning=Planning(plans.append, probability, seconds),
+        **options,
+    )
+    return plans
+
+
+def _from_votes(
+    votes: Mapping[str, object], options: Mapping[str, object], probability: float
+) -> Plan:
+    """Return the plan from a pilot's votes, or from assumed probabilities."""
+    from rsverify.tables.planning import plan_samples
+
+    given: Json = dict(options)
+    source, text = votes["source"], votes["probabilities"]
+    if (source is None) == (text is None):
+        raise ValueError(
+            "a model with DATA, the file of a pilot's votes, or --probabilities must be given"
+        )
+    if given["target_radius"] is None:
+        raise ValueError("target_radius must be given: the radius that is to be certified")
+    for name in ("precision", "relative_precision"):
+        if given[name] is not None:
+            raise ValueError(f"{name}={given[name]} must be left out without a model and data")
+    sigmas = given["sigma"] or [None]
+    if len(sigmas) > 1:
+        raise ValueError(f"sigma={list(sigmas)} must be one value: a plan is of one run")
+    named: Json = dict(votes)
+    noise, norm = noise_and_norm(named["noise"], named["norm"])
+    lipschitz = given["lipschitz"]
+    return plan_samples(
+        probabilities=None if text is None else _numbers(str(text)),
+        pilot=None if source is None else _votes_of(Path(str(source))),
+        target_radius=given["target_radius"],
+        alpha=given["alpha"],
+        sigma=sigmas[0],
+        noise=noise,
+        norm=norm,
+        dimension=named["dimension"],
+        radius=given["radius"],
+        lipschitz=None if lipschitz is None else float(lipschitz),
+        n=given["n"],
+        n0=0 if given["certify_label"] else given["n0"],
+        inputs=named["inputs"],
+        probability=probability,
+        futility=given["futility"],
+        passes_per_second=named["passes_per_second"],
+        seed=given["seed"],
+    )
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"probabilities={text!r} must be numbers separated by commas") from None
+
+
+def _votes_of(path: Path) -> pd.DataFrame:
+    """Return the rows of a table of certificates, or of a file of counts."""
+    from rsverify.tables.counts import read_counts
+
+    if path.suffix in {".tsv", ".csv", ".txt"} and path.is_file():
+        with path.open(encoding="utf-8", errors="replace") as file:
+            if {"idx", "predict", "radius"} <= set(re.split("[\t,;]", file.readline().strip())):
+                return read_rows(path)
+    return read_counts(path)

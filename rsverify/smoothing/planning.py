@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,32 +12,22 @@ import torch
 
 from rsverify._core.check import check_flag, check_positive, check_size, shown
 from rsverify._core.types import Auto, RadiusName
-from rsverify.certificates.certificate import ABSTAIN
-from rsverify.certificates.looks import FIRST_LOOK
 from rsverify.certificates.threat import check_threat
 from rsverify.smoothing.classifier import SmoothedClassifier
 from rsverify.smoothing.data.inputs import Seed, check_autocast, check_batch_size, check_seed
-from rsverify.smoothing.data.items import Item, Items
+from rsverify.smoothing.data.items import Items
 from rsverify.smoothing.device import check_placement
 from rsverify.smoothing.request import Request
-from rsverify.smoothing.sampling.asked import Asked, Entropy
 from rsverify.smoothing.sampling.session import Execution, Session
+from rsverify.smoothing.timing import PILOT, Clock, Timing, device_text, parts_of
 from rsverify.tables.analysis import default_radii
 from rsverify.tables.plan import Cost, EarlyVotes, Plan
-from rsverify.tables.plan_draws import Sampling, posterior_shares, schedule, summed_up
+from rsverify.tables.plan_draws import Sampling, schedule, summed_up
 from rsverify.tables.planning import early_votes, margin_of_radius, pilot_inputs, plan_samples
-from rsverify.tables.schema import count_columns
 
 __all__ = ["plan_dataset"]
 
-Clock = Callable[[], float]
-
-_FEWEST_INPUTS, _FEWEST_VOTES, _MOST_VOTES = 8, 50, 1000
-_PILOT = 1  # ends the seeds of a pilot, whose noise is not that of the run
-_LEAST_TIMED = 0.2  # seconds; shorter ones say little
 _PRECISION_RUNS = 40
-_REPEATS = 5
-_LOOKS_AT_ONCE = 30
 
 
 def plan_dataset(
@@ -190,7 +180,7 @@ def plan_request(
     radii = request.target_radius
     if radii is None:
         radii = default_radii(classifier.sigma, 0.0)[1:4]
-    start = int(np.random.default_rng([*_parts(entropy), _PILOT]).integers(2**31))
+    start = int(np.random.default_rng([*parts_of(entropy), PILOT]).integers(2**31))
     plan = plan_samples(
         pilot=pilot,
         target_radius=radii,
@@ -208,7 +198,7 @@ def plan_request(
     early = _early(plan, request, classifier, pilot, size, start)
     finish, look = timing.answers(pilot)
     cost = Cost(
-        device=_device_text(place),
+        device=device_text(place),
         passes_per_second=rate,
         seconds_per_input=overhead + finish,
         seconds_per_early_input=overhead + (0.0 if early is None else look * early.looks),
@@ -254,104 +244,3 @@ def _early(
         if found is not None:
             votes[i], known[i] = looks[found], True
     return summed_up(votes, known[np.newaxis], how)
-
-
-@dataclass(frozen=True)
-class Timing:
-    """How fast a session is: its forward passes, and what each input costs beside them."""
-
-    session: Session
-    request: Request
-    example: torch.Tensor
-    batch_size: int
-    entropy: Entropy
-    clock: Clock
-
-    def rate(self, budget: float) -> float:
-        """Return forward passes per second, of one input over and over, after a first batch."""
-        votes = 4 * self.batch_size
-        while True:
-            took = self._time([self._job(self.example, votes, 0)], votes)
-            if took >= min(_LEAST_TIMED, budget) or votes >= self.request.n:
-                return votes / max(took, 1e-9)
-            votes = int(votes * min(10.0, max(2.0, 1.2 * _LEAST_TIMED / max(took, 1e-9))))
-
-    def pilot(
-        self,
-        items: Items,
-        wanted: range,
-        passes: float,
-        rate: float,
-        *,
-        certify_label: bool,
-    ) -> tuple[pd.DataFrame, float]:
-        """Return votes on inputs chosen at random, and seconds per input beside forward passes."""
-        each = min(max(int(passes / len(wanted)), _FEWEST_VOTES), _MOST_VOTES)
-        count = min(len(wanted), max(_FEWEST_INPUTS, int(passes / each)))
-        rng = np.random.default_rng([*_parts(self.entropy), _PILOT])
-        chosen = sorted(rng.permutation(len(wanted))[:count].tolist())
-        loaded = items.load([wanted[i] for i in chosen])
-        began = self.clock()
-        rows = []
-        asked = (self._job(item.x, each, item.idx, item) for item in loaded)
-        for done in self.session.run(self._counting(each), asked, self.batch_size, lambda _: None):
-            item = done.asked.item
-            assert item is not None, "of a data set"
-            counts = {f"count_{i}": k for i, k in enumerate(done.certificate.counts)}
-            rows.append({"idx": item.idx, "label": item.label, **counts})
-        took = self.clock() - began
-        table = pd.DataFrame(rows).sort_values("idx", ignore_index=True)
-        if certify_label:
-            table = table.assign(y=table["label"])
-            if (table["label"] == ABSTAIN).any():
-                raise ValueError("an input has no label: certify_label=True certifies the true one")
-        return table, max(took / count - (each + 1) / rate, 0.0)
-
-    def answers(self, pilot: pd.DataFrame) -> tuple[float, float]:
-        """Return seconds that the bound of an input takes, and one look at its votes."""
-        sampled, request = self.session.sampled, self.request
-        counts = pilot[count_columns(pilot)].to_numpy()
-        rng = np.random.default_rng(0)
-        question = request.question(sampled.noise, None)
-        shares, _ = posterior_shares(counts, counts.argmax(axis=1), rng)
-        rows = shares[rng.permutation(len(shares))[: _REPEATS + 1]]
-        bounds, looks = list[float](), list[float]()
-        for i, p in enumerate(rows):
-            chosen, votes = rng.multinomial(max(request.n0, 1), p), rng.multinomial(request.n, p)
-            began = self.clock()
-            question.finish(votes, chosen)
-            middle = self.clock()
-            if question.first is not None:
-                steps = np.ones(_LOOKS_AT_ONCE, dtype=np.int64)
-                steps[0] = FIRST_LOOK
-                question.first(rng.multinomial(steps, p).cumsum(axis=0), chosen)
-            if i:  # what is compiled and kept on the first call is not counted
-                bounds.append(middle - began)
-                looks.append(self.clock() - middle)
-        return float(np.mean(bounds)), float(np.mean(looks)) if question.first else 0.0
-
-    def _counting(self, votes: int) -> Request:
-        """Return a request that only counts: its bound takes no time."""
-        return Request(n0=1, n=votes, bound="cohen", alpha=0.5)
-
-    def _job(
-        self, x: torch.Tensor | np.ndarray, votes: int, idx: int, item: Item | None = None
-    ) -> Asked:
-        return Asked(x, (*_parts(self.entropy), votes, idx, _PILOT), 0, item)
-
-    def _time(self, asked: list[Asked], votes: int) -> float:
-        began = self.clock()
-        for _ in self.session.run(self._counting(votes), asked, self.batch_size, lambda _: None):
-            pass
-        return self.clock() - began
-
-
-def _device_text(device: torch.device) -> str:
-    if device.type == "cuda":
-        return f"{device} ({torch.cuda.get_device_name(device)})"
-    threads = torch.get_num_threads()
-    return f"{device} ({threads} thread{'s' * (threads > 1)})"
-
-
-def _parts(entropy: Entropy) -> tuple[int, ...]:
-    return (entropy,) if isinstance(entropy, int) else entropy

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
 
 from rsverify._core.check import FloatArray, IntArray, share_of_alpha
 from rsverify._core.types import MarginName, VoteBoundName
 from rsverify.bounds.margin_decision import Answer, decide_margin
 from rsverify.certificates.anytime import DECISION_SHARE, weights_of_others
+from rsverify.certificates.chances import margin_of
 from rsverify.certificates.looks import FIRST_LOOK, look_after
 from rsverify.certificates.margins import limits_of_votes
 from rsverify.tables.plan import EarlyVotes
@@ -45,11 +45,7 @@ class Inputs:
 
     def margins(self) -> FloatArray:
         """Return the margin of each input."""
-        first, second = leading_shares(self.shares, self.y)
-        if self.estimand == "difference":
-            return first - second
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.nan_to_num(ndtri(first) - ndtri(second), nan=-np.inf, posinf=np.inf)
+        return margin_of(*leading_shares(self.shares, self.y), self.estimand)
 
     def some(self, count: int) -> Inputs:
         """Return at most so many, evenly spaced."""
@@ -96,8 +92,7 @@ def _limits(
     No limit is above what the votes themselves show, and the exact one not below Bonferroni's; it
     is computed where these leave open which of the margins it reaches.
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shown = (k1 - k2) / n if estimand == "difference" else ndtri(k1 / n) - ndtri(k2 / n)
+    shown = margin_of(k1 / n, k2 / n, estimand)
     limits = np.full(k1.shape, -np.inf)
     if bound == "exact":
         limits = _limits(k1, k2, n, alpha, "bonferroni", estimand, wanted)

@@ -29,6 +29,8 @@ from rsverify.bounds.margin_decision import check_futility
 from rsverify.certificates.chances import (
     certifying_probability,
     check_probabilities,
+    margin_of,
+    margin_variance,
     selecting_probability,
 )
 from rsverify.certificates.threat import Threat, check_threat
@@ -54,6 +56,8 @@ _FEW = 3
 _STEPS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 _CLOSE = 1.01  # two numbers of votes that are not told apart
 _LEAST_N = 10
+LARGEST_MARGIN = 80.0
+"""No number of votes shows so much of quantiles."""
 
 
 def plan_samples(
@@ -109,7 +113,7 @@ def plan_samples(
     bounds : sequence of str
         Any of ``"exact"``, ``"bonferroni"``, ``"cohen"``.
     early : bool
-        Simulate early decisions too. Left out for noise and norms that have none.
+        Simulate early decisions too.
     futility : float
         As `SmoothedClassifier.certify`, of early decisions.
     passes_per_second : float, optional
@@ -177,7 +181,7 @@ def plan_samples(
             batch_size=None,
         )
     decided = None
-    if check_flag("early", early) and decides_early(threat):
+    if check_flag("early", early):
         decided = early_votes(
             given, wanted, Sampling(n=size, n0=first), level, futility=futility, seed=seed
         )
@@ -198,11 +202,6 @@ def plan_samples(
     )
 
 
-def decides_early(threat: Threat) -> bool:
-    """Return whether there are early decisions for this noise and norm."""
-    return threat.is_plain
-
-
 def early_votes(
     inputs: Inputs,
     wanted: FloatArray,
@@ -213,8 +212,7 @@ def early_votes(
     seed: int,
 ) -> EarlyVotes | None:
     """Return what early decisions take of inputs; None where a margin cannot be decided."""
-    finite = wanted < (1.0 if inputs.estimand == "difference" else np.inf)
-    if not finite.all():
+    if not (wanted < (1.0 if inputs.estimand == "difference" else np.inf)).all():
         return None
     some = inputs.some(EARLY_ROWS)
     if len(some) < EARLY_ROWS:
@@ -226,7 +224,7 @@ def early_votes(
 
 def margin_of_radius(threat: Threat, target: float) -> float:
     """Return the smallest margin whose radius is at least the target, ∞ where none is."""
-    low, high = 0.0, 1.0 if threat.estimand == "difference" else 80.0
+    low, high = 0.0, 1.0 if threat.estimand == "difference" else LARGEST_MARGIN
     if float(threat.radius(high)) < target:
         return math.inf
     while True:
@@ -407,9 +405,7 @@ class _Asked:
         margins = inputs.margins()
         if bound == "cohen":
             first, _ = leading_shares(inputs.shares, inputs.y)
-            with np.errstate(divide="ignore"):
-                two = inputs.estimand == "difference"
-                margins = 2 * first - 1 if two else 2 * ndtri(first)
+            margins = margin_of(first, 1 - first, inputs.estimand)
         above = (margins > wanted) & inputs.right
         if not self.exact:
             return float(above.mean())
@@ -427,13 +423,10 @@ class _Asked:
         above = (gap > 0) & inputs.right & np.isfinite(gap)
         if not above.any():
             return 1000
-        p1, p2, gap = first[above], np.maximum(second[above], 1e-9), gap[above]
+        p1, p2 = np.minimum(first[above], 1 - 1e-9), np.maximum(second[above], 1e-9)
+        gap = gap[above]
         z = -ndtri(self.alpha) - ndtri(1 - self.probability)
-        if inputs.estimand == "difference":
-            variance = p1 + p2 - (p1 - p2) ** 2
-        else:
-            s1, s2 = (np.exp(0.5 * ndtri(p) ** 2) * math.sqrt(2 * math.pi) for p in (p1, p2))
-            variance = p1 * (1 - p1) * s1**2 + p2 * (1 - p2) * s2**2 + 2 * p1 * p2 * s1 * s2
+        variance = margin_variance(p1, p2, inputs.estimand)
         needed = z**2 * variance / gap**2
         typical = float(np.quantile(needed, self.probability))
         return int(min(max(typical, _LEAST_N), LARGEST_EXACT_TRIALS))

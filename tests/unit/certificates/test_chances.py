@@ -10,8 +10,8 @@ import pytest
 from scipy.stats import multinomial
 
 from rsverify.certificates import chances
-from rsverify.certificates.certificate import margin_lower_bounds
 from rsverify.certificates.chances import certifying_probability, selecting_probability
+from rsverify.certificates.margins import margin_lower_bounds
 
 
 def outcomes(n: int, m: int) -> Any:
@@ -28,6 +28,8 @@ CASES = [
     ([0.7, 0.15, 0.15], 20, 0.3, 0.05, "probit", "cohen", 0),
     ([0.05, 0.05, 0.05, 0.05, 0.8], 9, 0.4, 0.2, "difference", "bonferroni", 4),
     ([0.5, 0.5, 0.0], 25, 0.1, 0.1, "difference", "exact", 1),
+    ([0.6, 0.3, 0.1], 24, 0.2, 0.1, "laplace", "exact", 0),
+    ([0.15, 0.75, 0.1], 20, 0.5, 0.1, "laplace", "cohen", 1),
     ([1.0, 0.0], 8, 0.1, 0.1, "probit", "exact", 0),
     ([0.35, 0.33, 0.32], 22, 0.05, 0.4, "probit", "exact", 0),
 ]
