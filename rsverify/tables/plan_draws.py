@@ -11,9 +11,9 @@ from rsverify._core.check import FloatArray, IntArray, share_of_alpha
 from rsverify._core.types import MarginName, VoteBoundName
 from rsverify.bounds.margin_decision import Answer, decide_margin
 from rsverify.certificates.anytime import DECISION_SHARE, weights_of_others
-from rsverify.certificates.chances import margin_of
 from rsverify.certificates.looks import FIRST_LOOK, look_after
 from rsverify.certificates.margins import limits_of_votes
+from rsverify.certificates.planning import margin_of
 from rsverify.tables.plan import EarlyVotes
 
 ROWS = 2000

@@ -26,7 +26,7 @@ from rsverify._core.check import (
 from rsverify._core.types import RadiusName, VoteBoundName
 from rsverify.bounds.margin import LARGEST_EXACT_TRIALS
 from rsverify.bounds.margin_decision import check_futility
-from rsverify.certificates.chances import (
+from rsverify.certificates.planning import (
     certifying_probability,
     check_probabilities,
     margin_of,

@@ -101,7 +101,7 @@ def certifying_probability(
 
     Examples
     --------
-    >>> from rsverify.certificates.chances import certifying_probability
+    >>> from rsverify.certificates.planning import certifying_probability
     >>> asked = {"margin": 1.0, "alpha": 0.001, "estimand": "probit"}
     >>> for bound in ("exact", "bonferroni", "cohen"):
     ...     print(f"{certifying_probability([0.7, 0.2, 0.1], 500, bound=bound, **asked):.3f}")
@@ -165,7 +165,7 @@ def selecting_probability(probabilities: npt.ArrayLike, n0: int, *, y: int = 0) 
 
     Examples
     --------
-    >>> from rsverify.certificates.chances import selecting_probability
+    >>> from rsverify.certificates.planning import selecting_probability
     >>> print(f"{selecting_probability([0.5, 0.4, 0.1], 100):.3f}")
     0.863
     """
