@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
@@ -47,7 +47,8 @@ from rsverify.certificates.scores import (
     choose_class,
 )
 from rsverify.certificates.several import are_several, check_targets
-from rsverify.smoothing.noise.gaussian import Noise
+from rsverify.noise import Noise, Norm, parse_norm
+from rsverify.smoothing.noise.sampler import Sampler
 from rsverify.smoothing.score_maps import SCORE_MAPS, ScoreMap, score_map
 
 
@@ -60,7 +61,16 @@ class Question(NamedTuple):
     """Which of several looks at counts, shape (T, m), is enough; None where all are wanted."""
 
 
-def level_of(alpha: float, noise: Noise) -> float:
+class ThreatOptions(TypedDict, total=False):
+    """Noise and norm, as arguments of `certify_counts`."""
+
+    sigma: float
+    noise: Noise
+    norm: Norm
+    dimension: int | None
+
+
+def level_of(alpha: float, noise: Sampler) -> float:
     """Return what `alpha` leaves to a bound once the noise's own error is paid for."""
     return float(level_of_bound(check_level(alpha), noise.excess))
 
@@ -115,6 +125,8 @@ class Request(RequestOptions):
             "temperature": check_scale("temperature", self.temperature),
             "futility": check_futility(self.futility),
         }
+        if self.norm is not None:
+            checked["norm"] = parse_norm(self.norm)
         if self.lipschitz is not None and not isinstance(self.lipschitz, str):
             checked["lipschitz"] = check_scale("lipschitz", self.lipschitz)
         elif self.lipschitz is not None:
@@ -138,8 +150,12 @@ class Request(RequestOptions):
         sizes = {min(batch_size, t) for t in totals} | {t % batch_size for t in totals}
         return tuple(sorted(sizes - {0}))
 
-    def check(self, num_classes: int, noise: Noise, y: int | None) -> None:
-        """Raise where a certificate would, before anything is sampled."""
+    def check(self, num_classes: int, noise: Sampler, y: int | None, dimension: int) -> None:
+        """Raise where a certificate would, before anything is sampled.
+
+        `dimension` is how many numbers each input has.
+        """
+        noise.distribution.check_norm(self.norm)
         warn_of_level(level_of(self.alpha, noise))
         if self.target_radius is not None and self.of_precision:
             raise ValueError(
@@ -168,24 +184,28 @@ class Request(RequestOptions):
             )
         unanimous = np.zeros(num_classes, dtype=np.int64)
         unanimous[0] = self.n
-        self.question(noise, y).finish(unanimous, unanimous if y is None else None)
+        self.question(noise, y, dimension).finish(unanimous, unanimous if y is None else None)
 
-    def question(self, noise: Noise, y: int | None) -> Question:
-        """Return what is asked of the votes, of class y or of the one that is selected."""
+    def question(self, noise: Sampler, y: int | None, dimension: int | None = None) -> Question:
+        """Return what is asked of the votes, of class y or of the one that is selected.
+
+        `dimension` is how many numbers each input has, which some norms need.
+        """
         level = level_of(self.alpha, noise)
+        threat = self._threat(noise, dimension)
 
         def stated(certificate: Certificate) -> Certificate:
             return replace(certificate, alpha=float(self.alpha), noise_excess=noise.excess)
 
         if self.of_precision:
-            return self._of_precision(noise.sigma, level, y, stated)
+            return self._of_precision(self._sigma(noise), level, y, stated)
         if self.target_radius is None:
 
             def finish(votes: IntArray, chosen: IntArray | None) -> Certificate:
                 return stated(
                     certificate_of_counts(
                         votes,
-                        sigma=noise.sigma,
+                        **threat,
                         alpha=level,
                         y=y,
                         selection=chosen,
@@ -201,7 +221,7 @@ class Request(RequestOptions):
         target = self.target_radius
         asked: TargetQuestion = {
             "target_radius": tuple(target) if are_several(target) else check_target(target),
-            "sigma": noise.sigma,
+            "sigma": self._sigma(noise),
             "alpha": level,
             "y": y,
             "radius": self.radius,
@@ -217,6 +237,26 @@ class Request(RequestOptions):
             return first_decision(looks, selection=chosen, **asked)
 
         return Question(decide, first)
+
+    def _threat(self, noise: Sampler, dimension: int | None) -> ThreatOptions:
+        """Return noise and norm as `certify_counts` takes them."""
+        distribution = noise.distribution
+        norm = distribution.check_norm(self.norm)
+        if noise.sigma is not None and norm == "l2":
+            return {"sigma": noise.sigma}
+        needed = dimension if distribution.needs_dimension(norm) else None
+        return {"noise": distribution, "norm": norm, "dimension": needed}
+
+    def _sigma(self, noise: Sampler) -> float:
+        """Return sigma, or raise where noise or norm is another one than the plain ones."""
+        norm = noise.distribution.check_norm(self.norm)
+        if noise.sigma is None or norm != "l2":
+            asked = f"bound={self.bound!r}" if self.of_scores else "sampling that stops early"
+            raise ValueError(
+                f"noise={noise.distribution} and norm={str(norm)!r} must be Gaussian noise of one "
+                f"sigma and 'l2' for {asked}: leave it out"
+            )
+        return noise.sigma
 
     def _of_precision(
         self,
@@ -242,10 +282,10 @@ class Request(RequestOptions):
 
         return Question(finish, first)
 
-    def score_options(self, noise: Noise) -> tuple[ScoreOptions, ScoreMap]:
+    def score_options(self, noise: Sampler) -> tuple[ScoreOptions, ScoreMap]:
         """Return the options of a bound of scores, and the map from outputs to scores."""
         options = check_options(
-            sigma=noise.sigma,
+            sigma=self._sigma(noise),
             alpha=level_of(self.alpha, noise),
             bound=check_choice("bound", self.bound, SCORE_BOUNDS),
             radius=self.radius,
