@@ -178,6 +178,9 @@ class DiscreteGaussian(_OnLattice):
     law = "gaussian"
     parameter = "sigma"
 
+    def __init__(self, sigma: float, lattice: Fraction | float) -> None:
+        super().__init__(sigma, lattice)
+
     @property
     def sigma(self) -> float:
         """The standard deviation before rounding."""

@@ -169,10 +169,10 @@ class DeletionSampler(Sampler):
 
     def __init__(self, distribution: Deletion, mask: int | Shorten) -> None:
         self._distribution = distribution
-        self._mask = mask
+        self._mask = int(mask) if isinstance(mask, np.integer) else mask
         # Rounded up: a token that is dropped more often is no worse to the guarantee.
         self._dropped = math.ceil(Fraction(distribution.probability) * 2**WORD_BITS)
-        if not callable(mask) and (isinstance(mask, bool) or not isinstance(mask, int)):
+        if not callable(mask) and (isinstance(self._mask, bool) or not isinstance(self._mask, int)):
             raise TypeError(
                 f"mask={shown(mask)} must be the token that fills up shortened rows, or a callable"
             )

@@ -14,9 +14,9 @@ so K = ⌊(R + 1)/2⌋ − L, where R has the 42 leading bits of a word. The mod
 float(h(j + K)), a function of the integer j + K alone.
 
 **Splitting.** A shift s, uniform on [0, 2λ), cuts the line at s + 2λi. Which cell x = hj lies in is
-the same for all s strictly between two lattice points, so that s = (i + ½)h with i of 41 bits
-gives the cells their exact probabilities. The model is given the middle of the cell, cut to
-[0, 1], a function of i and the cell alone.
+the same for all s in [ih, (i + 1)h), if cells hold their right ends alone, so that s = ih with i
+of 41 bits gives the cells their exact probabilities. The model is given the middle of the cell,
+cut to [0, 1], a function of i and the cell alone.
 
 Floats that are drawn and added have neither: ``torch.rand`` is on a grid of 2⁻²⁴, and the sum with
 an input is on another grid for each input, so that a model which sees low bits tells inputs apart.
@@ -134,7 +134,7 @@ class SplittingSampler(_OnFineLattice):
         generator: torch.Generator,
         dtype: torch.dtype,  # noqa: ARG002 - integers
     ) -> Iterator[torch.Tensor]:
-        """Yield `n` draws of the shifts, in steps, less one half."""
+        """Yield `n` draws of the shifts, in steps."""
         for words in blocks_of_words(shape, n, generator):
             yield words.bitwise_right_shift_(WORD_BITS - _BITS - 1)
 
