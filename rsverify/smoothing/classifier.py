@@ -469,8 +469,8 @@ class SmoothedClassifier(Sampled):
         request = self.resolve(request, x, batch_size=batch, progress=shown is not False)
         numbers = check_input(x, tokens=self.noise.takes_tokens).numel()
         request.check(self.num_classes, self.noise, y, numbers)
-        found = Session(self, x).certify(request, Asked(x, entropy, y), batch, shown)
-        return replace(found, seconds=time.perf_counter() - started)
+        asked = Asked(x, entropy, y, started=started)
+        return Session(self, x).certify(request, asked, batch, shown)
 
     def resolve(
         self,

@@ -17,7 +17,7 @@ from rsverify import (  # noqa: E402
     certify_dataset,
     read_table,
 )
-from rsverify.certificates.certificate import level_of_bound  # noqa: E402
+from rsverify.certificates.margins import level_of_bound  # noqa: E402
 from rsverify.noise import (  # noqa: E402
     Ablation,
     Deletion,
