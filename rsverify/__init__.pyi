@@ -39,7 +39,7 @@ from .bounds.score_margin import score_margin_lower as score_margin_lower
 from .certificates.abstention import Status as Status
 from .certificates.certificate import ABSTAIN as ABSTAIN
 from .certificates.certificate import Certificate as Certificate
-from .certificates.certificate import certify_counts as certify_counts
+from .certificates.counts import certify_counts as certify_counts
 from .certificates.early import EarlyCertificate as EarlyCertificate
 from .certificates.early import decide_counts as decide_counts
 from .certificates.interval import IntervalCertificate as IntervalCertificate
@@ -55,6 +55,9 @@ from .tables.certify import certify_table as certify_table
 from .tables.comparison import Comparison as Comparison
 from .tables.comparison import compare as compare
 from .tables.counts import read_counts as read_counts
+from .tables.merge import merge_tables as merge_tables
+from .tables.plan import Plan as Plan
+from .tables.planning import plan_samples as plan_samples
 from .tables.reader import read_table as read_table
 from .tables.recertify import recertify as recertify
 from .tables.recertify_radii import recertify_radii as recertify_radii

@@ -20,9 +20,11 @@ IntLike: TypeAlias = int | np.integer
 FloatLike: TypeAlias = float | np.floating | np.integer
 """One number."""
 
-MarginName = Literal["difference", "probit"]
-"""p_1 − p_2, or Φ⁻¹(p_1) − Φ⁻¹(p_2)."""
-EstimandName = Literal["proportion", "mean", "difference", "probit"]
+MarginName = Literal["difference", "probit", "laplace"]
+"""p_1 − p_2, Φ⁻¹(p_1) − Φ⁻¹(p_2), or the same with quantiles of the Laplace distribution."""
+ScoreMarginName = Literal["difference", "probit"]
+"""The margins of mean scores that there are bounds of."""
+EstimandName = Literal["proportion", "mean", "difference", "probit", "laplace"]
 """What a bound is a bound of."""
 VoteBoundName = Literal["exact", "bonferroni", "cohen"]
 """The bounds of a margin, from vote counts."""
@@ -67,8 +69,11 @@ AuditEstimandName = Literal[
     "difference:first",
     "probit",
     "probit:first",
+    "laplace",
+    "laplace:first",
     "path-difference",
     "path-probit",
+    "path-laplace",
     "score-difference",
     "score-probit",
     "mean",

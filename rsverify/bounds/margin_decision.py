@@ -35,7 +35,7 @@ from rsverify._core.types import MarginName
 from rsverify.bounds.margin_sequence import LARGEST_VOTES, check_paths
 from rsverify.kernels.margin import line_bets as kernels
 from rsverify.kernels.margin.formulas import DIFFERENCE
-from rsverify.kernels.margin.sequence import LARGEST_PROBIT_MARGIN
+from rsverify.kernels.margin.sequence import largest_margin
 from rsverify.kernels.mean.closed_form import log_inverse
 from rsverify.kernels.special import norm_isf
 
@@ -67,7 +67,7 @@ _MESSAGES = {
     Answer.FUTILE: "stopped for futility: a decision by the votes planned is unlikely; plan more "
     "votes, or ask for a threshold farther from the margin",
 }
-_NEAR_ZERO = 1e-9  # probit margins closer to 0 than this are taken for it, on the safe side
+_NEAR_ZERO = 1e-9  # margins of quantiles closer to 0 than this are taken for it, on the safe side
 
 
 class Decision(NamedTuple):
@@ -115,10 +115,10 @@ def decide_margin(
         The class certified, 0 to m - 1, fixed before the votes; broadcasts with (...).
     threshold : float or array of float
         What the margin is compared with; broadcasts with (...). In (-1, 1) for
-        ``"difference"``, finite for ``"probit"``.
+        ``"difference"``, finite for the others.
     alpha : float or array of float
         Failure probability, in (0, 1); broadcasts with (...).
-    estimand : {"difference", "probit"}
+    estimand : {"difference", "probit", "laplace"}
         The margin: that of p_y over the largest other p_j.
     below : float or array of float, optional
         The threshold of the verdict -1, where it is to be another one.
@@ -218,12 +218,12 @@ def line_bets(code: int, side: int, limit: float, past: tuple[int, int, int], ho
     if code == DIFFERENCE:
         bets, weights = kernels.difference_bets(limit, side, votes, horizon)
     elif (side > 0) != exchanged:
-        if abs(limit) > LARGEST_PROBIT_MARGIN:  # nothing can show that it is reached
+        if abs(limit) > largest_margin(code):  # nothing can show that it is reached
             return Bets(np.zeros((1, 1, 3)), np.zeros((1, 1)), exchanged)
-        bets, weights = kernels.tangent_bets(abs(limit), votes, horizon)
+        bets, weights = kernels.tangent_bets(code, abs(limit), votes, horizon)
     else:
-        size = min(abs(limit), LARGEST_PROBIT_MARGIN)
-        bets, weights = kernels.chord_bets(size, votes, horizon)
+        size = min(abs(limit), largest_margin(code))
+        bets, weights = kernels.chord_bets(code, size, votes, horizon)
     return Bets(np.log1p(bets), weights, exchanged)
 
 
@@ -235,9 +235,9 @@ def votes_of_pair(prior: IntArray) -> tuple[int, int, int]:
 
 def check_threshold(name: str, threshold: npt.ArrayLike, estimand: MarginName) -> FloatArray:
     limit = check_real(name, threshold)
-    bad = ~np.isfinite(limit) if estimand == "probit" else ~(np.abs(limit) < 1.0)
+    bad = ~(np.abs(limit) < 1.0) if estimand == "difference" else ~np.isfinite(limit)
     if bad.any():
-        allowed = "finite" if estimand == "probit" else "in (-1, 1)"
+        allowed = "in (-1, 1)" if estimand == "difference" else "finite"
         raise ValueError(f"{name}={limit[bad].flat[0]} must be {allowed}")
     return limit
 

@@ -56,7 +56,7 @@ def decide_margins(
         As for `decide_margin`.
     thresholds : array of float, shape (K,)
         What the margin is compared with, rising. In (-1, 1) for ``"difference"``, finite for
-        ``"probit"``.
+        the others.
     below : array of float, shape (K,), optional
         The thresholds of the verdict -1, where they are to be other ones, at most `thresholds`.
 

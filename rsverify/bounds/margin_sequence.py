@@ -74,7 +74,7 @@ def margin_sequence(
     alpha : float or array of float
         Failure probability of both sides together, in (0, 1), over the whole sequence;
         broadcasts with (...).
-    estimand : {"difference", "probit"}
+    estimand : {"difference", "probit", "laplace"}
         The margin bounded: that of p_y over the largest other p_j.
     weights : array of float, shape (..., m), optional
         Of the other classes in the upper limits, fixed before the votes (from a selection sample,
@@ -152,7 +152,7 @@ def log_e_at_most(
         Number of votes, 1 to 10,000,000.
     limit : float or array of float
         The largest margin of the hypothesis.
-    estimand : {"difference", "probit"}
+    estimand : {"difference", "probit", "laplace"}
         The margin.
     prior : tuple of three ints or arrays of int
         Votes for the two classes and for the rest in an earlier, independent sample, each
@@ -298,7 +298,7 @@ BOUNDS = (
     Bound(
         "margin_sequence",
         margin_sequence,
-        ("difference", "probit"),
+        ("difference", "probit", "laplace"),
         "two-sided",
         "vote path",
         time_uniform=True,

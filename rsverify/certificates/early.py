@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict, Unpack, overload
+from functools import partial
+from typing import NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -25,28 +26,30 @@ from rsverify.certificates.anytime import (
     DECISIONS,
     LARGEST,
     PLANNED_VOTES,
+    anytime_claim,
     anytime_options,
     check_target,
-    fields_stated,
     margin_stated,
     target_margins,
 )
 from rsverify.certificates.assumptions import warn_of_level, warn_of_selection
-from rsverify.certificates.certificate import Certificate, certificate_of_counts
+from rsverify.certificates.case import Case, Terms, case_of_counts, gaussian_terms
+from rsverify.certificates.certificate import Certificate
 from rsverify.certificates.display import certificate_html, votes_of
+from rsverify.certificates.parts import Evidence
 from rsverify.certificates.radius import round_down_digits
 from rsverify.certificates.several import (
     RadiiCertificate,
     are_several,
     check_targets,
-    radii_certificate,
     radii_decided,
+    radii_stated,
 )
 
 __all__ = ["EarlyCertificate", "decide_counts", "decide_looks"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class EarlyCertificate(Certificate):
     """A certificate whose sampling may stop at any time, and its answer about a target radius.
 
@@ -186,61 +189,50 @@ def decide_counts(
     >>> decide_counts([285, 9, 6], **question | {"target_radius": [0.25, 0.45, 0.9]}).decisions
     ('radius >= target', 'undecided', 'radius < target')
     """
-    found = decision_of_counts(
-        counts,
-        target_radius=target_radius,
-        sigma=sigma,
-        alpha=alpha,
-        y=y,
-        selection=selection,
-        radius=radius,
-        lipschitz=lipschitz,
-        horizon=horizon,
-        futility=futility,
-    )
+    question = target_question(target_radius, horizon, futility)
+    terms = gaussian_terms(sigma=sigma, alpha=alpha, y=y, radius=radius, lipschitz=lipschitz)
+    case = case_of_counts(counts, selection, terms)
+    found = decision_stated(case, question)(case.evidence)
     warn_of_level(found.alpha)
-    if found.selection_counts is not None:
-        warn_of_selection(np.array(found.counts), np.array(found.selection_counts))
+    warn_of_selection(case.votes, case.selected)
     return found
 
 
-def decision_of_counts(
-    counts: npt.ArrayLike,
-    *,
-    target_radius: FloatLike | Sequence[float] | FloatArray,
-    sigma: float,
-    alpha: float,
-    y: int | None = None,
-    selection: npt.ArrayLike | None = None,
-    radius: RadiusName = "R2",
-    lipschitz: float | None = None,
-    horizon: int = PLANNED_VOTES,
-    futility: float = 0.0,
-) -> EarlyCertificate | RadiiCertificate:
-    """Return what `decide_counts` does, without its warnings: they are said once for many."""
-    several = check_targets(target_radius) if are_several(target_radius) else None
-    target = check_target(target_radius) if several is None else math.nan
-    # Checks all arguments, picks the class and explains an abstention.
-    base = certificate_of_counts(
-        counts,
-        sigma=sigma,
-        alpha=alpha,
-        y=y,
-        selection=selection,
-        bound="bonferroni",
-        radius=radius,
-        lipschitz=lipschitz,
-    )
-    if several is not None:
-        return radii_certificate(base, several, horizon, futility)
-    look = np.array([base.counts])
-    answer = Answer(int(_decide(look, target, base, horizon, futility).verdict))
-    margin = margin_stated(look, base)
+class TargetQuestion(NamedTuple):
+    """What is asked of looks at votes, checked."""
+
+    targets: tuple[float, ...]
+    """In rising order."""
+    together: bool
+    """Whether they were given as several, which decides the kind of certificate."""
+    horizon: int
+    futility: float
+
+
+def target_question(
+    target_radius: FloatLike | Sequence[float] | FloatArray, horizon: int, futility: float
+) -> TargetQuestion:
+    """Return the question of one target or several, or raise where they are none."""
+    if are_several(target_radius):
+        return TargetQuestion(check_targets(target_radius), True, horizon, futility)
+    return TargetQuestion((check_target(target_radius),), False, horizon, futility)
+
+
+def decision_stated(
+    case: Case, question: TargetQuestion
+) -> Callable[[Evidence], EarlyCertificate | RadiiCertificate]:
+    """Return what votes say about the targets, without warnings: they are said once for many."""
+    targets, together, horizon, futility = question
+    if together:
+        return radii_stated(case, targets, horizon, futility)
+    answer = Answer(int(_decide(case.votes[np.newaxis], case, question).verdict))
+    margin = margin_stated(case)
     if answer is Answer.AT_LEAST:
-        margin = max(margin, target_margins(target, base)[0])
-    return EarlyCertificate(
-        **fields_stated(base, margin),  # type: ignore[arg-type]
-        target_radius=target,
+        margin = max(margin, target_margins(targets[0], case.threat)[0])
+    return partial(
+        EarlyCertificate,
+        anytime_claim(case, margin),
+        target_radius=targets[0],
         decision=DECISIONS[answer],
         futile=answer is Answer.FUTILE,
     )
@@ -280,64 +272,41 @@ def decide_looks(
     ValueError, TypeError
         As for `decide_counts`.
     """
-    several = check_targets(target_radius) if are_several(target_radius) else None
-    target = check_target(target_radius) if several is None else math.nan
+    question = target_question(target_radius, horizon, futility)
+    terms = gaussian_terms(sigma=sigma, alpha=alpha, y=y, radius=radius, lipschitz=lipschitz)
+    return decision_at_looks(looks, selection, terms, question)
+
+
+def decision_at_looks(
+    looks: npt.ArrayLike, selection: npt.ArrayLike | None, terms: Terms, question: TargetQuestion
+) -> Decision:
+    """Return what `decide_looks` does, of a question put before."""
     table = check_integer("looks", looks)
     if table.ndim != 2 or len(table) == 0:
         raise ValueError(f"looks of shape {table.shape} must have shape (T, m) with T >= 1 looks")
     if table.shape[1] < 2:
         raise ValueError(f"looks of shape {table.shape} must hold at least two classes")
-    base = certificate_of_counts(
-        table[0],
-        sigma=sigma,
-        alpha=alpha,
-        y=y,
-        selection=selection,
-        bound="bonferroni",
-        radius=radius,
-        lipschitz=lipschitz,
-    )
-    if several is not None:
-        return radii_decided(table, several, base, horizon, futility)
-    return _decide(table, target, base, horizon, futility)
-
-
-class TargetQuestion(TypedDict):
-    """What is asked of looks at votes: the arguments of `decide_looks`, but the votes."""
-
-    target_radius: float | tuple[float, ...]
-    sigma: float
-    alpha: float
-    y: NotRequired[int | None]
-    radius: NotRequired[RadiusName]
-    lipschitz: NotRequired[float | None]
-    horizon: NotRequired[int]
-    futility: NotRequired[float]
+    return _decide(table, case_of_counts(table[0], selection, terms), question)
 
 
 def first_decision(
-    looks: npt.ArrayLike,
-    *,
-    selection: npt.ArrayLike | None = None,
-    **question: Unpack[TargetQuestion],
+    looks: npt.ArrayLike, selection: npt.ArrayLike | None, terms: Terms, question: TargetQuestion
 ) -> int | None:
-    """Return the number, from 0, of the look at which `decide_looks` has all verdicts, or None."""
-    found = decide_looks(looks, selection=selection, **question)
+    """Return the number, from 0, of the look at which all targets are decided, or None."""
+    found = decision_at_looks(looks, selection, terms, question)
     if (np.asarray(found.verdict) == Answer.UNDECIDED).any():
         return None
     return int(np.argmax(np.sum(looks, axis=1) == found.votes))
 
 
-def _decide(
-    looks: npt.NDArray[np.int64],
-    target: float,
-    base: Certificate,
-    horizon: int,
-    futility: float,
-) -> Decision:
-    """Return the verdict on the target's margin from counts so far at each look."""
-    above, below = target_margins(target, base)
-    if base.estimand == "difference" and below >= 1.0:
+def _decide(looks: npt.NDArray[np.int64], case: Case, question: TargetQuestion) -> Decision:
+    """Return the verdict on the targets' margins from counts so far at each look."""
+    targets, together, horizon, futility = question
+    if together:
+        return radii_decided(looks, targets, case, horizon, futility)
+    above, below = target_margins(targets[0], case.threat)
+    of_difference = case.threat.estimand == "difference"
+    if of_difference and below >= 1.0:
         # No margin is above 1, and 1 itself cannot be shown.
         beyond = below > 1.0
         return Decision(
@@ -345,12 +314,12 @@ def _decide(
         )
     return decide_margin(
         looks,
-        base.y,
+        case.y,
         # A margin that nothing can reach stands for one beyond all.
-        min(above, math.nextafter(1.0, 0.0) if base.estimand == "difference" else LARGEST),
-        share_of_alpha(base.alpha, DECISION_SHARE),
+        min(above, math.nextafter(1.0, 0.0) if of_difference else LARGEST),
+        share_of_alpha(case.terms.level, DECISION_SHARE),
         below=below,
         horizon=horizon,
         futility=futility,
-        **anytime_options(base),
+        **anytime_options(case),
     )

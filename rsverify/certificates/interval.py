@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, TypedDict, Unpack
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +16,14 @@ from rsverify._core.check import check_fraction, check_integer, check_scale, che
 from rsverify._core.types import RadiusName
 from rsverify.bounds.margin_sequence import margin_sequence
 from rsverify.certificates.abstention import Status
-from rsverify.certificates.anytime import anytime_options, fields_stated, radius_of
+from rsverify.certificates.anytime import anytime_claim, anytime_options, radius_of
 from rsverify.certificates.assumptions import warn_of_level, warn_of_selection
-from rsverify.certificates.certificate import Certificate, certificate_of_counts
+from rsverify.certificates.case import Case, Terms, case_of_counts, gaussian_terms
+from rsverify.certificates.certificate import Certificate
 from rsverify.certificates.display import certificate_html, limit_text, votes_of
+from rsverify.certificates.parts import Evidence
 from rsverify.certificates.radius import round_down_digits
+from rsverify.certificates.threat import Threat
 
 __all__ = ["IntervalCertificate", "radius_interval_counts"]
 
@@ -33,7 +38,7 @@ class Precision(NamedTuple):
     relative: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class IntervalCertificate(Certificate):
     """A certificate whose sampling may stop at any time, with both ends of the radius.
 
@@ -138,19 +143,11 @@ def radius_interval_counts(
     class 0, radius 0.4098 to 0.4735 after 10000 votes (R2, anytime bounds, alpha=0.001, sigma=0.25)
     """
     wanted = check_precision(precision, relative_precision)
-    found = interval_of_counts(
-        counts,
-        wanted,
-        sigma=sigma,
-        alpha=alpha,
-        y=y,
-        selection=selection,
-        radius=radius,
-        lipschitz=lipschitz,
-    )
+    terms = gaussian_terms(sigma=sigma, alpha=alpha, y=y, radius=radius, lipschitz=lipschitz)
+    case = case_of_counts(counts, selection, terms)
+    found = interval_stated(case, wanted)(case.evidence)
     warn_of_level(found.alpha)
-    if found.selection_counts is not None:
-        warn_of_selection(np.array(found.counts), np.array(found.selection_counts))
+    warn_of_selection(case.votes, case.selected)
     return found
 
 
@@ -171,61 +168,38 @@ def check_precision(precision: object, relative_precision: object) -> Precision:
     return Precision(absolute, relative)
 
 
-def interval_certificate(base: Certificate, wanted: Precision) -> IntervalCertificate:
-    """Return both ends of the radius from the counts of a certificate."""
-    limits = margin_sequence(np.array([base.counts]), base.y, base.alpha, **anytime_options(base))
+def interval_stated(case: Case, wanted: Precision) -> Callable[[Evidence], IntervalCertificate]:
+    """Return both ends of the radius from votes, without warnings: they are said once for many."""
+    look = case.votes[np.newaxis]
+    limits = margin_sequence(look, case.y, case.terms.level, **anytime_options(case))
     lower, upper = float(np.max(limits.lower)), float(np.min(limits.upper))
-    fields = fields_stated(base, lower)
-    top = _radius_upper(upper, base)
-    return IntervalCertificate(
-        **fields,  # type: ignore[arg-type]
+    claim, top = anytime_claim(case, lower), _radius_upper(upper, case.threat)
+    return partial(
+        IntervalCertificate,
+        claim,
         radius_upper=top,
         margin_upper=upper,
         precision=wanted.absolute,
         relative_precision=wanted.relative,
-        precise=_is_precise(radius_of(lower, base) if lower > 0 else 0.0, top, wanted),
+        precise=_is_precise(claim.radius, top, wanted),
     )
 
 
-class PrecisionQuestion(TypedDict):
-    """What is asked of looks at votes: the arguments of a certificate, but the votes."""
-
-    sigma: float
-    alpha: float
-    y: int | None
-    radius: RadiusName
-    lipschitz: float | None
-
-
-def interval_of_counts(
-    counts: npt.ArrayLike,
-    wanted: Precision,
-    *,
-    selection: npt.ArrayLike | None = None,
-    **question: Unpack[PrecisionQuestion],
-) -> IntervalCertificate:
-    """Return what `radius_interval_counts` does, without its warnings: they are said once."""
-    base = certificate_of_counts(counts, selection=selection, bound="bonferroni", **question)
-    return interval_certificate(base, wanted)
-
-
 def first_precise(
-    looks: npt.ArrayLike,
-    wanted: Precision,
-    *,
-    selection: npt.ArrayLike | None = None,
-    **question: Unpack[PrecisionQuestion],
+    looks: npt.ArrayLike, selection: npt.ArrayLike | None, terms: Terms, wanted: Precision
 ) -> int | None:
     """Return the number, from 0, of the first look at which the radius is known so well."""
     table = check_integer("looks", looks)
-    base = certificate_of_counts(table[0], selection=selection, bound="bonferroni", **question)
+    case = case_of_counts(table[0], selection, terms)
     # Each look is one of its own: what it says must follow from its counts alone.
-    limits = margin_sequence(table[:, np.newaxis], base.y, base.alpha, **anytime_options(base))
+    limits = margin_sequence(
+        table[:, np.newaxis], case.y, case.terms.level, **anytime_options(case)
+    )
     for t, (lower, upper) in enumerate(
         zip(np.ravel(limits.lower), np.ravel(limits.upper), strict=True)
     ):
-        bottom = radius_of(float(lower), base) if lower > 0 else 0.0
-        if _is_precise(bottom, _radius_upper(float(upper), base), wanted):
+        bottom = radius_of(float(lower), case.threat) if lower > 0 else 0.0
+        if _is_precise(bottom, _radius_upper(float(upper), case.threat), wanted):
             return t
     return None
 
@@ -238,11 +212,11 @@ def _is_precise(lower: float, upper: float, wanted: Precision) -> bool:
     return False
 
 
-def _radius_upper(margin: float, base: Certificate) -> float:
+def _radius_upper(margin: float, threat: Threat) -> float:
     """Return the radius of a margin, rounded up."""
     if margin <= 0.0:
         return 0.0
     if math.isinf(margin):
         return math.inf
-    rounded = radius_of(margin, base)
+    rounded = radius_of(margin, threat)
     return max(math.nextafter(rounded * _ROUNDED, math.inf), sys.float_info.min)

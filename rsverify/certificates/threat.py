@@ -57,11 +57,6 @@ class Threat(NamedTuple):
         """The margin that the radius follows from."""
         if self.sigma is not None:
             return ESTIMANDS[self.kind]
-        if self.noise.margin == "laplace":
-            raise ValueError(
-                f"noise={self.noise} has radii that need the margin of Laplace quantiles, of which "
-                "there is no confidence bound yet"
-            )
         return self.noise.margin
 
     def radius(self, margin: npt.ArrayLike) -> FloatArray | IntArray | float | int:

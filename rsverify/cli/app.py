@@ -32,6 +32,7 @@ from rsverify.cli.errors import (
 )
 from rsverify.cli.help import HelpfulCommand, HelpfulGroup, Parsed
 from rsverify.cli.info import info
+from rsverify.cli.merge import merge
 from rsverify.cli.recertify import recertify
 from rsverify.cli.verify import verify
 
@@ -40,6 +41,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Certify": {
         "certify": certify,
         "certify-counts": certify_counts,
+        "merge": merge,
         "recertify": recertify,
         "bound": bound,
     },

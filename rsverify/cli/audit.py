@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -25,9 +25,13 @@ from rsverify.cli.console import (
     working,
 )
 
+if TYPE_CHECKING:
+    from rsverify.auditing.report_text import Line
+
 USED_BY_KINDS = {"context", "bound", "n", "alpha", "seed", "kind", "out", "force", "format"}
 _METHOD, _OUTPUT = "Method", "Output"
 _BY_STORE = "; --store FILE keeps the finished blocks of a simulation"
+STYLES = {"supported": "green", "refuted": "red", "inconclusive": "yellow"}
 EXIT_CODES = {"supported": 0, "refuted": 1, "inconclusive": 2}
 
 
@@ -63,6 +67,13 @@ def _check_outputs(paths: Sequence[Path], store: Path | None, force: bool) -> No
         if path.resolve() in taken:
             raise ValueError(f"--out {path} is given twice, or is the store; name another file")
         taken.add(path.resolve())
+
+
+def _style(line: Line) -> str | None:
+    """Return how a line of a report looks on a terminal: its verdict as a color."""
+    if line.verdict is None:
+        return None
+    return f"bold {STYLES[line.verdict]}" if line.worst else STYLES[line.verdict]
 
 
 def _refuse_ignored(context: typer.Context, kind: str) -> None:
@@ -145,7 +156,7 @@ def audit(
         typer.Option(
             "--out",
             "-o",
-            help="Write the report here: .json, .parquet, .csv or a figure. Repeatable.",
+            help="Write the report here: .html, .json, .parquet, .csv or a figure. Repeatable.",
             rich_help_panel=_OUTPUT,
         ),
     ] = None,
@@ -161,7 +172,7 @@ def audit(
         from rsverify.auditing.bets import audit_bets
         from rsverify.auditing.capital import audit_capital
         from rsverify.auditing.estimand import renamed
-        from rsverify.auditing.report import as_text
+        from rsverify.auditing.report_text import report_lines
 
     estimands: tuple[AuditEstimandName, ...] = get_args(AuditEstimandName)
     if kind != "coverage":
@@ -199,7 +210,8 @@ def audit(
     if format == "json":
         print_json(json.loads(report.to_json()))
     else:
-        print_lines(as_text(report, out_console.width))
+        for line in report_lines(report, out_console.width):
+            print_lines(line.text, _style(line))
         print_written(out or [])
     raise typer.Exit(EXIT_CODES[report.verdict])
 

@@ -80,7 +80,8 @@ def _found(
     alpha: float,
     sigma: float | None,
 ) -> _Method:
-    from rsverify.certificates.certificate import certify_counts, margin_lower_bounds
+    from rsverify.certificates.counts import certify_counts
+    from rsverify.certificates.margins import margin_lower_bounds
 
     limits = {
         e: float(margin_lower_bounds(counts, y, alpha, estimand=e, bound=bound, ordering=ordering))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -181,6 +182,15 @@ def certify(
             "--max", min=1, help="Certify at most this many inputs.", rich_help_panel=_DATA
         ),
     ] = None,
+    share: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/OF",
+            help="Certify one share of the inputs, as 3/8, for jobs that run apart; merge makes "
+            "one table of theirs.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
     input_range: Annotated[
         tuple[float, float] | None,
         typer.Option(help="Reject inputs outside this range.", rich_help_panel=_DATA),
@@ -237,6 +247,7 @@ def certify(
     A run that was stopped is continued by the same command. To share the inputs between processes
     or GPUs, run
     torchrun --nproc-per-node=2 -m rsverify -- certify …
+    or, where jobs run apart, give each its --share.
     """
     from rsverify._core.optional import need
 
@@ -260,6 +271,7 @@ def certify(
             check_table_free(table, force=force)
 
     asked = Request.given(dict(request) | {"lipschitz": _constant(request["lipschitz"])})
+    part = _share(share)
     precision = None if autocast is None else check_precision(autocast)
     place = choose_device(device)
     source = Source(
@@ -307,6 +319,7 @@ def certify(
             seed=seed,
             skip=skip,
             max_inputs=max_inputs,
+            share=part,
             input_range=input_range,
             batch_size=batch_size,
             autocast=precision,
@@ -363,6 +376,16 @@ def _check_apart(out: Path, inputs: Sequence[str | Path]) -> None:
                 metadata_path(out).resolve(),
             }:
                 raise ValueError(f"out={str(out)!r} would replace {path}; name another table")
+
+
+def _share(given: str | None) -> tuple[int, int] | None:
+    """Return the share that ``3/8`` names."""
+    if given is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", given)
+    if found is None:
+        raise ValueError(f"share={given!r} must be a share such as 3/8: the third of eight")
+    return int(found[1]), int(found[2])
 
 
 def _constant(given: object) -> object:

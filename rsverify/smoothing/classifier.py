@@ -428,8 +428,8 @@ class SmoothedClassifier(Sampled):
         batch = check_batch_size(batch_size)
         request = self.resolve(request, x, batch_size=batch, progress=shown is not False)
         request.check(self.num_classes, self.noise, y)
-        found = Session(self, x).certify(request, Asked(x, entropy, y), batch, shown)
-        return replace(found, seconds=time.perf_counter() - started)
+        asked = Asked(x, entropy, y, started=started)
+        return Session(self, x).certify(request, asked, batch, shown)
 
     def resolve(
         self,

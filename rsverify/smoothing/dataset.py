@@ -55,6 +55,7 @@ def certify_dataset(
     seed: Seed = None,
     skip: int = 1,
     max_inputs: int | None = None,
+    share: tuple[int, int] | None = None,
     input_range: tuple[float, float] | None = None,
     batch_size: int | None = None,
     autocast: torch.dtype | None = None,
@@ -102,6 +103,10 @@ def certify_dataset(
         Certify every skip-th input.
     max_inputs : int, optional
         Certify at most this many; may be raised on a resume.
+    share : pair of int, optional
+        ``(i, of)``: of those inputs only the i-th of `of` equal shares, i from 1, for jobs that
+        know nothing of each other. Each share is a table of its own and needs the same `seed`;
+        `merge_tables` makes one table of them, equal to that of a single run.
     input_range : pair of float, optional
         Reject inputs outside this range: (0, 1) finds images given in 0 to 255.
     batch_size : int, optional
@@ -204,6 +209,7 @@ def certify_dataset(
         seed=seed,
         skip=skip,
         max_inputs=max_inputs,
+        share=share,
         input_range=input_range,
         batch_size=batch_size,
         autocast=autocast,
@@ -228,6 +234,7 @@ def certify_request(
     seed: Seed,
     skip: int,
     max_inputs: int | None,
+    share: tuple[int, int] | None,
     input_range: tuple[float, float] | None,
     batch_size: int | None,
     autocast: torch.dtype | None,
@@ -268,7 +275,9 @@ def certify_request(
     wanted = range(0, len(items), check_size("skip", skip))
     if max_inputs is not None:
         wanted = wanted[: check_size("max_inputs", max_inputs)]
-    example = next(items.load(wanted[:1])).x
+    example = next(items.load(wanted[:1])).x  # one for all shares, which are probed alike
+    if share is not None:
+        wanted = _shared(wanted, share, seed)
     request = classifier.resolve(
         request, example, batch_size=batch_size, progress=told is not False and is_first_process()
     )
@@ -283,6 +292,7 @@ def certify_request(
         certify_label=bool(certify_label),
         items=items,
         wanted=wanted,
+        skip=skip,
         example=example,
         out=place,
         force=force,
@@ -293,3 +303,19 @@ def certify_request(
     )
     run.complete(seed, resume)
     return read_table(place)
+
+
+def _shared(wanted: range, share: tuple[int, int], seed: Seed) -> range:
+    """Return those of `wanted` that are in a share."""
+    if not (isinstance(share, tuple | list) and len(share) == 2):
+        raise TypeError(f"share={shown(share)} must be a pair: (3, 8) is the third of eight")
+    of = check_size("share", share[1])
+    first = check_size("share", share[0])
+    if first > of:
+        raise ValueError(f"share={first}/{of} must be at most {of}/{of}: shares count from 1")
+    if seed is None:
+        raise ValueError("seed must be given with share: all shares draw from one seed")
+    mine = wanted[first - 1 :: of]
+    if not mine:
+        raise ValueError(f"share={first}/{of} is empty: only {len(wanted)} inputs are certified")
+    return mine

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,24 +20,22 @@ from rsverify.bounds.margin import find_ordering
 from rsverify.bounds.margin_decision import check_futility
 from rsverify.certificates.anytime import check_target
 from rsverify.certificates.assumptions import warn_of_level
-from rsverify.certificates.certificate import (
-    BOUNDS,
-    Certificate,
-    certificate_of_counts,
-    level_of_bound,
-)
+from rsverify.certificates.case import Terms, case_of_counts, terms_of
+from rsverify.certificates.certificate import Stated
+from rsverify.certificates.counts import stated
 from rsverify.certificates.early import (
     TargetQuestion,
-    decision_of_counts,
+    decision_stated,
     first_decision,
+    target_question,
 )
 from rsverify.certificates.interval import (
     Precision,
-    PrecisionQuestion,
     check_precision,
     first_precise,
-    interval_of_counts,
+    interval_stated,
 )
+from rsverify.certificates.margins import BOUNDS, level_of_bound
 from rsverify.certificates.options import RequestOptions
 from rsverify.certificates.radius import ESTIMANDS
 from rsverify.certificates.scores import (
@@ -47,6 +45,7 @@ from rsverify.certificates.scores import (
     choose_class,
 )
 from rsverify.certificates.several import are_several, check_targets
+from rsverify.certificates.threat import check_threat
 from rsverify.smoothing.noise.gaussian import Noise
 from rsverify.smoothing.score_maps import SCORE_MAPS, ScoreMap, score_map
 
@@ -54,8 +53,8 @@ from rsverify.smoothing.score_maps import SCORE_MAPS, ScoreMap, score_map
 class Question(NamedTuple):
     """What is asked of counts of an estimation and, if there is one, a selection sample."""
 
-    finish: Callable[[IntArray, IntArray | None], Certificate]
-    """The certificate of counts."""
+    finish: Callable[[IntArray, IntArray | None], Stated]
+    """What counts say."""
     first: Callable[[IntArray, IntArray | None], int | None] | None = None
     """Which of several looks at counts, shape (T, m), is enough; None where all are wanted."""
 
@@ -172,73 +171,47 @@ class Request(RequestOptions):
 
     def question(self, noise: Noise, y: int | None) -> Question:
         """Return what is asked of the votes, of class y or of the one that is selected."""
-        level = level_of(self.alpha, noise)
-
-        def stated(certificate: Certificate) -> Certificate:
-            return replace(certificate, alpha=float(self.alpha), noise_excess=noise.excess)
-
+        terms = self._terms(noise, y)
         if self.of_precision:
-            return self._of_precision(noise.sigma, level, y, stated)
-        if self.target_radius is None:
+            return self._of_precision(terms)
+        if self.target_radius is not None:
+            asked = target_question(self.target_radius, self.n, self.futility)
+            return self._of_target(terms, asked)
+        bound = check_choice("bound", self.bound, BOUNDS)
 
-            def finish(votes: IntArray, chosen: IntArray | None) -> Certificate:
-                return stated(
-                    certificate_of_counts(
-                        votes,
-                        sigma=noise.sigma,
-                        alpha=level,
-                        y=y,
-                        selection=chosen,
-                        bound=check_choice("bound", self.bound, BOUNDS),
-                        radius=self.radius,
-                        lipschitz=self.constant,
-                        ordering=self.ordering,
-                    )
-                )
+        def finish(votes: IntArray, chosen: IntArray | None) -> Stated:
+            return stated(case_of_counts(votes, chosen, terms), bound, self.ordering)
 
-            return Question(finish)
+        return Question(finish)
 
-        target = self.target_radius
-        asked: TargetQuestion = {
-            "target_radius": tuple(target) if are_several(target) else check_target(target),
-            "sigma": noise.sigma,
-            "alpha": level,
-            "y": y,
-            "radius": self.radius,
-            "lipschitz": self.constant,
-            "horizon": self.n,
-            "futility": self.futility,
-        }
+    def _terms(self, noise: Noise, y: int | None) -> Terms:
+        threat = check_threat(
+            sigma=noise.sigma,
+            noise=None,
+            norm=None,
+            dimension=None,
+            radius=self.radius,
+            lipschitz=self.constant,
+        )
+        return terms_of(threat, alpha=float(self.alpha), y=y, noise_excess=noise.excess)
 
-        def decide(votes: IntArray, chosen: IntArray | None) -> Certificate:
-            return stated(decision_of_counts(votes, selection=chosen, **asked))
+    def _of_target(self, terms: Terms, asked: TargetQuestion) -> Question:
+        def finish(votes: IntArray, chosen: IntArray | None) -> Stated:
+            return decision_stated(case_of_counts(votes, chosen, terms), asked)
 
         def first(looks: IntArray, chosen: IntArray | None) -> int | None:
-            return first_decision(looks, selection=chosen, **asked)
+            return first_decision(looks, chosen, terms, asked)
 
-        return Question(decide, first)
+        return Question(finish, first)
 
-    def _of_precision(
-        self,
-        sigma: float,
-        level: float,
-        y: int | None,
-        stated: Callable[[Certificate], Certificate],
-    ) -> Question:
+    def _of_precision(self, terms: Terms) -> Question:
         wanted = Precision(self.precision, self.relative_precision)
-        asked: PrecisionQuestion = {
-            "sigma": sigma,
-            "alpha": level,
-            "y": y,
-            "radius": self.radius,
-            "lipschitz": self.constant,
-        }
 
-        def finish(votes: IntArray, chosen: IntArray | None) -> Certificate:
-            return stated(interval_of_counts(votes, wanted, selection=chosen, **asked))
+        def finish(votes: IntArray, chosen: IntArray | None) -> Stated:
+            return interval_stated(case_of_counts(votes, chosen, terms), wanted)
 
         def first(looks: IntArray, chosen: IntArray | None) -> int | None:
-            return first_precise(looks, wanted, selection=chosen, **asked)
+            return first_precise(looks, chosen, terms, wanted)
 
         return Question(finish, first)
 
@@ -246,9 +219,10 @@ class Request(RequestOptions):
         """Return the options of a bound of scores, and the map from outputs to scores."""
         options = check_options(
             sigma=noise.sigma,
-            alpha=level_of(self.alpha, noise),
+            alpha=float(self.alpha),
             bound=check_choice("bound", self.bound, SCORE_BOUNDS),
             radius=self.radius,
             lipschitz=self.constant,
+            noise_excess=noise.excess,
         )
         return options, score_map(self.scores, self.temperature)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
 from rsverify._core.errors import DataError
 from rsverify.certificates.certificate import ABSTAIN
+from rsverify.certificates.parts import evidence_of
 from rsverify.certificates.radius import certified_radius_r1, certified_radius_r2
 from rsverify.smoothing.noise.gaussian import Noise
 from rsverify.smoothing.request import Request
@@ -86,10 +86,11 @@ def _of_votes(
     if total > request.n or (not request.stops_early and total != request.n):
         raise ValueError(f"it has {total} votes and must have {request.n}")
     question = request.question(noise, label if certify_label else None)
-    certificate = question.finish(votes, None if certify_label else chosen)
-    stated = replace(certificate, seed=(*entropy, idx), seconds=None)
+    selected = None if certify_label else chosen
+    evidence = evidence_of(votes, selected, seed=(*entropy, idx))
+    certificate = question.finish(votes, selected)(evidence)
     kept = {name: row[name] for name in ("base_predict", "input")}
-    fields = row_fields(table_row(idx, label, stated, **kept))
+    fields = row_fields(table_row(idx, label, certificate, **kept))
     return {column: text for column, text in fields.items() if column != "time"}
 
 

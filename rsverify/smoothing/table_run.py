@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -54,6 +54,7 @@ class TableRun:
     certify_label: bool
     items: Items
     wanted: range
+    skip: int
     example: torch.Tensor
     out: Path
     force: bool
@@ -105,7 +106,7 @@ class TableRun:
             "compile": self.execution.compiled,
             "channels_last": self.execution.channels_last,
             "inputs": len(self.items),
-            "skip": self.wanted.step,
+            "skip": self.skip,
             "seed": entropy,
             "seeding": SEEDING,
         }
@@ -153,7 +154,7 @@ class TableRun:
         if self.force:
             return set()
         lines = complete_lines(self.out)
-        possible = range(0, len(self.items), self.wanted.step)
+        possible = range(0, len(self.items), self.skip)
         for idx in lines.rows:
             if idx not in possible:
                 raise ValueError(f"idx={idx} of {self.out} must be one of the inputs certified")
@@ -249,7 +250,9 @@ class TableRun:
             ) as bar,
         ):
             asked = (self._asked(item, seed) for item in self.items.load(share))
-            for done in session.run(request, asked, how["batch_size"], told):
+            for done in session.run(
+                request, asked, how["batch_size"], told, timed=self.record_time
+            ):
                 self._write(writer, done)
                 if early:
                     bar.advance(1)
@@ -270,9 +273,8 @@ class TableRun:
     def _write(self, writer: TableWriter, done: Finished) -> None:
         item, certificate = done.asked.item, done.certificate
         assert item is not None, "of a data set"
-        stated = certificate if self.record_time else replace(certificate, seconds=None)
         extra = {"base_predict": done.base_predict, "input": item.hash}
-        writer.write(item.idx, item.label, stated, **extra)
+        writer.write(item.idx, item.label, certificate, **extra)
 
     def answers(
         self,

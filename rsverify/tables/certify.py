@@ -26,13 +26,8 @@ from rsverify._core.types import AnyArray, OrderingName, RadiusName, VoteBoundNa
 from rsverify.bounds.bound import Bound
 from rsverify.bounds.margin import Taylor
 from rsverify.certificates.assumptions import AssumptionWarning, warn_of_level
-from rsverify.certificates.certificate import (
-    ABSTAIN,
-    BOUNDS,
-    DEFAULT_ORDERING,
-    level_of_bound,
-    name_of,
-)
+from rsverify.certificates.certificate import ABSTAIN
+from rsverify.certificates.margins import BOUNDS, DEFAULT_ORDERING, level_of_bound, name_of
 from rsverify.certificates.radius import ESTIMANDS
 from rsverify.certificates.threat import check_ignored, check_threat
 from rsverify.noise import Noise, Norm

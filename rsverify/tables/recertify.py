@@ -19,7 +19,7 @@ from rsverify._core.progress import ProgressOption, check_progress
 from rsverify._core.types import OrderingName, VoteBoundName
 from rsverify.bounds.margin import Taylor
 from rsverify.certificates.assumptions import warn_of_level
-from rsverify.certificates.certificate import BOUNDS
+from rsverify.certificates.margins import BOUNDS
 from rsverify.certificates.radius import ESTIMANDS
 from rsverify.tables.count_columns import check_rows
 from rsverify.tables.outcome import levels_of_rows, outcomes_of_rows

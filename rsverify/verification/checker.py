@@ -129,8 +129,9 @@ def verify_certificate(certificate: CertificateLike, *, budget: int = BUDGET) ->
     >>> certificate = certify_counts([600, 50, 350], sigma=0.25, alpha=0.001, y=0)
     >>> verify_certificate(certificate).verdict
     'proved'
-    >>> import dataclasses
-    >>> larger = dataclasses.replace(certificate, radius=certificate.radius + 1e-6)
+    >>> from dataclasses import replace
+    >>> claim = replace(certificate.claim, radius=certificate.radius + 1e-6)
+    >>> larger = replace(certificate, claim=claim)
     >>> found = verify_certificate(larger)
     >>> found.verdict, found.tail > 0.001
     ('refuted', True)

@@ -19,7 +19,7 @@ from rsverify.kernels.margin.staircase import additive_steps, default_steps
 from rsverify.reference import margin as twin
 from rsverify.reference.curve_maximum import curve_maximum, curve_points, tails
 
-ESTIMANDS = ("difference", "probit")
+ESTIMANDS = ("difference", "probit", "laplace")
 
 
 def load_study() -> ModuleType:

@@ -14,7 +14,7 @@ from rsverify.verification.ordering import nested_level
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-ESTIMANDS = ("difference", "probit")
+ESTIMANDS = ("difference", "probit", "laplace")
 ROUNDING = 1e-9
 
 

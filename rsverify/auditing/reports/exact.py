@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from rsverify._core.types import MarginName
 from rsverify.auditing.caller import MIXED, MIXING, Caller, Failure, Limits, plain_row
 from rsverify.auditing.company import COMPANY
 from rsverify.auditing.design import Design, Progress
@@ -24,7 +26,7 @@ from rsverify.auditing.reports.staircase import staircase_report
 from rsverify.auditing.simulation.blocks import generator
 from rsverify.auditing.verdict import Verdict
 
-MARGINS = ("difference", "probit")
+MARGINS: tuple[str, ...] = get_args(MarginName)
 OWN_WAY = ("proportion", *MARGINS)  # estimands whose bounds have an exact audit of their own
 CLASSES = 3  # of the distributions that an exact audit of a margin is about
 MORE_CLASSES = "does not cover more than three classes: audit them with method='simulation'"
@@ -109,7 +111,7 @@ def _of_outcomes(
             worst, evidence, scope = _worst(table, estimand, design)
             verdict = _verdict(worst, design)
     notes = [*_notes(worst, scope, table, estimand, design, verdict), *looked]
-    row = _row(worst, scope, verdict)
+    row = _row(worst, scope, verdict, design.alpha)
     report = AuditReport(
         verdict,
         [row],
@@ -162,7 +164,7 @@ def _verdict(worst: Worst, design: Design) -> Verdict:
     return "supported" if within else "inconclusive"
 
 
-def _row(worst: Worst, scope: str, verdict: Verdict) -> Row:
+def _row(worst: Worst, scope: str, verdict: Verdict, allowed: float) -> Row:
     at = ", ".join(f"{k}={v}" for k, v in worst.place.parameters.items())
     note = f"the largest seen is at {at}; none is above {worst.certified:.6g}"
     if not worst.monotone:
@@ -179,6 +181,7 @@ def _row(worst: Worst, scope: str, verdict: Verdict) -> Row:
         verdict,
         note,
         distribution=at,
+        allowed=allowed,
     )
 
 

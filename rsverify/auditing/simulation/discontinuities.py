@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.special import gammaln, ndtr, xlog1py, xlogy
+from scipy.stats import laplace
 
 from rsverify._core.check import FloatArray
 from rsverify.auditing.caller import Caller
@@ -89,7 +90,13 @@ def _probit(v: FloatArray) -> FloatArray:
     return p
 
 
-_CHANCES = {"difference": _half, "probit": _probit}
+def _laplace(v: FloatArray) -> FloatArray:
+    # Half of the margin is the quantile of both.
+    p: FloatArray = laplace.cdf(0.5 * v)
+    return p
+
+
+_CHANCES = {"difference": _half, "probit": _probit, "laplace": _laplace}
 LINES = {
     "mean": Line(_sample, _two_values, _itself),
     "binary-mean": Line(_sample, _two_values, _itself),

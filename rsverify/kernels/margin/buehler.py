@@ -35,6 +35,7 @@ from rsverify.kernels.margin.curve import advance, corner_tail, curve_piece, fis
 from rsverify.kernels.margin.floor import rises_to_the_end
 from rsverify.kernels.margin.formulas import DIFFERENCE, bonferroni_limit, cohen_limit
 from rsverify.kernels.margin.ordering import curve_point
+from rsverify.kernels.margin.quantiles import curve_kink
 from rsverify.kernels.margin.staircase import (
     LARGEST_ALPHA,
     additive_steps,
@@ -63,6 +64,7 @@ FIRST_HALF, LEAST_HALF = (
 )  # shares of a scanned cell at which a peak's sides are looked at
 CLIMBS = 40  # at most, at one L
 NEAR = 1e-6  # error of the logarithm of a tail read off a parabola
+LEAST_BESIDE_KINK = 1e-3  # times the least width of a peak that holds a kink
 FLOOR_RESOLUTION = 1e-9
 WIDENINGS = 3  # times that more rows are built before all of them are
 
@@ -91,6 +93,9 @@ def climb(
     points, values = work[:3], work[3]
     half = min(peak[1], 0.5 * (high - low))
     u = min(max(peak[0], low + half), high - half)
+    # Beside a kink of the curve a parabola is off by the square of its width.
+    beside = abs(u - curve_kink(estimand, limit)) <= 2.0 * half
+    least = peak[3] * (LEAST_BESIDE_KINK if beside else 1.0)
     for i in range(3):
         points[0, i], points[1, i], points[2, i] = curve_point(
             estimand, limit, min(max(u + (i - 1) * half, low), high)
@@ -112,15 +117,15 @@ def climb(
     shift = 0.5 * (left - right) / bend if bend < 0.0 else math.inf
     log_best = max(left, middle, right)
     if abs(shift) <= 1.0:
-        if half <= 3.0 * peak[3]:
+        if half <= 3.0 * least:
             log_best = max(log_best, middle - 0.25 * (left - right) * shift)
         peak[0] = u + shift * half
-        peak[1] = max(half * min(max(0.1, abs(shift)), 0.5), peak[3])
+        peak[1] = max(half * min(max(0.1, abs(shift)), 0.5), least)
         peak[5] = 0.0
     elif not math.isfinite(end):
         # At an end, unless a closer look finds a maximum beside it.
         peak[0] = end
-        peak[1] = max(0.1 * half, peak[3])
+        peak[1] = max(0.1 * half, least)
         peak[5] = 0.0
     else:
         peak[0] = end
@@ -131,7 +136,7 @@ def climb(
     # Beside an end of the piece the middle cannot come closer to the top.
     held = u <= low + 1.5 * half or u >= high - 1.5 * half
     settled = abs(shift) <= (1.0 if held else 0.3) or not math.isfinite(peak[0])
-    peak[4] = 1.0 if settled and half <= 3.0 * peak[3] else 0.0
+    peak[4] = 1.0 if settled and half <= 3.0 * least else 0.0
     return log_best
 
 

@@ -39,7 +39,7 @@ def test_supported_is_0(capsys, tmp_path):
     report = tmp_path / "new" / "report.json"
     options = ["--estimand", "proportion", "--n", 30, "--out", report]
     options += ["--out", tmp_path / "a.parquet", "--out", tmp_path / "a.csv"]
-    options += ["--out", tmp_path / "a.png"]
+    options += ["--out", tmp_path / "a.png", "--out", tmp_path / "a.html"]
     code, out, _ = run(capsys, "clopper_pearson_lower", *options)
     assert code == 0
     assert out.startswith("supported: clopper_pearson_lower, proportion, n=30, alpha=0.05")
@@ -47,6 +47,8 @@ def test_supported_is_0(capsys, tmp_path):
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     assert len(pd.read_parquet(tmp_path / "a.parquet")) == 1
     assert len(pd.read_csv(tmp_path / "a.csv")) == 1
+    assert (tmp_path / "a.html").read_text().startswith("<!DOCTYPE html>")
+    assert "As promised: the bound fails to cover the proportion" in out
 
 
 def test_refuted_is_1(capsys, bounds):
@@ -116,7 +118,8 @@ def test_search(capsys):
     options = ["--method", "search", "--n", 5, "--replications", 300]
     code, out, _ = run(capsys, "hoeffding_lower", *options)
     assert code == 0
-    assert out.count("found ") == 3
+    rows = [line[2:] for line in out.splitlines() if line[:2] in ("  ", "> ")]
+    assert sum(row.startswith("found ") for row in rows) == 3
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ THREATS = [
     {"noise": Uniform(0.5), "norm": "linf", "dimension": 784},
     {"noise": Gaussian(0.5), "norm": Lp(4), "dimension": 784},
     {"noise": Gaussian([0.5, 1.0]), "norm": "mahalanobis"},
+    {"noise": Laplace(0.5)},
+    {"noise": Laplace(0.5), "norm": Lp(3), "dimension": 784},
     {"noise": Ablation(45, 784)},
     {"noise": Deletion(0.97)},
     {"noise": DiscreteGaussian(0.5, 1 / 255)},
@@ -81,7 +83,6 @@ def test_what_a_table_says_of_its_threat_is_checked() -> None:
         ({"sigma": 0.5, "ignore": [1, 2, 3]}, "must leave a runner-up"),
         ({"sigma": 0.5, "top_k": 2}, "needs selection"),
         ({"sigma": [0.5] * 12, "norm": "l1"}, "sigma of shape"),
-        ({"noise": Laplace(0.5), "bound": "exact"}, "no confidence bound yet"),
     ],
 )
 def test_parts_that_do_not_fit_are_named(options: dict[str, object], message: str) -> None:

@@ -14,7 +14,7 @@ from rsverify import (  # noqa: E402
     decide_counts,
     radius_interval_counts,
 )
-from rsverify.smoothing.sampling.looks import look_after  # noqa: E402
+from rsverify.certificates.looks import look_after  # noqa: E402
 
 INPUT = torch.tensor([1.0, 0.0])
 
