@@ -90,6 +90,8 @@ AuditEstimandName = Literal[
     "hypergeometric",
 ]
 """The built-in estimands of audits; with ":first", over the class of column 1."""
+SkeletonEstimandName = Literal["mean", "proportion", "difference"]
+"""The estimands that a new bound can be started for."""
 AuditMethodName = Literal["auto", "exact", "simulation", "search"]
 """How an audit looks for laws at which a bound fails."""
 AuditKindName = Literal["coverage", "betting", "bets"]
