@@ -82,7 +82,7 @@ def test_other_orderings_at_large_alpha(n: int, alpha: float) -> None:
     x1, x2 = study.every_outcome(n)
     steps = np.empty(n + 1, np.int64)
     for ordering in (Taylor(0), Taylor(3), "bonferroni"):
-        for code, estimand in enumerate(ESTIMANDS):
+        for code, estimand in enumerate(("difference", "probit")):
             limits = exact_margin_lower(x1, x2, n, alpha, estimand=estimand, ordering=ordering)
             tables = _ordering_tables(ordering, n, alpha, code)
             for i in np.flatnonzero(np.isfinite(limits) & (limits > -1.0)):
