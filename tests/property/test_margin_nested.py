@@ -72,7 +72,7 @@ def test_random_outcomes_and_alphas(largest: int, estimand: str) -> None:
     assert largest_fall(bounds(x1, x2, n, grid, estimand, "nested")) <= ROUNDING
 
 
-@pytest.mark.parametrize("estimand", ("difference", "probit"))
+@pytest.mark.parametrize("estimand", ["difference", "probit"])
 def test_never_above_the_default_at_a_level_and_never_below_cohen_nor_bonferroni(
     estimand: str,
 ) -> None:
