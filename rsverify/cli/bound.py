@@ -30,7 +30,7 @@ class _Method(NamedTuple):
     name: str
     bound: VoteBoundName
     ordering: OrderingName | Taylor | None
-    limits: dict[str, float]
+    limits: dict[MarginName, float]
     radii: dict[str, float]
 
 
