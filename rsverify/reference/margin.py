@@ -145,7 +145,9 @@ def exact_margin_lower(
         return buehler_lower(steps, level, estimand=estimand)
 
 
-def _local_limit(k1: int, k2: int, n: int, level: Any, ordered_at: Any, estimand: str) -> Any:
+def _local_limit(
+    k1: int, k2: int, n: int, level: Number, ordered_at: Number, estimand: str
+) -> Number:
     """Return the local limit at a level, of the default ordering of the level `ordered_at`."""
     steps = staircase(_default_membership(k1, k2, n, ordered_at, estimand), n)
     share = mp.mpf(SHARE) * level
