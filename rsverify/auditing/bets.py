@@ -153,7 +153,7 @@ def _perturbed(
         t, m = peek
         note = f"bet {t} changes with observation {t} or a later one, against m={m:.4g}"
     return Row(
-        title, 0.0, seen, seen, seen, 0, 0, math.nan, verdict, note, measure=PEEKED
+        title, 0.0, seen, seen, seen, 0, 0, math.nan, verdict, note, measure=PEEKED, allowed=0.0
     ), failures
 
 

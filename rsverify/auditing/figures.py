@@ -51,7 +51,7 @@ def draw(
         raise ValueError(f"path={str(path)!r} must end in one of {', '.join(FIGURES)}")
     if path is not None:
         check_free(path, force=force)
-    possible = _possible(report)
+    possible = figures_of(report)
     if not possible:
         raise ValueError("this report has no figure; its rows say it all: write a table")
     wanted = possible[0] if kind == "auto" else kind
@@ -66,7 +66,7 @@ def draw(
     return figure
 
 
-def _possible(report: AuditReport) -> list[FigureName]:
+def figures_of(report: AuditReport) -> list[FigureName]:
     """Return the figures that a report can be drawn as, the most telling first."""
     evidence = report.evidence
     if isinstance(evidence, ProportionLimits):

@@ -18,7 +18,13 @@ from rsverify.cli.console import (
     print_written,
     working,
 )
-from rsverify.cli.options import Given, OutOption, one_out, with_request_options
+from rsverify.cli.options import (
+    Given,
+    NoiseOption,
+    OutOption,
+    one_out,
+    with_request_options,
+)
 from rsverify.cli.planned import print_plan
 from rsverify.cli.sources import Reading, Source, dataset_of
 from rsverify.cli.summary import print_summary, summary_content
@@ -74,10 +80,22 @@ def certify(
             "OUT_SIGMA."
         ),
     ] = None,
+    noise: NoiseOption = None,
     num_classes: Annotated[int | None, typer.Option(help="Number of classes.")] = None,
     lattice: Annotated[
         str | None,
         typer.Option(help="Draw discrete noise, for inputs on multiples of this, as 1/255."),
+    ] = None,
+    mask: Annotated[
+        str | None,
+        typer.Option(
+            help="Of ablation: what the model sees in the place of hidden entries, one number or "
+            "one per channel. Of deletion: the token that fills up, or FILE.py:FUNCTION.",
+        ),
+    ] = None,
+    channel_axis: Annotated[
+        int | None,
+        typer.Option(help="Of ablation: axis along which numbers are hidden together, as 0."),
     ] = None,
     checkpoint: Annotated[
         Path | None,
@@ -294,6 +312,11 @@ def certify(
     from rsverify.tables.metadata import check_table_free, check_table_name
 
     # Before a model is loaded, which may take long.
+    if noise is not None and sigma:
+        raise ValueError(
+            f"sigma={sigma[0]:g} must be left out with --noise {noise}: it is short for "
+            f"--noise gaussian:{sigma[0]:g}"
+        )
     if dry_run and planning is None:
         planning = Planning(taken=lambda plan: print_plan(plan, format))
     tables = _tables(_PLANNED if planning else one_out(out, into), sigma)
@@ -319,7 +342,10 @@ def certify(
         },
         arguments=model_arg or [],
         num_classes=num_classes,
+        noise=noise,
         lattice=lattice,
+        mask=mask,
+        channel_axis=channel_axis,
         mean=mean,
         std=std,
         preprocess=preprocess,

@@ -110,7 +110,8 @@ def plan(
             votes = {"source": source, **own, "noise": noise, "norm": norm, "dimension": dimension}
             plans = [_from_votes(votes, options, probability)]
     else:
-        own |= {"noise": noise, "norm": norm, "dimension": dimension}
+        own |= {"dimension": dimension}
+        options |= {"noise": noise, "norm": norm}
         plans = _from_model(source, data, options, own, probability, pilot_seconds)
     for made in plans:
         if json is not None:

@@ -12,7 +12,8 @@ import torch
 
 from rsverify._core.check import check_flag, check_positive, check_size, shown
 from rsverify._core.types import Auto, RadiusName
-from rsverify.certificates.threat import check_threat
+from rsverify.certificates.threat import Threat
+from rsverify.noise import Norm
 from rsverify.smoothing.classifier import SmoothedClassifier
 from rsverify.smoothing.data.inputs import Seed, check_autocast, check_batch_size, check_seed
 from rsverify.smoothing.data.items import Items
@@ -41,6 +42,7 @@ def plan_dataset(
     n: int = 100_000,
     alpha: float = 1e-3,
     radius: RadiusName = "R2",
+    norm: Norm | None = None,
     lipschitz: float | Auto | None = None,
     futility: float = 0.1,
     certify_label: bool = False,
@@ -59,11 +61,12 @@ def plan_dataset(
 
     Parameters
     ----------
-    classifier, dataset, n0, n, alpha, radius, lipschitz, futility, certify_label
+    classifier, dataset, n0, n, alpha, radius, norm, lipschitz, futility, certify_label
         As for `certify_dataset`; the run that is planned would have them.
     target_radius, precision, relative_precision
-        As for `certify_dataset`. Without a target a few round radii are planned for; early
-        decisions are then those of all of them.
+        As for `certify_dataset`. Without a target a few round radii are planned for, where the
+        noise is Gaussian; early decisions are then those of all of them. Other noise has none, and
+        needs a target, in its norm.
     skip, max_inputs, input_range, batch_size, autocast, compile, channels_last
         As for `certify_dataset`.
     probability
@@ -107,6 +110,7 @@ def plan_dataset(
         n=n,
         alpha=alpha,
         radius=radius,
+        norm=norm,
         lipschitz=lipschitz,
         target_radius=target_radius,
         precision=precision,
@@ -158,13 +162,24 @@ def plan_request(
         )
     check_autocast(execution.autocast)
     budget = float(check_positive("seconds", seconds))
-    items = Items(dataset, classifier.num_classes, input_range=input_range)
+    noise = classifier.noise
+    items = Items(
+        dataset, classifier.num_classes, input_range=input_range, tokens=noise.takes_tokens
+    )
     wanted = range(0, len(items), check_size("skip", skip))
     if max_inputs is not None:
         wanted = wanted[: check_size("max_inputs", max_inputs)]
     example = next(items.load(wanted[:1])).x
     request = classifier.resolve(request, example, batch_size=batch_size, progress=False)
-    request.check(classifier.num_classes, classifier.noise, 0 if certify_label else None)
+    threat = request.threat(noise, example.numel())
+    radii = request.target_radius
+    if not threat.is_plain:  # there are no early decisions: what is planned is a fixed n
+        if radii is None:
+            raise ValueError(f"target_radius must be given for noise={threat.noise}")
+        request = replace(request, target_radius=None)
+    elif radii is None:
+        radii = default_radii(classifier.sigma, 0.0)[1:4]
+    request.check(classifier.num_classes, noise, 0 if certify_label else None, example.numel())
     check_placement(classifier.model, classifier.placement(example.dtype)[0])
     began = clock()
     session = Session(classifier, example, execution)
@@ -177,15 +192,14 @@ def plan_request(
     pilot, overhead = timing.pilot(items, wanted, budget * rate, rate, certify_label=certify_label)
     place = classifier.placement(example.dtype)[0]
     given = 0 if certify_label else request.n0
-    radii = request.target_radius
-    if radii is None:
-        radii = default_radii(classifier.sigma, 0.0)[1:4]
     start = int(np.random.default_rng([*parts_of(entropy), PILOT]).integers(2**31))
     plan = plan_samples(
         pilot=pilot,
         target_radius=radii,
         alpha=request.alpha,
-        sigma=classifier.sigma,
+        noise=threat.noise,
+        norm=threat.norm,
+        dimension=threat.dimension,
         radius=request.radius,
         lipschitz=request.constant,
         n=request.n,
@@ -195,8 +209,10 @@ def plan_request(
         early=False,
         seed=start,
     )
-    early = _early(plan, request, classifier, pilot, size, start)
-    finish, look = timing.answers(pilot)
+    early = (
+        _early(plan, request, classifier, threat, pilot, size, start) if threat.is_plain else None
+    )
+    finish, look = timing.answers(pilot, example.numel())
     cost = Cost(
         device=device_text(place),
         passes_per_second=rate,
@@ -212,19 +228,12 @@ def _early(
     plan: Plan,
     request: Request,
     classifier: SmoothedClassifier,
+    threat: Threat,
     pilot: pd.DataFrame,
     batch_size: int,
     seed: int,
 ) -> EarlyVotes | None:
     """Return what early decisions would take."""
-    threat = check_threat(
-        sigma=classifier.sigma,
-        noise=None,
-        norm=None,
-        dimension=None,
-        radius=request.radius,
-        lipschitz=request.constant,
-    )
     inputs, _ = pilot_inputs(pilot, None, threat, seed)
     how = Sampling(n=plan.n, n0=plan.n0, batch_size=batch_size, clean=True)
     if not request.of_precision:
@@ -238,7 +247,9 @@ def _early(
     for i, (p, y) in enumerate(zip(some.shares, some.y, strict=True)):
         path = rng.multinomial(np.diff(looks, prepend=0), p).cumsum(axis=0)
         chosen = rng.multinomial(plan.n0, p) if plan.n0 else None
-        first = request.question(classifier.noise, None if plan.n0 else int(y)).first
+        first = request.question(
+            classifier.noise, None if plan.n0 else int(y), threat.dimension
+        ).first
         assert first is not None, "a precision stops"
         found = first(path, chosen)
         if found is not None:

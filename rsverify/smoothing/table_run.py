@@ -90,7 +90,7 @@ class TableRun:
 
     def configuration(self, entropy: Entropy) -> Json:
         """Return what decides the rows, of JSON types: it must be the same on a resume."""
-        model = self.classifier
+        model, noise = self.classifier, self.classifier.noise.distribution
         device, dtype = model.placement(torch.get_default_dtype())
         return {
             **asdict(self.request),
@@ -100,9 +100,12 @@ class TableRun:
             "model": model_hash(model.model),
             "preprocess": model_hash(model.preprocess),
             "num_classes": model.num_classes,
-            "sigma": model.sigma,
-            "noise": type(model.noise).__name__,
+            "sigma": model.noise.sigma,
+            "noise": str(noise),
+            "norm": str(noise.check_norm(self.request.norm)),
+            "dimension": self.example.numel(),
             "lattice": str(getattr(model.noise, "lattice", "")),
+            **model.noise.details(),
             **device_facts(device),
             "dtype": str(dtype),
             "autocast": None if self.execution.autocast is None else str(self.execution.autocast),
@@ -182,6 +185,7 @@ class TableRun:
             row,
             request=self.request,
             noise=self.classifier.noise,
+            dimension=self.example.numel(),
             certify_label=self.certify_label,
             entropy=_parts(entropy),
             path=self.out,

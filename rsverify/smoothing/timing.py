@@ -89,12 +89,12 @@ class Timing:
                 raise ValueError("an input has no label: certify_label=True certifies the true one")
         return table, max(took / count - (each + 1) / rate, 0.0)
 
-    def answers(self, pilot: pd.DataFrame) -> tuple[float, float]:
+    def answers(self, pilot: pd.DataFrame, dimension: int) -> tuple[float, float]:
         """Return seconds that the bound of an input takes, and one look at its votes."""
         sampled, request = self.session.sampled, self.request
         counts = pilot[count_columns(pilot)].to_numpy()
         rng = np.random.default_rng(0)
-        question = request.question(sampled.noise, None)
+        question = request.question(sampled.noise, None, dimension)
         shares, _ = posterior_shares(counts, counts.argmax(axis=1), rng)
         rows = shares[rng.permutation(len(shares))[: _REPEATS + 1]]
         bounds, looks = list[float](), list[float]()

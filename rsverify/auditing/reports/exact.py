@@ -111,7 +111,7 @@ def _of_outcomes(
             worst, evidence, scope = _worst(table, estimand, design)
             verdict = _verdict(worst, design)
     notes = [*_notes(worst, scope, table, estimand, design, verdict), *looked]
-    row = _row(worst, scope, verdict)
+    row = _row(worst, scope, verdict, design.alpha)
     report = AuditReport(
         verdict,
         [row],
@@ -164,7 +164,7 @@ def _verdict(worst: Worst, design: Design) -> Verdict:
     return "supported" if within else "inconclusive"
 
 
-def _row(worst: Worst, scope: str, verdict: Verdict) -> Row:
+def _row(worst: Worst, scope: str, verdict: Verdict, allowed: float) -> Row:
     at = ", ".join(f"{k}={v}" for k, v in worst.place.parameters.items())
     note = f"the largest seen is at {at}; none is above {worst.certified:.6g}"
     if not worst.monotone:
@@ -181,6 +181,7 @@ def _row(worst: Worst, scope: str, verdict: Verdict) -> Row:
         verdict,
         note,
         distribution=at,
+        allowed=allowed,
     )
 
 

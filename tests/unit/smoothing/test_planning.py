@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from rsverify import SmoothedClassifier, certify_dataset  # noqa: E402
+from rsverify.noise import Uniform  # noqa: E402
 from rsverify.smoothing.planning import plan_dataset  # noqa: E402
 from rsverify.smoothing.timing import device_text  # noqa: E402
 
@@ -137,6 +138,16 @@ def test_some_inputs_at_random_where_all_would_take_too_long(smoothed: Any) -> N
     )
     assert plan.source == "a pilot of 50 votes on 8 inputs"
     assert plan.inputs == 3000
+
+
+def test_other_noise_needs_a_target(data: Any) -> None:
+    boxed = SmoothedClassifier(halves, num_classes=2, noise=Uniform(1.0))
+    some = (data[0][:20], data[1][:20])
+    with pytest.raises(ValueError, match="target_radius must be given for noise=uniform:1"):
+        plan_dataset(boxed, some, seconds=0.1)
+    plan = plan_dataset(boxed, some, target_radius=0.2, n=1000, seconds=0.1, seed=0)
+    assert (plan.early, plan.noise) == (None, "uniform:1, l1")
+    assert plan.reachable[0] > 0.5
 
 
 @pytest.mark.parametrize(
