@@ -76,7 +76,7 @@ def exact(points, n, estimand, method, name, alpha, chances):
     counts = np.stack([(paths == k).sum(axis=1) for k in range(len(table))], axis=1)
     margins = margin_of(chances @ table, estimand)
     worst = 0.0
-    for q, margin in zip(planning, margins, strict=True):
+    for q, margin in zip(chances, margins, strict=True):
         mass = np.prod(q**counts, axis=1)
         worst = max(worst, float(mass[bounds > margin].sum()))
     return worst, float(np.mean(bounds > (0 if estimand == "difference" else -1)))
