@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from rsverify._core.check import FloatArray
+from rsverify.auditing.counts import CountModel
 
 
 class ProportionLimits(NamedTuple):
@@ -12,6 +13,15 @@ class ProportionLimits(NamedTuple):
 
     lower: FloatArray
     upper: FloatArray
+
+
+class ModelLimits(NamedTuple):
+    """The limits of every outcome of a model of counts, and the truth where it is one number."""
+
+    model: CountModel
+    lower: FloatArray
+    upper: FloatArray
+    truth: float | None
 
 
 class MarginClaims(NamedTuple):
