@@ -23,7 +23,7 @@ from rsverify._core.types import (
 
 if TYPE_CHECKING:
     from rsverify.bounds.margin import Taylor
-
+    from rsverify.noise import Norm
 
 Choices = tuple[str, ...]
 Kind = type[int] | type[float] | type[str]
@@ -80,6 +80,14 @@ class RequestOptions:
     )
     radius: RadiusName = field(
         default="R2", metadata=_shown("R2 or R1.", choices=get_args(RadiusName))
+    )
+    norm: Norm | None = field(
+        default=None,
+        metadata=_shown(
+            "How an attack is measured: l0, l1, l2, linf, lp:POWER, mahalanobis or edit.",
+            kind=str,
+            unset="the one the noise is made for",
+        ),
     )
     lipschitz: float | Auto | None = field(
         default=None,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rsverify.bounds.margin import Taylor
 
 _ORDERINGS = ("likelihood-ratio", "difference", "bonferroni", "taylor:5")
-_HEADINGS = {"difference": "p1 − p2", "probit": "Φ⁻¹(p1) − Φ⁻¹(p2)"}
+_HEADINGS: dict[MarginName, str] = {"difference": "p1 − p2", "probit": "Φ⁻¹(p1) − Φ⁻¹(p2)"}
 
 
 class _Method(NamedTuple):
@@ -30,7 +30,7 @@ class _Method(NamedTuple):
     name: str
     bound: VoteBoundName
     ordering: OrderingName | Taylor | None
-    limits: dict[str, float]
+    limits: dict[MarginName, float]
     radii: dict[str, float]
 
 
@@ -85,7 +85,7 @@ def _found(
 
     limits = {
         e: float(margin_lower_bounds(counts, y, alpha, estimand=e, bound=bound, ordering=ordering))
-        for e in get_args(MarginName)
+        for e in _HEADINGS
     }
     radii = {}
     if sigma is not None:

@@ -249,7 +249,7 @@ class Session:
             self.sampled.num_classes,
             first,
             request.n,
-            request.question(self.sampled.noise, asked.y),
+            request.question(self.sampled.noise, asked.y, center.numel()),
             (
                 None if asked.item is None else CleanInput(self.sampled.noise, center),
                 self.noisy(center, first, asked.seed, SELECTION) if first else None,
