@@ -348,7 +348,7 @@ def grecov_entries() -> list[Entry]:
             return -1.0
 
     def everything() -> AuditReport:
-        return audit(by_row(lower), estimand="difference:first", n=30, alpha=ALPHA)
+        return audit(by_row(lower), estimand="difference:first", n=10, alpha=ALPHA)
 
     return [
         Entry(

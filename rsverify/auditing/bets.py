@@ -25,6 +25,7 @@ from rsverify._core.said import said
 from rsverify._core.types import FloatArray
 from rsverify.auditing.caller import Failure, merge_failures, name_of
 from rsverify.auditing.design import FLOAT_ERRORS, LARGEST_N, Record
+from rsverify.auditing.exact.evidence import Futures
 from rsverify.auditing.processes import (
     ALPHAS,
     PERTURBED_N,
@@ -130,18 +131,6 @@ def audit_bets(
     evidence = shown[0] if shown else _unchanged(bets, samples["uniform"], level)
     failed = merge_failures(failures)
     return AuditReport(verdict, rows, failed, None, record, notes, evidence)
-
-
-class Futures(NamedTuple):
-    """One sample with two futures, and the bets on both: what a figure is drawn from."""
-
-    t: int  # the first observation that differs, from 1
-    m: float
-    law: str
-    x: FloatArray
-    other: FloatArray
-    bets: FloatArray
-    changed: FloatArray
 
 
 class Sample(NamedTuple):

@@ -18,12 +18,16 @@ from rsverify._core.files import check_free
 from rsverify._core.types import FigureName
 from rsverify.auditing import plot as plotting
 from rsverify.auditing import plot_rows
-from rsverify.auditing.bets import Futures
 from rsverify.auditing.conclusion import finding
 from rsverify.auditing.counts import CountModel, HypergeometricModel
 from rsverify.auditing.design import FIGURES, FLOAT_ERRORS
 from rsverify.auditing.estimand import margin_value
-from rsverify.auditing.exact.evidence import MarginClaims, ModelLimits, ProportionLimits
+from rsverify.auditing.exact.evidence import (
+    Futures,
+    MarginClaims,
+    ModelLimits,
+    ProportionLimits,
+)
 from rsverify.auditing.exact.proportion import miscoverage_at
 from rsverify.auditing.simulation.blocks import Replay, block_span, missed
 from rsverify.bounds.proportion import clopper_pearson_lower, clopper_pearson_upper

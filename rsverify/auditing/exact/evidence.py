@@ -1,4 +1,4 @@
-"""What an exact audit keeps for its figures."""
+"""What an audit keeps for its figures."""
 
 from __future__ import annotations
 
@@ -30,3 +30,15 @@ class MarginClaims(NamedTuple):
     table: FloatArray
     margin: str
     largest: bool  # over the larger of q2 and q3, not over q2
+
+
+class Futures(NamedTuple):
+    """One sample with two futures, and the bets on both: what a figure is drawn from."""
+
+    t: int  # the first observation that differs, from 1
+    m: float
+    law: str
+    x: FloatArray
+    other: FloatArray
+    bets: FloatArray
+    changed: FloatArray
