@@ -15,6 +15,7 @@ from rsverify._core.types import AnyArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import QuadMesh
     from matplotlib.figure import Figure
 
 # Okabe and Ito's colors: told apart by the color-blind, and in gray.
@@ -264,7 +265,7 @@ def draw_square(
 
 def _shares(
     figure: Figure, axes: Axes, edges: tuple[FloatArray, FloatArray], share: FloatArray, words: str
-) -> Any:
+) -> QuadMesh:
     """Draw shares of alpha in cells, with their scale: white at alpha, red above it."""
     from matplotlib.colors import TwoSlopeNorm
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import textwrap
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from rsverify._core.check import FloatArray
 from rsverify._core.text import figure_label
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 NAME_WIDTH = 60  # characters on a line of a scenario's name
 MOST_ROWS = 30  # the worst; more cannot be read
 MOST_SHARE = 10.0  # of what is allowed: more stands at the edge
-DASHED: Any = (0, (5, 2))
+DASHED = (0, (5, 2))
 
 
 class Ordered(NamedTuple):
@@ -37,7 +38,7 @@ class Ordered(NamedTuple):
 
     lower: FloatArray
     upper: FloatArray
-    missed: Any
+    missed: npt.NDArray[np.bool_]
     truth: float
 
 
