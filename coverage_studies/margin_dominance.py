@@ -3,10 +3,10 @@
 Outcomes are drawn with n even in its logarithm and every edge of the simplex well represented,
 alpha from the usual levels and even in its logarithm from 1e-9 to 1/2.
 The shortfall is (best - exact) / (estimate - best), best being the larger of the other two; the
-estimate is the margin of the counts (difference), and of the counts plus 1/2 each (probit, whose
-margin of the counts themselves is infinite where x2 = 0). The bounds are compared as they are
-computed: the exact one carries a search slack of 1e-10, so that a shortfall needs to exceed
-`ABSOLUTE` as well to count.
+estimate is the margin of the counts (difference), and of the counts plus 1/2 each (probit and
+laplace, whose margin of the counts themselves is infinite where x2 = 0). The bounds are compared as
+they are computed: the exact one carries a search slack of 1e-10, so that a shortfall needs to
+exceed `ABSOLUTE` as well to count.
 
 Run as ``python -m coverage_studies.margin_dominance [ROWS] [LARGEST_N]``; a hundred thousand
 outcomes up to n = 1e5 take some five minutes.
@@ -24,13 +24,14 @@ from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
+from scipy.stats import laplace
 
 import rsverify
 from rsverify import bonferroni_margin_lower, cohen_margin_lower, exact_margin_lower
 
 ALPHAS = (0.5, 0.1, 0.05, 0.01, 0.001, 1e-6)
 SMALLEST_ALPHA, LARGEST_ALPHA = 1e-9, 0.5
-ESTIMANDS = ("difference", "probit")
+ESTIMANDS = ("difference", "probit", "laplace")
 TOLERANCE = 1e-4
 ABSOLUTE = 1e-9
 SEED = 20250
@@ -82,6 +83,8 @@ def shortfalls(rows: dict[str, Any], estimand: str) -> dict[str, Any]:
     best = np.maximum(cohen, bonferroni)
     if estimand == "difference":
         estimate = (x1 - x2) / n
+    elif estimand == "laplace":
+        estimate = laplace.ppf((x1 + 0.5) / (n + 1.5)) - laplace.ppf((x2 + 0.5) / (n + 1.5))
     else:
         estimate = ndtri((x1 + 0.5) / (n + 1.5)) - ndtri((x2 + 0.5) / (n + 1.5))
     with np.errstate(invalid="ignore"):

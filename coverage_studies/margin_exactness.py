@@ -22,11 +22,11 @@ import numpy.typing as npt
 
 from rsverify import clopper_pearson_lower, clopper_pearson_upper, exact_margin_lower
 from rsverify.kernels.margin.buehler import SHARE
-from rsverify.kernels.margin.formulas import DIFFERENCE, PROBIT
+from rsverify.kernels.margin.formulas import DIFFERENCE, LAPLACE, PROBIT
 from rsverify.kernels.margin.staircase import default_steps
 from rsverify.reference.curve_maximum import curve_maximum, curve_points, tails
 
-CODES = {"difference": DIFFERENCE, "probit": PROBIT}
+CODES = {"difference": DIFFERENCE, "probit": PROBIT, "laplace": LAPLACE}
 ALPHAS = (0.05, 0.001)
 SIZES = (20, 60, 100, 150)
 WITHIN = 1e-9  # what the bound promises

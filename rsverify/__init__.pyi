@@ -9,6 +9,7 @@ from .auditing.claims.evalue import audit_e_value as audit_e_value
 from .auditing.claims.multiple import audit_multiple_testing as audit_multiple_testing
 from .auditing.claims.prediction import audit_prediction_set as audit_prediction_set
 from .auditing.claims.pvalue import audit_test as audit_test
+from .auditing.command import audit_command as audit_command
 from .auditing.estimand import Estimand as Estimand
 from .auditing.report import AuditReport as AuditReport
 from .bounds.betting import betting_interval as betting_interval
@@ -42,7 +43,7 @@ from .bounds.two_proportions import two_proportion_upper as two_proportion_upper
 from .certificates.abstention import Status as Status
 from .certificates.certificate import ABSTAIN as ABSTAIN
 from .certificates.certificate import Certificate as Certificate
-from .certificates.certificate import certify_counts as certify_counts
+from .certificates.counts import certify_counts as certify_counts
 from .certificates.early import EarlyCertificate as EarlyCertificate
 from .certificates.early import decide_counts as decide_counts
 from .certificates.interval import IntervalCertificate as IntervalCertificate
@@ -52,12 +53,16 @@ from .certificates.scores import certify_scores as certify_scores
 from .certificates.several import RadiiCertificate as RadiiCertificate
 from .smoothing.classifier import SmoothedClassifier as SmoothedClassifier
 from .smoothing.dataset import certify_dataset as certify_dataset
+from .smoothing.planning import plan_dataset as plan_dataset
 from .tables.analysis import Analysis as Analysis
 from .tables.analysis import analyze as analyze
 from .tables.certify import certify_table as certify_table
 from .tables.comparison import Comparison as Comparison
 from .tables.comparison import compare as compare
 from .tables.counts import read_counts as read_counts
+from .tables.merge import merge_tables as merge_tables
+from .tables.plan import Plan as Plan
+from .tables.planning import plan_samples as plan_samples
 from .tables.reader import read_table as read_table
 from .tables.recertify import recertify as recertify
 from .tables.recertify_radii import recertify_radii as recertify_radii

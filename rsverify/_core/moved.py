@@ -20,7 +20,6 @@ MOVED = {
     "rsverify.bounds.as_printed_soft": "rsverify.paper.as_printed_scores",
     "rsverify.bounds.sides": "rsverify.bounds.interval",
     "rsverify.bounds.taylor": "rsverify.paper.two_step",
-    "rsverify.certificate": "rsverify.certificates.certificate",
     "rsverify.comparison": "rsverify.tables.comparison",
     "rsverify.dataset_limits": "rsverify.tables.limits",
     "rsverify.early_certificate": "rsverify.certificates.early",
@@ -43,9 +42,18 @@ MOVED = {
 }
 """Old module -> new module."""
 
+SPLIT = {
+    "rsverify.certificate": (
+        "rsverify.certificates.certificate",
+        "rsverify.certificates.counts",
+        "rsverify.certificates.margins",
+    ),
+}
+"""Old module -> the modules that have its names now."""
+
 
 class _Moved:
-    """Finds the old names; one module object has both.
+    """Finds the old names; one module object has both, unless the old one was split.
 
     Of no class of importlib.abc, whose import would run a ``random.py`` in the current folder.
     """
@@ -55,7 +63,7 @@ class _Moved:
     ) -> importlib.machinery.ModuleSpec | None:
         """Return a spec of an old name, None for all others."""
         del path, target
-        if fullname not in MOVED:
+        if fullname not in MOVED and fullname not in SPLIT:
             return None
         return importlib.util.spec_from_loader(fullname, self)  # type: ignore[arg-type]
 
@@ -67,13 +75,20 @@ class _Moved:
     def exec_module(self, module: types.ModuleType) -> None:
         """Warn, and let the new module answer to the old name."""
         old = module.__name__
-        new = MOVED[old]
+        new = SPLIT.get(old) or (MOVED[old],)
         warnings.warn(
-            f"{old} is now {new}; the old name goes in the next version",
+            f"{old} is now {' and '.join(new)}; the old name goes in the next version",
             DeprecationWarning,
             stacklevel=2,
         )
-        sys.modules[old] = importlib.import_module(new)
+        modules = [importlib.import_module(name) for name in new]
+        if len(modules) == 1:
+            sys.modules[old] = modules[0]
+            return
+        for source in reversed(modules):
+            names = {k: v for k, v in vars(source).items() if not k.startswith("__")}
+            module.__dict__.update(names)
+        module.__dict__["__all__"] = [name for source in modules for name in source.__all__]
 
 
 def install() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 import unicodedata
 from collections.abc import Sequence
 
@@ -94,6 +95,60 @@ def table_lines(
         return _folded(head, body)
     rule = ["─" * w for w in widths]
     return [_line(cells, widths) for cells in (head, rule, *body)]
+
+
+def fitted_table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    width: int,
+    broken: Sequence[str] = (),
+) -> list[list[str]]:
+    r"""Return a table of that width: the lines of its head, then those of each row.
+
+    Headings, the first column and those in `broken` are broken between words; where that is not
+    enough, each row becomes lines of its own, one for each column, below no head.
+
+    Examples
+    --------
+    >>> from rsverify._core.text import fitted_table
+    >>> rows = [["a bound of some length", "0.49"], ["Cohen", "0.1"]]
+    >>> parts = fitted_table(["bound", "limit"], rows, 24)
+    >>> print("\n".join(line for part in parts for line in part))
+      bound            limit
+      ───────────────  ─────
+      a bound of some   0.49
+        length
+      Cohen              0.1
+    """
+    head = [printable(cell) for cell in headings]
+    body = [[printable(cell) for cell in row] for row in rows]
+    widths = []
+    for i, name in enumerate(head):
+        cells = [row[i] for row in body]
+        parts = [p for cell in cells for p in cell.split()] if name in broken else cells
+        widths.append(max(map(_columns, [*name.split(), *parts])))
+    left = width - sum(widths[1:]) - 2 * len(widths)
+    widths[0] = min(widths[0], left)
+    if left < max([LEAST_NAME, *map(_columns, head[0].split())]):
+        return [[], *(_folded(head, [row]) for row in body)]
+    return [
+        [*_stacked(head, widths), _line(["─" * w for w in widths], widths)],
+        *(_stacked(row, widths) for row in body),
+    ]
+
+
+LEAST_NAME = 12  # columns into which the names of rows are broken, at least
+
+
+def _stacked(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """Return the lines of a row, whose cells are broken between words."""
+    parts = [
+        textwrap.wrap(cell, w, subsequent_indent="  " if i == 0 else "") or [""]
+        for i, (cell, w) in enumerate(zip(cells, widths, strict=True))
+    ]
+    deepest = max(map(len, parts))
+    padded = [part + [""] * (deepest - len(part)) for part in parts]
+    return [_line(line, widths) for line in zip(*padded, strict=True)]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -20,9 +20,13 @@ IntLike: TypeAlias = int | np.integer
 FloatLike: TypeAlias = float | np.floating | np.integer
 """One number."""
 
-MarginName = Literal["difference", "probit"]
-"""p_1 − p_2, or Φ⁻¹(p_1) − Φ⁻¹(p_2)."""
-EstimandName = Literal["proportion", "mean", "difference", "probit", "ratio", "odds-ratio"]
+MarginName = Literal["difference", "probit", "laplace"]
+"""p_1 − p_2, Φ⁻¹(p_1) − Φ⁻¹(p_2), or the same with quantiles of the Laplace distribution."""
+ScoreMarginName = Literal["difference", "probit"]
+"""The margins of mean scores that there are bounds of."""
+EstimandName = Literal[
+    "proportion", "mean", "difference", "probit", "laplace", "ratio", "odds-ratio"
+]
 """What a bound is a bound of."""
 TwoSampleName = Literal["difference", "ratio", "odds-ratio"]
 """What compares two proportions: p_1 − p_2, p_1/p_2, or the ratio of p/(1 − p)."""
@@ -30,7 +34,7 @@ TwoSampleOrderingName = Literal["likelihood-ratio", "bonferroni"]
 """The orderings of the outcomes of two samples."""
 VoteBoundName = Literal["exact", "bonferroni", "cohen"]
 """The bounds of a margin, from vote counts."""
-OrderingName = Literal["likelihood-ratio", "difference", "bonferroni"]
+OrderingName = Literal["likelihood-ratio", "nested", "difference", "bonferroni"]
 """The orderings of the exact bound that have no parameter; `Taylor` has one."""
 RadiusName = Literal["R1", "R2"]
 """R1 = (p_1 − p_2)/(√2 L); R2 = σ/2 · (Φ⁻¹(p_1) − Φ⁻¹(p_2))."""
@@ -71,8 +75,11 @@ AuditEstimandName = Literal[
     "difference:first",
     "probit",
     "probit:first",
+    "laplace",
+    "laplace:first",
     "path-difference",
     "path-probit",
+    "path-laplace",
     "score-difference",
     "score-probit",
     "mean",
@@ -89,6 +96,8 @@ AuditEstimandName = Literal[
     "hypergeometric",
 ]
 """The built-in estimands of audits; with ":first", over the class of column 1."""
+SkeletonEstimandName = Literal["mean", "proportion", "difference"]
+"""The estimands that a new bound can be started for."""
 AuditMethodName = Literal["auto", "exact", "simulation", "search"]
 """How an audit looks for laws at which a bound fails."""
 AuditKindName = Literal["coverage", "betting", "bets"]
@@ -107,7 +116,9 @@ DependenceName = Literal["any", "positive", "independent"]
 """Under which dependence it does."""
 VerdictName = Literal["refuted", "supported", "inconclusive"]
 """What an audit says."""
-FigureName = Literal["auto", "sawtooth", "map", "claims", "zip", "time", "capital"]
+FigureName = Literal[
+    "auto", "sawtooth", "map", "curve", "claims", "zip", "time", "scenarios", "capital", "bets"
+]
 """The pictures of an audit."""
 DataKind = Literal[
     "counts",

@@ -273,6 +273,7 @@ def _failed(title: str, error: Exception, bet: Bet, measure: str) -> tuple[Row, 
         "refuted",
         f"{kind}: {said(error)}",
         measure=measure,
+        allowed=1.0,
     )
     return row, [Failure(kind, said(error), example)]
 
@@ -324,5 +325,16 @@ def _judge(title: str, expected: float, growth: float, ahead: float) -> Row:
     verdict: Verdict = "refuted" if faults else "supported"
     note = "; ".join(faults)
     return Row(
-        title, 1.0, expected, expected, expected, 0, 0, math.nan, verdict, note, measure=EXPECTED
+        title,
+        1.0,
+        expected,
+        expected,
+        expected,
+        0,
+        0,
+        math.nan,
+        verdict,
+        note,
+        measure=EXPECTED,
+        allowed=1.0,
     )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
 from rsverify._core.check import check_choice, check_fraction, check_probability, check_size
-from rsverify._core.types import MarginName, TwoSampleName
+from rsverify._core.types import MarginName, ScoreMarginName, TwoSampleName
 from rsverify.auditing import draws
 from rsverify.auditing.counts import (
     BinomialModel,
@@ -25,6 +25,7 @@ from rsverify.auditing.two_counts import (
     PairedName,
     TwoBinomials,
     VotesModel,
+    laplace_quantile,
 )
 
 __all__ = ["ESTIMANDS", "Estimand", "hypergeometric", "quantile", "two_proportions"]
@@ -150,12 +151,13 @@ def _sample_mean(law: Law) -> float:
 
 
 def margin_value(name: str, p1: float, p2: float) -> float:
-    """Return p1 - p2 for "difference" and probit(p1) - probit(p2) for "probit"."""
+    """Return p1 - p2 for "difference", else the difference of normal or Laplace quantiles."""
     if name == "difference":
         return p1 - p2
     if p1 <= 0.0 or p2 >= 1.0:
         return -np.inf
-    return float(ndtri(p1) - ndtri(p2))
+    quantile = laplace_quantile if name == "laplace" else ndtri
+    return float(quantile(p1) - quantile(p2))
 
 
 def _margin(name: MarginName, first: bool) -> Estimand:
@@ -177,7 +179,7 @@ def _path_margin(name: MarginName) -> Estimand:
     return Estimand(_draw_vote_paths, votes.truth, space=votes.space, name=f"path-{name}")
 
 
-def _score_margin(name: MarginName) -> Estimand:
+def _score_margin(name: ScoreMarginName) -> Estimand:
     def truth(law: Law) -> float:
         means = _mean_scores(law)
         return margin_value(name, float(means[0]), float(means[1:].max()))
@@ -309,8 +311,8 @@ def _rate(rate: float) -> float:
     return float(rate)
 
 
-_NAMES: tuple[MarginName, ...] = ("difference", "probit")
-_SPACES = {"difference": (-1.0, 1.0), "probit": (-np.inf, np.inf)}
+_NAMES: tuple[MarginName, ...] = get_args(MarginName)
+_SPACES = {name: (-1.0, 1.0) if name == "difference" else (-np.inf, np.inf) for name in _NAMES}
 ESTIMANDS = {
     e.name: e
     for e in (
@@ -318,7 +320,7 @@ ESTIMANDS = {
         Estimand(_draw_randomized, _proportion, {}, (0, 1), "randomized-proportion", False),
         *(_margin(m, first=f) for m in _NAMES for f in (False, True)),
         *(_path_margin(m) for m in _NAMES),
-        *(_score_margin(m) for m in _NAMES),
+        *(_score_margin(m) for m in get_args(ScoreMarginName)),
         Estimand(_draw_sample, _sample_mean, space=(0, 1), name="mean"),
         Estimand(_draw_sample, _sample_mean, space=(0, 1), name="binary-mean"),
         Estimand(_draw_with_variance, _sample_mean, {}, (0, 1), "mean-known-variance", False),
@@ -334,9 +336,10 @@ ESTIMANDS = {
 """The built-in estimands, by the data that a bound gets.
 
 Counts: "proportion", (R, 2) successes and failures; "randomized-proportion", (R, 3), with a uniform
-number beside them. "difference" and "probit", votes (R, m): column 0 is the class certified,
-the margin that over the most probable other class; with ":first", over the class of column 1,
-whatever the others. "path-difference", "path-probit": the votes so far after each of n, (R, n, m).
+number beside them. "difference", "probit" and "laplace", votes (R, m): column 0 is the class
+certified, the margin that over the most probable other class; with ":first", over the class of
+column 1, whatever the others. "path-difference", "path-probit", "path-laplace": the votes so far
+after each of n, (R, n, m).
 
 Samples: "mean", (R, n) in [0, 1]; "binary-mean", of zeros and ones; "mean-known-variance",
 (R, n + 1), the variance in the last column. "score-difference", "score-probit": scores (R, n, m)

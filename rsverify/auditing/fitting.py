@@ -16,8 +16,9 @@ STREAM = "other estimands"
 ROWS = 40  # of each scenario that is tried
 SCENARIOS = 6
 CANDIDATES = (
-    *("mean", "proportion", "difference", "probit", "binary-mean"),
+    *("mean", "proportion", "difference", "probit", "laplace", "binary-mean"),
     *("score-difference", "score-probit", "path-difference", "path-probit"),
+    "path-laplace",
 )
 MOST_MISSES = 0.5
 LARGEST_N = 100_000

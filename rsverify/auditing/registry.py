@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from rsverify._core.types import DataKind, EstimandName, Side
+from rsverify._core.types import DataKind, EstimandName, MarginName, Side
 from rsverify.bounds.bound import Bound, Limits
 from rsverify.bounds.interval import Interval
 from rsverify.bounds.registry import BOUNDS
@@ -95,7 +95,7 @@ NOT_BY_NAME = {
 
 
 def _drawn(bound: Bound, estimand: EstimandName) -> str:
-    if estimand in ("difference", "probit") and bound.data in ("votes", "counts"):
+    if estimand in get_args(MarginName) and bound.data in ("votes", "counts"):
         return f"{estimand}:first"
     return _DRAWN.get(bound.data, "{}").format(estimand)
 

@@ -10,13 +10,16 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from rsverify._core.files import check_free, write_file
-from rsverify._core.text import table_lines
+from rsverify._core.html_page import write_page
 from rsverify._core.types import FigureName
 from rsverify.auditing.caller import Failure
+from rsverify.auditing.conclusion import conclusion
 from rsverify.auditing.design import FIGURES, Record
+from rsverify.auditing.power import power_of, smallest_excess
+from rsverify.auditing.report_text import WIDTH, as_text
 from rsverify.auditing.verdict import Verdict, Witness
 
 if TYPE_CHECKING:
@@ -26,7 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["AuditReport", "Row"]
 
 MISCOVERAGE = "miscoverage"
-TABLES = (".json", ".parquet", ".csv")
+TABLES = (".json", ".parquet", ".csv", ".html")
+SEVERITY: dict[Verdict, int] = {"refuted": 0, "inconclusive": 1, "supported": 2}
+ALIKE = 1e-9  # limits of a smaller spread are one value
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,20 @@ class Row:
     """The distribution of which `truth` and `miscoverage` are, where the scenario does not say."""
     measure: str = MISCOVERAGE
     """What stands under `miscoverage`: of a capital or of bets it is another quantity."""
+    allowed: float = math.nan
+    """What `miscoverage` was promised not to be above."""
+
+    @property
+    def excess(self) -> float:
+        """Return `miscoverage` as a share of what is allowed; infinite where nothing is."""
+        if self.allowed > 0.0:
+            return self.miscoverage / self.allowed
+        return math.inf if self.miscoverage > 0.0 else 0.0
+
+    @property
+    def degenerate(self) -> bool:
+        """Return whether the bound had one value only: on samples that are all alike, as a rule."""
+        return bool(self.replications) and self.tightness_error < ALIKE
 
 
 @dataclass(frozen=True)
@@ -70,7 +89,10 @@ class AuditReport:
     verdict : {"refuted", "supported", "inconclusive"}
         Of all rows together.
     worst : Row
-        The refuted row, else the one, with the largest miscoverage.
+        A refuted row, if there is one, else an inconclusive one; of these the one with the largest
+        share of what is allowed, and not one whose samples are all alike if there is another.
+    conclusion : str
+        What was found, in a sentence.
     rows : list of Row
         Every scenario.
     failures : list of Failure
@@ -94,13 +116,44 @@ class AuditReport:
 
     @property
     def worst(self) -> Row:
-        """The row of the largest miscoverage, a refuted one if there is one."""
-        return max(self.rows, key=lambda r: (r.verdict == "refuted", r.miscoverage))
+        """The first of `ranked`."""
+        return self.ranked[0]
+
+    @property
+    def ranked(self) -> list[Row]:
+        """The rows, the worst first.
+
+        Refuted ones, inconclusive ones, supported ones; in each of these those whose samples are
+        all alike come last, and else the largest share of what is allowed first.
+        """
+        return sorted(
+            self.rows, key=lambda r: (SEVERITY[r.verdict], r.degenerate, -r.excess, -r.high)
+        )
+
+    @property
+    def conclusion(self) -> str:
+        """What was found, in one sentence: of the worst row, with the error of the verdict."""
+        return conclusion(self)
 
     @property
     def measure(self) -> str:
         """What stands under `miscoverage` in every row."""
         return self.rows[0].measure if self.rows else MISCOVERAGE
+
+    @property
+    def smallest_excess(self) -> float:
+        """The least miscoverage above alpha, less alpha, that this audit would have refuted.
+
+        Simulated rows: with probability at least 95 % for a scenario of the table. Exact rows: with
+        certainty; 0 where the enclosed miscoverage is at most alpha. NaN where another quantity
+        was audited.
+        """
+        return smallest_excess(self)
+
+    @property
+    def power(self) -> str:
+        """What this audit would have found, in a sentence: see `smallest_excess`."""
+        return power_of(self)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the rows as a table."""
@@ -131,10 +184,24 @@ class AuditReport:
         record["rows"] = [asdict(r) for r in self.rows]
         record["failures"] = [asdict(f) for f in self.failures]
         record["witness"] = None if self.witness is None else asdict(self.witness)
-        text = json.dumps(plain({"ademp": self.ademp, **record}), indent=1)
+        said = {"conclusion": self.conclusion, "ademp": self.ademp}
+        text = json.dumps(plain({**said, **record}), indent=1)
         if path is not None:
             write_file(path, text + "\n", force=force)
         return text
+
+    def to_html(self, path: str | os.PathLike[str] | None = None, *, force: bool = False) -> str:
+        """Return the report as a page of HTML, and write it to `path` if one is given.
+
+        One file that needs nothing else: the sentence, the figure (with matplotlib), the table,
+        failures, witness and design. A file that is there is replaced only with ``force=True``;
+        else FileExistsError.
+        """
+        from rsverify.auditing.report_page import report_page
+
+        if path is not None:
+            check_free(path, force=force)
+        return write_page(report_page(self), path, force=force)
 
     def to_parquet(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write the rows as a Parquet table, and the report's JSON into its metadata.
@@ -162,8 +229,9 @@ class AuditReport:
         Parameters
         ----------
         path : path-like
-            ``.json`` (the whole report), ``.parquet`` (the rows, the whole report in the
-            metadata), ``.csv`` (the rows), or a figure (``.png``, ``.pdf``, ``.svg``).
+            ``.json`` (the whole report), ``.html`` (a page to read), ``.parquet`` (the rows, the
+            whole report in the metadata), ``.csv`` (the rows), or a figure (``.png``, ``.pdf``,
+            ``.svg``).
         force : bool
             Replace a file that is there.
 
@@ -179,6 +247,8 @@ class AuditReport:
         suffix = check_ending(path)
         if suffix == ".json":
             self.to_json(path, force=force)
+        elif suffix == ".html":
+            self.to_html(path, force=force)
         elif suffix == ".parquet":
             self.to_parquet(path, force=force)
         elif suffix == ".csv":
@@ -200,13 +270,16 @@ class AuditReport:
         ----------
         path : path-like, optional
             Its ending chooses the format (``.png``, ``.pdf``, ``.svg``).
-        kind : {"auto", "sawtooth", "map", "claims", "zip", "time", "capital"}, default "auto"
+        kind : str, default "auto"
             "sawtooth": exact miscoverage of a proportion against p, the jumps of the bound
             marked. "map": exact worst case over (p1, p2) of a margin. "claims": the same along
-            staircases, just below each claim visited. "zip": miscoverage of every scenario with
+            staircases, just below each claim visited. "map" and "curve" also: the same for counts
+            of two parameters, or one. "zip": miscoverage of every scenario with
             its interval, and the limits of the worst scenario in order of how close they are to
             non-coverage. "time": miscoverage by time, of a time-uniform bound.
-            "capital": expected capital by distribution. "auto": the one that fits.
+            "scenarios": every row beside what it is allowed. "capital": expected capital by
+            distribution. "bets": the bets on two samples with one past. "auto": the one that
+            fits.
         picture : str
             The old name of `kind`; it warns and goes in the next version.
         force : bool
@@ -231,7 +304,13 @@ class AuditReport:
         return draw(self, path, picture or kind, force=force)
 
     def __str__(self) -> str:
-        return as_text(self)
+        return as_text(self, WIDTH)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        from rsverify.auditing.report_page import notebook_view
+
+        return notebook_view(self)
 
 
 def with_mixing(report: AuditReport, mixed: Failure | None) -> AuditReport:
@@ -257,59 +336,6 @@ def check_ending(path: str | os.PathLike[str]) -> str:
         endings = ", ".join(TABLES + FIGURES)
         raise ValueError(f"path={str(path)!r} must end in one of {endings}")
     return suffix
-
-
-def as_text(report: AuditReport, width: int | None = None) -> str:
-    """Return the report as it is printed; its table folded where it is wider than `width`."""
-    table = table_lines(
-        ["scenario", "truth", f"{report.measure} [interval]", "mean gap", "verdict"],
-        [_cells(row) for row in report.rows],
-        width,
-    )
-    return "\n".join([headline(report), *table, *remarks(report)])
-
-
-def headline(report: AuditReport) -> str:
-    """Return the verdict, and of what it is one."""
-    d = report.design
-    return f"{report.verdict}: {d['bound']}, {d['estimand']}, n={d['n']}, alpha={d['alpha']:g}"
-
-
-def _cells(r: Row) -> list[str]:
-    interval = f"{r.miscoverage:.4g} [{_digits(r.low, 'down')}, {_digits(r.high, 'up')}]"
-    known = r.replications and not math.isnan(r.tightness)
-    gap = f"{r.tightness:.4g} ±{r.tightness_error:.1g}" if known else "—"
-    return [r.scenario, f"{r.truth:.4g}", interval, gap, r.verdict]
-
-
-def remarks(report: AuditReport) -> list[str]:
-    """Return what stands below the table: of its rows, failures, a witness, and notes."""
-    lines = [f"{r.scenario}: {r.note}" for r in report.rows if r.note]
-    lines += [
-        f"failed {f.count} times: {f.kind}: {f.message}; for example {_short(f.example)}"
-        for f in report.failures
-    ]
-    if report.witness is not None:
-        lines.append(f"witness: {report.witness}")
-    return [*lines, *report.notes]
-
-
-def _digits(value: float, way: Literal["down", "up"]) -> str:
-    """Return four digits, rounded so that an interval keeps what it holds."""
-    if not math.isfinite(value) or value == 0.0:
-        return f"{value:.4g}"
-    unit = 10.0 ** (math.floor(math.log10(abs(value))) - 3)
-    rounded = f"{value:.4g}"
-    if way == "down" and float(rounded) > value:
-        rounded = f"{float(rounded) - unit:.4g}"
-    if way == "up" and float(rounded) < value:
-        rounded = f"{float(rounded) + unit:.4g}"
-    return rounded
-
-
-def _short(example: object) -> str:
-    text = str(example)
-    return text if len(text) <= 200 else text[:200] + " …"
 
 
 def ademp(report: AuditReport) -> dict[str, object]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from rsverify._core.check import shown
+from rsverify._core.types import MarginName
 from rsverify.auditing.estimand import Estimand, Parameters
 from rsverify.auditing.suites import count_suite, real_laws
 
@@ -132,7 +133,7 @@ def _vote_laws(n: int, alpha: float) -> dict[str, tuple[float, ...]]:
     return laws
 
 
-_VOTES = ("difference", "probit", "path-difference", "path-probit")
+_VOTES = (*get_args(MarginName), *(f"path-{name}" for name in get_args(MarginName)))
 _SAMPLES = {
     "mean": _mean_laws,
     "mean-known-variance": _mean_laws,

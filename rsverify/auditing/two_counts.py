@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import ndtri
 
 from rsverify._core.check import FloatArray, IntArray
@@ -264,21 +265,24 @@ class VotesModel(PairedModel):
         return self._within("all distributions of votes")
 
     def value(self, points: FloatArray) -> FloatArray:
-        """Return p1 - p2, or the difference of their probits."""
+        """Return p1 - p2, or the difference of their quantiles."""
         q, s = points.T
         if self.margin == "difference":
             return super().value(points)
         with np.errstate(invalid="ignore"):
-            return np.asarray(ndtri(q * s) - ndtri(q * (1.0 - s)))
+            return np.asarray(self._quantile(q * s) - self._quantile(q * (1.0 - s)))
+
+    def _quantile(self, p: FloatArray) -> FloatArray:
+        return laplace_quantile(p) if self.margin == "laplace" else np.asarray(ndtri(p))
 
     def span(self, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return limits of the margin over boxes; the probit's do not need to be attained."""
+        """Return limits of the margin over boxes; those of quantiles may not be attained."""
         if self.margin == "difference":
             return super().span(low, high)
         (q_low, s_low), (q_high, s_high) = low.T, high.T
         with np.errstate(invalid="ignore"):
-            least = ndtri(q_low * s_low) - ndtri(q_high * (1.0 - s_low))
-            most = ndtri(q_high * s_high) - ndtri(q_low * (1.0 - s_high))
+            least = self._quantile(q_low * s_low) - self._quantile(q_high * (1.0 - s_low))
+            most = self._quantile(q_high * s_high) - self._quantile(q_low * (1.0 - s_high))
         return np.where(np.isnan(least), -np.inf, least), np.where(np.isnan(most), np.inf, most)
 
     def at(self, value: FloatArray, share: FloatArray) -> FloatArray:
@@ -305,8 +309,15 @@ class VotesModel(PairedModel):
             yield from CountModel.near(self, point, digits, targets)
 
     def exactly(self, point: Exact) -> tuple[Fraction, Weights] | None:
-        """Return margin and probabilities; probits are rational where p1 = p2 only."""
+        """Return margin and probabilities; those of quantiles are rational where p1 = p2 only."""
         if self.margin == "difference":
             return super().exactly(point)
         known = super().exactly((point[0], Fraction(1, 2)))
         return known if point[1] == Fraction(1, 2) else None
+
+
+def laplace_quantile(p: npt.ArrayLike) -> FloatArray:
+    """Return the quantile function of the Laplace distribution."""
+    x = np.asarray(p, dtype=np.float64)
+    with np.errstate(divide="ignore"):
+        return np.where(x < 0.5, np.log(2.0 * x), -np.log(2.0 * (1.0 - x)))

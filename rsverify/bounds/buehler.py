@@ -49,7 +49,7 @@ def buehler_lower(
         their sum n is 1 to 1,000,000. More classes must be collapsed by the caller.
     alpha : float or array of float, shape (...)
         Failure probability, in [1e-12, 1).
-    estimand : {"difference", "probit"} or callable
+    estimand : {"difference", "probit", "laplace"} or callable
         The margin bounded. A callable g(p1, p2) takes arrays and returns their margins; it
         must rise with p1 and fall with p2, and be finite inside the simplex.
     ordering : callable

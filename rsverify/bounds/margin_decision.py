@@ -14,6 +14,7 @@ to have most votes, taken alone, is covered by neither argument.)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple
@@ -35,7 +36,7 @@ from rsverify._core.types import MarginName
 from rsverify.bounds.margin_sequence import LARGEST_VOTES, check_paths
 from rsverify.kernels.margin import line_bets as kernels
 from rsverify.kernels.margin.formulas import DIFFERENCE
-from rsverify.kernels.margin.sequence import LARGEST_PROBIT_MARGIN
+from rsverify.kernels.margin.sequence import largest_margin
 from rsverify.kernels.mean.closed_form import log_inverse
 from rsverify.kernels.special import norm_isf
 
@@ -67,7 +68,7 @@ _MESSAGES = {
     Answer.FUTILE: "stopped for futility: a decision by the votes planned is unlikely; plan more "
     "votes, or ask for a threshold farther from the margin",
 }
-_NEAR_ZERO = 1e-9  # probit margins closer to 0 than this are taken for it, on the safe side
+_NEAR_ZERO = 1e-9  # margins of quantiles closer to 0 than this are taken for it, on the safe side
 
 
 class Decision(NamedTuple):
@@ -103,6 +104,7 @@ def decide_margin(
     prior: npt.ArrayLike | None = None,
     horizon: int = 100_000,
     futility: float = 0.0,
+    ignore: Sequence[int] = (),
 ) -> Decision:
     """Decide at the first look that can whether a margin is at least a threshold or below it.
 
@@ -115,10 +117,10 @@ def decide_margin(
         The class certified, 0 to m - 1, fixed before the votes; broadcasts with (...).
     threshold : float or array of float
         What the margin is compared with; broadcasts with (...). In (-1, 1) for
-        ``"difference"``, finite for ``"probit"``.
+        ``"difference"``, finite for the others.
     alpha : float or array of float
         Failure probability, in (0, 1); broadcasts with (...).
-    estimand : {"difference", "probit"}
+    estimand : {"difference", "probit", "laplace"}
         The margin: that of p_y over the largest other p_j.
     below : float or array of float, optional
         The threshold of the verdict -1, where it is to be another one.
@@ -136,6 +138,8 @@ def decide_margin(
         Verdict 2 where, by the posterior given the votes, a decision at `horizon` votes has
         about this probability or less; in [0, 1), 0 for never. Not before a hundredth of
         `horizon`. It is not a claim about the margin and needs no share of `alpha`.
+    ignore : sequence of int
+        Classes fixed beforehand that the margin is not over; their votes count.
 
     Returns
     -------
@@ -176,7 +180,7 @@ def decide_margin(
     lower = upper if below is None else check_threshold("below", below, estimand)
     planned, z = check_plan(horizon, futility)
     paths, (level, upper, lower) = check_paths(
-        counts, y, weights, prior, alpha=check_alpha(alpha), threshold=upper, below=lower
+        counts, y, weights, prior, ignore, alpha=check_alpha(alpha), threshold=upper, below=lower
     )
     verdict = np.empty(level.size, dtype=np.int64)
     look = np.empty(level.size, dtype=np.int64)
@@ -218,26 +222,29 @@ def line_bets(code: int, side: int, limit: float, past: tuple[int, int, int], ho
     if code == DIFFERENCE:
         bets, weights = kernels.difference_bets(limit, side, votes, horizon)
     elif (side > 0) != exchanged:
-        if abs(limit) > LARGEST_PROBIT_MARGIN:  # nothing can show that it is reached
+        if abs(limit) > largest_margin(code):  # nothing can show that it is reached
             return Bets(np.zeros((1, 1, 3)), np.zeros((1, 1)), exchanged)
-        bets, weights = kernels.tangent_bets(abs(limit), votes, horizon)
+        bets, weights = kernels.tangent_bets(code, abs(limit), votes, horizon)
     else:
-        size = min(abs(limit), LARGEST_PROBIT_MARGIN)
-        bets, weights = kernels.chord_bets(size, votes, horizon)
+        size = min(abs(limit), largest_margin(code))
+        bets, weights = kernels.chord_bets(code, size, votes, horizon)
     return Bets(np.log1p(bets), weights, exchanged)
 
 
 def votes_of_pair(prior: IntArray) -> tuple[int, int, int]:
-    """Return the earlier votes of the class certified, of the runner-up and of the rest."""
-    first, second = int(prior[0]), int(prior[1:].max())
+    """Return the earlier votes of the class certified, of the runner-up and of the rest.
+
+    The last of `prior` are of no runner-up.
+    """
+    first, second = int(prior[0]), int(prior[1:-1].max())
     return first, second, int(prior.sum()) - first - second
 
 
 def check_threshold(name: str, threshold: npt.ArrayLike, estimand: MarginName) -> FloatArray:
     limit = check_real(name, threshold)
-    bad = ~np.isfinite(limit) if estimand == "probit" else ~(np.abs(limit) < 1.0)
+    bad = ~(np.abs(limit) < 1.0) if estimand == "difference" else ~np.isfinite(limit)
     if bad.any():
-        allowed = "finite" if estimand == "probit" else "in (-1, 1)"
+        allowed = "in (-1, 1)" if estimand == "difference" else "finite"
         raise ValueError(f"{name}={limit[bad].flat[0]} must be {allowed}")
     return limit
 

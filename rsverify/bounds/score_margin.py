@@ -36,7 +36,7 @@ from rsverify._core.check import (
 )
 from rsverify._core.margin import Margin
 from rsverify._core.rows import map_rows, sealed
-from rsverify._core.types import MarginName, MeanBoundName, ScoreMethodName
+from rsverify._core.types import MeanBoundName, ScoreMarginName, ScoreMethodName
 from rsverify.bounds import betting
 from rsverify.bounds import mean as means
 from rsverify.bounds.bound import Bound, Limits
@@ -53,7 +53,7 @@ MEAN_BOUNDS: dict[MeanBoundName, MeanBound] = {
     for bound in (*betting.BOUNDS, *means.BOUNDS)
     if bound.side == "lower" and bound.data == "sample"
 } | {"betting-plugin": partial(betting.betting_lower, strategy="plugin")}
-METHODS: dict[MarginName, tuple[ScoreMethodName, ...]] = {
+METHODS: dict[ScoreMarginName, tuple[ScoreMethodName, ...]] = {
     "difference": ("union", "coupled", "bonferroni"),
     "probit": ("tangent", "bonferroni"),
 }
@@ -84,7 +84,7 @@ def score_margin_lower(
     y: npt.ArrayLike,
     alpha: npt.ArrayLike,
     *,
-    estimand: MarginName,
+    estimand: ScoreMarginName,
     selection: npt.ArrayLike | None = None,
     method: ScoreMethodName | None = None,
     mean_bound: MeanBoundName | MeanBound = "betting",
@@ -176,7 +176,7 @@ def score_margin_lower(
     tangent 0.880
     bonferroni 0.870
     """
-    Margin.named(estimand)
+    Margin.of_scores(estimand)
     table = check_scores("scores", scores)
     batch, classes = table.shape[:-2], table.shape[-1]
     label = check_integer("y", y)
@@ -292,7 +292,7 @@ def column_margin_lower(
     runners_up: FloatArray,
     alpha: npt.ArrayLike,
     *,
-    estimand: MarginName,
+    estimand: ScoreMarginName,
     slopes: FloatArray,
     method: ScoreMethodName | None = None,
     mean_bound: MeanBoundName | MeanBound = "betting",
@@ -327,7 +327,7 @@ def column_margin_lower(
     -----
     *Guarantee.* As `score_margin_lower`.
     """
-    code = int(Margin.named(estimand))
+    code = int(Margin.of_scores(estimand))
     name = check_choice(
         "method", METHODS[estimand][0] if method is None else method, METHODS[estimand]
     )

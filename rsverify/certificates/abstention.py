@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,39 @@ class Status(StrEnum):
     MARGIN_NOT_POSITIVE = "margin not positive"
 
 
+class Lead(NamedTuple):
+    """The votes of a class and of its runner-up, k1 and k2 of n."""
+
+    y: int
+    runner_up: int
+    k1: int
+    k2: int
+    n: int
+
+    def __str__(self) -> str:
+        return (
+            f"class {self.y} has {self.k1} and class {self.runner_up} has {self.k2} of "
+            f"{self.n} votes"
+        )
+
+    @property
+    def behind(self) -> str:
+        """Cause and remedy where the class is not ahead; else empty."""
+        if self.k1 > self.k2:
+            return ""
+        return (
+            f"{self}: more samples help only if this is a random fluctuation; a classifier trained "
+            "with noise of this sigma, or a smaller sigma, can separate the classes"
+        )
+
+
+def lead_of(votes: IntArray, y: int, left_out: Sequence[int] = ()) -> Lead:
+    """Return the votes of a class and of the most voted other one that is not `left_out`."""
+    others = np.where(np.isin(np.arange(votes.size), [y, *left_out]), -1, votes)
+    other = int(others.argmax())
+    return Lead(y, other, int(votes[y]), int(votes[other]), int(votes.sum()))
+
+
 def why_abstain(
     votes: IntArray,
     y: int,
@@ -46,16 +79,9 @@ def why_abstain(
 
     Classes that are `left_out` are no runner-up.
     """
-    n = int(votes.sum())
-    others = np.where(np.isin(np.arange(votes.size), [y, *left_out]), -1, votes)
-    other = int(others.argmax())
-    k1, k2 = int(votes[y]), int(votes[other])
-    lead = f"class {y} has {k1} and class {other} has {k2} of {n} votes"
-    if k1 <= k2:
-        return Status.RUNNER_UP_AHEAD, (
-            f"{lead}: more samples help only if this is a random fluctuation; a classifier trained "
-            "with noise of this sigma, or a smaller sigma, can separate the classes"
-        )
+    lead = lead_of(votes, y, left_out)
+    if lead.behind:
+        return Status.RUNNER_UP_AHEAD, lead.behind
     if bound not in get_args(VoteBoundName):
         return Status.MARGIN_NOT_POSITIVE, (
             f"{lead}: the lower limit of the margin by the bound {bound!r} is {margin:.4g}, not "
@@ -67,6 +93,7 @@ def why_abstain(
         rows[:, 0], rows[:, 1] = k1, k2
         return np.array([margin_of(row, 0) for row in rows])
 
+    k1, k2, n = lead.k1, lead.k2, lead.n
     smallest = int(smallest_certifying_n(np.array([alpha]), limits)[0])
     if n < smallest:
         return Status.TOO_FEW_SAMPLES, (

@@ -8,6 +8,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING
 
 from rsverify._core import notebook
+from rsverify._core.margin import Margin
 from rsverify.certificates.abstention import Status
 from rsverify.certificates.radius import round_down_digits
 
@@ -63,7 +64,7 @@ def guarantee_of(c: Certificate) -> str:
 
 def _facts(c: Certificate) -> list[tuple[str, str]]:
     """Return what it was computed with."""
-    wanted = {"difference": "p1 − p2", "probit": "Φ⁻¹(p1) − Φ⁻¹(p2)"}[c.estimand]
+    wanted = Margin.named(c.estimand).text
     ordering = f", ordering {c.ordering}" if c.ordering else ""
     kind = f"radius {c.radius_kind}" if c.noise is None else f"radius in {c.norm}"
     rows = [

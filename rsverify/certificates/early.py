@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict, Unpack, overload
+from functools import partial
+from typing import NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -25,28 +26,30 @@ from rsverify.certificates.anytime import (
     DECISIONS,
     LARGEST,
     PLANNED_VOTES,
+    anytime_claim,
     anytime_options,
     check_target,
-    fields_stated,
     margin_stated,
     target_margins,
 )
 from rsverify.certificates.assumptions import warn_of_level, warn_of_selection
-from rsverify.certificates.certificate import Certificate, certificate_of_counts
+from rsverify.certificates.case import Case, Terms, case_of_counts, terms_given
+from rsverify.certificates.certificate import Certificate
 from rsverify.certificates.display import certificate_html, votes_of
-from rsverify.certificates.radius import round_down_digits
+from rsverify.certificates.parts import Evidence
 from rsverify.certificates.several import (
     RadiiCertificate,
     are_several,
     check_targets,
-    radii_certificate,
     radii_decided,
+    radii_stated,
 )
+from rsverify.noise import Noise, Norm
 
 __all__ = ["EarlyCertificate", "decide_counts", "decide_looks"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class EarlyCertificate(Certificate):
     """A certificate whose sampling may stop at any time, and its answer about a target radius.
 
@@ -54,9 +57,10 @@ class EarlyCertificate(Certificate):
 
     *Guarantee*: over the votes, however often and whenever they are looked at, the probability
     that any of this is ever stated and wrong is at most `alpha`: `decision` is "radius >=
-    target" or "radius < target" and the smoothed classifier's own radius R1 or R2 is on the
-    other side (0.9 alpha; for one classifier and input only one of the two errors is
-    possible), or `radius` is larger than it (0.1 alpha beyond the target).
+    target" or "radius < target" and the radius that follows from the smoothed classifier's own
+    margin, over the classes that are no `ignored` and no `top_others`, is on the other side (0.9
+    alpha; for one classifier and input only one of the two errors is possible), or `radius` is
+    larger than it (0.1 alpha beyond the target).
     """
 
     target_radius: float
@@ -78,11 +82,7 @@ class EarlyCertificate(Certificate):
             text += " (more are unlikely to decide)"
         if self.status is not Status.CERTIFIED:
             return f"{text}; abstained ({self.status}): {self.reason}"
-        return (
-            f"{text}; class {self.prediction} within radius "
-            f"{round_down_digits(self.radius, 4)} ({self.radius_kind}, anytime bound, "
-            f"alpha={self.alpha:g}, sigma={self.sigma:g})"
-        )
+        return f"{text}; {self._certified(f'anytime bound, alpha={self.alpha:g}')}"
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows."""
@@ -100,10 +100,15 @@ def decide_counts(
     counts: npt.ArrayLike,
     *,
     target_radius: FloatLike,
-    sigma: float,
     alpha: float,
+    sigma: float | None = ...,
+    noise: Noise | None = ...,
+    norm: Norm | None = ...,
+    dimension: int | None = ...,
     y: int | None = ...,
     selection: npt.ArrayLike | None = ...,
+    ignore: Sequence[int] = ...,
+    top_k: int = ...,
     radius: RadiusName = ...,
     lipschitz: float | None = ...,
     horizon: int = ...,
@@ -114,10 +119,15 @@ def decide_counts(
     counts: npt.ArrayLike,
     *,
     target_radius: Sequence[float] | FloatArray,
-    sigma: float,
     alpha: float,
+    sigma: float | None = ...,
+    noise: Noise | None = ...,
+    norm: Norm | None = ...,
+    dimension: int | None = ...,
     y: int | None = ...,
     selection: npt.ArrayLike | None = ...,
+    ignore: Sequence[int] = ...,
+    top_k: int = ...,
     radius: RadiusName = ...,
     lipschitz: float | None = ...,
     horizon: int = ...,
@@ -127,10 +137,15 @@ def decide_counts(
     counts: npt.ArrayLike,
     *,
     target_radius: FloatLike | Sequence[float] | FloatArray,
-    sigma: float,
     alpha: float,
+    sigma: float | None = None,
+    noise: Noise | None = None,
+    norm: Norm | None = None,
+    dimension: int | None = None,
     y: int | None = None,
     selection: npt.ArrayLike | None = None,
+    ignore: Sequence[int] = (),
+    top_k: int = 1,
     radius: RadiusName = "R2",
     lipschitz: float | None = None,
     horizon: int = PLANNED_VOTES,
@@ -144,8 +159,8 @@ def decide_counts(
         Votes of m >= 2 classes so far, 1 to 10,000,000 in all.
     target_radius : float or sequence of float
         The radius in question, in input units, positive; or several, at most 100, which are
-        decided at the one alpha.
-    sigma, alpha, y, radius, lipschitz
+        decided at the one alpha. Whole numbers of changes in ℓ0 and edit distance.
+    alpha, sigma, noise, norm, dimension, y, ignore, top_k, radius, lipschitz
         As for `certify_counts`.
     selection : array_like of int, shape (m,), optional
         Votes of a separate sample, as for `certify_counts`. They also sharpen the
@@ -169,8 +184,8 @@ def decide_counts(
 
     Notes
     -----
-    *Guarantee*: as `EarlyCertificate` or `RadiiCertificate`, for independent votes from noise
-    N(0, σ²I) and a class fixed independently of them; for any number of calls on growing counts,
+    *Guarantee*: as `EarlyCertificate` or `RadiiCertificate`, for independent votes from the noise
+    stated and a class fixed independently of them; for any number of calls on growing counts,
     all other arguments being the same at every call and fixed before the first. Calls with other
     targets are claims of their own, each wrong with probability alpha; targets given together are
     wrong with probability alpha in all.
@@ -185,62 +200,65 @@ def decide_counts(
     'radius >= target'
     >>> decide_counts([285, 9, 6], **question | {"target_radius": [0.25, 0.45, 0.9]}).decisions
     ('radius >= target', 'undecided', 'radius < target')
+    >>> refused = decide_counts([740, 250, 10], **question | {"ignore": [1]})
+    >>> refused.decision, refused.ignored
+    ('radius >= target', (1,))
     """
-    found = decision_of_counts(
-        counts,
-        target_radius=target_radius,
-        sigma=sigma,
+    question = target_question(target_radius, horizon, futility)
+    terms = terms_given(
         alpha=alpha,
+        sigma=sigma,
+        noise=noise,
+        norm=norm,
+        dimension=dimension,
         y=y,
-        selection=selection,
+        ignore=ignore,
+        top_k=top_k,
         radius=radius,
         lipschitz=lipschitz,
-        horizon=horizon,
-        futility=futility,
     )
+    case = case_of_counts(counts, selection, terms)
+    found = decision_stated(case, question)(case.evidence)
     warn_of_level(found.alpha)
-    if found.selection_counts is not None:
-        warn_of_selection(np.array(found.counts), np.array(found.selection_counts))
+    warn_of_selection(case.votes, case.selected)
     return found
 
 
-def decision_of_counts(
-    counts: npt.ArrayLike,
-    *,
-    target_radius: FloatLike | Sequence[float] | FloatArray,
-    sigma: float,
-    alpha: float,
-    y: int | None = None,
-    selection: npt.ArrayLike | None = None,
-    radius: RadiusName = "R2",
-    lipschitz: float | None = None,
-    horizon: int = PLANNED_VOTES,
-    futility: float = 0.0,
-) -> EarlyCertificate | RadiiCertificate:
-    """Return what `decide_counts` does, without its warnings: they are said once for many."""
-    several = check_targets(target_radius) if are_several(target_radius) else None
-    target = check_target(target_radius) if several is None else math.nan
-    # Checks all arguments, picks the class and explains an abstention.
-    base = certificate_of_counts(
-        counts,
-        sigma=sigma,
-        alpha=alpha,
-        y=y,
-        selection=selection,
-        bound="bonferroni",
-        radius=radius,
-        lipschitz=lipschitz,
-    )
-    if several is not None:
-        return radii_certificate(base, several, horizon, futility)
-    look = np.array([base.counts])
-    answer = Answer(int(_decide(look, target, base, horizon, futility).verdict))
-    margin = margin_stated(look, base)
+class TargetQuestion(NamedTuple):
+    """What is asked of looks at votes, checked."""
+
+    targets: tuple[float, ...]
+    """In rising order."""
+    together: bool
+    """Whether they were given as several, which decides the kind of certificate."""
+    horizon: int
+    futility: float
+
+
+def target_question(
+    target_radius: FloatLike | Sequence[float] | FloatArray, horizon: int, futility: float
+) -> TargetQuestion:
+    """Return the question of one target or several, or raise where they are none."""
+    if are_several(target_radius):
+        return TargetQuestion(check_targets(target_radius), True, horizon, futility)
+    return TargetQuestion((check_target(target_radius),), False, horizon, futility)
+
+
+def decision_stated(
+    case: Case, question: TargetQuestion
+) -> Callable[[Evidence], EarlyCertificate | RadiiCertificate]:
+    """Return what votes say about the targets, without warnings: they are said once for many."""
+    targets, together, horizon, futility = question
+    if together:
+        return radii_stated(case, targets, horizon, futility)
+    answer = Answer(int(_decide(case.votes[np.newaxis], case, question).verdict))
+    margin = margin_stated(case)
     if answer is Answer.AT_LEAST:
-        margin = max(margin, target_margins(target, base)[0])
-    return EarlyCertificate(
-        **fields_stated(base, margin),  # type: ignore[arg-type]
-        target_radius=target,
+        margin = max(margin, target_margins(targets[0], case.threat)[0])
+    return partial(
+        EarlyCertificate,
+        anytime_claim(case, margin),
+        target_radius=targets[0],
         decision=DECISIONS[answer],
         futile=answer is Answer.FUTILE,
     )
@@ -250,10 +268,15 @@ def decide_looks(
     looks: npt.ArrayLike,
     *,
     target_radius: FloatLike | Sequence[float] | FloatArray,
-    sigma: float,
     alpha: float,
+    sigma: float | None = None,
+    noise: Noise | None = None,
+    norm: Norm | None = None,
+    dimension: int | None = None,
     y: int | None = None,
     selection: npt.ArrayLike | None = None,
+    ignore: Sequence[int] = (),
+    top_k: int = 1,
     radius: RadiusName = "R2",
     lipschitz: float | None = None,
     horizon: int = PLANNED_VOTES,
@@ -265,7 +288,9 @@ def decide_looks(
     ----------
     looks : array_like of int, shape (T, m)
         Counts so far at each of T >= 1 looks, none of them 0 in all.
-    target_radius, sigma, alpha, y, selection, radius, lipschitz, horizon, futility
+    target_radius, alpha, sigma, noise, norm, dimension, y, selection, ignore, top_k
+        As for `decide_counts`.
+    radius, lipschitz, horizon, futility
         As for `decide_counts`.
 
     Returns
@@ -280,64 +305,52 @@ def decide_looks(
     ValueError, TypeError
         As for `decide_counts`.
     """
-    several = check_targets(target_radius) if are_several(target_radius) else None
-    target = check_target(target_radius) if several is None else math.nan
+    question = target_question(target_radius, horizon, futility)
+    terms = terms_given(
+        alpha=alpha,
+        sigma=sigma,
+        noise=noise,
+        norm=norm,
+        dimension=dimension,
+        y=y,
+        ignore=ignore,
+        top_k=top_k,
+        radius=radius,
+        lipschitz=lipschitz,
+    )
+    return decision_at_looks(looks, selection, terms, question)
+
+
+def decision_at_looks(
+    looks: npt.ArrayLike, selection: npt.ArrayLike | None, terms: Terms, question: TargetQuestion
+) -> Decision:
+    """Return what `decide_looks` does, of a question put before."""
     table = check_integer("looks", looks)
     if table.ndim != 2 or len(table) == 0:
         raise ValueError(f"looks of shape {table.shape} must have shape (T, m) with T >= 1 looks")
     if table.shape[1] < 2:
         raise ValueError(f"looks of shape {table.shape} must hold at least two classes")
-    base = certificate_of_counts(
-        table[0],
-        sigma=sigma,
-        alpha=alpha,
-        y=y,
-        selection=selection,
-        bound="bonferroni",
-        radius=radius,
-        lipschitz=lipschitz,
-    )
-    if several is not None:
-        return radii_decided(table, several, base, horizon, futility)
-    return _decide(table, target, base, horizon, futility)
-
-
-class TargetQuestion(TypedDict):
-    """What is asked of looks at votes: the arguments of `decide_looks`, but the votes."""
-
-    target_radius: float | tuple[float, ...]
-    sigma: float
-    alpha: float
-    y: NotRequired[int | None]
-    radius: NotRequired[RadiusName]
-    lipschitz: NotRequired[float | None]
-    horizon: NotRequired[int]
-    futility: NotRequired[float]
+    return _decide(table, case_of_counts(table[0], selection, terms), question)
 
 
 def first_decision(
-    looks: npt.ArrayLike,
-    *,
-    selection: npt.ArrayLike | None = None,
-    **question: Unpack[TargetQuestion],
+    looks: npt.ArrayLike, selection: npt.ArrayLike | None, terms: Terms, question: TargetQuestion
 ) -> int | None:
-    """Return the number, from 0, of the look at which `decide_looks` has all verdicts, or None."""
-    found = decide_looks(looks, selection=selection, **question)
+    """Return the number, from 0, of the look at which all targets are decided, or None."""
+    found = decision_at_looks(looks, selection, terms, question)
     if (np.asarray(found.verdict) == Answer.UNDECIDED).any():
         return None
     return int(np.argmax(np.sum(looks, axis=1) == found.votes))
 
 
-def _decide(
-    looks: npt.NDArray[np.int64],
-    target: float,
-    base: Certificate,
-    horizon: int,
-    futility: float,
-) -> Decision:
-    """Return the verdict on the target's margin from counts so far at each look."""
-    above, below = target_margins(target, base)
-    if base.estimand == "difference" and below >= 1.0:
+def _decide(looks: npt.NDArray[np.int64], case: Case, question: TargetQuestion) -> Decision:
+    """Return the verdict on the targets' margins from counts so far at each look."""
+    targets, together, horizon, futility = question
+    if together:
+        return radii_decided(looks, targets, case, horizon, futility)
+    above, below = target_margins(targets[0], case.threat)
+    of_difference = case.threat.estimand == "difference"
+    if of_difference and below >= 1.0:
         # No margin is above 1, and 1 itself cannot be shown.
         beyond = below > 1.0
         return Decision(
@@ -345,12 +358,12 @@ def _decide(
         )
     return decide_margin(
         looks,
-        base.y,
+        case.y,
         # A margin that nothing can reach stands for one beyond all.
-        min(above, math.nextafter(1.0, 0.0) if base.estimand == "difference" else LARGEST),
-        share_of_alpha(base.alpha, DECISION_SHARE),
+        min(above, math.nextafter(1.0, 0.0) if of_difference else LARGEST),
+        share_of_alpha(case.terms.level, DECISION_SHARE),
         below=below,
         horizon=horizon,
         futility=futility,
-        **anytime_options(base),
+        **anytime_options(case),
     )

@@ -22,12 +22,12 @@ from rsverify._core.check import (
     check_size,
     shown,
 )
-from rsverify._core.types import FloatLike, MarginName, RadiusName
+from rsverify._core.types import FloatLike, RadiusName, ScoreMarginName
 
 __all__ = ["certified_radius_r1", "certified_radius_r2", "round_down_digits"]
 
 # Which margin each radius needs: p_1 - p_2, or Φ⁻¹(p_1) - Φ⁻¹(p_2).
-ESTIMANDS: dict[RadiusName, MarginName] = {"R1": "difference", "R2": "probit"}
+ESTIMANDS: dict[RadiusName, ScoreMarginName] = {"R1": "difference", "R2": "probit"}
 
 # 1/√2 = 0.70710678118654752440... and √(π/2) = 1.25331413731550025120...: the largest float64
 # numbers below them (the tests compare with 50 digits).

@@ -8,7 +8,9 @@ little, and its R1 uses a Lipschitz constant of the network itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -41,6 +43,8 @@ from rsverify.certificates.abstention import Status
 from rsverify.certificates.assumptions import warn_of_level, warn_of_selection
 from rsverify.certificates.certificate import ABSTAIN, Certificate
 from rsverify.certificates.display import certificate_html, guarantee_of
+from rsverify.certificates.margins import level_of_bound
+from rsverify.certificates.parts import Claim, Evidence, evidence_of
 from rsverify.certificates.radius import (
     ESTIMANDS,
     certified_radius_r1,
@@ -54,7 +58,7 @@ SCORE_BOUNDS = tuple(MEAN_BOUNDS)
 """The bounds of one mean from which score certificates are made."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ScoreCertificate(Certificate):
     """A certificate of the class with the largest mean score.
 
@@ -112,16 +116,28 @@ class ScoreOptions(NamedTuple):
 
     sigma: float
     alpha: float
+    """Total failure probability."""
+    level: float
+    """What of it a bound may spend."""
+    noise_excess: float
+    """What of it the noise's own error has."""
     bound: MeanBoundName
     radius: RadiusName
     lipschitz: float | None
 
 
 def check_options(
-    *, sigma: float, alpha: float, bound: MeanBoundName, radius: RadiusName, lipschitz: float | None
+    *,
+    sigma: float,
+    alpha: float,
+    bound: MeanBoundName,
+    radius: RadiusName,
+    lipschitz: float | None,
+    noise_excess: float = 0.0,
 ) -> ScoreOptions:
     """Return checked options, or raise."""
-    deviation, level = check_scale("sigma", sigma), check_level(alpha)
+    deviation, total = check_scale("sigma", sigma), check_level(alpha)
+    level = float(level_of_bound(total, noise_excess))
     constant = None if lipschitz is None else check_scale("lipschitz", lipschitz)
     # The least share that a bound spends: better refused here than after sampling.
     share_of_alpha(level, DEFAULT_BOX * (1.0 - 1e-14))
@@ -131,7 +147,7 @@ def check_options(
         raise ValueError(
             f"lipschitz={constant} must be None for radius='{radius}': only R1 has one"
         )
-    return ScoreOptions(deviation, level, name, kind, constant)
+    return ScoreOptions(deviation, total, level, noise_excess, name, kind, constant)
 
 
 def certify_scores(
@@ -217,9 +233,10 @@ def certify_scores(
         chosen, y, table.shape[1], runners_up=renamed_rivals(rivals, runners_up)
     )
     first, columns = runner_up_columns(table, label, plan)
-    votes = _winners(table)
+    votes = winners(table)
     sample = ScoreColumns(first, columns, table.mean(axis=0), votes)
-    return certify_columns(sample, label, plan, chosen, options)
+    evidence = evidence_of(votes, None if chosen is None else winners(chosen))
+    return columns_stated(sample, label, plan, options)(evidence)
 
 
 def choose_class(
@@ -246,14 +263,10 @@ def choose_class(
     return label, plan_runners_up(selection, label, classes, runners_up=count)
 
 
-def certify_columns(
-    sample: ScoreColumns,
-    y: int,
-    plan: RunnerUpPlan,
-    selection: FloatArray | None,
-    options: ScoreOptions,
-) -> ScoreCertificate:
-    """Return the certificate from the columns that matter; see `certify_scores`."""
+def columns_stated(
+    sample: ScoreColumns, y: int, plan: RunnerUpPlan, options: ScoreOptions
+) -> Callable[[Evidence], ScoreCertificate]:
+    """Return what the columns that matter say; see `certify_scores`."""
     estimand = ESTIMANDS[options.radius]
 
     def margin_of(first: FloatArray, runners_up: FloatArray) -> float:
@@ -261,7 +274,7 @@ def certify_columns(
             column_margin_lower(
                 first,
                 runners_up,
-                options.alpha,
+                options.level,
                 estimand=estimand,
                 slopes=plan.slopes[: len(runners_up)],
                 mean_bound=options.bound,
@@ -278,16 +291,12 @@ def certify_columns(
         value = certified_radius_r1(margin, lipschitz=options.lipschitz, sigma=options.sigma)
     else:
         value = certified_radius_r2(margin, options.sigma)
-    return ScoreCertificate(
+    claim = Claim(
         prediction=y if status is Status.CERTIFIED else ABSTAIN,
         radius=float(value),
         status=status,
         reason=reason,
         y=y,
-        counts=tuple(sample.votes.tolist()),
-        selection_counts=None if selection is None else tuple(_winners(selection).tolist()),
-        n=n,
-        n0=0 if selection is None else len(selection),
         alpha=options.alpha,
         bound=options.bound,
         ordering=None,
@@ -296,6 +305,11 @@ def certify_columns(
         margin=margin,
         sigma=options.sigma,
         lipschitz=options.lipschitz,
+        noise_excess=options.noise_excess,
+    )
+    return partial(
+        ScoreCertificate,
+        claim,
         mean_scores=tuple(sample.mean.tolist()),
         method="tangent" if estimand == "probit" else "union",
     )
@@ -318,11 +332,11 @@ def _why_abstain(
         )
     if unanimous <= 0:
         return Status.TOO_FEW_SAMPLES, (
-            f"n={n} cannot certify anything at alpha={options.alpha:g}, not even if all scores "
+            f"n={n} cannot certify anything at alpha={options.level:g}, not even if all scores "
             "are 1: use a larger n or a larger alpha"
         )
     return Status.MARGIN_NOT_POSITIVE, (
-        f"{lead}, too little for alpha={options.alpha:g}: the margin's lower limit is "
+        f"{lead}, too little for alpha={options.level:g}: the margin's lower limit is "
         f"{margin:.4g}; a larger n narrows it"
     )
 
@@ -334,5 +348,6 @@ def _table(name: str, scores: npt.ArrayLike) -> FloatArray:
     return table
 
 
-def _winners(scores: FloatArray) -> IntArray:
+def winners(scores: FloatArray) -> IntArray:
+    """Return how often each class has the largest score."""
     return np.bincount(scores.argmax(axis=1), minlength=scores.shape[1]).astype(np.int64)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeGuard
 
 import numpy as np
@@ -18,13 +19,14 @@ from rsverify.certificates.anytime import (
     DECISION_SHARE,
     DECISIONS,
     LARGEST,
+    anytime_claim,
     anytime_options,
-    fields_stated,
     margin_stated,
     target_margins,
 )
+from rsverify.certificates.case import Case
 from rsverify.certificates.certificate import Certificate
-from rsverify.certificates.radius import round_down_digits
+from rsverify.certificates.parts import Evidence
 
 __all__ = ["RadiiCertificate"]
 
@@ -33,7 +35,7 @@ MOST_TARGETS = 100
 """So many targets are decided in a time that forward passes outweigh."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class RadiiCertificate(Certificate):
     """A certificate whose sampling may stop at any time, and its answers about several radii.
 
@@ -41,8 +43,9 @@ class RadiiCertificate(Certificate):
 
     *Guarantee*: over the votes, however often and whenever they are looked at, the probability
     that any of this is ever stated and wrong is at most `alpha`: one of the `decisions` is "radius
-    >= target" or "radius < target" and the smoothed classifier's own radius R1 or R2 is on
-    the other side (0.9 alpha for all of them together), or `radius` is larger than it (0.1 alpha
+    >= target" or "radius < target" and the radius that follows from the smoothed classifier's own
+    margin, over the classes that are no `ignored` and no `top_others`, is on the other side (0.9
+    alpha for all of them together), or `radius` is larger than it (0.1 alpha
     beyond the targets that are reached).
     """
 
@@ -62,11 +65,7 @@ class RadiiCertificate(Certificate):
         text += f" after {self.n} votes"
         if self.status is not Status.CERTIFIED:
             return f"{text}; abstained ({self.status}): {self.reason}"
-        return (
-            f"{text}; class {self.prediction} within radius "
-            f"{round_down_digits(self.radius, 4)} ({self.radius_kind}, anytime bound, "
-            f"alpha={self.alpha:g}, sigma={self.sigma:g})"
-        )
+        return f"{text}; {self._certified(f'anytime bound, alpha={self.alpha:g}')}"
 
 
 def are_several(targets: object) -> TypeGuard[Sequence[float] | FloatArray]:
@@ -91,14 +90,14 @@ def check_targets(targets: Sequence[float] | FloatArray) -> tuple[float, ...]:
 
 
 def radii_decided(
-    looks: IntArray, targets: tuple[float, ...], base: Certificate, horizon: int, futility: float
+    looks: IntArray, targets: tuple[float, ...], case: Case, horizon: int, futility: float
 ) -> Decision:
     """Return the verdict on each target at the first look at which none is open, or at the last."""
-    above, below = np.array([target_margins(r, base) for r in targets]).T
+    above, below = np.array([target_margins(r, case.threat) for r in targets]).T
     verdict = np.full(len(targets), int(Answer.UNDECIDED))
     asked = np.ones(len(targets), dtype=bool)
     largest = LARGEST
-    if base.estimand == "difference":
+    if case.threat.estimand == "difference":
         # No margin is above 1, and 1 itself cannot be shown.
         largest = math.nextafter(1.0, 0.0)
         verdict[below > 1.0], asked = Answer.BELOW, below < 1.0
@@ -108,36 +107,37 @@ def radii_decided(
     thresholds = np.minimum(above[asked], largest)
     if (np.diff(thresholds) <= 0).any():
         raise ValueError(
-            f"target_radius={shown(targets)} must be in a unit in which sigma={base.sigma:g} is of "
-            "their size"
+            f"target_radius={shown(targets)} must be in a unit in which noise="
+            f"{case.threat.noise} is of their size"
         )
     found = decide_margins(
         looks[-1:] if last else looks,
-        base.y,
+        case.y,
         thresholds,
-        share_of_alpha(base.alpha, DECISION_SHARE),
+        share_of_alpha(case.terms.level, DECISION_SHARE),
         below=below[asked],
         horizon=horizon,
         futility=futility,
-        **anytime_options(base),
+        **anytime_options(case),
     )
     verdict[asked] = found.verdict
     return Decision(verdict, found.votes)
 
 
-def radii_certificate(
-    base: Certificate, targets: tuple[float, ...], horizon: int, futility: float
-) -> RadiiCertificate:
-    """Return what the counts of a certificate say about the targets."""
-    look = np.array([base.counts])
-    verdict = np.asarray(radii_decided(look, targets, base, horizon, futility).verdict)
+def radii_stated(
+    case: Case, targets: tuple[float, ...], horizon: int, futility: float
+) -> Callable[[Evidence], RadiiCertificate]:
+    """Return what votes say about the targets."""
+    look = case.votes[np.newaxis]
+    verdict = np.asarray(radii_decided(look, targets, case, horizon, futility).verdict)
     answers = [Answer(int(v)) for v in verdict]
-    margin = margin_stated(look, base)
+    margin = margin_stated(case)
     for target, answer in zip(targets, answers, strict=True):
         if answer is Answer.AT_LEAST:
-            margin = max(margin, target_margins(target, base)[0])
-    return RadiiCertificate(
-        **fields_stated(base, margin),  # type: ignore[arg-type]
+            margin = max(margin, target_margins(target, case.threat)[0])
+    return partial(
+        RadiiCertificate,
+        anytime_claim(case, margin),
         target_radii=targets,
         decisions=tuple(DECISIONS[answer] for answer in answers),
         futile=tuple(answer is Answer.FUTILE for answer in answers),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -11,8 +10,10 @@ import numpy as np
 from rsverify._core.check import FloatArray, IntArray
 from rsverify.bounds.margin_decision import Answer
 from rsverify.bounds.score_margin import score_margin_lower
-from rsverify.certificates.certificate import certify_counts
+from rsverify.certificates.case import case_of_counts, terms_given
+from rsverify.certificates.counts import certify_counts, stated
 from rsverify.certificates.early import decide_looks
+from rsverify.certificates.parts import evidence_of
 from rsverify.certificates.radius import certified_radius_r2
 from rsverify.certificates.scores import certify_scores
 from rsverify.tables.reader import table_row
@@ -62,17 +63,10 @@ def image_rows(
     selection = classifier.scores(x, n=SELECTION_SAMPLES, seed=(seed, idx, 0), **options)
     scores = classifier.scores(x, n=n, seed=(seed, idx, 1), **options)
     selected, votes = _counts(selection), scores.argmax(axis=1)
-    certificate = replace(
-        certify_counts(
-            np.bincount(votes, minlength=scores.shape[1]),
-            sigma=classifier.sigma,
-            alpha=ALPHA,
-            selection=selected,
-            bound="cohen",
-        ),
-        seed=(seed, idx),
-        seconds=time.perf_counter() - started,
-    )
+    counts = np.bincount(votes, minlength=scores.shape[1])
+    case = case_of_counts(counts, selected, terms_given(sigma=classifier.sigma, alpha=ALPHA))
+    by_cohen, seconds = stated(case, "cohen", None), time.perf_counter() - started
+    certificate = by_cohen(evidence_of(counts, selected, seed=(seed, idx), seconds=seconds))
     hard = table_row(idx, label, certificate)
     soft = _soft_rows(classifier.sigma, selection, scores, label, idx)
 

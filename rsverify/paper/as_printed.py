@@ -22,7 +22,7 @@ from rsverify._core.check import (
     check_order,
 )
 from rsverify._core.margin import Margin
-from rsverify._core.types import AnyArray, MarginName
+from rsverify._core.types import AnyArray, ScoreMarginName
 from rsverify.bounds.buehler import MarginFunction, Ordering, buehler_lower
 from rsverify.bounds.margin import check_exact_alpha, check_votes
 from rsverify.bounds.proportion import clopper_pearson_lower
@@ -45,7 +45,7 @@ def printed_bonferroni_lower(
     n: npt.ArrayLike,
     alpha: npt.ArrayLike,
     *,
-    estimand: MarginName,
+    estimand: ScoreMarginName,
 ) -> FloatArray | float:
     """Evaluate (4)-(6) as printed: Clopper-Pearson at α/2 for each class, then the margin.
 
@@ -87,7 +87,7 @@ def printed_bonferroni_lower(
     >>> round(float(printed_bonferroni_lower(600, 50, 1000, 0.001, estimand="difference")), 5)
     0.47118
     """
-    Margin.named(estimand)
+    Margin.of_scores(estimand)
     first, second, trials = check_votes(k1, k2, n, 2**53)
     half = check_alpha(alpha) / 2
     check_broadcast(k1=first, k2=second, n=trials, alpha=half)
@@ -100,7 +100,7 @@ def printed_bonferroni_lower(
     return _shaped(ndtri(lower) - ndtri(upper))
 
 
-def estimate_table(n: int, estimand: MarginName) -> FloatArray:
+def estimate_table(n: int, estimand: ScoreMarginName) -> FloatArray:
     """Return θ̂ of every outcome as an (n+1, n+1) table indexed by (x_1, x_2).
 
     Entries with x_1 + x_2 > n mean nothing. Φ⁻¹ is mirrored about ½ so that outcomes with
@@ -149,7 +149,7 @@ def _rows(
 def _strict_bound(
     rows: Iterable[tuple[int, int, int, float]],
     make_table: Callable[[int], FloatArray],
-    estimand: MarginName | MarginFunction,
+    estimand: ScoreMarginName | MarginFunction,
     largest: float,
 ) -> list[float]:
     """Return (7) and (8) per row: the Buehler bound of the next larger estimate."""
@@ -185,7 +185,7 @@ def printed_margin_lower(
     n: npt.ArrayLike,
     alpha: npt.ArrayLike,
     *,
-    estimand: MarginName,
+    estimand: ScoreMarginName,
 ) -> FloatArray | float:
     """Evaluate (7) and (8) as printed, for either radius.
 
@@ -237,7 +237,7 @@ def printed_margin_lower(
     >>> float(printed_margin_lower(1, 0, 5, 0.001, estimand="probit"))
     inf
     """
-    Margin.named(estimand)
+    Margin.of_scores(estimand)
     first, second, trials = check_votes(k1, k2, n, LARGEST_N)
     level = check_exact_alpha(alpha)
     shape = check_broadcast(k1=first, k2=second, n=trials, alpha=level)
@@ -376,7 +376,7 @@ def printed_selected_runner_up_lower(
     alpha: npt.ArrayLike,
     *,
     y: int,
-    estimand: MarginName,
+    estimand: ScoreMarginName,
 ) -> FloatArray | float:
     """Evaluate (4)-(6) with the runner-up chosen on other data, as 3.3 permits.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from mpmath import mp, mpf
 
-from rsverify.reference.special import norm_cdf, norm_ppf
+from rsverify.reference.special import laplace_cdf, laplace_ppf, norm_cdf, norm_ppf
 
 DIGITS = 50
 
@@ -36,8 +36,9 @@ def _curve(estimand: str, limit: mpf, u: mpf) -> tuple[mpf, mpf, mpf]:
         q2 = u if limit >= 0 else u - limit
         q1 = q2 + limit
     else:
-        q1, q2 = norm_cdf(limit + u), norm_cdf(u)
-        return q1, q2, norm_cdf(-limit - u) - q2
+        cdf = laplace_cdf if estimand == "laplace" else norm_cdf
+        q1, q2 = cdf(limit + u), cdf(u)
+        return q1, q2, cdf(-limit - u) - q2
     return q1, q2, 1 - q1 - q2
 
 
@@ -50,7 +51,8 @@ def log_max_likelihood(x1: int, x2: int, x3: int, limit: mpf, *, estimand: str) 
             margin = shares[0] - shares[1]
             low, high = mpf(0), (1 - abs(limit)) / 2
         else:
-            ends = [-mp.inf if s == 0 else mp.inf if s == 1 else norm_ppf(s) for s in shares[:2]]
+            ppf = laplace_ppf if estimand == "laplace" else norm_ppf
+            ends = [-mp.inf if s == 0 else mp.inf if s == 1 else ppf(s) for s in shares[:2]]
             # Both ends infinite happens only where all votes are for one class.
             margin = ends[0] - ends[1] if x1 and x2 else ends[0] if x2 else mp.inf
             margin = -mp.inf if x1 == 0 else margin
@@ -66,7 +68,7 @@ def log_max_likelihood(x1: int, x2: int, x3: int, limit: mpf, *, estimand: str) 
         a, b = high - golden * (high - low), low + golden * (high - low)
         f, g = value(a), value(b)
         while high - low > mpf(10) ** -22 * (1 + abs(high)):
-            if f < g or (f == g == -mp.inf and b > a and estimand == "probit" and x3 == 0):
+            if f < g or (f == g == -mp.inf and b > a and estimand != "difference" and x3 == 0):
                 low, a, f = a, b, g
                 b = low + golden * (high - low)
                 g = value(b)

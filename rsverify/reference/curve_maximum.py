@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betainc, ndtr, ndtri, xlogy
 from scipy.special import gammaln as log_gamma
+from scipy.stats import laplace
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -35,9 +36,10 @@ def curve_points(limit: float, share: FloatArray, estimand: str) -> FloatArray:
         rest = (1.0 - abs(limit)) * np.cos(0.5 * np.pi * share) ** 2
     else:
         # The larger one is Phi(|L| / 2) times sin^2, so that points lie even in it too.
-        large = ndtr(0.5 * abs(limit)) * fraction
+        cdf, ppf = (laplace.cdf, laplace.ppf) if estimand == "laplace" else (ndtr, ndtri)
+        large = cdf(0.5 * abs(limit)) * fraction
         with np.errstate(divide="ignore"):
-            small = np.minimum(ndtr(ndtri(large) - abs(limit)), large)
+            small = np.minimum(cdf(ppf(large) - abs(limit)), large)
         rest = np.maximum(1.0 - large - small, 0.0)
     rest = np.where(share >= 1.0, 0.0, rest)
     first, second = (large, small) if limit >= 0.0 else (small, large)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from mpmath import mp, mpf
 
-from rsverify.reference.special import DIGITS, norm_cdf, norm_ppf
+from rsverify.reference.special import DIGITS, laplace_cdf, laplace_ppf, norm_cdf, norm_ppf
 
 Numbers = Sequence[mpf]
 
@@ -22,7 +22,8 @@ def curve_point(limit: float, q2: mpf, *, estimand: str) -> tuple[mpf, mpf, mpf]
         if estimand == "difference":
             q1 = q2 + limit
         else:
-            q1 = norm_cdf(limit + norm_ppf(q2)) if q2 > 0 else mpf(0)
+            cdf, ppf = (laplace_cdf, laplace_ppf) if estimand == "laplace" else (norm_cdf, norm_ppf)
+            q1 = cdf(limit + ppf(q2)) if q2 > 0 else mpf(0)
         return q1, q2, 1 - q1 - q2
 
 

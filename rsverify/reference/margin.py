@@ -25,8 +25,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import gammaln, ndtr, ndtri, xlogy
+from scipy.stats import laplace
 
 from rsverify.kernels.margin.buehler import SHARE
+from rsverify.kernels.margin.nested import LEVELS
 from rsverify.kernels.margin.ordering import MOVED_FROM_FIRST, SMALLEST_Z, moved_to_second
 from rsverify.kernels.margin.staircase import LARGEST_ALPHA
 from rsverify.reference.probit import taylor_probit
@@ -41,7 +43,11 @@ TIE = "1e-30"
 GRID = 900
 PEAKS = 4
 LOWEST_LOG = -1e5  # stands for the logarithm of 0 in the search
-_CODES = {"difference": 0, "probit": 1}
+_FLOATS: dict[str, tuple[Callable[..., FloatArray], Callable[..., FloatArray]]] = {
+    "probit": (ndtr, ndtri),
+    "laplace": (laplace.cdf, laplace.ppf),
+}
+_CODES = {"difference": 0, "probit": 1, "laplace": 2}
 
 
 def margin(p1: Any, rest1: Any, p2: Any, rest2: Any, estimand: str) -> Any:
@@ -50,9 +56,26 @@ def margin(p1: Any, rest1: Any, p2: Any, rest2: Any, estimand: str) -> Any:
         return p1 - p2
     if p1 == 0:
         return -mp.inf
-    first = norm_ppf(p1) if p1 < rest1 else norm_isf(rest1)
-    second = norm_ppf(p2) if p2 < rest2 else norm_isf(rest2)
-    return first - second
+    return _quantile(p1, rest1, estimand) - _quantile(p2, rest2, estimand)
+
+
+def _quantile(p: Number, rest: Number, estimand: str) -> Number:
+    """Return the quantile of p = 1 - rest: of the normal or the Laplace distribution."""
+    if estimand == "laplace":
+        return mp.log(2 * p) if p < rest else -mp.log(2 * rest)
+    return norm_ppf(p) if p < rest else norm_isf(rest)
+
+
+def _cdf(z: Number, estimand: str) -> Number:
+    """Return the distribution function whose quantiles make the margin."""
+    if estimand == "laplace":
+        return mp.exp(z) / 2 if z < 0 else 1 - mp.exp(-z) / 2
+    return mp.erfc(-z / mp.sqrt(2)) / 2
+
+
+def _pdf(z: Number, estimand: str) -> Number:
+    """Return its density."""
+    return mp.exp(-abs(z)) / 2 if estimand == "laplace" else mp.npdf(z)
 
 
 def cohen_margin_lower(k1: int, n: int, alpha: Number, *, estimand: str) -> Any:
@@ -92,9 +115,9 @@ def exact_margin_lower(
         Votes for the class, for its runner-up, and of all classes.
     alpha : float or mpf
         Failure probability.
-    estimand : {"difference", "probit"}
+    estimand : {"difference", "probit", "laplace"}
         The margin bounded.
-    ordering : {"likelihood-ratio", "difference", "bonferroni", "taylor:M"}
+    ordering : {"likelihood-ratio", "nested", "difference", "bonferroni", "taylor:M"}
         As in `rsverify.bounds.margin.exact_margin_lower`.
 
     Returns
@@ -109,17 +132,32 @@ def exact_margin_lower(
     """
     with precise(DIGITS):
         level = mp.mpf(alpha)
+        if ordering == "nested":
+            place = max(i for i, a in enumerate(LEVELS) if a <= alpha)
+            pairs = [
+                (level, mp.mpf(LEVELS[place])),
+                *((mp.mpf(a),) * 2 for a in LEVELS[place + 1 :]),
+            ]
+            return min(_local_limit(k1, k2, n, a, at, estimand) for a, at in pairs)
+        if ordering == "likelihood-ratio" and alpha <= LARGEST_ALPHA:
+            return _local_limit(k1, k2, n, level, level, estimand)
         steps = staircase(_membership(k1, k2, n, level, estimand, ordering), n)
-        if ordering != "likelihood-ratio" or alpha > LARGEST_ALPHA:
-            return buehler_lower(steps, level, estimand=estimand)
-        share = mp.mpf(SHARE) * level
-        piece = (clopper_pearson_lower(k1, n, share), clopper_pearson_upper(k2, n, share))
-        local = buehler_lower(steps, level - 3 * share, estimand=estimand, piece=piece)
-        if k1 + k2 < n:
-            return local
-        # What the local one costs is won back where Cohen's limit is one of this ordering.
-        cohen = cohen_margin_lower(k1, n, level, estimand=estimand)
-        return max(local, min(cohen, buehler_lower(steps, level, estimand=estimand)))
+        return buehler_lower(steps, level, estimand=estimand)
+
+
+def _local_limit(
+    k1: int, k2: int, n: int, level: Number, ordered_at: Number, estimand: str
+) -> Number:
+    """Return the local limit at a level, of the default ordering of the level `ordered_at`."""
+    steps = staircase(_default_membership(k1, k2, n, ordered_at, estimand), n)
+    share = mp.mpf(SHARE) * level
+    piece = (clopper_pearson_lower(k1, n, share), clopper_pearson_upper(k2, n, share))
+    local = buehler_lower(steps, level - 3 * share, estimand=estimand, piece=piece)
+    if k1 + k2 < n:
+        return local
+    # What the local one costs is won back where Cohen's limit is one of this ordering.
+    cohen = cohen_margin_lower(k1, n, level, estimand=estimand)
+    return max(local, min(cohen, buehler_lower(steps, level, estimand=estimand)))
 
 
 def staircase(member: Key, n: int) -> list[int]:
@@ -282,16 +320,15 @@ def _illinois(function: Callable[[Any], Any], a: Any, b: Any) -> Any:
 
 
 def curve_point(limit: Any, u: Any, estimand: str) -> tuple[Any, Any, Any]:
-    """Return the point of g(q) = limit at u = min(q1, q2), respectively u = probit(q2)."""
+    """Return the point of g(q) = limit at u = min(q1, q2), or the quantile u of q2."""
     if estimand == "difference":
         q1, q2 = u + max(limit, 0), u + max(-limit, 0)
         return q1, q2, 1 - q1 - q2
-    root = mp.sqrt(2)
-    q1, q2 = mp.erfc(-(u + limit) / root) / 2, mp.erfc(-u / root) / 2
+    q1, q2 = _cdf(u + limit, estimand), _cdf(u, estimand)
     # q3 not as 1 - q1 - q2, which would lose the digits of a small one.
     if u > 0:
-        return q1, q2, mp.erfc(u / root) / 2 - q1
-    return q1, q2, mp.erfc((u + limit) / root) / 2 - q2
+        return q1, q2, _cdf(-u, estimand) - q1
+    return q1, q2, _cdf(-u - limit, estimand) - q2
 
 
 def curve_top(limit: Any, estimand: str) -> Any:
@@ -310,8 +347,8 @@ def deviance(w: tuple[Any, Any, Any], limit: Any, estimand: str) -> Any:
         if estimand == "difference":
             slopes = (1, 1, -2)
         else:
-            first = mp.npdf(u + limit)
-            second = mp.npdf(u)
+            first = _pdf(u + limit, estimand)
+            second = _pdf(u, estimand)
             slopes = (first, second, -first - second)
         return sum(a * s / b for a, b, s in zip(w, q, slopes, strict=True))
 
@@ -384,8 +421,8 @@ def buehler_lower(
     The supremum is over g(q) = L with q1 at least and q2 at most what `piece` says.
     """
     n = len(steps) - 1
-    # The margin is lowest at (0, n, 0); every probit curve also runs to (0, 0, n).
-    if steps[n] <= 0 or (estimand == "probit" and steps[0] <= 0):
+    # The margin is lowest at (0, n, 0); every curve of quantiles also runs to (0, 0, n).
+    if steps[n] <= 0 or (estimand != "difference" and steps[0] <= 0):
         return mp.mpf(-1) if estimand == "difference" else -mp.inf
     tail = _FloatTail(steps, estimand, (float(piece[0]), float(piece[1])))
     log_alpha = float(mp.log(alpha))
@@ -405,8 +442,9 @@ def piece_ends(limit: Any, estimand: str, piece: tuple[Any, Any]) -> tuple[Any, 
     top = curve_top(limit, estimand)
     if estimand == "difference":
         return max(least - max(limit, 0), 0), min(most - max(-limit, 0), top)
-    low = norm_ppf(mp.mpf(least)) - limit if least > 0 else -mp.inf
-    return low, min(norm_ppf(mp.mpf(most)), top) if most < 1 else top
+    least, most = mp.mpf(least), mp.mpf(most)
+    low = _quantile(least, 1 - least, estimand) - limit if least > 0 else -mp.inf
+    return low, min(_quantile(most, 1 - most, estimand), top) if most < 1 else top
 
 
 class _FloatTail:
@@ -422,8 +460,8 @@ class _FloatTail:
         angle = np.linspace(0, 0.5 * np.pi, GRID + 1)[1:]
         small = np.geomspace(1e-14 / n, 0.5 * np.sin(angle[0]) ** 2, 40)
         # Even in the square root of the probability, which is the tail's natural unit.
-        whole_probit = estimand == "probit" and piece[0] <= 0  # begins at u = -inf
-        self.share = np.concatenate([[] if whole_probit else [0.0], small, np.sin(angle) ** 2])
+        endless = estimand != "difference" and piece[0] <= 0  # begins at u = -inf
+        self.share = np.concatenate([[] if endless else [0.0], small, np.sin(angle) ** 2])
         self.share[-1] = 1.0
 
     def points(self, limit: float, share: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -437,12 +475,13 @@ class _FloatTail:
             if low <= 0 and high >= 0.5 * (1 - abs(limit)):
                 q3 = (1 - abs(limit)) * (1 - share)
         else:
-            least, most = ndtr(low + max(limit, 0)), ndtr(high + max(limit, 0))
-            larger = ndtri(least + (most - least) * share)
+            cdf, ppf = _FLOATS[self.estimand]
+            least, most = cdf(low + max(limit, 0)), cdf(high + max(limit, 0))
+            larger = ppf(least + (most - least) * share)
             u = np.minimum(larger - max(limit, 0), high)
             u = np.where(share >= 1, high, u)
-            q1, q2 = ndtr(u + limit), ndtr(u)
-            q3 = np.maximum(ndtr(-u - limit) - q2, 0)
+            q1, q2 = cdf(u + limit), cdf(u)
+            q3 = np.maximum(cdf(-u - limit) - q2, 0)
         return u, np.stack([q1, q2, np.where(at_top, 0, q3)])
 
     def log_tail(self, limit: float, share: FloatArray) -> FloatArray:

@@ -14,7 +14,7 @@ from fractions import Fraction
 
 import mpmath as mp
 
-from rsverify.reference.special import Number, norm_cdf, norm_ppf, precise
+from rsverify.reference.special import Number, laplace_cdf, norm_cdf, norm_ppf, precise
 
 BISECTIONS = 200
 
@@ -28,11 +28,6 @@ def largest(holds: Callable[[Number], bool], high: Number) -> Number:
         middle = (low + high) / 2
         low, high = (middle, high) if holds(middle) else (low, middle)
     return low
-
-
-def laplace_cdf(x: Number) -> Number:
-    """Return the distribution function of the standard Laplace distribution."""
-    return mp.exp(x) / 2 if x < 0 else 1 - mp.exp(-x) / 2
 
 
 def laplace_ppf(p: Number) -> Number:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from rsverify._core.check import (
     IntArray,
     check_choice,
+    check_ignored,
     check_level,
     check_scale,
     check_size,
@@ -20,24 +21,22 @@ from rsverify.bounds.margin import find_ordering
 from rsverify.bounds.margin_decision import check_futility
 from rsverify.certificates.anytime import check_target
 from rsverify.certificates.assumptions import warn_of_level
-from rsverify.certificates.certificate import (
-    BOUNDS,
-    Certificate,
-    certificate_of_counts,
-    level_of_bound,
-)
+from rsverify.certificates.case import Terms, case_of_counts, terms_of
+from rsverify.certificates.certificate import Stated
+from rsverify.certificates.counts import stated
 from rsverify.certificates.early import (
     TargetQuestion,
-    decision_of_counts,
+    decision_stated,
     first_decision,
+    target_question,
 )
 from rsverify.certificates.interval import (
     Precision,
-    PrecisionQuestion,
     check_precision,
     first_precise,
-    interval_of_counts,
+    interval_stated,
 )
+from rsverify.certificates.margins import BOUNDS, level_of_bound
 from rsverify.certificates.options import RequestOptions
 from rsverify.certificates.radius import ESTIMANDS
 from rsverify.certificates.scores import (
@@ -47,20 +46,23 @@ from rsverify.certificates.scores import (
     choose_class,
 )
 from rsverify.certificates.several import are_several, check_targets
-from rsverify.smoothing.noise.gaussian import Noise
+from rsverify.certificates.threat import Threat, check_threat
+from rsverify.noise import parse_norm
+from rsverify.smoothing.data.inputs import LARGEST_CLASSES
+from rsverify.smoothing.noise.sampler import Sampler
 from rsverify.smoothing.score_maps import SCORE_MAPS, ScoreMap, score_map
 
 
 class Question(NamedTuple):
     """What is asked of counts of an estimation and, if there is one, a selection sample."""
 
-    finish: Callable[[IntArray, IntArray | None], Certificate]
-    """The certificate of counts."""
+    finish: Callable[[IntArray, IntArray | None], Stated]
+    """What counts say."""
     first: Callable[[IntArray, IntArray | None], int | None] | None = None
     """Which of several looks at counts, shape (T, m), is enough; None where all are wanted."""
 
 
-def level_of(alpha: float, noise: Noise) -> float:
+def level_of(alpha: float, noise: Sampler) -> float:
     """Return what `alpha` leaves to a bound once the noise's own error is paid for."""
     return float(level_of_bound(check_level(alpha), noise.excess))
 
@@ -95,7 +97,11 @@ class Request(RequestOptions):
 
     def most_samples(self, *, given: bool = False) -> int:
         """Return how many noisy inputs are drawn, at most; of a class given no selection sample."""
-        return self.n + (0 if given and not self.of_scores else self.n0)
+        return self.n + (self.n0 if self.needs_selection(given=given) or self.of_scores else 0)
+
+    def needs_selection(self, *, given: bool) -> bool:
+        """Whether votes of a selection sample are drawn: to choose the class, or those ahead."""
+        return not given or self.top_k > 1
 
     @property
     def constant(self) -> float | None:
@@ -114,7 +120,11 @@ class Request(RequestOptions):
             "scores": check_choice("scores", self.scores, SCORE_MAPS),
             "temperature": check_scale("temperature", self.temperature),
             "futility": check_futility(self.futility),
+            "ignore": check_ignored(self.ignore, LARGEST_CLASSES),
+            "top_k": check_size("top_k", self.top_k),
         }
+        if self.norm is not None:
+            checked["norm"] = parse_norm(self.norm)
         if self.lipschitz is not None and not isinstance(self.lipschitz, str):
             checked["lipschitz"] = check_scale("lipschitz", self.lipschitz)
         elif self.lipschitz is not None:
@@ -138,8 +148,12 @@ class Request(RequestOptions):
         sizes = {min(batch_size, t) for t in totals} | {t % batch_size for t in totals}
         return tuple(sorted(sizes - {0}))
 
-    def check(self, num_classes: int, noise: Noise, y: int | None) -> None:
-        """Raise where a certificate would, before anything is sampled."""
+    def check(self, num_classes: int, noise: Sampler, y: int | None, dimension: int) -> None:
+        """Raise where a certificate would, before anything is sampled.
+
+        `dimension` is how many numbers each input has.
+        """
+        noise.distribution.check_norm(self.norm)
         warn_of_level(level_of(self.alpha, noise))
         if self.target_radius is not None and self.of_precision:
             raise ValueError(
@@ -153,6 +167,11 @@ class Request(RequestOptions):
                 f"{name}: the bound is then the anytime one"
             )
         if self.of_scores:
+            if self.ignore or self.top_k > 1:
+                raise ValueError(
+                    f"ignore={list(self.ignore)} and top_k={self.top_k} must be left out for "
+                    f"bound={self.bound!r}: they are for votes"
+                )
             if self.ordering is not None:
                 raise ValueError(
                     f"ordering={self.ordering!r} must be None for bound={self.bound!r}"
@@ -168,87 +187,89 @@ class Request(RequestOptions):
             )
         unanimous = np.zeros(num_classes, dtype=np.int64)
         unanimous[0] = self.n
-        self.question(noise, y).finish(unanimous, unanimous if y is None else None)
+        chosen = unanimous if self.needs_selection(given=y is not None) else None
+        self.question(noise, y, dimension).finish(unanimous, chosen)
 
-    def question(self, noise: Noise, y: int | None) -> Question:
-        """Return what is asked of the votes, of class y or of the one that is selected."""
-        level = level_of(self.alpha, noise)
+    def question(self, noise: Sampler, y: int | None, dimension: int | None = None) -> Question:
+        """Return what is asked of the votes, of class y or of the one that is selected.
 
-        def stated(certificate: Certificate) -> Certificate:
-            return replace(certificate, alpha=float(self.alpha), noise_excess=noise.excess)
-
+        `dimension` is how many numbers each input has, which some norms need.
+        """
+        terms = self._terms(noise, y, dimension)
         if self.of_precision:
-            return self._of_precision(noise.sigma, level, y, stated)
-        if self.target_radius is None:
+            return self._of_precision(terms)
+        if self.target_radius is not None:
+            asked = target_question(self.target_radius, self.n, self.futility)
+            return self._of_target(terms, asked)
+        bound = check_choice("bound", self.bound, BOUNDS)
 
-            def finish(votes: IntArray, chosen: IntArray | None) -> Certificate:
-                return stated(
-                    certificate_of_counts(
-                        votes,
-                        sigma=noise.sigma,
-                        alpha=level,
-                        y=y,
-                        selection=chosen,
-                        bound=check_choice("bound", self.bound, BOUNDS),
-                        radius=self.radius,
-                        lipschitz=self.constant,
-                        ordering=self.ordering,
-                    )
-                )
+        def finish(votes: IntArray, chosen: IntArray | None) -> Stated:
+            return stated(case_of_counts(votes, chosen, terms), bound, self.ordering)
 
-            return Question(finish)
+        return Question(finish)
 
-        target = self.target_radius
-        asked: TargetQuestion = {
-            "target_radius": tuple(target) if are_several(target) else check_target(target),
-            "sigma": noise.sigma,
-            "alpha": level,
-            "y": y,
-            "radius": self.radius,
-            "lipschitz": self.constant,
-            "horizon": self.n,
-            "futility": self.futility,
-        }
+    def _terms(self, noise: Sampler, y: int | None, dimension: int | None) -> Terms:
+        threat = self.threat(noise, dimension)
+        return terms_of(
+            threat,
+            alpha=float(self.alpha),
+            y=y,
+            ignore=self.ignore,
+            top_k=self.top_k,
+            noise_excess=noise.excess,
+        )
 
-        def decide(votes: IntArray, chosen: IntArray | None) -> Certificate:
-            return stated(decision_of_counts(votes, selection=chosen, **asked))
+    def threat(self, noise: Sampler, dimension: int | None) -> Threat:
+        """Return noise and norm; of a noise on a lattice, that before rounding."""
+        distribution = noise.distribution
+        norm = distribution.check_norm(self.norm)
+        return check_threat(
+            sigma=None,
+            noise=distribution,
+            norm=norm,
+            dimension=dimension if distribution.needs_dimension(norm) else None,
+            radius=self.radius,
+            lipschitz=self.constant,
+        )
 
-        def first(looks: IntArray, chosen: IntArray | None) -> int | None:
-            return first_decision(looks, selection=chosen, **asked)
-
-        return Question(decide, first)
-
-    def _of_precision(
-        self,
-        sigma: float,
-        level: float,
-        y: int | None,
-        stated: Callable[[Certificate], Certificate],
-    ) -> Question:
-        wanted = Precision(self.precision, self.relative_precision)
-        asked: PrecisionQuestion = {
-            "sigma": sigma,
-            "alpha": level,
-            "y": y,
-            "radius": self.radius,
-            "lipschitz": self.constant,
-        }
-
-        def finish(votes: IntArray, chosen: IntArray | None) -> Certificate:
-            return stated(interval_of_counts(votes, wanted, selection=chosen, **asked))
+    def _of_target(self, terms: Terms, asked: TargetQuestion) -> Question:
+        def finish(votes: IntArray, chosen: IntArray | None) -> Stated:
+            return decision_stated(case_of_counts(votes, chosen, terms), asked)
 
         def first(looks: IntArray, chosen: IntArray | None) -> int | None:
-            return first_precise(looks, wanted, selection=chosen, **asked)
+            return first_decision(looks, chosen, terms, asked)
 
         return Question(finish, first)
 
-    def score_options(self, noise: Noise) -> tuple[ScoreOptions, ScoreMap]:
+    def _sigma(self, noise: Sampler) -> float:
+        """Return sigma, or raise where noise or norm is another one than the plain ones."""
+        norm = noise.distribution.check_norm(self.norm)
+        if noise.sigma is None or norm != "l2":
+            raise ValueError(
+                f"noise={noise.distribution} and norm={str(norm)!r} must be Gaussian noise of one "
+                f"sigma and 'l2' for bound={self.bound!r}: leave it out"
+            )
+        return noise.sigma
+
+    def _of_precision(self, terms: Terms) -> Question:
+        wanted = Precision(self.precision, self.relative_precision)
+
+        def finish(votes: IntArray, chosen: IntArray | None) -> Stated:
+            return interval_stated(case_of_counts(votes, chosen, terms), wanted)
+
+        def first(looks: IntArray, chosen: IntArray | None) -> int | None:
+            return first_precise(looks, chosen, terms, wanted)
+
+        return Question(finish, first)
+
+    def score_options(self, noise: Sampler) -> tuple[ScoreOptions, ScoreMap]:
         """Return the options of a bound of scores, and the map from outputs to scores."""
         options = check_options(
-            sigma=noise.sigma,
-            alpha=level_of(self.alpha, noise),
+            sigma=self._sigma(noise),
+            alpha=float(self.alpha),
             bound=check_choice("bound", self.bound, SCORE_BOUNDS),
             radius=self.radius,
             lipschitz=self.constant,
+            noise_excess=noise.excess,
         )
         return options, score_map(self.scores, self.temperature)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -32,6 +32,7 @@ from rsverify.smoothing.request import Request
 from rsverify.smoothing.sampling.asked import Asked, Entropy, Finished
 from rsverify.smoothing.sampling.session import Execution, Session
 from rsverify.smoothing.stored_rows import check_stored
+from rsverify.smoothing.timing import Timing
 from rsverify.tables.lines import complete_lines
 from rsverify.tables.metadata import (
     as_json,
@@ -54,6 +55,7 @@ class TableRun:
     certify_label: bool
     items: Items
     wanted: range
+    skip: int
     example: torch.Tensor
     out: Path
     force: bool
@@ -61,6 +63,7 @@ class TableRun:
     record_time: bool
     progress: ProgressOption
     origin: Json | None
+    estimated: Callable[[str], None] | None
 
     def complete(self, seed: Seed, resume: bool) -> None:
         """Make the table, or what is missing of it; one run at a time."""
@@ -79,6 +82,7 @@ class TableRun:
             todo = [idx for idx in self.wanted if idx not in done]
             session, how = self.try_model(group, rows=bool(done))
             if todo:
+                self.estimate(session, how, len(todo), group)
                 with self._cleared_if_empty(group):
                     group.first_does(lambda: self.start(entropy, how))
                     self.certify(todo, session, entropy, how, group)
@@ -86,7 +90,7 @@ class TableRun:
 
     def configuration(self, entropy: Entropy) -> Json:
         """Return what decides the rows, of JSON types: it must be the same on a resume."""
-        model = self.classifier
+        model, noise = self.classifier, self.classifier.noise.distribution
         device, dtype = model.placement(torch.get_default_dtype())
         return {
             **asdict(self.request),
@@ -96,16 +100,19 @@ class TableRun:
             "model": model_hash(model.model),
             "preprocess": model_hash(model.preprocess),
             "num_classes": model.num_classes,
-            "sigma": model.sigma,
-            "noise": type(model.noise).__name__,
+            "sigma": model.noise.sigma,
+            "noise": str(noise),
+            "norm": str(noise.check_norm(self.request.norm)),
+            "dimension": self.example.numel(),
             "lattice": str(getattr(model.noise, "lattice", "")),
+            **model.noise.details(),
             **device_facts(device),
             "dtype": str(dtype),
             "autocast": None if self.execution.autocast is None else str(self.execution.autocast),
             "compile": self.execution.compiled,
             "channels_last": self.execution.channels_last,
             "inputs": len(self.items),
-            "skip": self.wanted.step,
+            "skip": self.skip,
             "seed": entropy,
             "seeding": SEEDING,
         }
@@ -153,7 +160,7 @@ class TableRun:
         if self.force:
             return set()
         lines = complete_lines(self.out)
-        possible = range(0, len(self.items), self.wanted.step)
+        possible = range(0, len(self.items), self.skip)
         for idx in lines.rows:
             if idx not in possible:
                 raise ValueError(f"idx={idx} of {self.out} must be one of the inputs certified")
@@ -178,6 +185,7 @@ class TableRun:
             row,
             request=self.request,
             noise=self.classifier.noise,
+            dimension=self.example.numel(),
             certify_label=self.certify_label,
             entropy=_parts(entropy),
             path=self.out,
@@ -201,6 +209,14 @@ class TableRun:
             "origin": self.origin,
         }
         return session, how
+
+    def estimate(self, session: Session, how: Json, inputs: int, group: Group) -> None:
+        """Tell what the run will take, from a few batches, where somebody wants to know."""
+        if self.estimated is not None and group.rank == 0:
+            timing = Timing(
+                session, self.request, self.example, how["batch_size"], 0, first=self.wanted[0]
+            )
+            self.estimated(timing.estimate(inputs, self._samples_each(), group.world))
 
     def start(self, entropy: Entropy, how: Json) -> None:
         """Write the JSON of a new table: the first thing that is written at all."""
@@ -249,7 +265,9 @@ class TableRun:
             ) as bar,
         ):
             asked = (self._asked(item, seed) for item in self.items.load(share))
-            for done in session.run(request, asked, how["batch_size"], told):
+            for done in session.run(
+                request, asked, how["batch_size"], told, timed=self.record_time
+            ):
                 self._write(writer, done)
                 if early:
                     bar.advance(1)
@@ -270,9 +288,8 @@ class TableRun:
     def _write(self, writer: TableWriter, done: Finished) -> None:
         item, certificate = done.asked.item, done.certificate
         assert item is not None, "of a data set"
-        stated = certificate if self.record_time else replace(certificate, seconds=None)
         extra = {"base_predict": done.base_predict, "input": item.hash}
-        writer.write(item.idx, item.label, stated, **extra)
+        writer.write(item.idx, item.label, certificate, **extra)
 
     def answers(
         self,

@@ -11,10 +11,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from rsverify._core.check import FloatArray, IntArray
-from rsverify._core.types import RadiusName, VoteBoundName
+from rsverify._core.types import MarginName, RadiusName, VoteBoundName
 from rsverify.bounds.margin import LARGEST_EXACT_TRIALS, SMALLEST_EXACT_ALPHA, find_ordering
 from rsverify.certificates.abstention import Status, samples_needed, smallest_certifying_n
-from rsverify.certificates.certificate import ABSTAIN, BOUNDS
+from rsverify.certificates.certificate import ABSTAIN
+from rsverify.certificates.margins import BOUNDS
 from rsverify.certificates.radius import ESTIMANDS
 from rsverify.certificates.threat import Threat
 from rsverify.tables.margins import LeadingVotes, RowBound, leading_votes
@@ -134,7 +135,7 @@ class _Group:
         bound, kind, ordering = key
         named = find_ordering(ordering) if ordering else None
         threat, counts = threat_of_table(rows), rows[count_columns(rows)].to_numpy()
-        estimand = ESTIMANDS[cast(RadiusName, kind)]
+        estimand: MarginName = ESTIMANDS[cast(RadiusName, kind)]
         if threat is not None:
             estimand = Threat(*threat, cast(RadiusName, kind), None).estimand
         row_bound = RowBound(estimand, cast(VoteBoundName, bound), named)

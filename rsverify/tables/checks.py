@@ -23,7 +23,10 @@ from rsverify._core.check import (
 )
 from rsverify._core.types import Json
 from rsverify.bounds.proportion import LARGEST_TRIALS
-from rsverify.certificates.certificate import ABSTAIN, BOUNDS, certificate_of_counts
+from rsverify.certificates.case import case_of_counts, terms_given
+from rsverify.certificates.certificate import ABSTAIN
+from rsverify.certificates.counts import claim_of_case
+from rsverify.certificates.margins import BOUNDS
 from rsverify.tables.printed import largest_printed
 from rsverify.tables.reader import count_columns
 from rsverify.tables.recertify_radii import InconsistentRadiiError, printed_radii, recertify_radii
@@ -139,15 +142,14 @@ def largest_possible_radius(rows: pd.DataFrame) -> float | None:
         if "lipschitz" not in single:
             return None
         lipschitz = single["lipschitz"]
-    unanimous = certificate_of_counts(
-        [single["n"], 0],
+    terms = terms_given(
         sigma=single["sigma"],
         alpha=single["alpha"],
         y=0,
-        bound="cohen",
         radius=single["radius_kind"],
         lipschitz=lipschitz,
     )
+    unanimous = claim_of_case(case_of_counts([single["n"], 0], None, terms), "cohen")
     if count_columns(rows):  # written here, rounded down
         return unanimous.radius * (1.0 + _LAST_DIGITS)
     return largest_printed(unanimous.radius, *printed_radii(rows), single["sigma"])

@@ -20,7 +20,7 @@ from rsverify._core.progress import InputProgress, ProgressOption
 from rsverify._core.types import MarginName, OrderingName, VoteBoundName
 from rsverify.bounds.bound import Bound
 from rsverify.bounds.margin import Taylor
-from rsverify.certificates.certificate import limits_of_votes, name_of
+from rsverify.certificates.margins import limits_of_votes, name_of
 from rsverify.tables.margin_store import MarginStore
 
 # Rows of counts looked at together: a temporary array is a small part of the table.

@@ -17,6 +17,8 @@ from rsverify.tables.metadata import (
     write_metadata,
 )
 
+__all__ = ["merge_tables"]
+
 
 def merge_tables(
     parts: Iterable[str | os.PathLike[str]],
@@ -45,6 +47,25 @@ def merge_tables(
         its checksum. Nothing is written then.
     OSError
         If the table cannot be written, or another process is writing it or a part.
+
+    Notes
+    -----
+    *Guarantee*: each row is one of the parts', byte for byte, with the guarantee that it has
+    there: the checksum of every line is checked, and configurations are equal.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from rsverify import certify_counts, merge_tables, read_table
+    >>> from rsverify.tables.writer import TableWriter
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> certificate = certify_counts([90, 10], sigma=0.5, alpha=0.01, y=0)
+    >>> for i in (0, 1):
+    ...     with TableWriter(folder / f"{i}.tsv", configuration={"seed": 0}) as part:
+    ...         part.write(i, 0, certificate)
+    >>> merge_tables(folder.glob("?.tsv"), folder / "table.tsv")
+    >>> read_table(folder / "table.tsv")["idx"].tolist()
+    [0, 1]
     """
     target, sources = check_table_name(path), list(parts)
     if not sources:
@@ -55,7 +76,9 @@ def merge_tables(
         first = resumable_metadata(sources[0])
         begun = target.exists() or metadata_path(target).exists()
         for each in (*sources[1:], *([target] if begun else [])):
-            check_same_configuration(each, first["configuration"])
+            check_same_configuration(
+                each, first["configuration"], f"to be merged with {os.fspath(sources[0])}"
+            )
         header, merged = _union(target, sources)
         if not begun:
             write_metadata(target, first["configuration"], first.get("execution"))

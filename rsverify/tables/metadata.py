@@ -190,7 +190,7 @@ def resumable_metadata(path: str | os.PathLike[str]) -> Json:
 
 
 def check_same_configuration(
-    path: str | os.PathLike[str], configuration: Mapping[str, object]
+    path: str | os.PathLike[str], configuration: Mapping[str, object], to: str | None = None
 ) -> Json:
     """Return the JSON of the table `path`, or raise where it has another configuration.
 
@@ -201,6 +201,10 @@ def check_same_configuration(
     now = as_json(configuration)
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):
+            if to is not None:
+                raise ValueError(
+                    f"{key}={before.get(key)!r} of {path} must be {now.get(key)!r} {to}"
+                )
             raise ValueError(
                 f"{key}={now.get(key)!r} must be {before.get(key)!r} to resume {path}; "
                 "--force (force=True) begins anew"

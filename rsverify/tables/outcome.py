@@ -15,7 +15,8 @@ from rsverify._core.types import OrderingName, RadiusName, VoteBoundName
 from rsverify.bounds.bound import Bound
 from rsverify.bounds.margin import Taylor
 from rsverify.certificates.abstention import statuses_of_rows
-from rsverify.certificates.certificate import ABSTAIN, level_of_bound, name_of
+from rsverify.certificates.certificate import ABSTAIN
+from rsverify.certificates.margins import level_of_bound, name_of
 from rsverify.certificates.radius import ESTIMANDS, certified_radius_r1, certified_radius_r2
 from rsverify.certificates.threat import Threat
 from rsverify.tables.margins import LeadingVotes, RowBound, leading_votes, margins_of_rows

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rsverify.certificates.certificate import certify_counts
+from rsverify.certificates.counts import certify_counts
 from rsverify.certificates.early import decide_counts
 from rsverify.demo import run as demo
 from rsverify.demo.rows import ANSWERS, SOFT, TARGETS

@@ -8,15 +8,25 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from scipy.special import gammaln
-from scipy.stats import norm
+from scipy.stats import laplace, norm
 
 from rsverify.bounds.margin_sequence import log_e_at_most, margin_sequence
-from rsverify.kernels.margin.sequence import log_e_below, log_e_value, mixture_limit
+from rsverify.kernels.margin.sequence import (
+    largest_margin,
+    log_e_below,
+    log_e_value,
+    mixture_limit,
+)
 from rsverify.kernels.mean.closed_form import log_inverse
 from rsverify.reference import anytime_counts as twins
 
-ESTIMANDS = ["difference", "probit"]
-LIMITS = {"difference": st.floats(-0.999, 0.999), "probit": st.floats(-8.0, 8.0)}
+ESTIMANDS = ["difference", "probit", "laplace"]
+LIMITS = {
+    "difference": st.floats(-0.999, 0.999),
+    "probit": st.floats(-8.0, 8.0),
+    "laplace": st.floats(-20.0, 20.0),
+}
+LAWS = {"probit": norm, "laplace": laplace}
 
 
 votes = st.integers(0, 3) | st.integers(0, 1000)
@@ -71,8 +81,9 @@ def boundary(estimand, limit, nuisance):
     if estimand == "difference":
         q2 = max(-limit, 0.0) + nuisance * (1.0 - abs(limit)) / 2.0
         return q2 + limit, q2, max(0.0, 1.0 - limit - 2.0 * q2)
-    u = norm.ppf(nuisance * norm.cdf(-limit / 2.0))
-    q1, q2 = norm.cdf(u + limit), norm.cdf(u)
+    law = LAWS[estimand]
+    u = law.ppf(nuisance * law.cdf(-limit / 2.0))
+    q1, q2 = law.cdf(u + limit), law.cdf(u)
     return q1, q2, max(0.0, 1.0 - q1 - q2)
 
 
@@ -93,7 +104,8 @@ POINTS = [0.001, 0.03, 0.2, 0.5, 0.8, 0.97, 1.0]
 @pytest.mark.parametrize(
     ("estimand", "limit"),
     [("difference", v) for v in (-0.9, -0.2, 0.0, 0.3, 0.8, 0.99)]
-    + [("probit", v) for v in (-3.0, -0.5, 0.0, 0.5, 2.0, 6.0)],
+    + [("probit", v) for v in (-3.0, -0.5, 0.0, 0.5, 2.0, 6.0)]
+    + [("laplace", v) for v in (-4.0, -0.5, 0.0, 0.5, 2.0, 9.0)],
 )
 def test_e_values_have_mean_at_most_one_on_the_boundary(estimand, limit, n, prior):
     means = []
@@ -155,6 +167,8 @@ SCENARIOS = [
     ("probit", 0.5, 0.3),
     ("probit", -1.0, 0.5),
     ("probit", 2.5, 0.95),
+    ("laplace", -1.0, 0.5),
+    ("laplace", 3.0, 0.6),
 ]
 
 
@@ -216,7 +230,11 @@ def test_limits_only_close_in(estimand, path, alpha):
 
 
 def test_evidence_against_a_rival_falls_with_its_votes():
-    for estimand, limits in (("difference", (-0.5, 0.0, 0.4)), ("probit", (-1.0, 0.0, 2.0))):
+    for estimand, limits in (
+        ("difference", (-0.5, 0.0, 0.4)),
+        ("probit", (-1.0, 0.0, 2.0)),
+        ("laplace", (-1.0, 3.0)),
+    ):
         for n, limit in itertools.product((1, 5, 40), limits):
             for k1 in range(n + 1):
                 k2 = np.arange(n - k1 + 1)
@@ -250,12 +268,12 @@ def test_evidence_for_less_is_the_weighted_mean_over_rivals(counts, limit, data)
 def test_a_limit_is_rejected_and_one_just_above_is_not(estimand, outcome, prior, alpha):
     k1, k2, n = outcome
     threshold = log_inverse(alpha)
-    code = ("difference", "probit").index(estimand)
+    code = ESTIMANDS.index(estimand)
     limit = mixture_limit(code, k1, k2, n, threshold, *prior)
 
     if math.isfinite(limit) and limit > -1.0:
         assert log_e_value(code, k1, k2, n, limit, *prior) >= threshold
-    above = max(limit, -1.0 if estimand == "difference" else -20.0)
+    above = max(limit, -largest_margin(code))
     above += 1.1e-12 * max(1.0, abs(above))
     assert log_e_value(code, k1, k2, n, above, *prior) < threshold
 
@@ -272,7 +290,7 @@ def test_rivals_with_equal_votes_count_once(estimand, path, alpha, data):
     path, prior = path[:, [0, *places]], prior[[0, *places]]
     lower, upper = margin_sequence(path, 0, alpha, estimand=estimand, prior=prior)
 
-    code, threshold = ("difference", "probit").index(estimand), log_inverse(0.5 * alpha)
+    code, threshold = ESTIMANDS.index(estimand), log_inverse(0.5 * alpha)
     size, n = int(prior.sum()), path.sum(axis=1)
     alone = np.full(lower.shape, np.inf)
     for j in range(1, path.shape[1]):

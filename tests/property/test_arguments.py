@@ -28,8 +28,8 @@ from rsverify.bounds.proportion import (
     randomized_clopper_pearson_lower,
     randomized_clopper_pearson_upper,
 )
-from rsverify.certificates.certificate import level_of_bound, margin_lower_bounds
 from rsverify.certificates.early import decide_looks
+from rsverify.certificates.margins import level_of_bound, margin_lower_bounds
 from rsverify.certificates.radius import (
     certified_radius_r1,
     certified_radius_r2,

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsverify import certify_counts, certify_table
-from rsverify.certificates.certificate import BOUNDS
+from rsverify.certificates.margins import BOUNDS
 from rsverify.tables.recertify import recertify
 
 ROWS = st.integers(2, 5).flatmap(

@@ -7,17 +7,20 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.stats import laplace, norm
 
 from rsverify.bounds.margin_decision import line_bets
 from rsverify.kernels.margin import line_bets as kernels
 from rsverify.reference import line_bets as twins
 
-ESTIMANDS = ["difference", "probit"]
+ESTIMANDS = ["difference", "probit", "laplace"]
+QUANTILES = st.sampled_from(ESTIMANDS[1:])
 LIMITS = {
     "difference": st.floats(-0.999, 0.999),
     "probit": st.floats(1e-9, 20.0) | st.floats(0.5, 8.0),
+    "laplace": st.floats(1e-9, 60.0) | st.floats(0.5, 12.0),
 }
+CDF = {"probit": norm.cdf, "laplace": laplace.cdf}
 votes = st.integers(0, 3) | st.integers(0, 1000)
 pasts = st.just((0, 0, 0)) | st.tuples(votes, votes, votes)
 horizons = st.sampled_from([1, 100, 10_000, 100_000, 10_000_000])
@@ -28,7 +31,8 @@ def make(estimand, side, limit, past, horizon):
     s = np.array(past, dtype=np.int64)
     if estimand == "difference":
         return kernels.difference_bets(limit, side, s, horizon)
-    return (kernels.tangent_bets if side > 0 else kernels.chord_bets)(limit, s, horizon)
+    bets = kernels.tangent_bets if side > 0 else kernels.chord_bets
+    return bets(ESTIMANDS.index(estimand), limit, s, horizon)
 
 
 @st.composite
@@ -39,7 +43,7 @@ def places(draw, estimand, limit):
         q2 = max(-limit, 0.0) + draw(st.floats(0.0, 1.0)) * top
     else:
         z = -0.5 * limit - draw(st.floats(0.0, 9.0 + limit / 2.0) | st.floats(0.0, 1e-6))
-        q2 = norm.cdf(z) if draw(st.integers(0, 9)) else 0.0
+        q2 = CDF[estimand](z) if draw(st.integers(0, 9)) else 0.0
     return twins.curve_point(limit, q2, estimand=estimand)
 
 
@@ -67,21 +71,23 @@ def test_no_bet_pays_on_average_at_a_point_it_speaks_against(estimand, side, dat
         assert any(all(twins.mean_payment(b, q) <= 0 for b in bets[k]) for k in cells)
 
 
-@given(limit=LIMITS["probit"], past=pasts, horizon=horizons, data=st.data())
-@settings(max_examples=10)
-def test_no_bet_pays_where_its_line_meets_the_curve(limit, past, horizon, data):
+@given(estimand=QUANTILES, past=pasts, horizon=horizons, data=st.data())
+@settings(max_examples=20)
+def test_no_bet_pays_where_its_line_meets_the_curve(estimand, past, horizon, data):
     """There is no room: a tangent's bets are fair by their rounding alone, a chord's too."""
+    limit, code = data.draw(LIMITS[estimand]), ESTIMANDS.index(estimand)
     k = data.draw(st.integers(0, kernels.TANGENTS - 1))
-    places = kernels.line_places(limit, *past, kernels.TANGENTS)
-    tangents = make("probit", 1, limit, past, horizon)[0].reshape(kernels.TANGENTS, -1, 3)
+    places = kernels.line_places(code, limit, *past, kernels.TANGENTS)
+    tangents = make(estimand, 1, limit, past, horizon)[0].reshape(kernels.TANGENTS, -1, 3)
     cell = data.draw(st.integers(0, kernels.CELLS - 1))
-    ends = kernels.line_places(limit, *past, kernels.CELLS)[max(cell - 1, 0) : cell + 1]
-    chords = make("probit", -1, limit, past, horizon)[0][cell]
+    ends = kernels.line_places(code, limit, *past, kernels.CELLS)[max(cell - 1, 0) : cell + 1]
+    chords = make(estimand, -1, limit, past, horizon)[0][cell]
 
     for z, bets in [(places[k], tangents[k]), *((z, chords) for z in ends)]:
         with mp.workdps(60):
-            q1, q2 = twins.norm_cdf(z + mp.mpf(limit)), twins.norm_cdf(z)
-            q = q1, q2, twins.norm_cdf(-z - mp.mpf(limit)) - q2
+            cdf = twins.laplace_cdf if estimand == "laplace" else twins.norm_cdf
+            q1, q2 = cdf(z + mp.mpf(limit)), cdf(mp.mpf(z))
+            q = q1, q2, cdf(-z - mp.mpf(limit)) - q2
             for bet in bets:
                 assert twins.mean_payment(bet, q) <= 0
 
@@ -102,13 +108,14 @@ def test_weights_sum_to_at_most_one(estimand, side, data, past, horizon):
 
 @pytest.mark.parametrize("side", [1, -1])
 @given(
+    estimand=QUANTILES,
     limit=st.floats(0.1, 8.0),
     past=pasts,
     x=st.tuples(*[st.integers(0, 3) | st.integers(0, 2_000_000)] * 3),
 )
 @settings(max_examples=8)
-def test_capital_is_below_its_twin_and_close(side, limit, past, x):
-    bets, weights = make("probit", side, limit, past, 100)
+def test_capital_is_below_its_twin_and_close(side, estimand, limit, past, x):
+    bets, weights = make(estimand, side, limit, past, 100)
     logs = np.log1p(bets)
     value = kernels.log_capital(logs, weights, *x)
     # Which cell is least, floats can tell; the twin evaluates that one.
@@ -178,6 +185,10 @@ SCENARIOS = [
     ("probit", -1.0, 0.6),
     ("probit", 2.5, 0.1),
     ("probit", 0.0, 0.5),
+    ("laplace", 0.7, 0.25),
+    ("laplace", -1.0, 0.6),
+    ("laplace", 3.0, 0.06),
+    ("laplace", 1.0, 0.184),  # beside the kink of its curve
 ]
 
 
@@ -213,6 +224,8 @@ def test_some_verdict_is_likely_where_it_is_right():
     assert crossing("difference", 0.8, (0.1, 0.8, 0.1), 24, 0.05, -1, (0, 0, 0)) > 0.9
     assert crossing("probit", 1.0, (0.96, 0.02, 0.02), 24, 0.05, 1, (0, 0, 0)) > 0.4
     assert crossing("probit", 1.0, (0.1, 0.8, 0.1), 24, 0.05, -1, (0, 0, 0)) > 0.9
+    assert crossing("laplace", 1.0, (0.96, 0.02, 0.02), 24, 0.05, 1, (0, 0, 0)) > 0.4
+    assert crossing("laplace", 1.0, (0.1, 0.8, 0.1), 24, 0.05, -1, (0, 0, 0)) > 0.9
 
 
 def test_twin_judges_a_bet_as_fair_exactly_on_its_line():

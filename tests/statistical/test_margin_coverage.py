@@ -13,6 +13,7 @@ import math
 import numpy as np
 import pytest
 from scipy.special import gammaln, ndtr, ndtri, xlogy
+from scipy.stats import laplace
 from support.cases import ALPHAS, DEFAULTS, CountBound, name
 
 from rsverify.reference.solver import outcomes
@@ -27,9 +28,10 @@ def curve(limit: float, estimand: str, points: int) -> np.ndarray:
         u = 0.5 * (1 - abs(limit)) * share
         q1, q2 = u + max(limit, 0.0), u + max(-limit, 0.0)
         return np.stack([q1, q2, np.maximum(1 - q1 - q2, 0)], axis=1)
-    larger = ndtri(np.maximum(ndtr(abs(limit) / 2) * share, 1e-12))
+    cdf, ppf = (laplace.cdf, laplace.ppf) if estimand == "laplace" else (ndtr, ndtri)
+    larger = ppf(np.maximum(cdf(abs(limit) / 2) * share, 1e-12))
     u = np.minimum(larger - max(limit, 0.0), -limit / 2)
-    q1, q2 = ndtr(u + limit), ndtr(u)
+    q1, q2 = cdf(u + limit), cdf(u)
     return np.stack([q1, q2, np.maximum(1 - q1 - q2, 0)], axis=1)
 
 
@@ -90,7 +92,7 @@ def test_coverage_with_three_classes_up_to_40(bound: CountBound, n: int, alpha: 
     assert worst_miscoverage(bound, n, alpha, points=201) <= alpha + ROUNDING
 
 
-@pytest.mark.parametrize("estimand", ["difference", "probit"])
+@pytest.mark.parametrize("estimand", ["difference", "probit", "laplace"])
 def test_exact_bounds_use_up_alpha(estimand: str) -> None:
     """The enumeration can fail: a bound at 1.001 alpha is caught, as the exact one is tight."""
     bound = next(b for b in DEFAULTS if b.exact and b.estimand == estimand)

@@ -21,7 +21,7 @@ from rsverify.bounds.margin import (
 )
 from rsverify.reference import margin as twin
 
-ESTIMANDS = ("difference", "probit")
+ESTIMANDS = ("difference", "probit", "laplace")
 ALPHAS = (0.05, 0.01, 0.001)
 
 

@@ -17,15 +17,16 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
 import pandas as pd
 
-from rsverify.certificates.certificate import certify_counts
+from rsverify.certificates.counts import certify_counts
 from rsverify.cli.app import COMMANDS, main
 from rsverify.tables.writer import TableWriter
 
@@ -100,6 +101,9 @@ def folder_of_files() -> Iterator[None]:
         try:
             for name, alpha in (("strict", 0.001), ("loose", 0.05)):
                 _write_table(Path(f"{name}.tsv"), alpha)
+            for share in (1, 2):
+                rows = range(share - 1, 12, 2)
+                _write_table(Path(f"part_{share}.tsv"), 0.001, rows, {"inputs": 12, "skip": 1})
             Path("published.tsv").write_text(_PUBLISHED)
             Path("counts.csv").write_text(_COUNTS)
             Path("net.py").write_text(_NET)
@@ -111,9 +115,14 @@ def folder_of_files() -> Iterator[None]:
             os.chdir(before)
 
 
-def _write_table(path: Path, alpha: float) -> None:
-    with TableWriter(path, configuration={}) as writer:
-        for i in range(12):
+def _write_table(
+    path: Path,
+    alpha: float,
+    rows: range = range(12),
+    configuration: Mapping[str, object] = MappingProxyType({}),
+) -> None:
+    with TableWriter(path, configuration=configuration) as writer:
+        for i in rows:
             counts = [900 - 30 * i, 60 + 30 * i, 40]
             certificate = certify_counts(counts, sigma=0.5, alpha=alpha, y=0, bound="cohen")
             writer.write(i, int(i == 9), certificate)

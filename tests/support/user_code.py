@@ -86,7 +86,7 @@ def of_a_model(model: rsverify.SmoothedClassifier, x: npt.NDArray[np.float32]) -
     )
     reveal_type(model.predict(x, n=100, alpha=0.01))  # int
     reveal_type(found.radius_kind)  # Literal['R1', 'R2']
-    reveal_type(found.estimand)  # Literal['difference', 'probit']
+    reveal_type(found.estimand)  # Literal['difference', 'probit', 'laplace']
     reveal_type(early.decision)  # Literal['radius >= target', 'radius < target', 'undecided']
     print(soft.to_dict()["margin"])
 
@@ -95,6 +95,8 @@ def of_a_model(model: rsverify.SmoothedClassifier, x: npt.NDArray[np.float32]) -
 def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str) -> None:
     """From a classifier to a comparison."""
     rsverify.certify_dataset(model, images, out, n=1000, seed=0)
+    rsverify.certify_dataset(model, images, "share.tsv", n=1000, seed=0, share=(2, 8))
+    rsverify.merge_tables([out, "share.tsv"], "both.tsv")
     table = rsverify.read_table(out)
     again = rsverify.recertify(table, alpha=0.01, bound="cohen")
     published = rsverify.recertify_radii(table, n=1000, sigma=0.5, stated_alpha=0.001)
@@ -118,6 +120,8 @@ def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str
     def stakes(x: npt.NDArray[np.float64], m: float, alpha: float) -> npt.NDArray[np.float64]:
         return 0.0 * x + alpha * m
 
+    program: rsverify.AuditReport = rsverify.audit_command(["Rscript", "b.R"], n=10, alpha=0.05)
+    print(program.verdict, program.power)
     bets: rsverify.AuditReport = rsverify.audit_bets(stakes, n=10, alpha=0.05, seed=1)
     capital: rsverify.AuditReport = rsverify.audit_capital(stakes, n=10, alpha=0.05)
 

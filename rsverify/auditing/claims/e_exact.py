@@ -53,7 +53,9 @@ def _row(
     verdict: Verdict = "refuted" if value > 1.0 + ERROR or note else "inconclusive"
     if verdict != "refuted" and top <= allowed:
         verdict = "supported"
-    return Row(name, 1.0, value, value, top, 0, 0, math.nan, verdict, note, measure=measure)
+    return Row(
+        name, 1.0, value, value, top, 0, 0, math.nan, verdict, note, measure=measure, allowed=1.0
+    )
 
 
 def count_row(caller: Caller, model: CountModel, design: Design) -> Found | None:

@@ -45,6 +45,8 @@ WORDS = Words(
     "whether the e-value has an expectation of at most 1 under the null",
     "E[e], or a level",
     "are counted",
+    "the expectation of the e-value, cut off at {b:g}, is",
+    expectation=True,
 )
 
 

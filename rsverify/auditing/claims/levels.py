@@ -34,6 +34,8 @@ class Words:
     aim: str
     measure: str
     witness: str  # what outcomes do that are counted
+    clause: str = ""  # "the p-value is at most {a:g}": what has the probability, in a sentence
+    expectation: bool = False  # not a probability but an expectation follows it
 
     def told(self, text: str) -> str:
         """Return a message about bounds as one about this claim."""
@@ -139,6 +141,9 @@ def at_levels(
         "false_alarm": float(str(first.design["false_alarm"])) * len(levels),
         "method": " and ".join(sorted(methods)),
         "aim": words.aim,
+        "clause": words.clause,
+        "event": words.event,
+        "expectation": words.expectation,
     }
     return AuditReport(
         combine([r.verdict for r in reports]),
@@ -146,7 +151,8 @@ def at_levels(
         merge_failures(failures),
         None if witness is None else replace(witness, event=words.witness),
         design,
-        [_sentence(levels, reports, words), *dict.fromkeys(notes)],
+        list(dict.fromkeys(notes)),
+        first.evidence if len(levels) == 1 else None,
     )
 
 
@@ -156,24 +162,8 @@ def _row(row: Row, level: float, words: Words, *, several: bool) -> Row:
         row,
         scenario=name,
         measure=words.measure,
+        allowed=level,
         note=words.told(row.note),
         tightness=math.nan,
         tightness_error=math.nan,
     )
-
-
-def _sentence(levels: tuple[float, ...], reports: list[AuditReport], words: Words) -> str:
-    """Return what was found in words: of a refuted row, else of the one nearest to its level."""
-    found = [
-        (row.verdict == "refuted", row.miscoverage / level, level, row)
-        for level, report in zip(levels, reports, strict=True)
-        for row in report.rows
-    ]
-    _, _, level, row = max(found, key=lambda each: each[:3])
-    how = f"in {row.replications:,} replications" if row.replications else "exactly"
-    text = f"{words.event.format(a=level)} has probability {row.miscoverage:.4g}, {how}, "
-    text += f"under {row.scenario!r}, where {level:g} is allowed"
-    if row.verdict == "inconclusive" or not row.replications:
-        return text
-    share = float(str(reports[0].design["false_alarm"])) * len(levels)
-    return f"{text}; the probability that the verdict is wrong is at most {share:g}"

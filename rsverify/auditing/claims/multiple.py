@@ -43,6 +43,12 @@ WORDS = Words(
     "error rate",
     "are counted",
 )
+CLAUSES = {
+    ("FWER", "p-values"): "the procedure rejects a true null",
+    ("FDR", "p-values"): "the expected share of false rejections is",
+    ("FWER", "estimates"): "a bound is above its value",
+    ("FDR", "estimates"): "the expected share of bounds above their values is",
+}
 MEASURES = {
     ("FWER", "p-values"): "P(a true null is rejected)",
     ("FDR", "p-values"): "E[share of false rejections]",
@@ -165,7 +171,13 @@ def audit_multiple_testing(
     built_in = p_values_suite if given == "p-values" else estimates_suite
     suite = scenarios or built_in(design.n, level, dependence)
     bound = _Erring(procedure, controls, given, level)
-    words = replace(WORDS, event=MEASURES[controls, given], measure=MEASURES[controls, given])
+    words = replace(
+        WORDS,
+        event=MEASURES[controls, given],
+        measure=MEASURES[controls, given],
+        clause=CLAUSES[controls, given],
+        expectation=controls == "FDR",
+    )
 
     def audited(_level: float, _share: float) -> AuditReport:
         task = Task(

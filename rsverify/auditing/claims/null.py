@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import cast
+from typing import cast, get_args
 
 from rsverify._core.check import FloatArray, check_number, shown
+from rsverify._core.types import MarginName
 from rsverify.auditing.counts import Region
 from rsverify.auditing.estimand import Estimand, Parameters
 from rsverify.auditing.scenario import Law, Scenario, default_scenarios
@@ -97,7 +98,7 @@ def _moved(estimand: Estimand, suite: list[Scenario], end: float, n: int) -> dic
     if estimand.model is not None:
         return {AT + name: p for name, p in counts_at(estimand.model(n), end).items()}
     base, _, _ = estimand.name.partition(":")
-    if base.removeprefix("path-") in ("difference", "probit"):
+    if base.removeprefix("path-") in get_args(MarginName):
         votes = votes_at(base.removeprefix("path-"), end)
         return {AT + name: {"p": p} for name, p in votes.items()}
     if base.startswith("score-"):

@@ -51,14 +51,20 @@ WORDS = Words(
     "whether the set fails to hold the next Y with probability at most alpha",
     "P(Y outside its set)",
     "are outside",
+    "the next y is outside its set",
 )
-GROUP_WORDS = replace(WORDS, measure="P(Y outside its set | group)")
+GROUP_WORDS = replace(
+    WORDS,
+    measure="P(Y outside its set | group)",
+    clause="the next y of a group is outside its set",
+)
 TRAINING_WORDS = replace(
     WORDS,
     event="a set of too small coverage",
     aim="whether the coverage given the calibration data is below 1 - alpha with probability at "
     "most delta",
     measure="P(coverage given data < 1 - alpha)",
+    clause="the coverage given the calibration data is too small",
 )
 
 

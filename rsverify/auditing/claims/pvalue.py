@@ -40,6 +40,7 @@ WORDS = Words(
     "whether the p-value is at most a with probability at most a under the null",
     "P(p <= a)",
     "are rejected",
+    "the p-value is at most {a:g}",
 )
 
 

@@ -1,6 +1,7 @@
 """The curves g(q) = v of a margin, and probabilities of trinomial outcomes on them.
 
-The nuisance s describes a curve: q2 is s**2 (difference) or Phi(s) (probit).
+The nuisance s describes a curve: q2 is s**2 (difference), or s is the quantile of q2, of the normal
+distribution (probit) or of Laplace's. Margins are known by their codes, `Margin`.
 """
 
 from __future__ import annotations
@@ -14,36 +15,51 @@ from mpmath import mp
 
 from rsverify._core.check import FloatArray
 from rsverify._core.jit import njit
+from rsverify.kernels.margin.formulas import LAPLACE
 
 FARTHEST = 37.0  # a probit margin beyond which float64 cannot tell q1 from 1 and q2 from 0
+FARTHEST_LAPLACE = 700.0
 
 
 @njit
-def curve_q1(v: float, s: float, probit: bool) -> float:
-    """Return q1 on the curve g = v at nuisance s; q2 is s**2 or, for probit, Phi(s)."""
-    if probit:
-        return 0.5 * math.erfc(-(v + s) / math.sqrt(2.0))
+def farthest(code: int) -> float:
+    """Return a margin of quantiles beyond which float64 cannot tell q1 from 1 and q2 from 0."""
+    return FARTHEST_LAPLACE if code == LAPLACE else FARTHEST
+
+
+@njit
+def _cdf(z: float, code: int) -> float:
+    if code == LAPLACE:
+        return 0.5 * math.exp(z) if z <= 0.0 else 1.0 - 0.5 * math.exp(-z)
+    return 0.5 * math.erfc(-z / math.sqrt(2.0))
+
+
+@njit
+def curve_q1(v: float, s: float, code: int) -> float:
+    """Return q1 on the curve g = v at nuisance s."""
+    if code:
+        return _cdf(v + s, code)
     return min(max(s * s + v, 0.0), 1.0)
 
 
 @njit
-def curve_q2(s: float, probit: bool) -> float:
+def curve_q2(s: float, code: int) -> float:
     """Return q2 at nuisance s."""
-    if probit:
-        return 0.0 if s <= -FARTHEST else 0.5 * math.erfc(-s / math.sqrt(2.0))
+    if code:
+        return 0.0 if s <= -farthest(code) else _cdf(s, code)
     return s * s
 
 
 @njit
-def first_end(v: float, probit: bool) -> float:
+def first_end(v: float, code: int) -> float:
     """Return the nuisance at which the curve g = v begins: q2 = 0, or q1 = 0."""
-    return -FARTHEST if probit else math.sqrt(max(-v, 0.0))
+    return -farthest(code) if code else math.sqrt(max(-v, 0.0))
 
 
 @njit
-def last_end(v: float, probit: bool) -> float:
+def last_end(v: float, code: int) -> float:
     """Return the nuisance at which q1 + q2 = 1 on the curve g = v."""
-    return -v / 2.0 if probit else math.sqrt(max((1.0 - v) / 2.0, 0.0))
+    return -v / 2.0 if code else math.sqrt(max((1.0 - v) / 2.0, 0.0))
 
 
 @njit
@@ -141,12 +157,15 @@ def rational_probability(missed: npt.NDArray[np.bool_], a: Fraction, b: Fraction
 
 
 def rational_margin(margin: str, q1: Fraction, q2: Fraction) -> Fraction:
-    """Return the margin of rational probabilities: exactly, or to 50 digits for the probit."""
+    """Return the margin of rational probabilities: the difference exactly, others to 45 digits."""
     if margin == "difference":
         return q1 - q2
     with mp.workdps(50):
         value = mp.mpf(0)
         for q, sign in ((q1, 1), (q2, -1)):
             p = mp.mpf(q.numerator) / q.denominator
-            value += sign * mp.sqrt(2) * mp.erfinv(2 * p - 1)
+            if margin == "laplace":
+                value += sign * (mp.log(2 * p) if 2 * p < 1 else -mp.log(2 * (1 - p)))
+            else:
+                value += sign * mp.sqrt(2) * mp.erfinv(2 * p - 1)
         return Fraction(str(mp.nstr(value, 45)))

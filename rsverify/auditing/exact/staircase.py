@@ -28,9 +28,10 @@ import numpy.typing as npt
 from scipy.special import gammaln, xlogy
 
 from rsverify._core.check import FloatArray
+from rsverify._core.margin import Margin
 from rsverify.auditing.caller import Caller, Failure, merge_failures
 from rsverify.auditing.estimand import margin_value
-from rsverify.auditing.exact.curves import curve_q1, curve_q2, rational_margin
+from rsverify.auditing.exact.curves import FARTHEST_LAPLACE, curve_q1, curve_q2, rational_margin
 from rsverify.auditing.exact.proportion import ROUNDING, above
 from rsverify.auditing.exact.staircase_supremum import enclosed_supremum
 from rsverify.auditing.verdict import Witness
@@ -47,8 +48,8 @@ CHUNK = 1 << 16  # outcomes handed to the bound at once
 FORMULA_ERROR = 1e-8  # relative, of a probability by log-gamma functions at n = 100,000
 WITNESSES = 1 << 18  # outcomes evaluated one by one for a refutation, at most
 NUDGES = (1e-12, 1e-10, 1e-8, 1e-6)
-EDGE = {"difference": 1.0, "probit": 37.0}
-REACHED = {"difference": 1.0 - 1e-6, "probit": 12.0}
+EDGE = {"difference": 1.0, "probit": 37.0, "laplace": FARTHEST_LAPLACE}
+REACHED = {"difference": 1.0 - 1e-6, "probit": 12.0, "laplace": 60.0}
 """Claims that no distribution reaches are held against this margin."""
 SHARES = (
     (1.0, 0.0),
@@ -208,7 +209,7 @@ def audit_staircases(
         The bound; it gets counts (R, 3) and looks at the first two columns and their sum.
     n : int
         Votes.
-    margin : {"difference", "probit"}
+    margin : {"difference", "probit", "laplace"}
         The margin over class 2.
     level : float
         Alpha; a miscoverage above it is proved by a witness.
@@ -301,7 +302,7 @@ def _level(
     margin: str,
     known: dict[float, npt.NDArray[np.int64]],
 ) -> Level:
-    n, probit = bound.n, margin == "probit"
+    n, code = bound.n, int(Margin.named(margin))
     below = [u for u in known if u < v]
     above = [u for u in known if u > v]
     low = known[max(below)] if below else np.zeros(n + 1, dtype=np.int64)
@@ -311,12 +312,12 @@ def _level(
     # A row that is empty above one that is not, or a step down: seen again by `_monotone`.
     steps = np.maximum.accumulate(steps)
     held = min(v, REACHED[margin])
-    attained, certified, s = enclosed_supremum(steps, held, probit, GAP, CELLS, NEGLECT)
+    attained, certified, s = enclosed_supremum(steps, held, code, GAP, CELLS, NEGLECT)
     if v >= EDGE[margin]:
         certified = 1.0
-    q = curve_q1(held, s, probit), curve_q2(s, probit)
+    q = curve_q1(held, s, code), curve_q2(s, code)
     for nudge in NUDGES:  # the supremum is attained nowhere: shown as near as floats can tell
-        q = curve_q1(held - nudge * max(1.0, abs(held)), s, probit), q[1]
+        q = curve_q1(held - nudge * max(1.0, abs(held)), s, code), q[1]
         if margin_value(margin, *q) < v:
             break
     return Level(outcome, v, steps, attained, min(certified, 1.0), q)

@@ -20,7 +20,7 @@ def _walk(steps: npt.NDArray[np.int64], q1: float, q2: float, neglect: float) ->
 
 @njit
 def enclosed_supremum(
-    steps: npt.NDArray[np.int64], v: float, probit: bool, gap: float, cells: int, neglect: float
+    steps: npt.NDArray[np.int64], v: float, code: int, gap: float, cells: int, neglect: float
 ) -> tuple[float, float, float]:
     """Return the attained and the certified supremum of the tail on g = v, and its nuisance.
 
@@ -31,7 +31,7 @@ def enclosed_supremum(
     # The walk's relative error, what it leaves out, and the rounding of q3 = 1 - q1 - q2, which
     # moves a probability of n votes by at most n times that.
     rise, add = 1.0 + tail_relative_error(n), neglect + 1e-15 * n
-    a, b = first_end(v, probit), last_end(v, probit)
+    a, b = first_end(v, code), last_end(v, code)
     best, where = 0.0, b
     heap = [(-1.0, a, b)]
     for _ in range(cells):
@@ -40,13 +40,13 @@ def enclosed_supremum(
             return best, max(-negative, best), where
         heapq.heappop(heap)
         middle = 0.5 * (a + b)
-        here = _walk(steps, curve_q1(v, middle, probit), curve_q2(middle, probit), neglect)
+        here = _walk(steps, curve_q1(v, middle, code), curve_q2(middle, code), neglect)
         if here > best:
             best, where = here, middle
         for half in range(2):
             sa, sb = (a, middle) if half == 0 else (middle, b)
-            q2 = curve_q2(sa, probit) * (1.0 - 1e-14)
-            q1 = min(curve_q1(v, sb, probit) * (1.0 + 1e-14), 1.0 - q2)
+            q2 = curve_q2(sa, code) * (1.0 - 1e-14)
+            q1 = min(curve_q1(v, sb, code) * (1.0 + 1e-14), 1.0 - q2)
             limit = min(_walk(steps, q1, q2, neglect) * rise + add, -negative)
             heapq.heappush(heap, (-limit, sa, sb))
     return best, max(-heap[0][0], best), where

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from rsverify._core.check import FloatArray
 from rsverify._core.jit import njit
 from rsverify.auditing.exact.curves import (
-    FARTHEST,
     curve_q1,
     curve_q2,
+    farthest,
     first_end,
     last_end,
     set_probability,
@@ -56,7 +56,7 @@ def _corner(q1: float, q2: float) -> tuple[float, float]:
 def _branch_and_bound(
     rank: npt.NDArray[np.int64],
     values: FloatArray,
-    probit: bool,
+    code: int,
     log_fact: FloatArray,
     gap: float,
     budget: float,
@@ -68,26 +68,24 @@ def _branch_and_bound(
     n = rank.shape[0] - 1
     levels = values.size
     steps = np.empty(n + 1, dtype=np.int64)
-    best, best_v, best_s, work = 0.0, values[0], first_end(values[0], probit), 0.0
-    start, end = first_end(values[levels - 1], probit), last_end(values[0], probit)
-    heap = [(-1.0, 0, levels - 1, min(start, first_end(values[0], probit)), end)]
+    best, best_v, best_s, work = 0.0, values[0], first_end(values[0], code), 0.0
+    start, end = first_end(values[levels - 1], code), last_end(values[0], code)
+    heap = [(-1.0, 0, levels - 1, min(start, first_end(values[0], code)), end)]
     while len(heap) > 0:
         negative, lo, hi, a, b = heapq.heappop(heap)
         if -negative <= best * (1.0 + gap) or work > budget:
             return best, max(-negative, best), best_v, best_s
         s = 0.5 * (a + b)
-        s = min(max(s, first_end(values[hi], probit)), last_end(values[hi], probit))
+        s = min(max(s, first_end(values[hi], code)), last_end(values[hi], code))
         _steps(rank, hi, steps)
-        q1, q2 = curve_q1(values[hi], s, probit), curve_q2(s, probit)
+        q1, q2 = curve_q1(values[hi], s, code), curve_q2(s, code)
         here = set_probability(steps, q1, q2, log_fact)
         if here > best:
             best, best_v, best_s = here, values[hi], s
-        across = math.asin(math.sqrt(curve_q1(values[hi], b, probit)))
-        along = across - math.asin(math.sqrt(curve_q1(values[hi], a, probit)))
-        along += math.asin(math.sqrt(curve_q2(b, probit))) - math.asin(
-            math.sqrt(curve_q2(a, probit))
-        )
-        across -= math.asin(math.sqrt(curve_q1(values[lo], b, probit)))
+        across = math.asin(math.sqrt(curve_q1(values[hi], b, code)))
+        along = across - math.asin(math.sqrt(curve_q1(values[hi], a, code)))
+        along += math.asin(math.sqrt(curve_q2(b, code))) - math.asin(math.sqrt(curve_q2(a, code)))
+        across -= math.asin(math.sqrt(curve_q1(values[lo], b, code)))
         by_level = lo < hi and 2.0 * across > along
         middle = (lo + hi) // 2
         for half in range(2):
@@ -98,12 +96,12 @@ def _branch_and_bound(
                 la, ha = lo, hi
                 sa, sb = (a, 0.5 * (a + b)) if half == 0 else (0.5 * (a + b), b)
             # Distributions of the piece: a nuisance beyond the ends of every curve holds none.
-            sa = max(sa, first_end(values[ha], probit))
-            sb = min(sb, last_end(values[la], probit))
+            sa = max(sa, first_end(values[ha], code))
+            sb = min(sb, last_end(values[la], code))
             if sa > sb:
                 continue
             _steps(rank, la, steps)
-            q1, q2 = _corner(curve_q1(values[ha], sb, probit), curve_q2(sa, probit))
+            q1, q2 = _corner(curve_q1(values[ha], sb, code), curve_q2(sa, code))
             limit = min(set_probability(steps, q1, q2, log_fact), -negative)
             work += 600.0 + 8.0 * n
             if limit > best:
@@ -126,21 +124,22 @@ def raised(table: FloatArray) -> FloatArray:
 
 
 def supremum(
-    envelope: FloatArray, valid: npt.NDArray[np.bool_], probit: bool, log_fact: FloatArray
+    envelope: FloatArray, valid: npt.NDArray[np.bool_], code: int, log_fact: FloatArray
 ) -> tuple[float, float, tuple[float, float] | None]:
     """Return the attained and certified supremum of the envelope, and where it is attained."""
-    smallest, farthest = (-FARTHEST, FARTHEST) if probit else (-1.0, 1.0)
-    if probit:  # a finite claim below what float64 resolves: raised, which only certifies less
+    largest = farthest(code) if code else 1.0
+    smallest = -largest
+    if code:  # a finite claim below what float64 resolves: raised, which only certifies less
         low = envelope > -np.inf
         envelope = np.where(low, np.maximum(envelope, np.nextafter(smallest, 0.0)), envelope)
     values = np.unique(envelope[valid & (envelope > smallest)])
     if values.size == 0:
         return 0.0, 0.0, None
-    if values[-1] >= farthest:  # no distribution reaches them: some makes them almost sure
+    if values[-1] >= largest:  # no distribution reaches them: some makes them almost sure
         return 0.0, 1.0, None
     rank = np.searchsorted(values, np.where(valid, envelope, -np.inf), side="left")
     rank[envelope <= smallest] = -1
     attained, certified, v, s = _branch_and_bound(
-        rank.astype(np.int64), values, probit, log_fact, GAP, BUDGET
+        rank.astype(np.int64), values, code, log_fact, GAP, BUDGET
     )
     return attained, certified, (v, s)

@@ -1,7 +1,8 @@
 """Exact coverage of bounds of a margin of two trinomial probabilities, by enumeration.
 
 Outcomes are (x1, x2, n - x1 - x2), distributions q = (q1, q2, 1 - q1 - q2), the margin g(q) is
-q1 - q2 or probit(q1) - probit(q2). P_q(B > g(q)) is evaluated on the curves g(q) = B(x) - 0.
+q1 - q2, or the difference of their quantiles. P_q(B > g(q)) is evaluated on the curves
+g(q) = B(x) - 0.
 
 For an upper limit over all q, B is first raised to the least function B* >= B that does not
 fall when a vote moves 3 -> 1, 2 -> 1 or 2 -> 3. The outcomes {B* >= v} are then closed under
@@ -19,10 +20,11 @@ from scipy.special import gammaln
 
 from rsverify._core.check import FloatArray
 from rsverify._core.jit import njit
+from rsverify._core.margin import Margin
 from rsverify.auditing.exact.curves import (
-    FARTHEST,
     curve_q1,
     curve_q2,
+    farthest,
     first_end,
     last_end,
     missed_probability,
@@ -31,6 +33,7 @@ from rsverify.auditing.exact.curves import (
 from rsverify.auditing.exact.proportion import SUM_ERROR, Place, Worst
 from rsverify.auditing.exact.supremum import raised, supremum
 from rsverify.auditing.exact.witness import Claims, attained_at, margin_witness
+from rsverify.kernels.margin.formulas import PROBIT
 
 LARGEST_TRINOMIAL_N = 400
 COARSE_LEVELS, COARSE_POINTS = 160, 48
@@ -61,7 +64,7 @@ def _staircase(table: FloatArray, truth: float, steps: npt.NDArray[np.int64]) ->
 def _search(
     table: FloatArray,
     values: FloatArray,
-    probit: bool,
+    code: int,
     largest: bool,
     log_fact: FloatArray,
     laws: FloatArray,
@@ -74,16 +77,16 @@ def _search(
     steps = np.empty(n + 1, dtype=np.int64)
     for i in range(values.size):
         v = values[i]
-        start, end = first_end(v, probit), last_end(v, probit)
-        if probit:
-            start = max(start, -6.0)
+        start, end = first_end(v, code), last_end(v, code)
+        if code:
+            start = max(start, -6.0 if code == PROBIT else -20.0)
         truth = v - 1e-12 * max(1.0, abs(v))
         simple = _staircase(table, truth, steps)  # its sum has n terms, that of others n ** 2 / 2
         for j in range(points):
             s = start + (end - start) * j / (points - 1)
             row = laws[i * points + j]
             row[0], row[1], row[2] = -1.0, v, s
-            q1, q2 = curve_q1(v, s, probit), curve_q2(s, probit)
+            q1, q2 = curve_q1(v, s, code), curve_q2(s, code)
             if end >= start and (not largest or 1.0 - q1 - q2 <= q2):
                 if simple:
                     row[0] = set_probability(steps, q1, q2, log_fact)
@@ -98,18 +101,18 @@ def margin_worst(table: FloatArray, margin: str, largest: bool, level: float) ->
     ----------
     table : array of float, shape (n + 1, n + 1)
         The bound at (x1, x2); entries with x1 + x2 > n are not read. inf where it failed.
-    margin : {"difference", "probit"}
+    margin : {"difference", "probit", "laplace"}
     largest : bool
         Whether the truth is the margin over the larger of q2 and q3, not that over q2.
     level : float
         The witness is chosen to show a miscoverage above it if there is one.
     """
-    probit = margin == "probit"
+    code = int(Margin.named(margin))
     n = table.shape[0] - 1
     x = np.arange(n + 1)
     valid = x[:, None] + x[None, :] <= n
     claims = np.where(valid, table, -np.inf)
-    smallest = -FARTHEST if probit else -1.0
+    smallest = -farthest(code) if code else -1.0
     best, certified = (0.0, smallest, 0.0), 0.0
     monotone = True
     log_fact = gammaln(x + 1.0)
@@ -122,9 +125,9 @@ def margin_worst(table: FloatArray, margin: str, largest: bool, level: float) ->
     for each in tables:
         envelope = raised(each)
         monotone &= bool((envelope[valid] == each[valid]).all())
-        attained, limit, start = supremum(envelope, valid, probit, log_fact)
+        attained, limit, start = supremum(envelope, valid, code, log_fact)
         certified = max(certified, limit)
-        laws = _grid(each, valid, probit, largest, log_fact, start)
+        laws = _grid(each, valid, code, largest, log_fact, start)
         points.append(laws)
         top = laws[np.argmax(laws[:, 0])]
         if top[0] > best[0]:
@@ -154,28 +157,29 @@ def _swapped(table: FloatArray) -> FloatArray:
 def _grid(
     table: FloatArray,
     valid: npt.NDArray[np.bool_],
-    probit: bool,
+    code: int,
     largest: bool,
     log_fact: FloatArray,
     start: tuple[float, float] | None,
 ) -> FloatArray:
     """Return (miscoverage, level, nuisance) of the claims themselves, refined at the largest."""
-    ends = (-8.0, 8.0) if probit else (-1.0, 1.0)
+    reach = (8.0 if code == PROBIT else 60.0) if code else 1.0
+    ends = (-reach, reach)
     inside = np.unique(table[valid & (table > ends[0]) & (table < ends[1])])
     if (table[valid] >= ends[1]).any():  # such claims fail to cover wherever the truth is smaller
-        inside = np.append(inside, ends[1] - (0.5 if probit else 1e-3))
+        inside = np.append(inside, ends[1] - (0.5 if code else 1e-3))
     if inside.size == 0:
-        return np.array([[0.0, 0.0, first_end(0.0, probit)]])
+        return np.array([[0.0, 0.0, first_end(0.0, code)]])
     picks = np.linspace(0, inside.size - 1, min(inside.size, COARSE_LEVELS)).astype(int)
     values = inside[np.unique(picks)]
     laws = np.empty((values.size * COARSE_POINTS, 3))
-    _search(table, values, probit, largest, log_fact, laws)
+    _search(table, values, code, largest, log_fact, laws)
     found = [laws]
     peaks = [tuple(laws[i, 1:]) for i in np.argsort(laws[:, 0])[-3:]]
     if start is not None:
         peaks.append(start)
     for v, s in peaks:
-        found.append(_refined(table, inside, (v, s), probit, largest, log_fact))
+        found.append(_refined(table, inside, (v, s), code, largest, log_fact))
     return np.concatenate(found)
 
 
@@ -183,12 +187,12 @@ def _refined(
     table: FloatArray,
     values: FloatArray,
     peak: tuple[float, float],
-    probit: bool,
+    code: int,
     largest: bool,
     log_fact: FloatArray,
 ) -> FloatArray:
     """Return evaluations around `peak`: neighboring levels, nuisance on finer and finer grids."""
-    (v, s), width = peak, 0.5 if probit else 0.1
+    (v, s), width = peak, 0.5 if code else 0.1
     reach, rows = max(values.size // COARSE_LEVELS, 2), []
     for _ in range(5):
         center = int(np.searchsorted(values, v))
@@ -200,9 +204,9 @@ def _refined(
             )
         ]
         for level in near:
-            ends = first_end(float(level), probit), last_end(float(level), probit)
+            ends = first_end(float(level), code), last_end(float(level), code)
             for t in np.clip(np.linspace(s - width, s + width, 9), *ends):
-                q1, q2 = curve_q1(float(level), float(t), probit), curve_q2(float(t), probit)
+                q1, q2 = curve_q1(float(level), float(t), code), curve_q2(float(t), code)
                 if largest and 1.0 - q1 - q2 > q2:
                     continue
                 truth = float(level) - 1e-12 * max(1.0, abs(float(level)))

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsverify._core.check import FloatArray
+from rsverify._core.margin import Margin
 from rsverify.auditing.estimand import margin_value
 from rsverify.auditing.exact.curves import (
     curve_q1,
@@ -51,11 +52,11 @@ def attained_at(claims: Claims, best: Best) -> tuple[float, Place]:
     is attained nowhere, and shown as near to it as float64 tells a margin from the claim.
     """
     value, v, s = best
-    probit = claims.margin == "probit"
+    code = int(Margin.named(claims.margin))
     shown, place = -1.0, Place({}, math.nan)
     for nudge in NUDGES:
-        q1 = curve_q1(v - nudge * max(1.0, abs(v)), s, probit)
-        q2 = curve_q2(s, probit)
+        q1 = curve_q1(v - nudge * max(1.0, abs(v)), s, code)
+        q2 = curve_q2(s, code)
         q3 = max(1.0 - q1 - q2, 0.0)
         truth = margin_value(claims.margin, q1, max(q2, q3) if claims.largest else q2)
         here = missed_probability(claims.table, q1, q2, truth, claims.log_fact)
@@ -89,12 +90,12 @@ def margin_witness(claims: Claims, best: Best, level: float) -> Witness:
     It shows a miscoverage above `level` if there is one.
     """
     value, v, s = best
-    table, probit = claims.table, claims.margin == "probit"
-    q1, q2 = curve_q1(v, s, probit), curve_q2(s, probit)
+    table, code = claims.table, claims.margin == "probit"
+    q1, q2 = curve_q1(v, s, code), curve_q2(s, code)
     excess = value > level * (1.0 + ROUNDING)
     wanted = max(WITNESS_SHARE * value, level * (1.0 + ROUNDING) if excess else 0.0)
     for a, b in _shortened(q1, q2):
-        inside = (a > 0 and 0 < b < 1) or not probit
+        inside = (a > 0 and 0 < b < 1) or not code
         if not (inside and a >= 0) or (claims.largest and 1 - a - b > b):
             continue
         rounded = margin_value(claims.margin, float(a), float(b))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from rsverify._core.types import MarginName
 from rsverify.auditing.caller import MIXED, MIXING, Caller, Failure, Limits, plain_row
 from rsverify.auditing.company import COMPANY
 from rsverify.auditing.design import Design, Progress
 from rsverify.auditing.estimand import ESTIMANDS, Data, Estimand
 from rsverify.auditing.exact import proportion, trinomial
 from rsverify.auditing.exact.counts import collapses, model_worst, too_large
-from rsverify.auditing.exact.evidence import MarginClaims, ProportionLimits
+from rsverify.auditing.exact.evidence import MarginClaims, ModelLimits, ProportionLimits
 from rsverify.auditing.exact.proportion import ROUNDING, Worst
 from rsverify.auditing.exact.repeats import Answer, Table, first_look, long_look
 from rsverify.auditing.exact.staircase import LARGEST_STAIRCASE_N
@@ -22,9 +24,10 @@ from rsverify.auditing.registry import all_outcomes, outcome_table
 from rsverify.auditing.report import AuditReport, Row, with_mixing
 from rsverify.auditing.reports.staircase import staircase_report
 from rsverify.auditing.simulation.blocks import generator
+from rsverify.auditing.two_counts import PairedModel
 from rsverify.auditing.verdict import Verdict
 
-MARGINS = ("difference", "probit")
+MARGINS: tuple[str, ...] = get_args(MarginName)
 OWN_WAY = ("proportion", *MARGINS)  # estimands whose bounds have an exact audit of their own
 CLASSES = 3  # of the distributions that an exact audit of a margin is about
 MORE_CLASSES = "does not cover more than three classes: audit them with method='simulation'"
@@ -109,7 +112,7 @@ def _of_outcomes(
             worst, evidence, scope = _worst(table, estimand, design)
             verdict = _verdict(worst, design)
     notes = [*_notes(worst, scope, table, estimand, design, verdict), *looked]
-    row = _row(worst, scope, verdict)
+    row = _row(worst, scope, verdict, design.alpha)
     report = AuditReport(
         verdict,
         [row],
@@ -140,12 +143,15 @@ def _failed(limits: Limits, outcome: Data) -> Limits:
 
 def _worst(
     table: Table, estimand: Estimand, design: Design
-) -> tuple[Worst, ProportionLimits | MarginClaims | None, str]:
+) -> tuple[Worst, ProportionLimits | MarginClaims | ModelLimits, str]:
     """Return the worst case, what figures are drawn from, and what it is about."""
     base, _, first = estimand.name.partition(":")
     if estimand.model is not None and base not in OWN_WAY:
         model = estimand.model(design.n)
-        return model_worst(model, table, estimand, design), None, model.scope
+        worst = model_worst(model, table, estimand, design)
+        kept = model.groups if isinstance(model, PairedModel) else slice(None)
+        limits = ModelLimits(model, table.lower[kept], table.upper[kept], model.fixed)
+        return worst, limits, model.scope
     if base == "proportion":
         worst = proportion.proportion_worst(table.lower, table.upper, design.alpha)
         return worst, ProportionLimits(table.lower, table.upper), "every p"
@@ -162,7 +168,7 @@ def _verdict(worst: Worst, design: Design) -> Verdict:
     return "supported" if within else "inconclusive"
 
 
-def _row(worst: Worst, scope: str, verdict: Verdict) -> Row:
+def _row(worst: Worst, scope: str, verdict: Verdict, allowed: float) -> Row:
     at = ", ".join(f"{k}={v}" for k, v in worst.place.parameters.items())
     note = f"the largest seen is at {at}; none is above {worst.certified:.6g}"
     if not worst.monotone:
@@ -179,6 +185,7 @@ def _row(worst: Worst, scope: str, verdict: Verdict) -> Row:
         verdict,
         note,
         distribution=at,
+        allowed=allowed,
     )
 
 

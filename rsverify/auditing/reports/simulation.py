@@ -49,6 +49,7 @@ def simulation_report(tallies: list[Tally], replay: Replay, record: Record) -> A
                 note,
                 miscoverage_error(tally.misses, tally.runs),
                 error,
+                allowed=design.alpha,
             )
         )
     smallest = detectable(design.replications, *settings)

@@ -88,6 +88,7 @@ def _row(level: Level, refuted: bool, margin: str, design: Design) -> Row:
         verdict,
         note,
         distribution=at,
+        allowed=design.alpha,
     )
 
 

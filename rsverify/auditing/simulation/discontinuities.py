@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.special import gammaln, ndtr, xlog1py, xlogy
+from scipy.stats import laplace
 
 from rsverify._core.check import FloatArray
 from rsverify.auditing.caller import Caller
@@ -89,7 +90,13 @@ def _probit(v: FloatArray) -> FloatArray:
     return p
 
 
-_CHANCES = {"difference": _half, "probit": _probit}
+def _laplace(v: FloatArray) -> FloatArray:
+    # Half of the margin is the quantile of both.
+    p: FloatArray = laplace.cdf(0.5 * v)
+    return p
+
+
+_CHANCES = {"difference": _half, "probit": _probit, "laplace": _laplace}
 LINES = {
     "mean": Line(_sample, _two_values, _itself),
     "binary-mean": Line(_sample, _two_values, _itself),
@@ -134,7 +141,8 @@ def _limits(
     ones = np.arange(n)[None, :] < np.arange(n + 1)[:, None]
     lower, upper = [], []
     for _ in range(max(2, rows // (n + 1))):
-        limits = caller.limits(line.data(rng.permuted(ones, axis=1), rng))
+        data = line.data(rng.permuted(ones, axis=1), rng)
+        limits = caller.limits(data, recheck=not caller.costly)
         lower.append(limits.lower)
         upper.append(limits.upper)
     return np.array(lower), np.array(upper)

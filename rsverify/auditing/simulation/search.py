@@ -87,8 +87,10 @@ FAMILIES: dict[str, Family] = {
     "randomized-proportion": (bernoulli_laws, 1),
     "difference": (three_class_laws, 2),
     "probit": (three_class_laws, 2),
+    "laplace": (three_class_laws, 2),
     "path-difference": (three_class_laws, 2),
     "path-probit": (three_class_laws, 2),
+    "path-laplace": (three_class_laws, 2),
     "score-difference": (score_laws, 4),
     "score-probit": (score_laws, 4),
 }

@@ -35,6 +35,7 @@ from rsverify.kernels.margin.curve import advance, corner_tail, curve_piece, fis
 from rsverify.kernels.margin.floor import rises_to_the_end
 from rsverify.kernels.margin.formulas import DIFFERENCE, bonferroni_limit, cohen_limit
 from rsverify.kernels.margin.ordering import curve_point
+from rsverify.kernels.margin.quantiles import curve_kink
 from rsverify.kernels.margin.staircase import (
     LARGEST_ALPHA,
     additive_steps,
@@ -63,6 +64,7 @@ FIRST_HALF, LEAST_HALF = (
 )  # shares of a scanned cell at which a peak's sides are looked at
 CLIMBS = 40  # at most, at one L
 NEAR = 1e-6  # error of the logarithm of a tail read off a parabola
+LEAST_BESIDE_KINK = 1e-3  # times the least width of a peak that holds a kink
 FLOOR_RESOLUTION = 1e-9
 WIDENINGS = 3  # times that more rows are built before all of them are
 
@@ -91,6 +93,9 @@ def climb(
     points, values = work[:3], work[3]
     half = min(peak[1], 0.5 * (high - low))
     u = min(max(peak[0], low + half), high - half)
+    # Beside a kink of the curve a parabola is off by the square of its width.
+    beside = abs(u - curve_kink(estimand, limit)) <= 2.0 * half
+    least = peak[3] * (LEAST_BESIDE_KINK if beside else 1.0)
     for i in range(3):
         points[0, i], points[1, i], points[2, i] = curve_point(
             estimand, limit, min(max(u + (i - 1) * half, low), high)
@@ -112,15 +117,15 @@ def climb(
     shift = 0.5 * (left - right) / bend if bend < 0.0 else math.inf
     log_best = max(left, middle, right)
     if abs(shift) <= 1.0:
-        if half <= 3.0 * peak[3]:
+        if half <= 3.0 * least:
             log_best = max(log_best, middle - 0.25 * (left - right) * shift)
         peak[0] = u + shift * half
-        peak[1] = max(half * min(max(0.1, abs(shift)), 0.5), peak[3])
+        peak[1] = max(half * min(max(0.1, abs(shift)), 0.5), least)
         peak[5] = 0.0
     elif not math.isfinite(end):
         # At an end, unless a closer look finds a maximum beside it.
         peak[0] = end
-        peak[1] = max(0.1 * half, peak[3])
+        peak[1] = max(0.1 * half, least)
         peak[5] = 0.0
     else:
         peak[0] = end
@@ -131,7 +136,7 @@ def climb(
     # Beside an end of the piece the middle cannot come closer to the top.
     held = u <= low + 1.5 * half or u >= high - 1.5 * half
     settled = abs(shift) <= (1.0 if held else 0.3) or not math.isfinite(peak[0])
-    peak[4] = 1.0 if settled and half <= 3.0 * peak[3] else 0.0
+    peak[4] = 1.0 if settled and half <= 3.0 * least else 0.0
     return log_best
 
 
@@ -390,14 +395,17 @@ def find_limit(
             if witnesses.size == 0:
                 near = 0.5 * alpha < scanned < 2.0 * alpha
                 found = keep_high_peaks(peaks, found, 0.75 if near else 0.3)
-            limit, slope, place = solve_limit(
+            new, slope, place = solve_limit(
                 steps, first, last, n, estimand, alpha, least, most, limit, 3.0 * unit,
                 peaks, found, work,
             )  # fmt: skip
-            if slope > 0.0:
-                return limit, slope, place
-            continue
-        # Too far for peaks to be followed. The tail's normal quantile is nearly linear in L.
+            if new < above + 0.5 * SLACK:  # as a limit is read off a parabola
+                limit = new
+                if slope > 0.0:
+                    return limit, slope, place
+                continue
+            # The peak that forbids `above` was left on the way: peaks are looked for closer to it.
+        # Too far for peaks to be followed: the tail's normal quantile is nearly linear in L.
         root = norm_isf(min(max(scanned, 1e-300), 1.0 - 1e-15))
         if scanned > alpha:
             above = min(above, limit)
@@ -513,25 +521,34 @@ def proves_floor(
 @njit
 def default_limit(estimand: int, x1: int, x2: int, n: int, alpha: float, steps: IntArray) -> float:
     """Return the default limit of an outcome; `steps` is working space for n + 1 rows."""
-    key = default_key(estimand, x1, x2, n, alpha)
+    return limit_by_level(estimand, x1, x2, n, alpha, alpha, steps)
+
+
+@njit
+def limit_by_level(
+    estimand: int, x1: int, x2: int, n: int, alpha: float, ordered_at: float, steps: IntArray
+) -> float:
+    """Return the limit at level alpha of the default ordering of another level, `ordered_at`."""
+    key = default_key(estimand, x1, x2, n, ordered_at)
     if key <= (-1.0 if estimand == DIFFERENCE else -math.inf):
         return key
+    start = key if ordered_at == alpha else default_key(estimand, x1, x2, n, alpha)
     least, most, level = 0.0, 1.0, alpha
     if alpha <= LARGEST_ALPHA:
-        least = clopper_pearson_lower(x1, n, SHARE * alpha)
-        most = clopper_pearson_upper(x2, n, SHARE * alpha)
-        level = alpha * (1.0 - 3.0 * SHARE)  # a third one for the rounding of the other two
+        least, most, level = local_region(x1, x2, n, alpha)
     enough = 4.0 - math.log(0.5 * NEGLECT * alpha)
     limit = math.nan
     first, last = 0, n
     for widening in range(WIDENINGS + 1):
         if widening < WIDENINGS and alpha <= LARGEST_ALPHA:
-            low, high = curve_piece(estimand, key, n, alpha, least, most)
-            first, last = window_steps(estimand, x1, x2, n, alpha, key, low, high, enough, steps)
+            low, high = curve_piece(estimand, start, n, alpha, least, most)
+            first, last = window_steps(
+                estimand, x1, x2, n, ordered_at, key, start, low, high, enough, steps
+            )
         else:
             first, last = 0, n
-            default_steps(estimand, x1, x2, n, alpha, steps)
-        limit = buehler_limit(steps, first, last, n, estimand, level, least, most, key)
+            default_steps(estimand, x1, x2, n, ordered_at, steps)
+        limit = buehler_limit(steps, first, last, n, estimand, level, least, most, start)
         if not math.isnan(limit):
             break
         enough *= 1.5
@@ -546,6 +563,14 @@ def default_limit(estimand: int, x1: int, x2: int, n: int, alpha: float, steps: 
     ):
         return floor
     return limit
+
+
+@njit
+def local_region(x1: int, x2: int, n: int, alpha: float) -> tuple[float, float, float]:
+    """Return the least q1 and the largest q2 that are in question, and the level left for them."""
+    least = clopper_pearson_lower(x1, n, SHARE * alpha)
+    most = clopper_pearson_upper(x2, n, SHARE * alpha)
+    return least, most, alpha * (1.0 - 3.0 * SHARE)  # a third one for the rounding of both
 
 
 @njit

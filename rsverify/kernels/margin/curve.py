@@ -15,8 +15,8 @@ from rsverify._core.check import IntArray
 from rsverify._core.jit import njit
 from rsverify.kernels.margin.formulas import DIFFERENCE
 from rsverify.kernels.margin.ordering import curve_point
+from rsverify.kernels.margin.quantiles import quantile_ppf
 from rsverify.kernels.margin.trinomial import window_covers, window_tail
-from rsverify.kernels.special import norm_ppf
 
 PAD = 1e-14  # relative to 1 + |u|: pieces are taken larger by more than the rounding of their ends
 
@@ -27,18 +27,18 @@ def curve_piece(
 ) -> tuple[float, float]:
     """Return the range of u with q1 >= `least` and q2 <= `most`; low > high where there is none.
 
-    The probit curve runs to u = -infinity. It is cut where n q1 = alpha / 2: below, the tail of
-    a staircase whose steps are at least 1 is at most P(X1 >= 1) <= n q1.
+    Probit and Laplace curves run to u = -infinity. They are cut where n q1 = alpha / 2: below, the
+    tail of a staircase whose steps are at least 1 is at most P(X1 >= 1) <= n q1.
     """
     if estimand == DIFFERENCE:
         low = max(0.0, least - max(limit, 0.0) - PAD)
         high = most - max(-limit, 0.0) + PAD
         return low, min(high, 0.5 * (1.0 - abs(limit)))
-    low = norm_ppf(max(least, 0.5 * alpha / n)) - limit
+    low = quantile_ppf(estimand, max(least, 0.5 * alpha / n)) - limit
     low -= PAD * (1.0 + abs(low) + abs(limit))
     high = -0.5 * limit
     if most < 1.0:
-        end = norm_ppf(most)
+        end = quantile_ppf(estimand, most)
         high = min(high, end + PAD * (1.0 + abs(end)))
     return low, high
 

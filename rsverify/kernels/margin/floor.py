@@ -32,6 +32,7 @@ from rsverify.kernels.margin.panels import (
     ellipse_bounds,
     series_at_most,
 )
+from rsverify.kernels.margin.quantiles import curve_kink
 from rsverify.kernels.margin.trinomial import tail_relative_error
 
 LARGEST_REST = 0.5  # n q3 at the start of the last panel
@@ -87,10 +88,11 @@ def rises_to_the_end(
         return math.nan
     q1, q2, _ = curve_point(estimand, limit, high)
     wide = min(LARGEST_REST / n, 0.3 * min(q1, q2))
+    kink = curve_kink(estimand, limit)
     start = low
     for _ in range(100):
         _, _, q3 = curve_point(estimand, limit, start)
-        if q3 <= wide:
+        if q3 <= wide and not start < kink < high:
             break
         start = 0.5 * (start + high)
     if not rows_suffice(steps, first, last, n, estimand, limit, start, high, neglect):
@@ -107,7 +109,7 @@ def rises_to_the_end(
     rounding = tail_relative_error(n) + 2.0 * ROUNDING * n
     error = slope_error(ellipses, END_NODES)
     error += END_NODES * END_NODES * LEBESGUE * (rounding * largest + neglect)
-    # -dq3/du is 2, or phi(u + L) + phi(u) < 1; x runs over half of the panel's length.
+    # -dq3/du is 2, or the sum of two densities of at most 1/2; x runs over half the panel's length.
     least_slope = 2.0 * share * n * 2.0 / (1.0 - q2) * 0.5 * (high - start)
     proved, _ = series_at_most(slopes, END_NODES, -(least_slope + error))
     return start if proved else math.nan

@@ -2,7 +2,7 @@
 
 Each proportion limit comes with its complement, both rounded to the safe side, so that no
 limit near 1 loses digits. The margin is evaluated from them and moved down by `MARGIN_ERROR`,
-which covers the error of the probit function and of one subtraction.
+which covers the error of the quantile function and of one subtraction.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from rsverify.kernels.special import norm_isf, norm_ppf
 
 DIFFERENCE = 0
 PROBIT = 1
+LAPLACE = 2
 MARGIN_ERROR = 1e-13
 
 
@@ -27,16 +28,30 @@ def probit_pair(p: float, q: float) -> float:
 
 
 @njit
+def laplace_pair(p: float, q: float) -> float:
+    """Return the Laplace quantile of p where q = 1 - p, from the smaller of the two."""
+    smaller = min(p, q)
+    size = -math.log(2.0 * smaller) if smaller > 0.0 else math.inf
+    return -size if p < q else size
+
+
+@njit
+def quantile_pair(estimand: int, p: float, q: float) -> float:
+    """Return the quantile of p where q = 1 - p, of the distribution that the margin is made of."""
+    return laplace_pair(p, q) if estimand == LAPLACE else probit_pair(p, q)
+
+
+@njit
 def margin_of_limits(estimand: int, p: float, p_rest: float, u: float, u_rest: float) -> float:
     """Return g(p, u), rounded down; each probability comes with its complement."""
     if p <= 0.0:
-        return -math.inf if estimand == PROBIT else next_down(-u) if u < 1.0 else -1.0
+        return -math.inf if estimand != DIFFERENCE else next_down(-u) if u < 1.0 else -1.0
     if estimand == DIFFERENCE:
         # Of two equal forms, the one without cancellation at the ends.
         margin = p - u if p < 0.5 else u_rest - p_rest
         return max(-1.0, next_down(margin))
-    first = probit_pair(p, p_rest)
-    second = probit_pair(u, u_rest)
+    first = quantile_pair(estimand, p, p_rest)
+    second = quantile_pair(estimand, u, u_rest)
     return first - second - MARGIN_ERROR * (abs(first) + abs(second))
 
 
@@ -103,6 +118,6 @@ def limit_tables(n: int, alpha: float, estimand: int, tables: FloatArray) -> Non
             tables[1, k] = u
             tables[2, k] = p - rest
         else:
-            tables[0, k] = probit_pair(p, rest)
-            tables[1, k] = probit_pair(u, u_rest)
+            tables[0, k] = quantile_pair(estimand, p, rest)
+            tables[1, k] = quantile_pair(estimand, u, u_rest)
             tables[2, k] = 2.0 * tables[0, k]

@@ -31,16 +31,17 @@ import numpy as np
 
 from rsverify._core.check import FloatArray, IntArray
 from rsverify._core.jit import njit
-from rsverify.kernels.margin.formulas import DIFFERENCE
-from rsverify.kernels.margin.ordering import fit_difference
+from rsverify.kernels.margin.formulas import DIFFERENCE, LAPLACE
+from rsverify.kernels.margin.ordering import curve_point, fit_difference
+from rsverify.kernels.margin.quantiles import quantile_cdf
 from rsverify.kernels.margin.tangent import UNIT, line_gap
 from rsverify.kernels.rounding import next_down, next_up, round_down_relative, round_up_relative
-from rsverify.kernels.special import norm_cdf, norm_pdf, norm_ppf
+from rsverify.kernels.special import norm_pdf, norm_ppf
 
 TANGENTS = 96
 CELLS = 192
 GRID = 400
-TAIL = 8.0  # of the curve, the part with probit(q1) above -8 gets lines of its own
+TAIL = 8.0  # of the probit curve, the part with probit(q1) above -8 gets lines of its own
 LARGEST_STAKE = 1.5  # in standard deviations of a bet
 STAKE_RATIO = 1.6
 # Best after n votes is a stake of about sqrt(18 / n) standard deviations; go a little below.
@@ -51,18 +52,22 @@ NEAR = 1.5  # half the width of "near", in 1 / sqrt(earlier votes) of arc
 
 
 @njit
-def line_places(limit: float, s1: int, s2: int, s3: int, count: int) -> FloatArray:
-    """Return `count` rising values of probit(q2) on the curve g = limit > 0, its end the last."""
+def line_places(estimand: int, limit: float, s1: int, s2: int, s3: int, count: int) -> FloatArray:
+    """Return `count` rising quantiles of q2 on the curve g = limit > 0, its end the last.
+
+    The Laplace curve is a line up to its kink, which one tangent and one chord describe.
+    """
     z = np.empty(GRID)
     arc = np.empty(GRID)
-    bottom, top = -limit - TAIL, -0.5 * limit
+    bottom, top = -limit, -0.5 * limit
+    if estimand != LAPLACE:
+        bottom -= TAIL
     best, likely = -math.inf, 0.0
     for i in range(GRID):
         z[i] = bottom + (top - bottom) * (i / (GRID - 1))
-        q1, q2 = norm_cdf(z[i] + limit), norm_cdf(z[i])
+        q1, q2, q3 = curve_point(estimand, limit, z[i])
         arc[i] = math.asin(math.sqrt(q1)) + math.asin(math.sqrt(q2))
-        q3 = max(1e-300, norm_cdf(-z[i] - limit) - q2)
-        value = s1 * math.log(q1) + s2 * math.log(max(q2, 1e-300)) + s3 * math.log(q3)
+        value = s1 * math.log(q1) + s2 * math.log(max(q2, 1e-300)) + s3 * math.log(max(q3, 1e-300))
         if value > best:
             best, likely = value, arc[i]
     size = s1 + s2 + s3
@@ -155,20 +160,35 @@ def difference_bets(
 
 
 @njit
-def tangent_bets(limit: float, s: IntArray, horizon: int) -> tuple[FloatArray, FloatArray]:
-    """Return bets (1, R, 3) and log-weights (1, R) for Phi^-1 q1 - Phi^-1 q2 <= limit > 0."""
-    places = line_places(limit, s[0], s[1], s[2], TANGENTS)
+def tangent_line(estimand: int, limit: float, z: float) -> tuple[float, float]:
+    """Return the slope a, and 1 - c rounded down, of a line q1 = c + a q2 above the curve at z.
+
+    The slope of the Laplace curve at z is exp(-L - 2 z), and 1 - c = exp(-L - z); with
+    sqrt(a) exp(-L / 2) in the place of the latter the line is one of this slope, rounded or not.
+    """
+    if estimand == LAPLACE:
+        slope = math.exp(min(limit, -limit - 2.0 * z))
+        gap = math.sqrt(slope) * math.exp(-0.5 * limit)
+        return slope, min(1.0, round_down_relative(gap, 1e-14 * (1.0 + limit)))
+    slope = math.exp(-limit * (z + 0.5 * limit))
+    return slope, line_gap(limit, slope, -0.5 * limit)
+
+
+@njit
+def tangent_bets(
+    estimand: int, limit: float, s: IntArray, horizon: int
+) -> tuple[FloatArray, FloatArray]:
+    """Return bets (1, R, 3) and log-weights (1, R) for a margin of quantiles <= limit > 0."""
+    places = line_places(estimand, limit, s[0], s[1], s[2], TANGENTS)
     stakes = stake_count(horizon)
     bets = np.empty((TANGENTS * stakes, 3))
     weights = np.empty((1, TANGENTS * stakes))
     likely = np.empty(TANGENTS * stakes)
     for k in range(TANGENTS):
         z = places[k]
-        slope = math.exp(-limit * (z + 0.5 * limit))
-        short = line_gap(limit, slope, -0.5 * limit)  # 1 - c, rounded down
+        slope, short = tangent_line(estimand, limit, z)
         c = next_up(1.0 - short)
-        q1, q2 = norm_cdf(z + limit), norm_cdf(z)
-        q3 = max(0.0, norm_cdf(-z - limit) - q2)
+        q1, q2, q3 = curve_point(estimand, limit, z)
         rows = slice(k * stakes, (k + 1) * stakes)
         fill_stakes(short, -next_up(slope + c), -c, q1, q2, q3, bets[rows])
         likely[rows] = log_chance(s, q1, q2, q3)
@@ -177,9 +197,11 @@ def tangent_bets(limit: float, s: IntArray, horizon: int) -> tuple[FloatArray, F
 
 
 @njit
-def chord_bets(limit: float, s: IntArray, horizon: int) -> tuple[FloatArray, FloatArray]:
-    """Return bets (K, J, 3) and log-weights (K, J) for Phi^-1 q1 - Phi^-1 q2 >= limit > 0."""
-    places = line_places(limit, s[0], s[1], s[2], CELLS)
+def chord_bets(
+    estimand: int, limit: float, s: IntArray, horizon: int
+) -> tuple[FloatArray, FloatArray]:
+    """Return bets (K, J, 3) and log-weights (K, J) for a margin of quantiles >= limit > 0."""
+    places = line_places(estimand, limit, s[0], s[1], s[2], CELLS)
     stakes = stake_count(horizon)
     bets = np.empty((CELLS, stakes, 3))
     weights = np.empty((CELLS, stakes))
@@ -187,12 +209,12 @@ def chord_bets(limit: float, s: IntArray, horizon: int) -> tuple[FloatArray, Flo
     t, height = 0.0, 0.0
     for k in range(CELLS):
         z = places[k]
-        t_next = norm_cdf(z)
+        t_next = quantile_cdf(estimand, z)
         if k == CELLS - 1:
             t_next = round_up_relative(t_next, 1e-14)  # no q of the simplex is beyond it
         # Rounding of z + limit costs a relative |z + limit| times the hazard.
         w = z + limit
-        next_height = round_down_relative(norm_cdf(w), UNIT * (16.0 + 2.0 * w * w))
+        next_height = round_down_relative(quantile_cdf(estimand, w), UNIT * (16.0 + 2.0 * w * w))
         slope = max(0.0, (next_height - height) / max(t_next - t, 1e-300))
         left, right = height - slope * t, next_height - slope * t_next
         error = 4.0 * UNIT * (next_height + slope * t_next)
@@ -282,7 +304,10 @@ def final_votes(
     p = (x + s + 0.5) / (size + 1.5)
     score = np.zeros(3)
     score[0], score[1] = 1.0, -1.0
-    if estimand != DIFFERENCE:
+    if estimand == LAPLACE:
+        score[0] /= min(p[0], 1.0 - p[0])
+        score[1] /= min(p[1], 1.0 - p[1])
+    elif estimand != DIFFERENCE:
         score[0] /= norm_pdf(norm_ppf(p[0]))
         score[1] /= norm_pdf(norm_ppf(p[1]))
     score -= np.sum(p * score)

@@ -22,6 +22,7 @@ Curves g(q) = L. They are described by one nuisance parameter u:
 
     difference:  u = min(q1, q2) in [0, (1 - |L|) / 2], q = (u + max(L, 0), u + max(-L, 0), .)
     probit:      u = probit(q2) <= -L / 2,              q = (Phi(u + L), Phi(u), .)
+    laplace:     the same with the Laplace distribution function in the place of Phi
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ from __future__ import annotations
 import math
 
 from rsverify._core.jit import njit
-from rsverify.kernels.margin.formulas import DIFFERENCE, PROBIT, probit_pair
-from rsverify.kernels.special import norm_cdf, norm_isf, norm_pdf
+from rsverify.kernels.margin.formulas import DIFFERENCE, LAPLACE, PROBIT, quantile_pair
+from rsverify.kernels.margin.quantiles import curve_kink, quantile_cdf, quantile_pdf
+from rsverify.kernels.special import norm_isf, norm_pdf
 
 MOVED_FROM_FIRST = 0.5
 SMALLEST_Z = 0.1  # the ordering needs z > 0; above alpha = 0.46 it is the one of 0.46
@@ -43,7 +45,7 @@ BISECTIONS = 200
 def moved_to_second(estimand: int, n: int) -> float:
     """Return m, the votes added to the runner-up before the likelihood ratio is taken.
 
-    For the probit margin m rises smoothly with n, from 1/2 to 0.7: with 1/2 the spike in the
+    For the margins of quantiles m rises smoothly with n, from 1/2 to 0.7: with 1/2 the spike in the
     tail is back from n = 2000 on, and with 0.7 bounds at small n are up to 5 % further from the
     margin. A rule with a step in it would let one more vote for the class lower the bound there.
     """
@@ -67,8 +69,9 @@ def curve_point(estimand: int, limit: float, u: float) -> tuple[float, float, fl
         if limit >= 0.0:
             return u + shift, u, q3
         return u, u + shift, q3
-    q2 = norm_cdf(u)
-    return norm_cdf(u + limit), q2, max(0.0, norm_cdf(-u - limit) - q2)
+    q2 = quantile_cdf(estimand, u)
+    q1, rest = quantile_cdf(estimand, u + limit), quantile_cdf(estimand, -u - limit)
+    return q1, q2, max(0.0, rest - q2)
 
 
 @njit
@@ -140,12 +143,71 @@ def fit_probit(w1: float, w2: float, w3: float, limit: float, start: float) -> f
 
 
 @njit
+def laplace_score(w1: float, w2: float, w3: float, limit: float, u: float) -> tuple[float, float]:
+    """Return the first two derivatives in u of the log-likelihood on the Laplace curve."""
+    _, _, q3 = curve_point(LAPLACE, limit, u)
+    d1, d2 = quantile_pdf(LAPLACE, u + limit), quantile_pdf(LAPLACE, u)
+    # Hazards, which are 1 left of the distribution's center.
+    h1, h2 = 1.0, 1.0
+    bend, slope = d1 + d2, 0.0
+    if u + limit > 0.0:
+        h1 = d1 / (1.0 - d1)
+        bend -= 2.0 * d1
+        slope -= w1 * h1 * (1.0 + h1)
+    if u > 0.0:
+        h2 = d2 / (1.0 - d2)
+        bend -= 2.0 * d2
+        slope -= w2 * h2 * (1.0 + h2)
+    score = w1 * h1 + w2 * h2
+    if w3 > 0.0:
+        if q3 <= 0.0:
+            return -math.inf, -math.inf
+        h3 = (d1 + d2) / q3
+        score -= w3 * h3
+        slope -= w3 * (h3 * h3 + bend / q3)
+    return score, slope
+
+
+@njit
+def fit_laplace(w1: float, w2: float, w3: float, limit: float, start: float) -> float:
+    """Return the u that maximizes the likelihood of w on the Laplace curve, concave in u.
+
+    Below the kink q1 / q2 = exp(L), so that the maximum is at the share of both classes; above it
+    by Newton's method from `start`, kept in a bracket.
+    """
+    top = -0.5 * limit
+    if w3 <= 0.0:
+        return top
+    kink = curve_kink(LAPLACE, limit)
+    u = math.log(2.0 * (w1 + w2) / ((w1 + w2 + w3) * (1.0 + math.exp(limit))))
+    if u <= kink:
+        return u
+    low, high = kink, top
+    u = start if low < start < top else 0.5 * (low + top)
+    for _ in range(BISECTIONS):
+        score, slope = laplace_score(w1, w2, w3, limit, u)
+        if score > 0.0:
+            low = u
+        else:
+            high = u
+        new = u - score / slope if slope < 0.0 and math.isfinite(score) else low
+        if not low < new < high:
+            new = 0.5 * (low + high)
+        if abs(new - u) <= 1e-6 * min(1.0, top - new) or not low < new < high:
+            return new
+        u = new
+    return u
+
+
+@njit
 def fit_nuisance(
     estimand: int, w1: float, w2: float, w3: float, limit: float, start: float
 ) -> float:
     """Return the nuisance parameter of the most likely point on the curve g = limit."""
     if estimand == DIFFERENCE:
         return fit_difference(w1, w2, w3, limit)
+    if estimand == LAPLACE:
+        return fit_laplace(w1, w2, w3, limit, start)
     return fit_probit(w1, w2, w3, limit, start)
 
 
@@ -189,13 +251,13 @@ def signed_root(
         pull = w3 / q3 if w3 > 0.0 else 0.0
         slope_limit = (pull - w1 / q1) / root if limit >= 0.0 else (w2 / q2 - pull) / root
     else:
-        density = norm_pdf(u + limit)
+        density = quantile_pdf(estimand, u + limit)
         pull = w3 * density / q3 if w3 > 0.0 else 0.0
         slope_limit = (pull - w1 * density / q1) / root
         if w3 <= 0.0:
             # u is held at -L/2 by the simplex, so it moves with L.
             half = 0.5 * limit
-            slope_limit = 0.5 * (w2 / q2 - w1 / q1) * norm_pdf(half) / root
+            slope_limit = 0.5 * (w2 / q2 - w1 / q1) * quantile_pdf(estimand, half) / root
     if estimand == DIFFERENCE and w3 <= 0.0:
         slope_limit = 0.5 * (w2 / q2 - w1 / q1) / root
     return root, slope_x, slope_limit
@@ -209,7 +271,8 @@ def plugin_margin(estimand: int, w1: float, w2: float, w3: float) -> float:
         return (w1 - w2) / total
     rest = (w2 + w3) / total
     second = w2 / total
-    return probit_pair(1.0 - rest, rest) - probit_pair(second, 1.0 - second)
+    first = quantile_pair(estimand, 1.0 - rest, rest)
+    return first - quantile_pair(estimand, second, 1.0 - second)
 
 
 @njit

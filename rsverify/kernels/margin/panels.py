@@ -36,6 +36,17 @@ most |z| phi(z) y^2 exp(y^2 / 2) / 2. As sum_i Re q_i = 1,
 a sum of terms that fall with Re q_i and rise with |Im q_i|. The upper half of the ellipse is cut
 into `ARCS` arcs, and each of these parts is bounded on the box around an arc. The lower half
 mirrors it.
+
+Laplace
+-------
+On one side of its kink (`quantiles.curve_kink`) each of q1 and q2 is e = exp(u + c) / 2 or
+1 - exp(-u - c) / 2, and for complex u these are the functions meant, also beyond the kink. With
+u = z + it and d the modulus of the exponential, e.g. exp(z + c) / 2,
+
+    |e| - Re e = d (1 - cos t) <= d min(t^2 / 2, 2),    Re(1 - e) >= 1 - d,    |Im e| <= d |t|,
+
+and Re q3 is off its value at z by at most the sum of both d t^2 / 2. The same sum over the same
+arcs then bounds sum |q_i|.
 """
 
 from __future__ import annotations
@@ -44,8 +55,9 @@ import math
 
 from rsverify._core.check import FloatArray, IntArray
 from rsverify._core.jit import njit
-from rsverify.kernels.margin.formulas import DIFFERENCE
+from rsverify.kernels.margin.formulas import DIFFERENCE, LAPLACE
 from rsverify.kernels.margin.ordering import curve_point
+from rsverify.kernels.margin.quantiles import curve_kink
 from rsverify.kernels.margin.trinomial import WORK_ROWS, staircase_tails
 from rsverify.kernels.special import norm_cdf, norm_pdf
 
@@ -105,8 +117,30 @@ def arc_excess(limit: float, low: float, high: float, y: float) -> float:
 
 
 @njit
-def probit_excess(limit: float, low: float, high: float, a: float, b: float) -> float:
-    """Return a bound of sum |q_i| - 1 on an ellipse around a panel of a probit curve."""
+def laplace_arc_excess(limit: float, low: float, high: float, y: float, above: bool) -> float:
+    """Return `arc_excess` for the Laplace curve, as it is above or below its kink."""
+    half_square = 0.5 * y * y
+    excess, slope, bend = 0.0, 0.0, 0.0
+    rest = 0.0 if above else 1.0
+    for k in range(2):
+        shift = limit if k == 0 else 0.0
+        if above and (limit > 0.0) == (k == 0):  # 1 - exp(-u - shift) / 2
+            d = 0.5 * math.exp(-low - shift) * (1.0 + 1e-14)
+            excess += real_part_loss(1.0 - d, y * d)
+            rest += 0.5 * math.exp(-high - shift)
+        else:
+            d = 0.5 * math.exp(high + shift) * (1.0 + 1e-14)
+            excess += d * min(half_square, 2.0)
+            rest -= d
+        slope += y * d
+        bend += half_square * d
+    return excess + real_part_loss(rest - bend, slope)
+
+
+@njit
+def arcs_excess(estimand: int, limit: float, low: float, high: float, a: float, b: float) -> float:
+    """Return a bound of sum |q_i| - 1 on an ellipse around a panel of a curve of quantiles."""
+    above = 0.5 * (low + high) > curve_kink(estimand, limit)
     middle = 0.5 * (low + high)
     half = 0.5 * (high - low)
     largest = 0.0
@@ -118,7 +152,12 @@ def probit_excess(limit: float, low: float, high: float, a: float, b: float) -> 
         near = end if 2 * k + 2 <= ARCS else end - math.pi / ARCS
         y = half * b * (1.0 if 2 * k + 1 == ARCS else math.sin(near))
         pad = 1e-15 * (1.0 + abs(middle))
-        largest = max(largest, arc_excess(limit, left - pad, right + pad, y * (1.0 + 1e-14)))
+        y *= 1.0 + 1e-14
+        if estimand == LAPLACE:
+            excess = laplace_arc_excess(limit, left - pad, right + pad, y, above)
+        else:
+            excess = arc_excess(limit, left - pad, right + pad, y)
+        largest = max(largest, excess)
         right = left
     return largest
 
@@ -148,7 +187,7 @@ def ellipse_bounds(
         if estimand == DIFFERENCE:
             excess = linear_excess(estimand, limit, low, high, a, b)
         else:
-            excess = probit_excess(limit, low, high, a, b)
+            excess = arcs_excess(estimand, limit, low, high, a, b)
         ellipses[k, 0] = math.log(rho)
         ellipses[k, 1] = n * math.log1p(excess + 2e-15) + math.log(4.0 / (rho - 1.0))
 

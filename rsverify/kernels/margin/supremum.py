@@ -35,6 +35,7 @@ from rsverify.kernels.margin.panels import (
     interpolation_error,
     series_at_most,
 )
+from rsverify.kernels.margin.quantiles import curve_kink
 from rsverify.kernels.margin.trinomial import staircase_tails, tail_relative_error
 
 PANEL = 5.0  # Fisher length of a panel that is interpolated
@@ -149,6 +150,7 @@ def proves_at_most(
         if tail_at(steps, first, last, n, estimand, limit, high, neglect) > target:
             return False, high
         return True, math.nan
+    kink = curve_kink(estimand, limit)
     c = np.empty(MOST_NODES)
     ellipses = np.empty((ELLIPSES, 2))
     work = np.empty((PANEL_ROWS, MOST_NODES))
@@ -157,6 +159,8 @@ def proves_at_most(
     reach = PANEL
     for _ in range(MOST_PANELS):
         b = advance(estimand, limit, n, a, high, reach, width)
+        if a < kink < b:
+            b = kink  # no panel holds it inside: the tail is analytic on either side only
         width = b - a
         if not width > 0.0:
             return False, math.nan

@@ -18,12 +18,12 @@ import numpy.typing as npt
 import torch
 
 from rsverify._core.check import IntArray
-from rsverify.certificates.certificate import Certificate
+from rsverify.certificates.certificate import Stated
+from rsverify.certificates.looks import FIRST_LOOK, look_after
 from rsverify.smoothing.data.items import Item
 from rsverify.smoothing.device import Arriving, DeviceContext
 from rsverify.smoothing.request import Question
 from rsverify.smoothing.sampling.forward import INVALID
-from rsverify.smoothing.sampling.looks import FIRST_LOOK, look_after
 
 MOST_JOBS = 64
 """At most this many inputs are under way at once: each holds a block of noise."""
@@ -63,7 +63,7 @@ class Job:
     item: Item | None = None
     base_predict: int | None = None
     seconds: float = 0.0
-    certificate: Certificate | None = None
+    stated: Stated | None = None
     complete: bool = False
     drawn: int = 0
     absorbed: int = 0
@@ -142,7 +142,7 @@ class Job:
     def _finish(self) -> None:
         self.complete = True
         if self.question is not None:
-            self.certificate = self.question.finish(self.counts, self.selected)
+            self.stated = self.question.finish(self.counts, self.selected)
 
     def _look(self, first: Callable[[IntArray, IntArray | None], int | None]) -> None:
         """Look at all scheduled looks that the new votes complete."""

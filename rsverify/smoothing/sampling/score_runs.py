@@ -10,21 +10,24 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 
-from rsverify.certificates.scores import ScoreCertificate, certify_columns, choose_class
+from rsverify._core.check import IntArray
+from rsverify.certificates.certificate import Stated
+from rsverify.certificates.scores import choose_class, columns_stated, winners
 from rsverify.smoothing.batches import Scores, noisy_batches
 from rsverify.smoothing.device import Arriving, DeviceContext, is_out_of_memory
 from rsverify.smoothing.noise.gaussian import ESTIMATION, SELECTION, seeded_generator
 from rsverify.smoothing.request import Request
-from rsverify.smoothing.sampling.asked import Asked, Finished, Told
+from rsverify.smoothing.sampling.asked import Asked, Found, Told
 from rsverify.smoothing.sampling.forward import INVALID
 from rsverify.smoothing.sampling.sampled import Sampled
 from rsverify.smoothing.sampling.scores import queue_columns, queue_scores
 
-Steps = Generator[None, None, ScoreCertificate]
+Steps = Generator[None, None, tuple[Stated, IntArray, IntArray]]
+"""To what scores say, how often each class had the largest one, and that of the selection."""
 
 
 @dataclass(eq=False)
@@ -56,8 +59,8 @@ class ScoreRuns:
     told: Told
     _begun: int = field(default=0, init=False)
 
-    def run(self, inputs: Iterable[Asked]) -> Iterator[Finished]:
-        """Yield the certificates of inputs as they are made."""
+    def run(self, inputs: Iterable[Asked]) -> Iterator[Found]:
+        """Yield what is found of inputs as it is."""
         waiting, under_way = iter(inputs), deque[_Run]()
         failure: Exception | None = None
         exhausted, clock = False, time.perf_counter()
@@ -86,7 +89,7 @@ class ScoreRuns:
                 under_way.append(run)
                 continue
             before, clock = clock, time.perf_counter()
-            yield done._replace(certificate=replace(done.certificate, seconds=clock - before))
+            yield done._replace(seconds=clock - before)
         if failure is not None:
             raise failure
 
@@ -100,7 +103,7 @@ class ScoreRuns:
                 base = self.context.fetch(self.vote_of(center))
         return _Run(asked, self._steps(asked, self.batch_size), self.batch_size, base, self._begun)
 
-    def _advance(self, run: _Run) -> Finished | None:
+    def _advance(self, run: _Run) -> Found | None:
         """Queue the next step of an input; out of memory, all of them again in smaller batches."""
         try:
             next(run.steps)
@@ -113,7 +116,8 @@ class ScoreRuns:
                     f"{name}model returned NaN scores for the input itself; scores must be real "
                     "numbers"
                 ) from None
-            return Finished(run.asked, end.value, base)
+            stated, votes, selected = end.value
+            return Found(run.asked, stated, votes, selected, base, 0.0)
         except Exception as error:
             if not is_out_of_memory(error) or run.batch_size == 1:
                 raise
@@ -123,7 +127,7 @@ class ScoreRuns:
         return None
 
     def _steps(self, asked: Asked, batch_size: int) -> Steps:
-        """Return the certificate, pausing before each wait for the device."""
+        """Return what the scores say, pausing before each wait for the device."""
         request, classes = self.request, self.sampled.num_classes
         options, mapped = request.score_options(self.sampled.noise)
 
@@ -157,5 +161,6 @@ class ScoreRuns:
                 progress=self.told,
             )
         yield
-        found = certify_columns(sample(), label, plan, chosen, options)
-        return replace(found, alpha=float(request.alpha), noise_excess=self.sampled.noise.excess)
+        columns = sample()
+        stated = columns_stated(columns, label, plan, options)
+        return stated, columns.votes, winners(chosen)

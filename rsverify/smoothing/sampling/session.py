@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -25,7 +25,7 @@ from rsverify.smoothing.noise.gaussian import COUNTS, ESTIMATION, SELECTION, see
 from rsverify.smoothing.probing.probe import probe
 from rsverify.smoothing.probing.subject import Inputs, Subject
 from rsverify.smoothing.request import Request
-from rsverify.smoothing.sampling.asked import Asked, Entropy, Finished, Told
+from rsverify.smoothing.sampling.asked import Asked, Entropy, Finished, Found, Told
 from rsverify.smoothing.sampling.forward import Forward, memory_format, try_model
 from rsverify.smoothing.sampling.job import Job, Scheduler
 from rsverify.smoothing.sampling.sampled import Sampled
@@ -177,17 +177,22 @@ class Session:
     # Many inputs
 
     def run(
-        self, request: Request, inputs: Iterable[Asked], batch_size: int, told: Told
+        self,
+        request: Request,
+        inputs: Iterable[Asked],
+        batch_size: int,
+        told: Told,
+        *,
+        timed: bool = True,
     ) -> Iterator[Finished]:
         """Yield the certificates of inputs as they are made; tell of the size of each batch."""
         way = self._by_scores if request.of_scores else self._by_votes
-        for done in way(request, inputs, batch_size, told):
-            stated = replace(done.certificate, seed=done.asked.seed, probed=self.probed)
-            yield done._replace(certificate=stated)
+        for found in way(request, inputs, batch_size, told):
+            yield found.finished(self.probed, timed=timed)
 
     def _by_scores(
         self, request: Request, inputs: Iterable[Asked], batch_size: int, told: Told
-    ) -> Iterator[Finished]:
+    ) -> Iterator[Found]:
         runs = ScoreRuns(
             sampled=self.sampled,
             scores_of=self._scores_of,
@@ -202,7 +207,7 @@ class Session:
 
     def _by_votes(
         self, request: Request, inputs: Iterable[Asked], batch_size: int, told: Told
-    ) -> Iterator[Finished]:
+    ) -> Iterator[Found]:
         early = request.stops_early
         under_way: dict[Job, Asked] = {}
 
@@ -215,9 +220,15 @@ class Session:
         for finished, samples in self._schedule(jobs(), batch_size, early=early):
             told(samples)
             for job in finished:
-                assert job.certificate is not None, "a finished job has one"
-                stated = replace(job.certificate, seconds=job.seconds)
-                yield Finished(under_way.pop(job), stated, job.base_predict)
+                assert job.stated is not None, "a finished job has an answer"
+                yield Found(
+                    under_way.pop(job),
+                    job.stated,
+                    job.counts,
+                    job.selected,
+                    job.base_predict,
+                    job.seconds,
+                )
 
     def _schedule(
         self, jobs: Iterable[Job], batch_size: int, *, early: bool = False
@@ -233,12 +244,12 @@ class Session:
 
     def _job(self, request: Request, asked: Asked) -> Job:
         center, _ = self.sampled.center(asked.x)
-        first = request.n0 if asked.y is None else 0
+        first = request.n0 if request.needs_selection(given=asked.y is not None) else 0
         return Job(
             self.sampled.num_classes,
             first,
             request.n,
-            request.question(self.sampled.noise, asked.y),
+            request.question(self.sampled.noise, asked.y, center.numel()),
             (
                 None if asked.item is None else CleanInput(self.sampled.noise, center),
                 self.noisy(center, first, asked.seed, SELECTION) if first else None,

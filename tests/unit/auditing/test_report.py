@@ -102,7 +102,7 @@ def test_text_holds_what_the_table_holds(drawn):
     text = str(drawn)
     assert "mean gap" in text.splitlines()[1]
     for row in drawn.rows:
-        (line,) = [x for x in text.splitlines() if x.startswith(f"  {row.scenario} ")]
+        (line,) = [x for x in text.splitlines() if x[2:].startswith(f"{row.scenario} ")]
         assert f"{row.miscoverage:.4g}" in line
         assert f"{row.tightness:.4g}" in line
         assert line.endswith(row.verdict)

@@ -64,7 +64,7 @@ def test_published_figures_of_cohen(k1: int, value: float) -> None:
     assert cohen_margin_lower(k1, 1000, 0.001, estimand="probit") == pytest.approx(value, abs=6e-6)
 
 
-@pytest.mark.parametrize("estimand", ["difference", "probit"])
+@pytest.mark.parametrize("estimand", ["difference", "probit", "laplace"])
 @pytest.mark.parametrize("n", [1, 7, 50, 333])
 def test_bonferroni_ordering_is_never_below_its_limit(n: int, estimand: str) -> None:
     k1 = np.arange(n + 1)
@@ -122,8 +122,12 @@ BAD_COUNTS = [
     ({"alpha": math.nan}, ValueError, "alpha contains NaN; it must hold real numbers only"),
     ({"alpha": "0.1"}, TypeError, "alpha='0.1' must be a real number or an array of them"),
     ({"k1": [1, 2], "k2": [1, 2, 3]}, ValueError, "arguments must broadcast to one shape"),
-    ({"estimand": "ratio"}, ValueError, "estimand='ratio' must be one of 'difference', 'probit'"),
-    ({"estimand": 3}, TypeError, "estimand=3 must be one of 'difference', 'probit'"),
+    (
+        {"estimand": "ratio"},
+        ValueError,
+        "estimand='ratio' must be one of 'difference', 'probit', 'laplace'",
+    ),
+    ({"estimand": 3}, TypeError, "estimand=3 must be one of 'difference', 'probit', 'laplace'"),
 ]
 GOOD = {"k1": 5, "k2": 2, "n": 10, "alpha": 0.05, "estimand": "probit"}
 

@@ -23,7 +23,9 @@ from rsverify.bounds.margin import (
 )
 from rsverify.certificates import certificate as module
 from rsverify.certificates.abstention import Status
-from rsverify.certificates.certificate import ABSTAIN, BOUNDS, certify_counts, margin_lower_bounds
+from rsverify.certificates.certificate import ABSTAIN
+from rsverify.certificates.counts import certify_counts
+from rsverify.certificates.margins import BOUNDS, margin_lower_bounds
 from rsverify.certificates.radius import certified_radius_r1, certified_radius_r2
 
 REAL_COUNTS = Path(__file__).parents[3].parent / "shared" / "data" / "cifar10_counts_sigma025.txt"

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 
@@ -11,9 +10,19 @@ from rsverify.bounds.margin_decision import decide_margin
 from rsverify.bounds.margin_sequence import margin_sequence
 from rsverify.certificates.abstention import Status
 from rsverify.certificates.anytime import target_margins
-from rsverify.certificates.certificate import ABSTAIN, certify_counts
-from rsverify.certificates.early import decide_counts, first_decision
+from rsverify.certificates.case import terms_given
+from rsverify.certificates.certificate import ABSTAIN
+from rsverify.certificates.counts import certify_counts
+from rsverify.certificates.early import decide_counts, decide_looks, first_decision, target_question
 from rsverify.certificates.radius import certified_radius_r2
+from rsverify.certificates.threat import Threat, check_threat
+
+
+def gaussian(sigma: float, kind: str = "R2", lipschitz: float | None = None) -> Threat:
+    return check_threat(
+        sigma=sigma, noise=None, norm=None, dimension=None, radius=kind, lipschitz=lipschitz
+    )
+
 
 QUESTION = {"target_radius": 0.25, "sigma": 0.25, "alpha": 0.001, "y": 0}
 
@@ -55,7 +64,7 @@ def test_the_answer_and_the_radius_share_alpha():
 
     for target in at:
         certificate = decide_counts(counts[0], **question | {"target_radius": target})
-        above, _ = target_margins(target, certificate)
+        above, _ = target_margins(target, gaussian(0.25))
         verdict = decide_margin(counts, 0, above, 0.009, **options).verdict
         assert (certificate.decision == "radius >= target") == (verdict == 1)
         spare = margin_sequence(counts, 0, 0.001, split=1.0, **options).lower[0]
@@ -74,17 +83,23 @@ def test_hopeless_questions_say_so():
     assert not decide_counts([1160, 550, 290], **question | {"futility": 0.0}).futile
 
 
+def first_look(looks, question):
+    asked = dict(question)
+    target = target_question(asked.pop("target_radius"), 100_000, 0.0)
+    return first_decision(looks, None, terms_given(**asked), target)
+
+
 def test_first_decision_is_the_first_look_that_decides():
     looks = np.array([[50, 3, 1], [95, 3, 2], [285, 9, 6], [950, 30, 20]])
     question = QUESTION | {"target_radius": 0.25}
 
-    assert first_decision(looks, **question) == 2
-    assert first_decision(looks[:2], **question) is None
+    assert first_look(looks, question) == 2
+    assert first_look(looks[:2], question) is None
     for row in looks:
         decided = decide_counts(row, **question).decision != "undecided"
-        assert (first_decision([row], **question) == 0) == decided
+        assert (first_look([row], question) == 0) == decided
     with pytest.raises(ValueError, match="target_radius"):
-        first_decision(looks, **question | {"target_radius": 0.0})
+        first_look(looks, question | {"target_radius": 0.0})
 
 
 def test_a_radius_below_the_target_is_certified_all_the_same():
@@ -129,8 +144,7 @@ def test_r1_has_its_own_target():
 
 @given(target=st.floats(1e-6, 1e6), sigma=st.floats(1e-4, 1e4), kind=st.sampled_from(["R1", "R2"]))
 def test_target_margins_lie_on_their_sides_of_the_target(target, sigma, kind):
-    base = certify_counts([1, 0], sigma=sigma, alpha=0.1, y=0, bound="cohen", radius=kind)
-    above, below = target_margins(target, base)
+    above, below = target_margins(target, gaussian(sigma, kind))
 
     if kind == "R2":
         radius = Fraction(sigma) / 2
@@ -151,13 +165,12 @@ EXTREMES = [5e-324, 1e-320, 1e-300, 1e-289, 1e-200, 1e-3, 1.0, 1e3, 1e200, 1e300
     ("kind", "lipschitz"), [("R2", None), *(("R1", v) for v in (None, 1e-320, 1e-5, 1e300))]
 )
 def test_extreme_targets_have_margins_on_their_sides_or_a_clear_error(kind, lipschitz):
-    base = certify_counts([1, 0], sigma=0.25, alpha=0.1, y=0, bound="cohen", radius=kind)
     for target, sigma in product(EXTREMES, EXTREMES):
-        check_margins(target, replace(base, sigma=sigma, lipschitz=lipschitz))
+        check_margins(target, sigma, kind, lipschitz)
 
 
-def check_margins(target, base):
-    kind, sigma, lipschitz = base.radius_kind, base.sigma, base.lipschitz
+def check_margins(target, sigma, kind, lipschitz):
+    threat = gaussian(sigma, kind, lipschitz)
     if kind == "R2":
         radius = Fraction(sigma) / 2
     else:  # sqrt(pi / 2) to 30 digits, and sqrt(1 / 2)
@@ -167,9 +180,9 @@ def check_margins(target, base):
             radius = max(radius, half / Fraction(lipschitz))
     if min(Fraction(target), radius) < Fraction(1e-290):
         with pytest.raises(ValueError, match="state sigma and the target in another unit"):
-            target_margins(target, base)
+            target_margins(target, threat)
         return
-    above, below = target_margins(target, base)
+    above, below = target_margins(target, threat)
     assert above == np.inf or Fraction(above) * radius >= Fraction(target)
     assert Fraction(below) * radius < Fraction(target) or below == 0
     assert below >= 0
@@ -194,7 +207,7 @@ def test_decisions_at_extreme_scales(change, decision):
     [
         ({"target_radius": 5e-324, "sigma": 1e-300}, "target_radius=4.94066e-324 and the radius"),
         ({"sigma": 5e-324}, "the radius 0 of a margin of 1 must both be at least 1e-290"),
-        ({"alpha": 5e-324}, "alpha=5e-324 is too small: 0.5 of it"),
+        ({"alpha": 5e-324}, "alpha=5e-324 is too small: 0.9 of it"),
         ({"alpha": 1e-307}, "alpha=1e-307 is too small: 0.1 of it"),
     ],
 )
@@ -206,7 +219,7 @@ def test_what_float64_cannot_hold_is_named(change, message):
 @pytest.mark.parametrize("looks", [[90, 5, 5], np.empty((0, 3)), [[90.5, 5, 5]]])
 def test_looks_must_be_rows_of_counts(looks):
     with pytest.raises(ValueError, match="looks"):
-        first_decision(looks, **QUESTION)
+        decide_looks(looks, **QUESTION)
 
 
 @pytest.mark.parametrize(

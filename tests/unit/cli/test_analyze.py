@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from rsverify.certificates.certificate import certify_counts
+from rsverify.certificates.counts import certify_counts
 from rsverify.cli import app as cli
 from rsverify.tables.analysis import analyze
 from rsverify.tables.reader import read_table

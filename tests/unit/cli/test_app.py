@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from rsverify.certificates.certificate import certify_counts, margin_lower_bounds
+from rsverify.certificates.counts import certify_counts
+from rsverify.certificates.margins import margin_lower_bounds
 from rsverify.cli import app as cli
 from rsverify.tables.reader import read_metadata, read_table
 from rsverify.tables.writer import TableWriter
@@ -185,7 +186,7 @@ def test_traceback_on_request_and_for_our_own_errors(capsys, monkeypatch):
     def broken(*_arguments, **_options):
         raise ZeroDivisionError("ours")
 
-    monkeypatch.setattr("rsverify.certificates.certificate.margin_lower_bounds", broken)
+    monkeypatch.setattr("rsverify.certificates.margins.margin_lower_bounds", broken)
     code, _, err = run(capsys, "bound", 60, 25, "--y", 0)
     assert code == 70
     assert err.startswith("error: internal error: ZeroDivisionError: ours; ")

@@ -24,7 +24,7 @@ from tests.support.screens import folder_of_files, show  # noqa: E402
 CERTIFY = "certify net.py:net images.npz"
 SIZES = "--num-classes 2 --n 300"
 ONE = "--sigma 0.5 --no-time"
-VOTES, RUN = "rsverify.certificates.certificate", "rsverify.smoothing.dataset.certify_request"
+VOTES, RUN = "rsverify.certificates.margins", "rsverify.smoothing.dataset.certify_request"
 
 
 @pytest.fixture(autouse=True)
@@ -150,3 +150,34 @@ def test_completion_names_commands_and_options(shell):
     assert "recertify" in found.stdout
     assert "bound" not in found.stdout.split()
     assert found.stderr == ""
+
+
+def test_shares_by_the_command_are_merged_to_one_table():
+    assert show(f"{CERTIFY} whole.tsv {ONE} {SIZES}").code == 0
+    for i in (1, 2, 3):
+        assert show(f"{CERTIFY} share_{i}.tsv {ONE} {SIZES} --share {i}/3").code == 0
+    found = show("merge share_1.tsv share_3.tsv -o all.tsv --format json")
+    assert json.loads(found.out)["rows"] == 3
+    assert show("merge share_2.tsv -o all.tsv").out.startswith("1 tables merged: rows of 4 of 4")
+    assert Path("all.tsv").read_bytes() == Path("whole.tsv").read_bytes()
+    assert show(f"{CERTIFY} all.tsv {ONE} {SIZES}").code == 0  # which has nothing left to do
+    assert Path("all.tsv").read_bytes() == Path("whole.tsv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("merge missing.tsv -o t.tsv", 66, "missing.tsv"),
+        ("merge part_1.tsv -o part_1.tsv", 64, "is one of the parts"),
+        ("merge part_1.tsv strict.tsv -o t.tsv", 64, "inputs=None of strict.tsv must be 12 to be"),
+        ("merge counts.csv -o t.tsv", 65, "counts.csv"),
+        (f"{CERTIFY} t.tsv {ONE} {SIZES} --share 3", 64, "share='3' must be a share such as 3/8"),
+        (f"{CERTIFY} t.tsv {ONE} {SIZES} --share 5/4", 64, "share=5/4 must be at most 4/4"),
+        (f"{CERTIFY} t.tsv {ONE} {SIZES} --share 5/9", 64, "share=5/9 is empty: only 4 inputs"),
+    ],
+)
+def test_what_is_no_share_is_said_in_a_line(command, code, said):
+    found = show(command)
+    assert (found.code, found.err.count("\n")) == (code, 1), found.err
+    assert said in found.err
+    assert not Path("t.tsv").exists()

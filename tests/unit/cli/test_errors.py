@@ -58,7 +58,7 @@ def test_a_crash_is_never_a_verdict(
     (tmp_path / "t.tsv").write_text("idx\tlabel\tpredict\tradius\tcorrect\ttime\n")
     arguments: tuple[object, ...]
     if command == "bound":
-        monkeypatch.setattr("rsverify.certificates.certificate.margin_lower_bounds", broken)
+        monkeypatch.setattr("rsverify.certificates.margins.margin_lower_bounds", broken)
         arguments = (60, 25, "--y", 0)
     elif command == "audit":
         monkeypatch.setattr("rsverify.auditing.api.audit", broken)
@@ -78,7 +78,7 @@ def test_an_interruption_is_one(
     def stopped(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rsverify.certificates.certificate.margin_lower_bounds", stopped)
+    monkeypatch.setattr("rsverify.certificates.margins.margin_lower_bounds", stopped)
     assert run(capsys, "bound", 60, 25, "--y", 0) == (
         130,
         "error: interrupted: no file is left half-written; run the same command again\n",

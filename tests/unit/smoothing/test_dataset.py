@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 
 from support.eight_points import SIGMA, SMOOTHED, N, X, Y, halves, run, small_device  # noqa: E402
 
-from rsverify import SmoothedClassifier  # noqa: E402
+from rsverify import SmoothedClassifier, merge_tables  # noqa: E402
 from rsverify.tables.reader import read_metadata, read_table  # noqa: E402
 
 
@@ -322,3 +322,29 @@ def test_memory_does_not_grow_with_n(tmp_path: Path, options: Any) -> None:
     few, many = (peak_memory(lambda n=n: certify(n)) for n in (1000, 6000))
     assert 4 * 2**20 < few < 12 * 2**20
     assert many <= few + 2**16  # 72 MB of noisy inputs have passed
+
+
+@pytest.mark.parametrize("shares", [2, 3, 8])
+def test_shares_of_apart_jobs_are_merged_to_the_table_of_one(
+    tmp_path: Path, undisturbed: Path, shares: int
+) -> None:
+    parts = [tmp_path / f"part_{i}.tsv" for i in range(1, shares + 1)]
+    for i, part in enumerate(parts, 1):
+        run(part, share=(i, shares))
+        run(part, share=(i, shares))  # a job that is started again
+    out = tmp_path / "table.tsv"
+    merge_tables(parts[:-1], out)
+    if shares == 3:  # what is missing is made by a run of all
+        run(out)
+    merge_tables(parts, out)
+    assert out.read_bytes() == undisturbed.read_bytes()
+    merge_tables(reversed(parts), out)
+    assert out.read_bytes() == undisturbed.read_bytes()
+
+
+def test_shares_of_other_runs_are_not_merged(tmp_path: Path) -> None:
+    run(tmp_path / "a.tsv", share=(1, 2))
+    run(tmp_path / "b.tsv", share=(2, 2), seed=8)
+    with pytest.raises(ValueError, match=r"seed=8 of .*b.tsv must be 7 to be merged with .*a.tsv"):
+        merge_tables([tmp_path / "a.tsv", tmp_path / "b.tsv"], tmp_path / "both.tsv")
+    assert not (tmp_path / "both.tsv").exists()

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from rsverify import certify_table, recertify, recertify_radii
-from rsverify.certificates.certificate import BOUNDS
+from rsverify.certificates.margins import BOUNDS
 from rsverify.tables.abstentions import NO_MAJORITY, abstentions
 from rsverify.tables.reader import read_table
 from rsverify.tables.writer import write_table

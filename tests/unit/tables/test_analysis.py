@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsverify.bounds.proportion import clopper_pearson_interval, clopper_pearson_lower
-from rsverify.certificates.certificate import certify_counts
+from rsverify.certificates.counts import certify_counts
 from rsverify.tables.analysis import analyze, default_radii
 from rsverify.tables.limits import mean_interval, mean_lower
 from rsverify.tables.reader import read_table, table_row

@@ -10,7 +10,7 @@ from rsverify._core.files import Interrupted
 from rsverify.bounds.bound import Bound
 from rsverify.bounds.margin import bonferroni_margin_lower
 from rsverify.certificates.assumptions import AssumptionWarning
-from rsverify.certificates.certificate import BOUNDS
+from rsverify.certificates.margins import BOUNDS
 from rsverify.tables import margins
 from rsverify.tables.certify import certify_table as defined_here
 from rsverify.tables.reader import read_table, table_row, write_table

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rsverify.certificates.certificate import certify_counts
+from rsverify.certificates.counts import certify_counts
 from rsverify.tables.checks import (
     findings,
     largest_possible_radius,

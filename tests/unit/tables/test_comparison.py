@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsverify import certify_table, read_counts
-from rsverify.certificates.certificate import certify_counts
+from rsverify.certificates.counts import certify_counts
 from rsverify.tables.analysis import analyze
 from rsverify.tables.comparison import NotComparableError, compare
 from rsverify.tables.limits import mean_interval

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsverify.certificates.certificate import certify_counts
+from rsverify.certificates.counts import certify_counts
 from rsverify.tables.reader import (
     COMMON_COLUMNS,
     TruncatedTableWarning,
@@ -22,6 +22,7 @@ from rsverify.tables.reader import (
     write_table,
 )
 from rsverify.tables.writer import TableWriter
+from tests.support.altered import altered
 
 COUNTS = [[900, 60, 40], [400, 350, 250], [20, 30, 950], [1000, 0, 0]]
 LABELS = [0, 0, 1, 0]
@@ -100,8 +101,8 @@ def test_unknown_label_is_never_correct():
 
 
 def test_tuple_seed_and_unknown_values_are_text(path):
-    certificate = certify_counts([900, 100], sigma=0.25, alpha=0.001, y=0, bound="cohen")
-    object.__setattr__(certificate, "seed", (7, 12))
+    given = certify_counts([900, 100], sigma=0.25, alpha=0.001, y=0, bound="cohen")
+    certificate = altered(given, seed=(7, 12))
     with TableWriter(path, configuration={}) as writer:
         writer.write(0, 0, certificate)
     table = read_table(path)

@@ -1,4 +1,3 @@
-import dataclasses
 import warnings
 from fractions import Fraction
 
@@ -9,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, norm
 
-from rsverify.certificates.certificate import certify_counts, level_of_bound
+from rsverify.certificates.counts import certify_counts
 from rsverify.certificates.early import decide_counts
+from rsverify.certificates.margins import level_of_bound
 from rsverify.tables.counts import read_counts
 from rsverify.tables.published_radii import CANDIDATE_ALPHAS
 from rsverify.tables.reader import read_table, table_row, write_table
@@ -23,6 +23,7 @@ from rsverify.tables.recertify import (
     recertify,
     recertify_radii,
 )
+from tests.support.altered import altered
 
 COUNTS = [[900, 60, 40], [400, 350, 250], [20, 30, 950], [1000, 0, 0], [450, 550, 0]]
 WINNERS = [0, 0, 2, 0, 0]
@@ -70,7 +71,7 @@ def test_lipschitz_constants_are_kept_and_may_be_absent():
 
 def discrete(certificate, alpha, excess):
     """As certificates of discrete noise are: a bound at less than the level that is stated."""
-    return dataclasses.replace(certificate, alpha=alpha, noise_excess=excess)
+    return altered(certificate, alpha=alpha, noise_excess=excess)
 
 
 @pytest.mark.parametrize("excess", [1e-12, 1e-3])

@@ -1,6 +1,5 @@
 """Verdicts on certificates: true ones are proved, and what is wrong with the others is found."""
 
-import dataclasses
 import warnings
 from fractions import Fraction
 from typing import Any
@@ -15,6 +14,7 @@ from rsverify.certificates.assumptions import AssumptionWarning
 from rsverify.noise import DiscreteGaussian, Uniform
 from rsverify.verification.checker import verify_claim
 from rsverify.verification.claims import claim_of_fields
+from tests.support.altered import altered
 
 BOUNDS: list[dict[str, Any]] = [
     {"bound": "cohen"},
@@ -42,7 +42,7 @@ def test_a_certificate_is_proved_and_a_slightly_larger_radius_refuted(
     if certificate.radius == 0:
         return
     assert found.tail is None or found.tail <= 0.05
-    larger = dataclasses.replace(certificate, radius=certificate.radius + 1e-9)
+    larger = altered(certificate, radius=certificate.radius + 1e-9)
     wrong = verify_certificate(larger)
     assert wrong.verdict == "refuted", wrong
     assert wrong.nuisance is not None
@@ -71,13 +71,13 @@ def test_default_certificates_of_all_kinds_are_proved(
             {"radius": certificate.radius * (1 + 1e-6), "margin": certificate.margin * (1 + 2e-6)},
             {"radius": certificate.radius * 0.999, "margin": certificate.margin * 0.999},
         ):
-            wrong = dataclasses.replace(certificate, **changed)
+            wrong = altered(certificate, **changed)
             assert verify_certificate(wrong).verdict == "refuted", changed
 
 
 def test_the_nuisance_point_refutes_by_plain_summation() -> None:
     certificate = certified([60, 25, 15], alpha=0.05, bound="cohen", radius="R1")
-    found = verify_certificate(dataclasses.replace(certificate, radius=0.1, margin=0.9))
+    found = verify_certificate(altered(certificate, radius=0.1, margin=0.9))
     assert found.verdict == "refuted"
     assert found.nuisance is not None
     p, q, _ = found.nuisance
@@ -93,7 +93,7 @@ def test_a_lipschitz_constant_counts_where_it_is_the_better_one() -> None:
         certificate = certified([60, 5, 35], alpha=0.05, radius="R1", lipschitz=constant)
         assert certificate.radius > 0
         assert verify_certificate(certificate).verdict == "proved"
-        larger = dataclasses.replace(certificate, lipschitz=constant * 1.01)
+        larger = altered(certificate, lipschitz=constant * 1.01)
         assert (verify_certificate(larger).verdict == "refuted") == (constant == 0.5)
 
 
@@ -101,8 +101,8 @@ def test_an_abstention_claims_nothing_and_must_not() -> None:
     certificate = certified([5, 5, 5])
     assert certificate.prediction == rsverify.ABSTAIN
     assert verify_certificate(certificate).verdict == "proved"
-    assert verify_certificate(dataclasses.replace(certificate, radius=0.1)).verdict == "refuted"
-    assert verify_certificate(dataclasses.replace(certificate, margin=0.2)).verdict == "refuted"
+    assert verify_certificate(altered(certificate, radius=0.1)).verdict == "refuted"
+    assert verify_certificate(altered(certificate, margin=0.2)).verdict == "refuted"
 
 
 BASE = {
@@ -143,7 +143,7 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("bound", "change"), CHANGES, ids=str)
 def test_whatever_is_changed_is_refuted(bound: str, change: dict[str, Any]) -> None:
     assert verify_certificate(BASE[bound]).verdict == "proved"
-    found = verify_certificate(dataclasses.replace(BASE[bound], **change))
+    found = verify_certificate(altered(BASE[bound], **change))
     assert found.verdict == "refuted", found
     assert found.reason
 
@@ -151,18 +151,15 @@ def test_whatever_is_changed_is_refuted(bound: str, change: dict[str, Any]) -> N
 def test_a_share_of_alpha_for_the_noise_is_not_spent_twice() -> None:
     paid = certified([900, 20, 80], alpha=0.01)
     # The bound at .01, of which .002 are the noise's: .008 are not enough for this radius.
-    assert (
-        verify_certificate(dataclasses.replace(paid, alpha=0.012, noise_excess=0.002)).verdict
-        == "proved"
-    )
-    assert verify_certificate(dataclasses.replace(paid, noise_excess=0.002)).verdict == "refuted"
-    assert verify_certificate(dataclasses.replace(paid, noise_excess=0.02)).verdict == "refuted"
+    assert verify_certificate(altered(paid, alpha=0.012, noise_excess=0.002)).verdict == "proved"
+    assert verify_certificate(altered(paid, noise_excess=0.002)).verdict == "refuted"
+    assert verify_certificate(altered(paid, noise_excess=0.02)).verdict == "refuted"
 
 
 def test_what_has_no_checker_is_not_proved() -> None:
     early = rsverify.decide_counts([285, 9, 6], target_radius=0.25, sigma=0.25, alpha=0.001, y=0)
     assert verify_certificate(early).verdict == "not proved"
-    own = dataclasses.replace(BASE["exact"], bound="mine")
+    own = altered(BASE["exact"], bound="mine")
     assert "mine" in verify_certificate(own).reason
     assert verify_certificate(own).verdict == "not proved"
     scores = np.tile([0.8, 0.1, 0.1], (50, 1))
@@ -175,7 +172,7 @@ def test_classes_left_out_and_shares_of_alpha() -> None:
     ignoring = certified([600, 300, 50, 50], ignore=[1])
     assert ignoring.radius > 0
     assert verify_certificate(ignoring).verdict == "proved"
-    assert verify_certificate(dataclasses.replace(ignoring, ignored=())).verdict == "refuted"
+    assert verify_certificate(altered(ignoring, ignored=())).verdict == "refuted"
     top = certify_counts(
         [600, 300, 50, 50], sigma=0.25, alpha=0.001, y=0, selection=[50, 60, 10, 5], top_k=2
     )

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from rsverify.kernels.margin.formulas import (
     DIFFERENCE,
+    LAPLACE,
     PROBIT,
     bonferroni_limit,
     cohen_limit,
@@ -28,8 +29,8 @@ from rsverify.kernels.margin.ordering import (
 from rsverify.kernels.margin.staircase import additive_steps, default_key, default_steps
 from rsverify.reference import margin as twin
 
-CODES = st.sampled_from((DIFFERENCE, PROBIT))
-NAMES = ("difference", "probit")
+CODES = st.sampled_from((DIFFERENCE, PROBIT, LAPLACE))
+NAMES = ("difference", "probit", "laplace")
 ALPHAS = st.sampled_from((0.3, 0.1, 0.05, 0.01, 0.001, 1e-6, 1e-12))
 
 
@@ -122,7 +123,7 @@ def key_table(estimand: int, n: int, alpha: float) -> np.ndarray:
     return keys
 
 
-@pytest.mark.parametrize("estimand", [DIFFERENCE, PROBIT])
+@pytest.mark.parametrize("estimand", [DIFFERENCE, PROBIT, LAPLACE])
 @pytest.mark.parametrize("alpha", [0.3, 0.05, 0.001, 1e-9])
 @pytest.mark.parametrize("n", [1, 2, 5, 13, 40])
 def test_staircases_are_those_of_the_keys(n: int, alpha: float, estimand: int) -> None:

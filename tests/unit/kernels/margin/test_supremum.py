@@ -7,30 +7,31 @@ import math
 import mpmath as mp
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from numpy.polynomial import chebyshev
 
 from rsverify.kernels.margin.curve import advance, curve_piece, fisher_length, tail_at
-from rsverify.kernels.margin.formulas import DIFFERENCE, PROBIT
+from rsverify.kernels.margin.formulas import DIFFERENCE, LAPLACE, PROBIT
 from rsverify.kernels.margin.ordering import curve_point
 from rsverify.kernels.margin.panels import (
     ELLIPSES,
     MOST_NODES,
     PANEL_ROWS,
     arc_excess,
+    arcs_excess,
     chebyshev_coefficients,
     ellipse_bounds,
     evaluate_series,
     interpolation_error,
-    probit_excess,
     series_at_most,
 )
+from rsverify.kernels.margin.quantiles import curve_kink
 from rsverify.kernels.margin.staircase import default_steps
 from rsverify.kernels.margin.supremum import ROWS_MISSING, proves_at_most
 
 NEGLECT = 1e-18
-CODES = st.sampled_from((DIFFERENCE, PROBIT))
+CODES = st.sampled_from((DIFFERENCE, PROBIT, LAPLACE))
 
 
 def random_steps(rng: np.random.Generator, n: int) -> np.ndarray:
@@ -54,6 +55,9 @@ def random_panel(rng: np.random.Generator, n: int, estimand: int) -> tuple[float
         end = high
         while fisher_length(estimand, limit, n, start, end) > 8.0:
             start = 0.5 * (start + end)
+    kink = curve_kink(estimand, limit)
+    if start < kink < end:  # the longer side: no panel holds a kink
+        start, end = (start, kink) if kink - start > end - kink else (kink, end)
     return limit, start, end
 
 
@@ -82,7 +86,9 @@ def test_interpolation_error_bounds_the_measured_error(
     assert measured <= bound + 1e-10 * max(largest, truth.max()) + 1e-16
 
 
-@pytest.mark.parametrize(("estimand", "limit", "low"), [(DIFFERENCE, 0.4, 0.10), (PROBIT, 1.5, -1)])
+@pytest.mark.parametrize(
+    ("estimand", "limit", "low"), [(DIFFERENCE, 0.4, 0.10), (PROBIT, 1.5, -1), (LAPLACE, 1.5, -1)]
+)
 def test_interpolation_error_is_of_use(estimand: int, limit: float, low: float) -> None:
     """A panel of 4 Fisher units at n = 1e4: far below a level of 1e-3 with 24 nodes."""
     n = 10_000
@@ -125,10 +131,37 @@ def test_ellipses_bound_the_moduli(limit: float, gap: float, width: float, b: fl
     half, b = 0.5 * 10.0**width, 10.0**b
     high = -0.5 * limit - gap
     middle, a = high - half, math.sqrt(1.0 + b * b)
-    bound = probit_excess(limit, middle - half, high, a, b)
+    bound = arcs_excess(PROBIT, limit, middle - half, high, a, b)
     for angle in np.linspace(0.0, math.pi, 40):
         u = middle + half * complex(a * math.cos(angle), b * math.sin(angle))
         assert modulus_sum(limit, u) <= bound + 1e-15
+
+
+def laplace_moduli(limit: float, u: complex, above: bool) -> float:
+    """The same on one side of the kink of the Laplace curve, continued beyond it."""
+    with mp.workdps(30):
+        q = []
+        for shift, crossed in ((limit, limit > 0), (0.0, limit < 0)):
+            z = mp.mpc(u) + shift
+            q.append(1 - mp.exp(-z) / 2 if above and crossed else mp.exp(z) / 2)
+        return float(abs(q[0]) + abs(q[1]) + abs(1 - q[0] - q[1]) - 1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.floats(-6, 6), st.booleans(), st.floats(0, 4), st.floats(-3, 0), st.floats(-2, 0.3))
+def test_ellipses_bound_the_moduli_beside_a_kink(
+    limit: float, above: bool, gap: float, width: float, b: float
+) -> None:
+    """Panels that end at the kink, at the curve's end or before them, and reach beyond."""
+    assume(limit != 0.0 or not above)  # the curve ends at its kink there
+    half, b = 0.5 * 10.0**width, 10.0**b
+    kink, top = curve_kink(LAPLACE, limit), -0.5 * limit
+    high = max(kink + 2.0 * half, top - gap) if above else kink - max(0.0, gap - 1.0)
+    middle, a = high - half, math.sqrt(1.0 + b * b)
+    bound = arcs_excess(LAPLACE, limit, middle - half, high, a, b)
+    for angle in np.linspace(0.0, math.pi, 40):
+        u = middle + half * complex(a * math.cos(angle), b * math.sin(angle))
+        assert laplace_moduli(limit, u, above) <= bound + 1e-14
 
 
 @settings(max_examples=300, deadline=None)

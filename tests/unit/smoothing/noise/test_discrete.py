@@ -18,7 +18,7 @@ from scipy.stats import chisquare, norm
 torch = pytest.importorskip("torch")
 
 from rsverify import SmoothedClassifier, certify_counts, certify_dataset  # noqa: E402
-from rsverify.certificates.certificate import level_of_bound  # noqa: E402
+from rsverify.certificates.margins import level_of_bound  # noqa: E402
 from rsverify.smoothing.batches import noisy_batches  # noqa: E402
 from rsverify.smoothing.noise import discrete as module  # noqa: E402
 from rsverify.smoothing.noise.alias import AliasTable  # noqa: E402

@@ -6,7 +6,7 @@ import torch
 
 from rsverify import SmoothedClassifier
 from rsverify.certificates.early import EarlyCertificate, decide_counts
-from rsverify.smoothing.sampling.looks import look_after
+from rsverify.certificates.looks import look_after
 
 INPUT = torch.tensor([1.0, 0.0])
 
