@@ -48,3 +48,10 @@ def test_the_packages_are_there_with_versions(lines):
 
 def test_it_takes_less_than_half_an_hour_on_two_cores(lines):
     assert sum(float(line["seconds"]) for line in lines) < 30 * 60
+
+
+def test_the_exact_limit_that_the_page_names():
+    from rsverify import exact_margin_lower
+
+    limit = exact_margin_lower(18, 9, 30, 0.05, estimand="difference", ordering="difference")
+    assert f"{limit:.7f}".replace("-", "−") in (ROOT / "docs" / "scoreboard.md").read_text("utf-8")
