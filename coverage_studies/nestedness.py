@@ -9,7 +9,7 @@ Three parts, for each n, margin and ordering:
 - *price*: by how much the nested ordering's expected gap, E[(g - max(L, 0))+], is larger than the
   default's, in percent, over the same outcomes drawn from q; and CPU milliseconds of a limit.
 
-Run as ``python -m coverage_studies.nestedness``; writes results/nestedness.json. Four minutes on
+Run as ``python -m coverage_studies.nestedness``; writes results/nestedness.json. Two minutes on
 one core.
 """
 

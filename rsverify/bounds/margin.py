@@ -350,7 +350,7 @@ def exact_margin_lower(
         ``"nested"``
             By that of a fixed level near `alpha`, and no larger than at any larger fixed level:
             a smaller alpha never gives a larger bound, up to 1e-9 of rounding. For alpha up to
-            1/2; 3 to 10 times slower.
+            1/2; 5 to 12 times slower.
         ``"difference"``
             By k1 - k2. Useless (-inf) for margins of quantiles where k1 <= k2.
         ``"bonferroni"``
@@ -387,7 +387,7 @@ def exact_margin_lower(
     n = 100); its ``"probit"`` bound was not seen to.
 
     At a smaller alpha the default bound is smaller, but for some outcomes and levels close
-    together: 3 % of outcomes at n = 100, by up to .008 (``"difference"``) and .04 (``"probit"``).
+    together: 3 % of outcomes at n = 100, by up to .011 (``"difference"``) and .04 (``"probit"``).
     ``"nested"``, ``"difference"`` and ``Taylor`` have no such outcomes.
 
     Rows run on all cores. Proofs: ``docs/theory.md``. Where the compiled functions are kept
