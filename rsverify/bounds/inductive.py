@@ -23,7 +23,7 @@ from rsverify.kernels.margin.buehler import whole_limit
 from rsverify.kernels.margin.formulas import DIFFERENCE, bonferroni_limit, cohen_limit
 
 LARGEST_INDUCTIVE_TRIALS = 50
-"""The largest number of votes: a table takes .7 s there, and the fourth power of that number."""
+"""The largest number of votes: a table takes .7 s there, and grows with the third power."""
 
 NEAR = 0.05  # an outcome this far above the two is in no danger of the next one
 SLACK = 1e-9
