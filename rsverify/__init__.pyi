@@ -37,6 +37,9 @@ from .bounds.proportion import clopper_pearson_interval as clopper_pearson_inter
 from .bounds.proportion import clopper_pearson_lower as clopper_pearson_lower
 from .bounds.proportion import clopper_pearson_upper as clopper_pearson_upper
 from .bounds.score_margin import score_margin_lower as score_margin_lower
+from .bounds.two_proportions import two_proportion_interval as two_proportion_interval
+from .bounds.two_proportions import two_proportion_lower as two_proportion_lower
+from .bounds.two_proportions import two_proportion_upper as two_proportion_upper
 from .certificates.abstention import Status as Status
 from .certificates.certificate import ABSTAIN as ABSTAIN
 from .certificates.certificate import Certificate as Certificate
@@ -50,6 +53,7 @@ from .certificates.scores import certify_scores as certify_scores
 from .certificates.several import RadiiCertificate as RadiiCertificate
 from .smoothing.classifier import SmoothedClassifier as SmoothedClassifier
 from .smoothing.dataset import certify_dataset as certify_dataset
+from .smoothing.planning import plan_dataset as plan_dataset
 from .tables.analysis import Analysis as Analysis
 from .tables.analysis import analyze as analyze
 from .tables.certify import certify_table as certify_table
