@@ -99,9 +99,8 @@ def least_power(power: Power, c: float, q: Pair, n: int, estimand: str) -> float
         )
 
     # Near the point that is hardest to tell from q, on the scale of the curve's natural unit.
-    options = {"xatol": 1e-9}
     start = minimize_scalar(
-        divergence, bounds=(1e-9, 1 - 1e-9), method="bounded", options=options
+        divergence, bounds=(1e-9, 1 - 1e-9), method="bounded", options={"xatol": 1e-9}
     ).x
     reach = 3 / np.sqrt(n * end)
     ends = max(1e-9, start - reach), min(1 - 1e-9, start + reach)

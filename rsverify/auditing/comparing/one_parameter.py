@@ -15,10 +15,9 @@ interval the sum of both, each at the whole of alpha (J. W. Pratt, Length of con
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
-from scipy.stats import binom, poisson
+from scipy.stats import binom, poisson, rv_discrete
 
 from rsverify._core.types import FloatArray, Side
 
@@ -26,38 +25,34 @@ STEPS = 4000
 REACH = 9.0  # standard deviations beyond which a test of level alpha hardly ever errs
 
 
-class _Counts(Protocol):
-    """Distributions of a count, frozen at parameters."""
-
-    def pmf(self, k: FloatArray) -> FloatArray: ...
-    def cdf(self, k: FloatArray) -> FloatArray: ...
-    def sf(self, k: FloatArray) -> FloatArray: ...
-    def ppf(self, q: float) -> FloatArray: ...
-    def isf(self, q: float) -> FloatArray: ...
+Parameters = tuple[FloatArray | float, ...]
+Family = Callable[[FloatArray], Parameters]
+"""From values of the estimand to the parameters of the distribution."""
 
 
-Family = Callable[[FloatArray], _Counts]
-
-
-def _errors(nulls: _Counts, truth: _Counts, alpha: float, *, lower: bool) -> FloatArray:
+def _errors(
+    law: rv_discrete, nulls: Parameters, truth: Parameters, alpha: float, *, lower: bool
+) -> FloatArray:
     """Return the probability at the truth that the best test of each null does not reject."""
     if lower:
-        k = nulls.isf(alpha)
-        size, power = nulls.sf(k), truth.sf(k)
+        k = np.asarray(law.isf(alpha, *nulls))
+        size, power = np.asarray(law.sf(k, *nulls)), np.asarray(law.sf(k, *truth))
     else:
-        k = nulls.ppf(alpha)
-        size, power = nulls.cdf(k - 1.0), truth.cdf(k - 1.0)
-    share = (alpha - size) / nulls.pmf(k)
-    return 1.0 - power - np.clip(share, 0.0, 1.0) * truth.pmf(k)
+        k = np.asarray(law.ppf(alpha, *nulls))
+        size, power = np.asarray(law.cdf(k - 1.0, *nulls)), np.asarray(law.cdf(k - 1.0, *truth))
+    share = np.clip((alpha - size) / np.asarray(law.pmf(k, *nulls)), 0.0, 1.0)
+    return np.asarray(1.0 - power - share * np.asarray(law.pmf(k, *truth)))
 
 
-def _integral(family: Family, value: float, far: float, alpha: float, *, lower: bool) -> float:
+def _integral(
+    law: rv_discrete, family: Family, value: float, far: float, alpha: float, *, lower: bool
+) -> float:
     """Return the integral of the errors over nulls from `far` to `value`, rounded down.
 
     They rise toward the value, so that each step counts with its smaller end.
     """
     nulls = np.linspace(far, value, STEPS + 1)[:-1]
-    errors = _errors(family(nulls), family(np.array([value])), alpha, lower=lower)
+    errors = _errors(law, family(nulls), family(np.array([value])), alpha, lower=lower)
     return float(np.maximum(errors, 0.0).mean() * abs(value - far))
 
 
@@ -65,15 +60,14 @@ def proportion_limit(p: float, n: int, alpha: float, side: Side) -> float:
     """Return the least mean gap to p, or mean width, of any bound that is valid for all p."""
     reach = REACH * float(np.sqrt(p * (1.0 - p) / n)) + (20.0 - np.log(alpha)) / n
 
-    def family(q: FloatArray) -> _Counts:
-        found: _Counts = binom(n, q)
-        return found
+    def family(q: FloatArray) -> Parameters:
+        return float(n), q
 
     limit = 0.0
     if side != "upper" and p > 0.0:
-        limit += _integral(family, p, max(0.0, p - reach), alpha, lower=True)
+        limit += _integral(binom, family, p, max(0.0, p - reach), alpha, lower=True)
     if side != "lower" and p < 1.0:
-        limit += _integral(family, p, min(1.0, p + reach), alpha, lower=False)
+        limit += _integral(binom, family, p, min(1.0, p + reach), alpha, lower=False)
     return limit
 
 
@@ -81,13 +75,12 @@ def rate_limit(rate: float, n: int, alpha: float, side: Side) -> float:
     """Return the same for a Poisson rate and an exposure of n."""
     reach = REACH * float(np.sqrt(rate / n)) + (20.0 - np.log(alpha)) / n
 
-    def family(q: FloatArray) -> _Counts:
-        found: _Counts = poisson(n * q)
-        return found
+    def family(q: FloatArray) -> Parameters:
+        return (n * q,)
 
     limit = 0.0
     if side != "upper" and rate > 0.0:
-        limit += _integral(family, rate, max(0.0, rate - reach), alpha, lower=True)
+        limit += _integral(poisson, family, rate, max(0.0, rate - reach), alpha, lower=True)
     if side != "lower":
-        limit += _integral(family, rate, rate + 2.0 * reach, alpha, lower=False)
+        limit += _integral(poisson, family, rate, rate + 2.0 * reach, alpha, lower=False)
     return limit
