@@ -29,7 +29,7 @@ def compare(
     bounds: Annotated[
         list[str],
         typer.Argument(
-            metavar="BOUND...",
+            metavar="BOUND",
             help="Names of bounds of this package, or FILE.py:FUNCTION; the first is what the "
             "others are compared with.",
             show_default=False,
