@@ -6,7 +6,7 @@ is a test of "the margin is at most c" at level alpha, so that
     E[(g* - max(L, 0))+] >= integral from 0 to g* of 1 - beta(c) dc,
 
 beta(c) the largest power of such a test against q*: at most that of Neyman and Pearson's test of a
-single q of margin c, the least favorable one found on the curve. Any q is right, a better one is
+single q of margin c, the least favorable one found on the curve. Every q is right, a better one is
 sharper.
 """
 
