@@ -50,6 +50,7 @@ from .certificates.scores import certify_scores as certify_scores
 from .certificates.several import RadiiCertificate as RadiiCertificate
 from .smoothing.classifier import SmoothedClassifier as SmoothedClassifier
 from .smoothing.dataset import certify_dataset as certify_dataset
+from .smoothing.planning import plan_dataset as plan_dataset
 from .tables.analysis import Analysis as Analysis
 from .tables.analysis import analyze as analyze
 from .tables.certify import certify_table as certify_table

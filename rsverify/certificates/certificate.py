@@ -205,7 +205,7 @@ class Certificate:
         where = f"within {round_down_digits(self.radius, 4)} in {self.norm}"
         if self.noise.integer:
             where = f"for up to {self.radius:.0f} changes in {self.norm}"
-        return f"class {self.prediction}{self._among()} {where} ({made}, {self.noise})"
+        return f"class {self.prediction}{self._among()} {where} ({made}, {self.noise.brief})"
 
     def _among(self) -> str:
         """Return what is certified of the class, where that is not that it is ahead of all."""

@@ -35,12 +35,14 @@ from rsverify.cli.help import HelpfulCommand, HelpfulGroup, Parsed
 from rsverify.cli.info import info
 from rsverify.cli.merge import merge
 from rsverify.cli.new_bound import new_bound
+from rsverify.cli.plan import plan
 from rsverify.cli.recertify import recertify
 from rsverify.cli.verify import verify
 
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Start": {"demo": demo, "info": info},
     "Certify": {
+        "plan": plan,
         "certify": certify,
         "certify-counts": certify_counts,
         "merge": merge,

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from rsverify._core.types import PrecisionName
-from rsverify.cli.console import Format, FormatOption, print_json, print_written, working
+from rsverify.cli.console import (
+    Format,
+    FormatOption,
+    err_console,
+    print_json,
+    print_written,
+    working,
+)
 from rsverify.cli.options import (
     Given,
     NoiseOption,
@@ -18,14 +25,26 @@ from rsverify.cli.options import (
     one_out,
     with_request_options,
 )
+from rsverify.cli.planned import print_plan
 from rsverify.cli.sources import Reading, Source, dataset_of
 from rsverify.cli.summary import print_summary, summary_content
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from rsverify.tables.plan import Plan
+
 
 _MODEL, _DATA, _RUN, _OUTPUT = "Model", "Data", "Run", "Output"
+_PLANNED = Path("planned.tsv")  # stands for a table that is not written
+
+
+class Planning(NamedTuple):
+    """What a run that is only planned is asked, and who takes the plan."""
+
+    taken: Callable[[Plan], None]
+    probability: float = 0.9
+    seconds: float = 5.0
 
 
 @with_request_options
@@ -254,7 +273,17 @@ def certify(
         bool,
         typer.Option("--time/--no-time", help="Fill the time column.", rich_help_panel=_OUTPUT),
     ] = True,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Draw votes for a few seconds, and print what the run would take and certify; "
+            "no OUT.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = False,
     format: FormatOption = "text",
+    planning: Planning | None = None,
 ) -> None:
     """Certify the inputs in DATA with MODEL, and write a table to OUT.
 
@@ -262,8 +291,8 @@ def certify(
     a fitted scikit-learn classifier, or a SmoothedClassifier, which has its own sigma, number of
     classes and noise.
 
-    A run that was stopped is continued by the same command. To share the inputs between processes
-    or GPUs, run
+    A run that was stopped is continued by the same command; --dry-run says what it would take. To
+    share the inputs between processes or GPUs, run
     torchrun --nproc-per-node=2 -m rsverify -- certify …
     or, where jobs run apart, give each its --share.
     """
@@ -277,7 +306,9 @@ def certify(
     from rsverify.smoothing.dataset import certify_request
     from rsverify.smoothing.device import DeviceContext, choose_device
     from rsverify.smoothing.distributed import check_not_a_shard, is_first_process
+    from rsverify.smoothing.planning import plan_request
     from rsverify.smoothing.request import Request
+    from rsverify.smoothing.sampling.session import Execution
     from rsverify.tables.metadata import check_table_free, check_table_name
 
     # Before a model is loaded, which may take long.
@@ -286,8 +317,10 @@ def certify(
             f"sigma={sigma[0]:g} must be left out with --noise {noise}: it is short for "
             f"--noise gaussian:{sigma[0]:g}"
         )
-    tables = _tables(one_out(out, into), sigma)
-    for table in tables:
+    if dry_run and planning is None:
+        planning = Planning(taken=lambda plan: print_plan(plan, format))
+    tables = _tables(_PLANNED if planning else one_out(out, into), sigma)
+    for table in tables if planning is None else ():
         check_not_a_shard(check_table_name(table))
         _check_apart(table, [model, data, *([] if checkpoint is None else [checkpoint])])
         if not resume:
@@ -334,6 +367,26 @@ def certify(
     for table, classifier in zip(tables, classifiers, strict=True):
         if channels_last and isinstance(classifier.model, torch.nn.Module):
             classifier.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if planning is not None:
+            planning.taken(
+                plan_request(
+                    classifier,
+                    dataset,
+                    asked,
+                    certify_label=certify_label,
+                    probability=planning.probability,
+                    seconds=planning.seconds,
+                    seed=seed,
+                    skip=skip,
+                    max_inputs=max_inputs,
+                    input_range=input_range,
+                    batch_size=batch_size,
+                    execution=Execution(
+                        autocast=precision, compiled=compiled, channels_last=channels_last
+                    ),
+                )
+            )
+            continue
         found[table] = certify_request(
             classifier,
             dataset,
@@ -354,9 +407,10 @@ def certify(
             workers=workers,
             record_time=record_time,
             progress=True,
+            estimated=_print_estimate,
             origin={"command": "certify", "model": model, "data": data, "split": split},
         )
-    if is_first_process():
+    if planning is None and is_first_process():
         _print(found, tables, "anytime" if asked.stops_early else asked.bound, format)
 
 
@@ -402,6 +456,10 @@ def _check_apart(out: Path, inputs: Sequence[str | Path]) -> None:
                 metadata_path(out).resolve(),
             }:
                 raise ValueError(f"out={str(out)!r} would replace {path}; name another table")
+
+
+def _print_estimate(text: str) -> None:
+    err_console.print(f"estimate: {text}", soft_wrap=True)
 
 
 def _share(given: str | None) -> tuple[int, int] | None:

@@ -196,7 +196,7 @@ class SmoothedClassifier(Sampled):
     def __repr__(self) -> str:
         name = getattr(self.model, "__name__", type(self.model).__name__)
         if self.noise.sigma is None:
-            kind = f"noise={self.noise.distribution}"
+            kind = f"noise={self.noise.distribution.brief}"
         else:
             kind = f"sigma={self.sigma:g}"
             kind += "" if isinstance(self.noise, Gaussian) else f", noise={self.noise}"

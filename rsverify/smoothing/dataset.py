@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 import torch
@@ -247,8 +247,12 @@ def certify_request(
     record_time: bool,
     progress: ProgressOption,
     origin: Mapping[str, object] | None,
+    estimated: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
-    """Return what `certify_dataset` does, for a request that is made already."""
+    """Return what `certify_dataset` does, for a request that is made already.
+
+    What the run is estimated to take is told to `estimated`, in words, before it begins.
+    """
     if not isinstance(out, str | os.PathLike):
         raise TypeError(f"out={shown(out)} must be a path")
     if not isinstance(classifier, SmoothedClassifier):
@@ -311,6 +315,7 @@ def certify_request(
         record_time=record_time,
         progress=told,
         origin=None if origin is None else dict(origin),
+        estimated=estimated,
     )
     run.complete(seed, resume)
     return read_table(place)

@@ -195,12 +195,12 @@ class Request(RequestOptions):
         return Question(finish)
 
     def _terms(self, noise: Sampler, y: int | None, dimension: int | None) -> Terms:
-        threat = self._threat(noise, dimension)
+        threat = self.threat(noise, dimension)
         if self.stops_early:
             self._sigma(noise)
         return terms_of(threat, alpha=float(self.alpha), y=y, noise_excess=noise.excess)
 
-    def _threat(self, noise: Sampler, dimension: int | None) -> Threat:
+    def threat(self, noise: Sampler, dimension: int | None) -> Threat:
         """Return noise and norm; of a noise on a lattice, that before rounding."""
         distribution = noise.distribution
         norm = distribution.check_norm(self.norm)
@@ -228,7 +228,7 @@ class Request(RequestOptions):
         if noise.sigma is None or norm != "l2":
             asked = f"bound={self.bound!r}" if self.of_scores else "sampling that stops early"
             raise ValueError(
-                f"noise={noise.distribution} and norm={str(norm)!r} must be Gaussian noise of one "
+                f"noise={noise.distribution.brief} and norm={str(norm)!r} must be Gaussian noise of one "
                 f"sigma and 'l2' for {asked}: leave it out"
             )
         return noise.sigma
