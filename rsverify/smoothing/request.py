@@ -228,8 +228,8 @@ class Request(RequestOptions):
         if noise.sigma is None or norm != "l2":
             asked = f"bound={self.bound!r}" if self.of_scores else "sampling that stops early"
             raise ValueError(
-                f"noise={noise.distribution.brief} and norm={str(norm)!r} must be Gaussian noise of "
-                f"one sigma and 'l2' for {asked}: leave it out"
+                f"noise={noise.distribution.brief} and norm={str(norm)!r} must be Gaussian noise "
+                f"of one sigma and 'l2' for {asked}: leave it out"
             )
         return noise.sigma
 
