@@ -114,7 +114,7 @@ class SmoothedClassifier(Sampled):
     ``probed`` says what was done.
 
     The guarantees are those of exact noise. Of uniform, splitting, ablation and deletion noise
-    they hold as computed, see `rsverify.smoothing.noise`. Where floats are drawn and added, the sum
+    they hold as computed (see "Sound sampling" in the documentation). Where floats are drawn and added, the sum
     of an input and noise is rounded and can tell by its low bits which input it came from. A
     model that looks at them gets certificates that are wrong, however large n is [2]_: a
     model built to do so, or one that is chaotic in its last digits. Nothing bounds the effect
