@@ -114,9 +114,9 @@ class SmoothedClassifier(Sampled):
     ``probed`` says what was done.
 
     The guarantees are those of exact noise. Of uniform, splitting, ablation and deletion noise
-    they hold as computed (see "Sound sampling" in the documentation). Where floats are drawn and added, the sum
-    of an input and noise is rounded and can tell by its low bits which input it came from. A
-    model that looks at them gets certificates that are wrong, however large n is [2]_: a
+    they hold as computed (see "Sound sampling" in the documentation). Where floats are drawn and
+    added, the sum of an input and noise is rounded and can tell by its low bits which input it
+    came from. A model that looks at them gets certificates that are wrong, however large n is [2]_: a
     model built to do so, or one that is chaotic in its last digits. Nothing bounds the effect
     for a model at hand. With ``noise="discrete"`` they hold for the numbers computed, for the
     classifier x ↦ argmax_k P(model(Q(x + ε)) = k) where Q rounds to the lattice. Inputs must
