@@ -122,14 +122,23 @@ def check_votes(
     return first, second, votes
 
 
-def check_exact_alpha(alpha: npt.ArrayLike, ordering: str = "") -> FloatArray:
-    """Return `alpha`, or raise where the enclosure of the exact bounds cannot resolve it."""
-    level = check_alpha(alpha)
+def check_ordering_range(ordering: object, votes: IntArray, level: FloatArray) -> None:
+    """Raise where an ordering has no bound for so many votes, or at this level."""
     if ordering == "nested" and (level > LARGEST_ALPHA).any():
         raise ValueError(
             f"alpha={level.max()} must be at most {LARGEST_ALPHA} for ordering='nested'; "
             "'likelihood-ratio' takes any alpha below 1"
         )
+    if ordering == "inductive" and (votes > LARGEST_INDUCTIVE_TRIALS).any():
+        raise ValueError(
+            f"n={votes.max()} must be at most {LARGEST_INDUCTIVE_TRIALS} for ordering='inductive'; "
+            "'likelihood-ratio' takes more"
+        )
+
+
+def check_exact_alpha(alpha: npt.ArrayLike) -> FloatArray:
+    """Return `alpha`, or raise where the enclosure of the exact bounds cannot resolve it."""
+    level = check_alpha(alpha)
     if (level < SMALLEST_EXACT_ALPHA).any():
         raise ValueError(
             f"alpha={level.min()} must be at least {SMALLEST_EXACT_ALPHA} for an exact bound; "
@@ -414,7 +423,8 @@ def exact_margin_lower(
     code = int(Margin.named(estimand))
     kind = find_ordering(ordering)
     first, second, votes = check_votes(k1, k2, n, LARGEST_EXACT_TRIALS)
-    level = check_exact_alpha(alpha, kind)
+    level = check_exact_alpha(alpha)
+    check_ordering_range(kind, votes, level)
     if kind in ("likelihood-ratio", "nested"):
         return map_rows(
             nested_rows if kind == "nested" else default_rows,
@@ -424,11 +434,6 @@ def exact_margin_lower(
             k2=second,
             n=votes,
             alpha=level,
-        )
-    if kind == "inductive" and (votes > LARGEST_INDUCTIVE_TRIALS).any():
-        raise ValueError(
-            f"n={votes.max()} must be at most {LARGEST_INDUCTIVE_TRIALS} for ordering='inductive'; "
-            "'likelihood-ratio' takes more"
         )
     shape = check_broadcast(k1=first, k2=second, n=votes, alpha=level)
     first, second, votes = (np.broadcast_to(a, shape).ravel() for a in (first, second, votes))

@@ -6,9 +6,12 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
+import torch
 
 from rsverify import (
+    SmoothedClassifier,
     bonferroni_margin_lower,
     certify_counts,
     cohen_margin_lower,
@@ -18,6 +21,9 @@ from rsverify import (
 from rsverify.auditing.exact.trinomial import margin_worst
 from rsverify.bounds.inductive import inductive_table
 from rsverify.reference.margin import buehler_lower
+from rsverify.tables.abstentions import abstentions
+from rsverify.tables.recertify import recertify
+from rsverify.tables.schema import table_row
 
 ESTIMANDS = ("difference", "probit")
 IntArray = npt.NDArray[np.int64]
@@ -97,3 +103,29 @@ def test_certificates_and_refusals() -> None:
     assert verify_certificate(certificate).verdict == "not proved"
     with pytest.raises(ValueError, match="n=51 must be at most 50 for ordering='inductive'"):
         exact_margin_lower([3, 3], [1, 1], [50, 51], 0.1, estimand="probit", ordering="inductive")
+
+
+def test_reasons_for_abstaining_at_any_alpha() -> None:
+    """How many votes would do is asked of more votes than the ordering has limits for."""
+    votes = [[5, 4, 1], [3, 0, 0], [20, 18, 2], [40, 1, 1], [2, 5, 3]]
+    for alpha in (1e-12, 1e-4, 0.3):
+        rows = [certify_counts(k, sigma=0.5, alpha=alpha, y=0, ordering="inductive") for k in votes]
+        table = pd.DataFrame([table_row(i, 0, row) for i, row in enumerate(rows)])
+        found = abstentions(table)
+        assert sum(each.rows for each in found) == sum(row.radius <= 0 for row in rows)
+        again = recertify(table, alpha=0.3, ordering="inductive")
+        assert again["radius"].gt(0).sum() >= 2
+
+
+@pytest.mark.filterwarnings("ignore:alpha=0.7")
+def test_refused_before_anything_is_sampled() -> None:
+    def model(_batch: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("sampled")
+
+    smoothed = SmoothedClassifier(model, num_classes=2, sigma=0.5)
+    for options, text in (
+        ({"ordering": "inductive", "n": 51}, "n=51 must be at most 50"),
+        ({"ordering": "nested", "n": 51, "alpha": 0.7}, r"alpha=0\.7 must be at most 0\.5"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            smoothed.certify(torch.zeros(3), n0=5, **options)  # type: ignore[call-overload]

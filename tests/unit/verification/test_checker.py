@@ -189,6 +189,23 @@ def test_a_share_of_alpha_for_the_noise_is_not_spent_twice() -> None:
     assert verify_certificate(altered(paid, noise_excess=0.02)).verdict == "refuted"
 
 
+@pytest.mark.parametrize("alpha", [0.05, 0.033, 0.0009, 1e-9])
+@pytest.mark.parametrize("counts", [[60, 5, 35], [45, 2, 2, 1], [70, 30], [900, 20, 80]])
+def test_nested_certificates_are_proved_and_slightly_larger_ones_refuted(
+    counts: list[int], alpha: float
+) -> None:
+    certificate = certified(counts, alpha=alpha, ordering="nested")
+    assert verify_certificate(certificate).verdict == "proved"
+    if certificate.radius > 0:
+        # A limit that a larger level keeps down is below the one of its own level.
+        default = certified(counts, alpha=alpha)
+        more = 1 + 1e-6 + 2 * max(0.0, default.radius / certificate.radius - 1)
+        changed = {"radius": certificate.radius * more, "margin": certificate.margin * more}
+        assert verify_certificate(altered(certificate, **changed)).verdict == "refuted"
+        outside = altered(certificate, alpha=0.6, margin=None)
+        assert verify_certificate(outside).verdict == "not proved"
+
+
 def test_a_large_alpha_of_many_votes_is_refused_at_once() -> None:
     """The whole curve counts there, which takes minutes."""
     for n, alpha in ((300_000, 0.6), (1_000_000, 0.9)):
