@@ -247,8 +247,8 @@ class Request(RequestOptions):
         norm = noise.distribution.check_norm(self.norm)
         if noise.sigma is None or norm != "l2":
             raise ValueError(
-                f"noise={noise.distribution} and norm={str(norm)!r} must be Gaussian noise of one "
-                f"sigma and 'l2' for bound={self.bound!r}: leave it out"
+                f"noise={noise.distribution.brief} and norm={str(norm)!r} must be Gaussian noise "
+                f"of one sigma and 'l2' for bound={self.bound!r}: leave it out"
             )
         return noise.sigma
 
