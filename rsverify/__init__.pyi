@@ -38,6 +38,9 @@ from .bounds.proportion import clopper_pearson_interval as clopper_pearson_inter
 from .bounds.proportion import clopper_pearson_lower as clopper_pearson_lower
 from .bounds.proportion import clopper_pearson_upper as clopper_pearson_upper
 from .bounds.score_margin import score_margin_lower as score_margin_lower
+from .bounds.two_proportions import two_proportion_interval as two_proportion_interval
+from .bounds.two_proportions import two_proportion_lower as two_proportion_lower
+from .bounds.two_proportions import two_proportion_upper as two_proportion_upper
 from .certificates.abstention import Status as Status
 from .certificates.certificate import ABSTAIN as ABSTAIN
 from .certificates.certificate import Certificate as Certificate

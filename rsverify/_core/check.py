@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar, cast
 
 import numpy as np
@@ -187,30 +187,30 @@ def share_of_alpha(alpha: npt.ArrayLike, share: npt.ArrayLike, name: str = "") -
     return product
 
 
-def check_trials(n: npt.ArrayLike, largest: int) -> IntArray:
+def check_trials(n: npt.ArrayLike, largest: int, name: str = "n") -> IntArray:
     """Return the number of trials `n` as int64, or raise where it is outside [1, largest]."""
-    array = check_integer("n", n)
+    array = check_integer(name, n)
     bad = (array < 1) | (array > largest)
     if bad.any():
-        raise ValueError(f"n={_first(array, bad)} must be between 1 and {largest}")
+        raise ValueError(f"{name}={_first(array, bad)} must be between 1 and {largest}")
     return array
 
 
-def check_count(name: str, k: npt.ArrayLike, n: IntArray) -> IntArray:
-    """Return the count `k` as int64, or raise where it is outside [0, n]."""
+def check_count(name: str, k: npt.ArrayLike, n: IntArray, of: str = "n") -> IntArray:
+    """Return the count `k` as int64, or raise where it is outside [0, n]; `of` is n's name."""
     array = check_integer(name, k)
     try:
         counts, trials = np.broadcast_arrays(array, n)
     except ValueError:
         raise ValueError(
-            f"{name} of shape {array.shape} must broadcast with n of shape {n.shape}"
+            f"{name} of shape {array.shape} must broadcast with {of} of shape {n.shape}"
         ) from None
     bad = counts < 0
     if bad.any():
         raise ValueError(f"{name}={_first(counts, bad)} must be at least 0")
     bad = counts > trials
     if bad.any():
-        raise ValueError(f"{name}={_first(counts, bad)} must be at most n={_first(trials, bad)}")
+        raise ValueError(f"{name}={_first(counts, bad)} must be at most {of}={_first(trials, bad)}")
     return array
 
 
@@ -327,3 +327,13 @@ def check_takes(name: str, function: Callable[..., object], arguments: tuple[str
         signature.bind(*arguments)
     except TypeError as error:
         raise TypeError(f"{name} must take ({', '.join(arguments)}): {error}") from None
+
+
+def check_ignored(ignore: npt.ArrayLike, m: int) -> tuple[int, ...]:
+    """Return classes that are no runner-up, rising, or raise where they are not classes."""
+    if isinstance(ignore, Sequence) and len(ignore) == 0:
+        return ()
+    classes = np.atleast_1d(check_integer("ignore", ignore))
+    if classes.ndim != 1 or ((classes < 0) | (classes >= m)).any():
+        raise ValueError(f"ignore={shown(ignore)} must be classes between 0 and {m - 1}")
+    return tuple(sorted({int(c) for c in classes}))

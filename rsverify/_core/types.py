@@ -24,8 +24,14 @@ MarginName = Literal["difference", "probit", "laplace"]
 """p_1 − p_2, Φ⁻¹(p_1) − Φ⁻¹(p_2), or the same with quantiles of the Laplace distribution."""
 ScoreMarginName = Literal["difference", "probit"]
 """The margins of mean scores that there are bounds of."""
-EstimandName = Literal["proportion", "mean", "difference", "probit", "laplace"]
+EstimandName = Literal[
+    "proportion", "mean", "difference", "probit", "laplace", "ratio", "odds-ratio"
+]
 """What a bound is a bound of."""
+TwoSampleName = Literal["difference", "ratio", "odds-ratio"]
+"""What compares two proportions: p_1 − p_2, p_1/p_2, or the ratio of p/(1 − p)."""
+TwoSampleOrderingName = Literal["likelihood-ratio", "bonferroni"]
+"""The orderings of the outcomes of two samples."""
 VoteBoundName = Literal["exact", "bonferroni", "cohen"]
 """The bounds of a margin, from vote counts."""
 OrderingName = Literal["likelihood-ratio", "nested", "difference", "bonferroni"]
@@ -110,11 +116,14 @@ DependenceName = Literal["any", "positive", "independent"]
 """Under which dependence it does."""
 VerdictName = Literal["refuted", "supported", "inconclusive"]
 """What an audit says."""
-FigureName = Literal["auto", "sawtooth", "map", "claims", "zip", "time", "capital"]
+FigureName = Literal[
+    "auto", "sawtooth", "map", "curve", "claims", "zip", "time", "scenarios", "capital", "bets"
+]
 """The pictures of an audit."""
 DataKind = Literal[
     "counts",
     "randomized counts",
+    "two counts",
     "votes",
     "sample",
     "binary sample",

@@ -135,6 +135,19 @@ class RequestOptions:
             "Stop for futility at this probability of a decision within N votes; 0: never."
         ),
     )
+    ignore: Sequence[int] = field(
+        default=(),
+        metadata=_shown(
+            "A class fixed beforehand that is no runner-up; may be given several times.",
+            kind=int,
+            unset="none",
+            several=True,
+        ),
+    )
+    top_k: int = field(
+        default=1,
+        metadata=_shown("Certify that the class stays among so many most probable ones."),
+    )
 
 
 def request_options() -> Mapping[str, Option]:

@@ -26,6 +26,8 @@ _PANELS = {
     "precision": "Early stopping",
     "relative_precision": "Early stopping",
     "futility": "Early stopping",
+    "ignore": "Which classes count",
+    "top_k": "Which classes count",
 }
 """Heading in the help of those options that are for one kind of certificate only."""
 
@@ -118,7 +120,7 @@ NoiseOption = Annotated[
     typer.Option(
         metavar="NAME:PARAMETERS",
         help="Instead of --sigma, the noise as a table writes it: gaussian:0.5, uniform:0.5, "
-        "splitting:0.5, ablation:45,784 (kept, of), deletion:0.97.",
+        "splitting:0.5, laplace:0.5, ablation:45,784 (kept, of), deletion:0.97.",
     ),
 ]
 NormOption = Annotated[

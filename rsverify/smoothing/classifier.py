@@ -361,6 +361,8 @@ class SmoothedClassifier(Sampled):
         precision: float | None = None,
         relative_precision: float | None = None,
         futility: float = 0.1,
+        ignore: Sequence[int] = (),
+        top_k: int = 1,
         lipschitz: float | Auto | None = None,
         ordering: OrderingName | Taylor | None = None,
         scores: ScoreMapName = "softmax",
@@ -379,7 +381,7 @@ class SmoothedClassifier(Sampled):
         x, batch_size, progress
             As for `counts`.
         n0 : int
-            Size of the selection sample, at least 1. Not drawn where `y` is given.
+            Size of the selection sample, at least 1. Not drawn where `y` is given and `top_k` is 1.
         n : int
             Size of the estimation sample, at least 1; with `target_radius` the largest.
         alpha, radius, norm, ordering
@@ -416,6 +418,12 @@ class SmoothedClassifier(Sampled):
             within `n` votes is about this or less, at each target that is open; 0 for never. So at
             most about this share of the inputs stopped would have been decided, and no decision
             becomes less certain.
+        ignore : sequence of int
+            Classes fixed beforehand that are no runner-up, as *unknown* or *refused* may be, also
+            of an early decision: what is certified is the answer among the others.
+        top_k : int
+            Certify that the class stays among so many most probable ones: the top_k − 1 other
+            classes with the most selection votes may be ahead of it.
         scores : {"softmax", "sparsemax", "hardmax", "identity"}
             For a bound of scores: the map from the model's output to the simplex;
             ``"identity"`` for a model that ends in one of its own.
@@ -464,6 +472,8 @@ class SmoothedClassifier(Sampled):
             precision=precision,
             relative_precision=relative_precision,
             futility=futility,
+            ignore=ignore,
+            top_k=top_k,
         )
         batch = check_batch_size(batch_size)
         request = self.resolve(request, x, batch_size=batch, progress=shown is not False)

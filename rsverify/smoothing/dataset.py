@@ -54,6 +54,8 @@ def certify_dataset(
     precision: float | None = None,
     relative_precision: float | None = None,
     futility: float = 0.1,
+    ignore: Sequence[int] = (),
+    top_k: int = 1,
     certify_label: bool = False,
     seed: Seed = None,
     skip: int = 1,
@@ -94,7 +96,8 @@ def certify_dataset(
         device and versions must be the ones of now, and each row what its own votes give.
     force : bool
         Begin anew: replace a table, its JSON and its shards, whosever they are.
-    n0, n, alpha, bound, radius, norm, lipschitz, ordering, scores, temperature, futility
+    n0, n, alpha, bound, radius, norm, lipschitz, ordering, scores, temperature, futility, ignore,
+    top_k
         As for `SmoothedClassifier.certify`.
     target_radius, precision, relative_precision
         As for `SmoothedClassifier.certify`: of several targets the table has a column each,
@@ -218,6 +221,8 @@ def certify_dataset(
         precision=precision,
         relative_precision=relative_precision,
         futility=futility,
+        ignore=ignore,
+        top_k=top_k,
     )
     return certify_request(
         classifier,

@@ -11,6 +11,7 @@ import numpy as np
 from rsverify._core.check import (
     IntArray,
     check_choice,
+    check_ignored,
     check_level,
     check_scale,
     check_size,
@@ -47,6 +48,7 @@ from rsverify.certificates.scores import (
 from rsverify.certificates.several import are_several, check_targets
 from rsverify.certificates.threat import Threat, check_threat
 from rsverify.noise import parse_norm
+from rsverify.smoothing.data.inputs import LARGEST_CLASSES
 from rsverify.smoothing.noise.sampler import Sampler
 from rsverify.smoothing.score_maps import SCORE_MAPS, ScoreMap, score_map
 
@@ -95,7 +97,11 @@ class Request(RequestOptions):
 
     def most_samples(self, *, given: bool = False) -> int:
         """Return how many noisy inputs are drawn, at most; of a class given no selection sample."""
-        return self.n + (0 if given and not self.of_scores else self.n0)
+        return self.n + (self.n0 if self.needs_selection(given=given) or self.of_scores else 0)
+
+    def needs_selection(self, *, given: bool) -> bool:
+        """Whether votes of a selection sample are drawn: to choose the class, or those ahead."""
+        return not given or self.top_k > 1
 
     @property
     def constant(self) -> float | None:
@@ -114,6 +120,8 @@ class Request(RequestOptions):
             "scores": check_choice("scores", self.scores, SCORE_MAPS),
             "temperature": check_scale("temperature", self.temperature),
             "futility": check_futility(self.futility),
+            "ignore": check_ignored(self.ignore, LARGEST_CLASSES),
+            "top_k": check_size("top_k", self.top_k),
         }
         if self.norm is not None:
             checked["norm"] = parse_norm(self.norm)
@@ -159,6 +167,11 @@ class Request(RequestOptions):
                 f"{name}: the bound is then the anytime one"
             )
         if self.of_scores:
+            if self.ignore or self.top_k > 1:
+                raise ValueError(
+                    f"ignore={list(self.ignore)} and top_k={self.top_k} must be left out for "
+                    f"bound={self.bound!r}: they are for votes"
+                )
             if self.ordering is not None:
                 raise ValueError(
                     f"ordering={self.ordering!r} must be None for bound={self.bound!r}"
@@ -174,7 +187,8 @@ class Request(RequestOptions):
             )
         unanimous = np.zeros(num_classes, dtype=np.int64)
         unanimous[0] = self.n
-        self.question(noise, y, dimension).finish(unanimous, unanimous if y is None else None)
+        chosen = unanimous if self.needs_selection(given=y is not None) else None
+        self.question(noise, y, dimension).finish(unanimous, chosen)
 
     def question(self, noise: Sampler, y: int | None, dimension: int | None = None) -> Question:
         """Return what is asked of the votes, of class y or of the one that is selected.
@@ -196,9 +210,14 @@ class Request(RequestOptions):
 
     def _terms(self, noise: Sampler, y: int | None, dimension: int | None) -> Terms:
         threat = self.threat(noise, dimension)
-        if self.stops_early:
-            self._sigma(noise)
-        return terms_of(threat, alpha=float(self.alpha), y=y, noise_excess=noise.excess)
+        return terms_of(
+            threat,
+            alpha=float(self.alpha),
+            y=y,
+            ignore=self.ignore,
+            top_k=self.top_k,
+            noise_excess=noise.excess,
+        )
 
     def threat(self, noise: Sampler, dimension: int | None) -> Threat:
         """Return noise and norm; of a noise on a lattice, that before rounding."""
@@ -226,10 +245,9 @@ class Request(RequestOptions):
         """Return sigma, or raise where noise or norm is another one than the plain ones."""
         norm = noise.distribution.check_norm(self.norm)
         if noise.sigma is None or norm != "l2":
-            asked = f"bound={self.bound!r}" if self.of_scores else "sampling that stops early"
             raise ValueError(
                 f"noise={noise.distribution} and norm={str(norm)!r} must be Gaussian noise of one "
-                f"sigma and 'l2' for {asked}: leave it out"
+                f"sigma and 'l2' for bound={self.bound!r}: leave it out"
             )
         return noise.sigma
 

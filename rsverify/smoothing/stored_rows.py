@@ -89,7 +89,7 @@ def _of_votes(
     if total > request.n or (not request.stops_early and total != request.n):
         raise ValueError(f"it has {total} votes and must have {request.n}")
     question = request.question(noise, label if certify_label else None, dimension)
-    selected = None if certify_label else chosen
+    selected = chosen if request.needs_selection(given=certify_label) else None
     evidence = evidence_of(votes, selected, seed=(*entropy, idx))
     certificate = question.finish(votes, selected)(evidence)
     given = ("base_predict", "input", "position", "population")  # the last two of a random order

@@ -244,7 +244,7 @@ class Session:
 
     def _job(self, request: Request, asked: Asked) -> Job:
         center, _ = self.sampled.center(asked.x)
-        first = request.n0 if asked.y is None else 0
+        first = request.n0 if request.needs_selection(given=asked.y is not None) else 0
         return Job(
             self.sampled.num_classes,
             first,

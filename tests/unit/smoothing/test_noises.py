@@ -15,6 +15,8 @@ from rsverify import (  # noqa: E402
     analyze,
     certify_counts,
     certify_dataset,
+    decide_counts,
+    radius_interval_counts,
     read_table,
 )
 from rsverify.certificates.margins import level_of_bound  # noqa: E402
@@ -23,6 +25,7 @@ from rsverify.noise import (  # noqa: E402
     Deletion,
     DiscreteGaussian,
     Gaussian,
+    Laplace,
     Noise,
     Splitting,
     Uniform,
@@ -61,6 +64,8 @@ NOISES: list[tuple[Noise, dict[str, object], str | None]] = [
     (Uniform(0.4), {}, None),
     (Uniform(0.4), {}, "linf"),
     (Splitting(0.6), {}, None),
+    (Laplace(0.2), {}, None),
+    (Laplace(0.2), {"lattice": 1 / 64}, "lp:3"),
     (Ablation(2, 12), {"mask": 0.5}, None),
     (Ablation(1, 4), {"mask": [0.1, 0.2, 0.3], "channel_axis": 0}, "l0"),
 ]
@@ -313,3 +318,40 @@ def test_the_json_has_what_decides_the_draws(tmp_path):
     kept = json.loads((tmp_path / "t.json").read_text())["configuration"]
     assert (kept["mask"], kept["channel_axis"]) == ("0.5", 0)
     assert (kept["noise"], kept["norm"], kept["sigma"]) == ("ablation:2,4", "l0", None)
+
+
+@each
+def test_sampling_stops_early_under_every_noise(tmp_path, model, inputs, noise, options, norm):
+    smoothed = SmoothedClassifier(model, CLASSES, noise=noise, **options)
+    common = {"n": 3000, "n0": 50, "alpha": 0.01, "seed": (SEED, 0), "norm": norm}
+    ends = smoothed.certify(inputs[0], precision=1e-9, **common)
+    assert ends.n == 3000 or ends.precise
+    distribution = smoothed.noise.distribution
+    assert (0.0 if distribution.integer else 1e-9) <= ends.radius <= ends.radius_upper
+    target = max(1.0, ends.radius) if distribution.integer else 0.7 * ends.radius
+    found = smoothed.certify(inputs[0], target_radius=target, **common)
+    assert found.decision == "radius >= target" or distribution.integer
+    assert distribution.integer or found.n <= ends.n  # whole numbers may soon be known
+    asked = {
+        "selection": found.selection_counts,
+        "noise": distribution,
+        "norm": norm,
+        "dimension": (inputs[0].numel() if distribution.needs_dimension(found.norm) else None),
+        "alpha": float(level_of_bound(0.01, found.noise_excess)),
+    }
+    again = decide_counts(found.counts, target_radius=target, horizon=3000, futility=0.1, **asked)
+    assert (again.decision, again.radius) == (found.decision, found.radius)
+    both = radius_interval_counts(ends.counts, **{**asked, "selection": ends.selection_counts})
+    assert (both.radius, both.radius_upper) == (ends.radius, ends.radius_upper)
+    data = (inputs, torch.zeros(len(inputs), dtype=torch.int64))
+    table = certify_dataset(
+        smoothed,
+        data,
+        tmp_path / "t.tsv",
+        progress=False,
+        **{**common, "seed": SEED},
+        target_radius=[target, 3 * target + 3],
+    )
+    _, last = (c for c in table.columns if c.startswith("decision_"))
+    assert (table[last] != "radius >= target").all()
+    assert (table["n"] <= 3000).all()
