@@ -18,6 +18,7 @@ from rsverify.smoothing.classifier import SmoothedClassifier
 from rsverify.smoothing.data.inputs import Seed, check_autocast, check_batch_size, check_seed
 from rsverify.smoothing.data.items import Items
 from rsverify.smoothing.device import check_placement
+from rsverify.smoothing.models.answers import record_answers
 from rsverify.smoothing.request import Request
 from rsverify.smoothing.sampling.session import Execution, Session
 from rsverify.smoothing.timing import PILOT, Clock, Timing, device_text, parts_of
@@ -185,6 +186,7 @@ def plan_request(
     session = Session(classifier, example, execution)
     size = session.try_batch_size(None if batch_size is None else check_batch_size(batch_size))
     session.probe(size)
+    record_answers(classifier, example, size, execution)
     setup = clock() - began
     entropy = check_seed(seed)
     timing = Timing(session, request, example, size, entropy, clock)
@@ -217,7 +219,7 @@ def plan_request(
         device=device_text(place),
         passes_per_second=rate,
         seconds_per_input=overhead + finish,
-        seconds_per_early_input=overhead + (0.0 if early is None else look * early.looks),
+        seconds_per_early_input=overhead + finish + (0.0 if early is None else look * early.looks),
         setup=setup,
         batch_size=size,
     )
