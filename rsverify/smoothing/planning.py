@@ -90,8 +90,8 @@ def plan_dataset(
 
     Notes
     -----
-    *Guarantee*: none, as `plan_samples`: an estimate. In `coverage_studies/planning.py` votes and
-    times of runs with early decisions were within 20 % of the plan. No file is written.
+    *Guarantee*: none, as `plan_samples`: an estimate, of votes and of times. How far off it is in
+    trials: ``docs/costs-and-planning.md``. No file is written.
 
     Examples
     --------
@@ -214,12 +214,18 @@ def plan_request(
     early = (
         _early(plan, request, classifier, threat, pilot, size, start) if threat.is_plain else None
     )
-    finish, look = timing.answers(pilot, example.numel())
+    decided = 0.0
+    if early is not None:
+        if not request.stops_early:  # what it would be with the radii that are planned for
+            timing = replace(timing, request=replace(request, target_radius=plan.target_radii))
+        decided = timing.early_overhead(
+            items, wanted, rate, 0.3 * budget, certify_label=certify_label
+        )
     cost = Cost(
         device=device_text(place),
         passes_per_second=rate,
-        seconds_per_input=overhead + finish,
-        seconds_per_early_input=overhead + finish + (0.0 if early is None else look * early.looks),
+        seconds_per_input=overhead + timing.bound(pilot, example.numel()),
+        seconds_per_early_input=decided,
         setup=setup,
         batch_size=size,
     )

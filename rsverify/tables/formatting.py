@@ -125,7 +125,7 @@ def _claims(a: Analysis) -> dict[str, str]:
         return dict.fromkeys(labels, UNKNOWN)
     hold = _rounded(a.claims.all_hold, SHARE_DECIMALS, ROUND_FLOOR)
     cells = (
-        f"at most {_rounded(a.claims.expected_wrong, SHARE_DECIMALS)}",
+        f"at most {a.claims.expected_wrong:.4g}",
         f"with probability {hold}",
         _level(a.claims.level_for_all),
     )
@@ -141,7 +141,7 @@ def _level(alpha: float) -> str:
 
 def _votes(a: Analysis) -> dict[str, str]:
     """Return the text of the distribution of limits of p_y, and of who carries the average."""
-    label, easiest = "p_y at least: 10 %, 25 %, median", "of the radii, easiest tenth has"
+    label, easiest = "p_y: 10 %, 25 %, median", "radii of easiest tenth"
     if a.vote_limits is None:
         return {label: UNKNOWN, easiest: UNKNOWN}
     three = a.vote_limits.quantiles[:3]
