@@ -1,7 +1,7 @@
 """Runs take what their plan says, in votes and in time.
 
 Three networks of different size, trained with noise on 1,000 of the digits that scikit-learn holds,
-certify 250 others: each is planned from a pilot of a few seconds and then run, with early
+certify 500 others: each is planned from a pilot of a few seconds and then run, with early
 decisions and with a fixed number of votes, several times with other noise. Times are of the
 processor (`time.process_time`), in the plan and in the run, as other programs may load the machine;
 whether plan and run agree in wall-clock time depends on these.
@@ -28,9 +28,9 @@ from rsverify.smoothing.planning import plan_request
 from rsverify.smoothing.request import Request
 from rsverify.smoothing.sampling.session import Execution
 
-SIGMA, RADIUS, ALPHA, N, SECONDS = 0.25, 0.25, 0.001, 20_000, 3.0
+SIGMA, RADIUS, ALPHA, N, SECONDS = 0.25, 0.25, 0.001, 5_000, 3.0
 EARLY, FIXED = {"target_radius": RADIUS, "n": N}, {"n": N}
-INPUTS, FEW = 250, 6  # with early decisions, and with a fixed n
+INPUTS, FEW = 500, 20  # with early decisions, and with a fixed n
 TRAINED, STEPS = 1000, 400
 
 
