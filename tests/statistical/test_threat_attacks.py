@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("sklearn")
 
-from coverage_studies import threat_attacks  # noqa: E402
+from coverage_studies import threat_attacks
 
 SLOW = {"ablation", "deletion"}  # 300 epochs of training
 
