@@ -10,6 +10,8 @@ from .auditing.claims.multiple import audit_multiple_testing as audit_multiple_t
 from .auditing.claims.prediction import audit_prediction_set as audit_prediction_set
 from .auditing.claims.pvalue import audit_test as audit_test
 from .auditing.command import audit_command as audit_command
+from .auditing.comparing.api import compare_bounds as compare_bounds
+from .auditing.comparing.result import BoundComparison as BoundComparison
 from .auditing.estimand import Estimand as Estimand
 from .auditing.report import AuditReport as AuditReport
 from .bounds.betting import betting_interval as betting_interval
