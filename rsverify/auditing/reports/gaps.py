@@ -26,9 +26,10 @@ def expected_gaps(table: Table, estimand: Estimand, design: Design) -> dict[str,
     if not built_in and (model is None or model.region != EVERYWHERE or model.fixed is not None):
         return {}
     found: dict[str, float] = {}
+    counts = table.outcomes.astype(np.int64)
     suite = comparison_suite(estimand, design.n, design.alpha, design.side)
     for scenario in suite[:: -(-len(suite) // TOLD)]:
-        p = probabilities(estimand, design.n, table.outcomes, scenario.parameters)
+        p = probabilities(estimand, design.n, counts, scenario.parameters)
         truth = float(estimand.truth(**scenario.parameters))
         if p is None or not math.isfinite(truth):
             continue
