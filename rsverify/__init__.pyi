@@ -10,6 +10,8 @@ from .auditing.claims.multiple import audit_multiple_testing as audit_multiple_t
 from .auditing.claims.prediction import audit_prediction_set as audit_prediction_set
 from .auditing.claims.pvalue import audit_test as audit_test
 from .auditing.command import audit_command as audit_command
+from .auditing.comparing.api import compare_bounds as compare_bounds
+from .auditing.comparing.result import BoundComparison as BoundComparison
 from .auditing.estimand import Estimand as Estimand
 from .auditing.report import AuditReport as AuditReport
 from .bounds.betting import betting_interval as betting_interval
@@ -19,6 +21,7 @@ from .bounds.bound import Bound as Bound
 from .bounds.buehler import buehler_lower as buehler_lower
 from .bounds.confidence_sequences import betting_sequence as betting_sequence
 from .bounds.confidence_sequences import plugin_bernstein_sequence as plugin_bernstein_sequence
+from .bounds.finite_population import population_share_interval as population_share_interval
 from .bounds.interval import Interval as Interval
 from .bounds.margin import Taylor as Taylor
 from .bounds.margin import bonferroni_margin_lower as bonferroni_margin_lower

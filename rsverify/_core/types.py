@@ -34,7 +34,7 @@ TwoSampleOrderingName = Literal["likelihood-ratio", "bonferroni"]
 """The orderings of the outcomes of two samples."""
 VoteBoundName = Literal["exact", "bonferroni", "cohen"]
 """The bounds of a margin, from vote counts."""
-OrderingName = Literal["likelihood-ratio", "nested", "difference", "bonferroni"]
+OrderingName = Literal["likelihood-ratio", "nested", "inductive", "difference", "bonferroni"]
 """The orderings of the exact bound that have no parameter; `Taylor` has one."""
 RadiusName = Literal["R1", "R2"]
 """R1 = (p_1 − p_2)/(√2 L); R2 = σ/2 · (Φ⁻¹(p_1) − Φ⁻¹(p_2))."""

@@ -122,6 +122,10 @@ def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str
 
     program: rsverify.AuditReport = rsverify.audit_command(["Rscript", "b.R"], n=10, alpha=0.05)
     print(program.verdict, program.power)
+    beside: rsverify.BoundComparison = rsverify.compare_bounds(
+        ["hoeffding_lower", "betting_lower"], "mean", 10, 0.05, timing=False
+    )
+    print(beside.conclusion, beside.of("uniform", "betting_lower").share)
     bets: rsverify.AuditReport = rsverify.audit_bets(stakes, n=10, alpha=0.05, seed=1)
     capital: rsverify.AuditReport = rsverify.audit_capital(stakes, n=10, alpha=0.05)
 
