@@ -280,7 +280,7 @@ def likelihood_ratio_limit(x1: int, x2: int, n: int, z: Any, estimand: str) -> A
         return mp.mpf(-1) if estimand == "difference" else -mp.inf
     w = moved_votes(x1, x2, n, estimand)
     high = plugin_margin(w, estimand)
-    gap = high + 1 if estimand == "difference" else mp.mpf(40)
+    gap = high + 1 if estimand == "difference" else mp.mpf(40 if estimand == "probit" else 90)
 
     def excess(limit: Any) -> Any:
         return mp.sqrt(2 * deviance(w, limit, estimand)) - z
@@ -426,7 +426,8 @@ def buehler_lower(
         return mp.mpf(-1) if estimand == "difference" else -mp.inf
     tail = _FloatTail(steps, estimand, (float(piece[0]), float(piece[1])))
     log_alpha = float(mp.log(alpha))
-    ends = (-1.0, 1.0) if estimand == "difference" else (-30.0, 30.0)
+    reach = {"difference": 1.0, "probit": 30.0, "laplace": 90.0}[estimand]
+    ends = (-reach, reach)
     ends = (math.nextafter(ends[0], 0), math.nextafter(ends[1], 0))
     rough = brentq(lambda at: tail.log_supremum(at) - log_alpha, *ends, xtol=1e-12)
     with precise(DIGITS):
