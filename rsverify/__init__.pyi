@@ -9,6 +9,7 @@ from .auditing.claims.evalue import audit_e_value as audit_e_value
 from .auditing.claims.multiple import audit_multiple_testing as audit_multiple_testing
 from .auditing.claims.prediction import audit_prediction_set as audit_prediction_set
 from .auditing.claims.pvalue import audit_test as audit_test
+from .auditing.command import audit_command as audit_command
 from .auditing.estimand import Estimand as Estimand
 from .auditing.report import AuditReport as AuditReport
 from .bounds.betting import betting_interval as betting_interval
@@ -49,6 +50,7 @@ from .certificates.scores import certify_scores as certify_scores
 from .certificates.several import RadiiCertificate as RadiiCertificate
 from .smoothing.classifier import SmoothedClassifier as SmoothedClassifier
 from .smoothing.dataset import certify_dataset as certify_dataset
+from .smoothing.planning import plan_dataset as plan_dataset
 from .tables.analysis import Analysis as Analysis
 from .tables.analysis import analyze as analyze
 from .tables.certify import certify_table as certify_table

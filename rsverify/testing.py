@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Required, TypedDict, Unpack
+from typing import TYPE_CHECKING, Required, TypedDict, Unpack, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from rsverify._core.check import check_positive
 from rsverify._core.types import AuditEstimandName, AuditKindName, AuditMethodName, Side
 from rsverify.auditing.api import audit as run_audit
 from rsverify.auditing.design import Progress
 from rsverify.auditing.estimand import Estimand, Parameters
 from rsverify.auditing.report import AuditReport
 from rsverify.auditing.simulation.search import Family
+from rsverify.auditing.verdict import runs_to_detect
 from rsverify.bounds.bound import Bound
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ def assert_covers(
     bound: Callable[..., object] | Bound | str,
     *,
     conclusive: bool = False,
+    excess: float | None = None,
     **options: Unpack[AuditOptions],
 ) -> AuditReport:
     """Raise AssertionError with the audit's report where a bound is found not to cover.
@@ -61,18 +64,24 @@ def assert_covers(
         As `rsverify.audit` takes it.
     conclusive : bool, default False
         Whether "inconclusive" is an error too.
+    excess : float, optional
+        Make sure of the power of the test: an excess of the miscoverage over alpha that has to be
+        found. Where the audit finds only larger ones, the test fails and says how many
+        replications find it.
     **options
         Of `rsverify.audit`: `estimand`, `n`, `alpha`, `seed` and so on.
 
     Returns
     -------
     AuditReport
-        The report, where nothing is raised.
+        The report, where nothing is raised. Its `power` says in words, and `smallest_excess` as
+        a number, how much miscoverage above alpha would have been found.
 
     Raises
     ------
     AssertionError
-        If the verdict is "refuted" (with `conclusive`, also "inconclusive").
+        If the verdict is "refuted" (with `conclusive`, also "inconclusive"), or the audit would
+        not have found an `excess`. What the test's traceback shows ends at this call.
     TypeError, ValueError
         If an argument is out of its range.
 
@@ -80,7 +89,9 @@ def assert_covers(
     -----
     *Guarantee.* For a bound that covers, the test fails with probability at most `false_alarm`
     (1e-3 by default) over all scenarios where the audit simulates, and never where it is
-    exact. The seed is fixed, so a test that passes goes on passing.
+    exact. The seed is fixed, so a test that passes goes on passing. A bound whose miscoverage in
+    a scenario of the table is `smallest_excess` or more above alpha fails it with probability at
+    least 95 %, or with certainty where the audit is exact.
 
     Examples
     --------
@@ -88,11 +99,35 @@ def assert_covers(
     >>> report = assert_covers("clopper_pearson_lower", estimand="proportion", n=50, alpha=0.05)
     >>> report.verdict
     'supported'
+    >>> print(report.power)
+    every excess over alpha would have been found: the miscoverage was enclosed
+    >>> round(assert_covers("hoeffding_lower", n=50, alpha=0.05).smallest_excess, 4)
+    0.0109
     """
+    __tracebackhide__ = True  # pytest's traceback ends where the test calls
+    wanted = None if excess is None else float(check_positive("excess", excess))
     report = run_audit(bound, **options)
     if report.verdict == "refuted" or (conclusive and report.verdict != "supported"):
-        raise AssertionError(str(report))
+        raise AssertionError(f"{report}\n{report.power}")
+    if wanted is not None and not report.smallest_excess <= wanted * (1.0 + 1e-9):
+        raise AssertionError(_too_weak(report, wanted))
     return report
+
+
+def _too_weak(report: AuditReport, excess: float) -> str:
+    """Return what it takes to find an excess over alpha."""
+    d = report.design
+    text = f"excess={excess:g} would not have been found: {report.power}"
+    drawn = sum(r.replications > 0 for r in report.rows)
+    if not drawn:
+        return text
+    alpha, tolerance, false_alarm = (
+        cast(float, d[name]) for name in ("alpha", "tolerance", "false_alarm")
+    )
+    if excess < alpha * tolerance:
+        return f"{text}; tolerance={tolerance:g} must be at most {excess / alpha:.3g} for that"
+    runs = runs_to_detect(excess, alpha, tolerance, false_alarm, drawn)
+    return text if runs is None else f"{text}; replications={runs} finds it"
 
 
 def counts(classes: int = 3, *, largest_n: int = 1000) -> SearchStrategy[npt.NDArray[np.int64]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar, cast
 
 import numpy as np
@@ -327,3 +327,13 @@ def check_takes(name: str, function: Callable[..., object], arguments: tuple[str
         signature.bind(*arguments)
     except TypeError as error:
         raise TypeError(f"{name} must take ({', '.join(arguments)}): {error}") from None
+
+
+def check_ignored(ignore: npt.ArrayLike, m: int) -> tuple[int, ...]:
+    """Return classes that are no runner-up, rising, or raise where they are not classes."""
+    if isinstance(ignore, Sequence) and len(ignore) == 0:
+        return ()
+    classes = np.atleast_1d(check_integer("ignore", ignore))
+    if classes.ndim != 1 or ((classes < 0) | (classes >= m)).any():
+        raise ValueError(f"ignore={shown(ignore)} must be classes between 0 and {m - 1}")
+    return tuple(sorted({int(c) for c in classes}))

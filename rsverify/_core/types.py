@@ -28,7 +28,7 @@ EstimandName = Literal["proportion", "mean", "difference", "probit", "laplace"]
 """What a bound is a bound of."""
 VoteBoundName = Literal["exact", "bonferroni", "cohen"]
 """The bounds of a margin, from vote counts."""
-OrderingName = Literal["likelihood-ratio", "difference", "bonferroni"]
+OrderingName = Literal["likelihood-ratio", "nested", "difference", "bonferroni"]
 """The orderings of the exact bound that have no parameter; `Taylor` has one."""
 RadiusName = Literal["R1", "R2"]
 """R1 = (p_1 − p_2)/(√2 L); R2 = σ/2 · (Φ⁻¹(p_1) − Φ⁻¹(p_2))."""
@@ -90,6 +90,8 @@ AuditEstimandName = Literal[
     "hypergeometric",
 ]
 """The built-in estimands of audits; with ":first", over the class of column 1."""
+SkeletonEstimandName = Literal["mean", "proportion", "difference"]
+"""The estimands that a new bound can be started for."""
 AuditMethodName = Literal["auto", "exact", "simulation", "search"]
 """How an audit looks for laws at which a bound fails."""
 AuditKindName = Literal["coverage", "betting", "bets"]

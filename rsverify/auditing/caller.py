@@ -82,10 +82,16 @@ class Caller:
     mixed: Failure | None = None
     placed: bool = False
 
+    @property
+    def costly(self) -> bool:
+        """Whether a call costs far more than its rows do: a process is started for each, say."""
+        return bool(getattr(self.bound, "costly", False))
+
     def limits(self, data: Data, *, recheck: bool = True) -> Limits:
         """Return the limits of every row of `data`.
 
-        With `recheck` some rows are asked again in other company, where that can be compared.
+        With `recheck` some rows are asked again in other company, where that can be compared;
+        without, of a bound whose calls are costly, none are.
         """
         if self.rowwise or self.alone:
             return self._in_turn(data)
@@ -150,7 +156,8 @@ class Caller:
         rows = len(data)
         try:
             whole = self.whole(data)
-            mixed = self._mixed_row(whole, data, recheck) if self.steady and rows > 1 else None
+            look = self.steady and rows > 1 and (recheck or not self.costly)
+            mixed = self._mixed_row(whole, data, recheck) if look else None
             if mixed is not None:
                 return self._failed(MIXED, MIXING, data[mixed : mixed + 1], rows)
             return whole

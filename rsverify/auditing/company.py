@@ -79,11 +79,11 @@ def prepare(
     TypeError, ValueError
         If the bound fails on every row, or returns another shape than limits have.
     """
-    first = data[: _rows_of_a_probe(data)]
+    first = data[: rows_of_a_probe(data)]
     whole = Caller(bound, alpha, side, estimand.space, sequential=estimand.sequential)
     layout = whole.fits(first)
     if layout is None:
-        return _scalar(whole, first, data, name, suggest)
+        return scalar(whole, first, data, name, suggest)
     whole = replace(whole, layout=layout)
     if steady:
         return whole
@@ -93,7 +93,7 @@ def prepare(
     return _of_random(whole, data, false_alarm)
 
 
-def _rows_of_a_probe(data: Data) -> int:
+def rows_of_a_probe(data: Data) -> int:
     """Return a number of rows that no other axis has: shapes tell rows from observations."""
     rows = PROBE_ROWS
     while rows in data.shape[1:]:
@@ -101,9 +101,7 @@ def _rows_of_a_probe(data: Data) -> int:
     return rows
 
 
-def _scalar(
-    whole: Caller, first: Data, data: Data, name: str, suggest: Callable[[], str]
-) -> Caller:
+def scalar(whole: Caller, first: Data, data: Data, name: str, suggest: Callable[[], str]) -> Caller:
     """Return how to call a bound that does not take all rows at once, or raise."""
     single = replace(whole, rowwise=True)
     if _works(single, first):

@@ -11,7 +11,7 @@ from rsverify import __version__
 from rsverify._core.types import Side
 
 LARGEST_N = 10_000_000
-FLOAT_ERRORS = np.errstate(divide="warn", over="warn", under="ignore", invalid="warn")
+FLOAT_ERRORS: np.errstate = np.errstate(divide="warn", over="warn", under="ignore", invalid="warn")
 """numpy's own defaults: an audit does not depend on what its caller has set."""
 
 Progress = Callable[[int, int], object]

@@ -18,6 +18,7 @@ from rsverify._core.types import FigureName
 from rsverify.auditing.caller import Failure
 from rsverify.auditing.conclusion import conclusion
 from rsverify.auditing.design import FIGURES, Record
+from rsverify.auditing.power import power_of, smallest_excess
 from rsverify.auditing.report_text import WIDTH, as_text
 from rsverify.auditing.verdict import Verdict, Witness
 
@@ -138,6 +139,21 @@ class AuditReport:
     def measure(self) -> str:
         """What stands under `miscoverage` in every row."""
         return self.rows[0].measure if self.rows else MISCOVERAGE
+
+    @property
+    def smallest_excess(self) -> float:
+        """The least miscoverage above alpha, less alpha, that this audit would have refuted.
+
+        Simulated rows: with probability at least 95 % for a scenario of the table. Exact rows: with
+        certainty; 0 where the enclosed miscoverage is at most alpha. NaN where another quantity
+        was audited.
+        """
+        return smallest_excess(self)
+
+    @property
+    def power(self) -> str:
+        """What this audit would have found, in a sentence: see `smallest_excess`."""
+        return power_of(self)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the rows as a table."""

@@ -151,6 +151,28 @@ def detectable(
     return float(brentq(power, limit, 1.0, xtol=1e-9)) if power(1.0) > 0.0 else 1.0
 
 
+def runs_to_detect(
+    excess: float, alpha: float, tolerance: float, false_alarm: float, scenarios: int
+) -> int | None:
+    """Return replications by which a miscoverage of alpha + excess is refuted, None if never."""
+    if excess < alpha * tolerance or alpha + excess > 1.0:
+        return None
+
+    def enough(runs: int) -> bool:
+        return detectable(runs, alpha, tolerance, false_alarm, scenarios) <= alpha + excess
+
+    high = 1000
+    while not enough(high):
+        if high > MOST_RUNS:
+            return None
+        high *= 2
+    low = high // 2
+    while high - low > max(1, low // 100):
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
 def runs_to_settle(
     misses: int, runs: int, alpha: float, tolerance: float, false_alarm: float, scenarios: int
 ) -> int | None:

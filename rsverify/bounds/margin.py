@@ -37,12 +37,15 @@ from rsverify.kernels.margin.formulas import (
     cohen_rows,
     limit_tables,
 )
+from rsverify.kernels.margin.nested import nested_rows
+from rsverify.kernels.margin.staircase import LARGEST_ALPHA
 from rsverify.probit import MAX_ORDER, taylor_probit
 
 __all__ = ["Taylor", "bonferroni_margin_lower", "cohen_margin_lower", "exact_margin_lower"]
 
 _ORDERING_CHOICES = (
-    f"'likelihood-ratio', 'difference', 'bonferroni' and Taylor(order), order 0 to {MAX_ORDER}"
+    "'likelihood-ratio', 'nested', 'difference', 'bonferroni' and Taylor(order), order 0 to "
+    f"{MAX_ORDER}"
 )
 
 LARGEST_EXACT_TRIALS = 1_000_000
@@ -118,9 +121,14 @@ def check_votes(
     return first, second, votes
 
 
-def check_exact_alpha(alpha: npt.ArrayLike) -> FloatArray:
+def check_exact_alpha(alpha: npt.ArrayLike, ordering: str = "") -> FloatArray:
     """Return `alpha`, or raise where the enclosure of the exact bounds cannot resolve it."""
     level = check_alpha(alpha)
+    if ordering == "nested" and (level > LARGEST_ALPHA).any():
+        raise ValueError(
+            f"alpha={level.max()} must be at most {LARGEST_ALPHA} for ordering='nested'; "
+            "'likelihood-ratio' takes any alpha below 1"
+        )
     if (level < SMALLEST_EXACT_ALPHA).any():
         raise ValueError(
             f"alpha={level.min()} must be at least {SMALLEST_EXACT_ALPHA} for an exact bound; "
@@ -339,6 +347,10 @@ def exact_margin_lower(
             and Bonferroni's limits where those are larger. The default: on every outcome
             tried its bound is at least Cohen's and Bonferroni's, to the last digit. For alpha
             above 1/2 by the larger of these two alone, up to 1e-9.
+        ``"nested"``
+            By that of a fixed level near `alpha`, and no larger than at any larger fixed level:
+            a smaller alpha never gives a larger bound, up to 1e-9 of rounding. For alpha up to
+            1/2; 3 to 10 times slower.
         ``"difference"``
             By k1 - k2. Useless (-inf) for margins of quantiles where k1 <= k2.
         ``"bonferroni"``
@@ -376,6 +388,7 @@ def exact_margin_lower(
 
     At a smaller alpha the default bound is smaller, but for some outcomes and levels close
     together: 3 % of outcomes at n = 100, by up to .008 (``"difference"``) and .04 (``"probit"``).
+    ``"nested"``, ``"difference"`` and ``Taylor`` have no such outcomes.
 
     Rows run on all cores. Proofs: ``docs/theory.md``. Where the compiled functions are kept
     between processes: ``docs/certifying-at-scale.md``, "Compiled functions".
@@ -396,10 +409,10 @@ def exact_margin_lower(
     code = int(Margin.named(estimand))
     kind = find_ordering(ordering)
     first, second, votes = check_votes(k1, k2, n, LARGEST_EXACT_TRIALS)
-    level = check_exact_alpha(alpha)
-    if kind == "likelihood-ratio":
+    level = check_exact_alpha(alpha, kind)
+    if kind in ("likelihood-ratio", "nested"):
         return map_rows(
-            default_rows,
+            nested_rows if kind == "nested" else default_rows,
             parallel=True,
             constants=(code,),
             k1=first,

@@ -14,6 +14,7 @@ to have most votes, taken alone, is covered by neither argument.)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple
@@ -103,6 +104,7 @@ def decide_margin(
     prior: npt.ArrayLike | None = None,
     horizon: int = 100_000,
     futility: float = 0.0,
+    ignore: Sequence[int] = (),
 ) -> Decision:
     """Decide at the first look that can whether a margin is at least a threshold or below it.
 
@@ -136,6 +138,8 @@ def decide_margin(
         Verdict 2 where, by the posterior given the votes, a decision at `horizon` votes has
         about this probability or less; in [0, 1), 0 for never. Not before a hundredth of
         `horizon`. It is not a claim about the margin and needs no share of `alpha`.
+    ignore : sequence of int
+        Classes fixed beforehand that the margin is not over; their votes count.
 
     Returns
     -------
@@ -176,7 +180,7 @@ def decide_margin(
     lower = upper if below is None else check_threshold("below", below, estimand)
     planned, z = check_plan(horizon, futility)
     paths, (level, upper, lower) = check_paths(
-        counts, y, weights, prior, alpha=check_alpha(alpha), threshold=upper, below=lower
+        counts, y, weights, prior, ignore, alpha=check_alpha(alpha), threshold=upper, below=lower
     )
     verdict = np.empty(level.size, dtype=np.int64)
     look = np.empty(level.size, dtype=np.int64)
@@ -228,8 +232,11 @@ def line_bets(code: int, side: int, limit: float, past: tuple[int, int, int], ho
 
 
 def votes_of_pair(prior: IntArray) -> tuple[int, int, int]:
-    """Return the earlier votes of the class certified, of the runner-up and of the rest."""
-    first, second = int(prior[0]), int(prior[1:].max())
+    """Return the earlier votes of the class certified, of the runner-up and of the rest.
+
+    The last of `prior` are of no runner-up.
+    """
+    first, second = int(prior[0]), int(prior[1:-1].max())
     return first, second, int(prior.sum()) - first - second
 
 

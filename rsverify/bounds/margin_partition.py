@@ -11,6 +11,8 @@ cell between two of them costs log 2 in the logarithm of its evidence.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -47,12 +49,13 @@ def decide_margins(
     prior: npt.ArrayLike | None = None,
     horizon: int = 100_000,
     futility: float = 0.0,
+    ignore: Sequence[int] = (),
 ) -> Decision:
     """Decide at the first look that can on which side of each threshold a margin lies.
 
     Parameters
     ----------
-    counts, y, alpha, estimand, weights, prior, horizon, futility
+    counts, y, alpha, estimand, weights, prior, horizon, futility, ignore
         As for `decide_margin`.
     thresholds : array of float, shape (K,)
         What the margin is compared with, rising. In (-1, 1) for ``"difference"``, finite for
@@ -96,7 +99,7 @@ def decide_margins(
             f"below={shown(below)} must hold one number for each threshold, at most that"
         )
     planned, z = check_plan(horizon, futility)
-    paths, (level,) = check_paths(counts, y, weights, prior, alpha=check_alpha(alpha))
+    paths, (level,) = check_paths(counts, y, weights, prior, ignore, alpha=check_alpha(alpha))
     verdicts = np.empty((level.size, upper.size), dtype=np.int64)
     look = np.empty(level.size, dtype=np.int64)
     for r in range(level.size):

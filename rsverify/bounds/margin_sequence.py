@@ -11,6 +11,7 @@ on one threshold is sharper. This one falls in L and so gives limits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from rsverify._core.check import (
     FloatArray,
     IntArray,
     check_alpha,
+    check_ignored,
     check_integer,
     check_probability,
     check_real,
@@ -42,12 +44,13 @@ LARGEST_VOTES = 10_000_000
 
 
 class Paths(NamedTuple):
-    """Checked counts: rows x looks, and rows x looks x other classes."""
+    """Checked counts: rows x looks, and rows x looks x other classes that may be ahead."""
 
     first: IntArray
     others: IntArray
     votes: IntArray
     prior: IntArray
+    """Of the class certified, of each of the others, and of those that are ignored together."""
     weights: FloatArray
     batch: tuple[int, ...]
 
@@ -61,6 +64,7 @@ def margin_sequence(
     weights: npt.ArrayLike | None = None,
     prior: npt.ArrayLike | None = None,
     split: float = 0.5,
+    ignore: Sequence[int] = (),
 ) -> Interval:
     r"""Return running lower and upper confidence limits of a margin, valid at all looks at once.
 
@@ -85,6 +89,8 @@ def margin_sequence(
         evidence themselves, so the guarantee does not rest on them.
     split : float, default 0.5
         The share of alpha that the lower limits spend, in [0, 1]; at 1 there are no upper ones.
+    ignore : sequence of int
+        Classes fixed beforehand that the margin is not over; their votes count.
 
     Returns
     -------
@@ -122,7 +128,7 @@ def margin_sequence(
     (array([0.307, 0.603, 0.672]), array([0.916, 0.815, 0.746]))
     """
     code = int(Margin.named(estimand))
-    paths, (level,) = check_paths(counts, y, weights, prior, alpha=check_alpha(alpha))
+    paths, (level,) = check_paths(counts, y, weights, prior, ignore, alpha=check_alpha(alpha))
     share = check_probability("split", split)
     check_single("split", share)
     lower, upper = np.empty(paths.votes.shape), np.empty(paths.votes.shape)
@@ -212,6 +218,7 @@ def check_paths(
     y: npt.ArrayLike,
     weights: npt.ArrayLike | None,
     prior: npt.ArrayLike | None,
+    ignore: Sequence[int] = (),
     **values: FloatArray,
 ) -> tuple[Paths, list[FloatArray]]:
     """Return the checked paths as rows, and `values` as one number a row."""
@@ -232,6 +239,7 @@ def check_paths(
     bad = (label < 0) | (label >= classes)
     if bad.any():
         raise ValueError(f"y={label[bad].flat[0]} must be a class between 0 and {classes - 1}")
+    ignored = _check_ignored(ignore, label, classes)
     mass = _check_weights(weights, classes)
     past = _check_prior(prior, classes)
     shapes = [table.shape[:-2], label.shape, mass.shape[:-1], past.shape[:-1]]
@@ -247,15 +255,18 @@ def check_paths(
         raise ValueError(f"{empty} is an empty array; it must hold at least one number")
     rows = np.broadcast_to(table, (*batch, *table.shape[-2:])).reshape(-1, *table.shape[-2:])
     label = np.broadcast_to(label, batch).reshape(-1)
-    others = np.array([np.delete(np.arange(classes), c) for c in label])
+    rivals = np.delete(np.arange(classes), ignored)
+    others = np.array([rivals[rivals != c] for c in label])
     mass = np.broadcast_to(mass, (*batch, classes)).reshape(-1, classes)
     mass = np.take_along_axis(mass, others, axis=1)
     mass = mass / np.maximum(mass.max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
     total = mass.sum(axis=1, keepdims=True)
     if not (total > 0).all():
-        raise ValueError("weights must have a positive sum over the classes other than y")
+        raise ValueError("weights must have a positive sum over the classes that may be ahead of y")
     past = np.broadcast_to(past, (*batch, classes)).reshape(-1, classes)
     ordered = np.concatenate([label[:, np.newaxis], others], axis=1)
+    grouped = np.take_along_axis(past, ordered, axis=1)
+    grouped = np.column_stack([grouped, past[:, ignored].sum(axis=1)])
     first = np.take_along_axis(rows, label[:, None, None], axis=2)[:, :, 0]
     other = np.take_along_axis(rows, others[:, None, :], axis=2)
     # Slightly below one in sum, so that rounding cannot make a mean of e-values more.
@@ -264,11 +275,21 @@ def check_paths(
         sealed(first, first.shape),
         sealed(other, other.shape),
         sealed(rows.sum(axis=-1), first.shape),
-        sealed(np.take_along_axis(past, ordered, axis=1), past.shape),
+        sealed(grouped, grouped.shape),
         sealed(share, share.shape),
         batch,
     )
     return paths, [np.broadcast_to(v, batch).reshape(-1).copy() for v in values.values()]
+
+
+def _check_ignored(ignore: Sequence[int], label: IntArray, classes: int) -> list[int]:
+    """Return the ignored classes, or raise where one is certified or no other is left."""
+    ignored = list(check_ignored(ignore, classes))
+    if np.isin(label, ignored).any():
+        raise ValueError(f"ignore={shown(ignore)} must not hold y={shown(label)}")
+    if len(ignored) >= classes - 1:
+        raise ValueError(f"ignore={shown(ignore)} must leave a runner-up of the {classes} classes")
+    return ignored
 
 
 def _check_weights(weights: npt.ArrayLike | None, classes: int) -> FloatArray:

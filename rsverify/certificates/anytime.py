@@ -34,6 +34,8 @@ LARGEST = sys.float_info.max
 # Radii are rounded outward to a few units, which takes all the digits of a float64.
 _LEAST_RADIUS = 1e-290
 _STEPS = 16
+_LARGEST_DIFFERENCE = 1.0 - 1e-13
+_ROUNDED_UP = 1.0 + 1e-14  # more than a radius is rounded down by
 
 
 class AnytimeOptions(TypedDict):
@@ -42,11 +44,17 @@ class AnytimeOptions(TypedDict):
     estimand: MarginName
     weights: FloatArray | None
     prior: tuple[int, ...] | None
+    ignore: tuple[int, ...]
 
 
 def anytime_options(case: Case) -> AnytimeOptions:
     """Return the options of the anytime bounds; a selection sample sharpens them."""
-    options: AnytimeOptions = {"estimand": case.threat.estimand, "weights": None, "prior": None}
+    options: AnytimeOptions = {
+        "estimand": case.threat.estimand,
+        "weights": None,
+        "prior": None,
+        "ignore": case.left_out,
+    }
     if case.selected is not None:
         options["weights"] = weights_of_others(case.selected)
         options["prior"] = tuple(case.selected.tolist())
@@ -71,14 +79,17 @@ def target_margins(target: float, threat: Threat) -> tuple[float, float]:
     beyond, and where the margin or its radius is beyond the float64 numbers. There, and where
     the radius of a margin of 1 is, the second may be much less, at least 0.
     """
+    if not threat.is_proportional:
+        return _margins_by_search(target, threat)
     slope = radius_of(1.0, threat)
     if min(slope, target) < _LEAST_RADIUS:
         raise ValueError(
             f"target_radius={target:g} and the radius {slope:g} of a margin of 1 must both be at "
-            f"least {_LEAST_RADIUS:g}: state sigma and the target in another unit"
+            f"least {_LEAST_RADIUS:g}: state {'sigma' if threat.sigma else 'the noise'} and the "
+            "target in another unit"
         )
     above = below = min(target / slope, LARGEST)
-    if threat.estimand == "difference" and above > 1.0 - 1e-13:
+    if threat.estimand == "difference" and above > _LARGEST_DIFFERENCE:
         return math.inf, below * (1.0 - 1e-14)
     # A few steps make up for rounding; where they do not, a radius has overflowed.
     for _ in range(_STEPS):
@@ -95,6 +106,24 @@ def target_margins(target: float, threat: Threat) -> tuple[float, float]:
         below = 0.0
     # Radii are rounded down, so the exact radius of `below` may still reach the target.
     return above, below * (1.0 - 1e-14)
+
+
+def _margins_by_search(target: float, threat: Threat) -> tuple[float, float]:
+    """Return `target_margins` where the radius of a difference is not proportional to it.
+
+    A smaller difference by a share loses that share of such a radius at least, or that share of
+    what a whole number is rounded down from: they are 0 at 0 and bend upward.
+    """
+    if threat.noise.integer and not target.is_integer():
+        raise ValueError(
+            f"target_radius={target:g} must be a whole number for norm={str(threat.norm)!r}"
+        )
+    low, high = 0.0, 1.0
+    if radius_of(high, threat) * (1.0 if threat.noise.integer else _ROUNDED_UP) < target:
+        return math.inf, 2.0  # no difference reaches it
+    while low < (middle := 0.5 * (low + high)) < high:
+        low, high = (low, middle) if radius_of(middle, threat) >= target else (middle, high)
+    return (high if high <= _LARGEST_DIFFERENCE else math.inf), low * (1.0 - 3e-14)
 
 
 def radius_of(margin: float, threat: Threat) -> float:

@@ -8,14 +8,22 @@ from typing import NamedTuple
 
 import numpy.typing as npt
 
-from rsverify._core.check import IntArray, check_integer, check_level, check_number, check_size
+from rsverify._core.check import (
+    IntArray,
+    check_ignored,
+    check_integer,
+    check_level,
+    check_number,
+    check_size,
+)
 from rsverify._core.types import OrderingName, RadiusName
 from rsverify.bounds.margin import Taylor
 from rsverify.certificates.abstention import Status
 from rsverify.certificates.certificate import ABSTAIN
 from rsverify.certificates.margins import check_counts, level_of_bound
 from rsverify.certificates.parts import Claim, Evidence, evidence_of
-from rsverify.certificates.threat import Threat, check_ignored, check_threat, others_first
+from rsverify.certificates.threat import Threat, check_threat, others_first
+from rsverify.noise import Noise, Norm
 
 
 class Terms(NamedTuple):
@@ -51,19 +59,29 @@ def terms_of(
     return Terms(threat, total, float(level_of_bound(total, excess)), excess, y, ignore, top_k)
 
 
-def gaussian_terms(
+def terms_given(
     *,
-    sigma: float,
     alpha: float,
+    sigma: float | None = None,
+    noise: Noise | None = None,
+    norm: Norm | None = None,
+    dimension: int | None = None,
     y: int | None = None,
+    ignore: Sequence[int] = (),
+    top_k: int = 1,
     radius: RadiusName = "R2",
     lipschitz: float | None = None,
 ) -> Terms:
-    """Return the terms of Gaussian noise and attacks in ℓ2."""
+    """Return the terms of arguments as `certify_counts` has them, or raise."""
     threat = check_threat(
-        sigma=sigma, noise=None, norm=None, dimension=None, radius=radius, lipschitz=lipschitz
+        sigma=sigma,
+        noise=noise,
+        norm=norm,
+        dimension=dimension,
+        radius=radius,
+        lipschitz=lipschitz,
     )
-    return terms_of(threat, alpha=alpha, y=y)
+    return terms_of(threat, alpha=alpha, y=y, ignore=ignore, top_k=top_k)
 
 
 class Case(NamedTuple):

@@ -197,15 +197,26 @@ class Certificate:
         if self.status is not Status.CERTIFIED:
             return f"abstained ({self.status}): {self.reason}"
         made = f"{self.bound} bound, {self.counts[self.y]} of {self.n} votes, alpha={self.alpha:g}"
+        return self._certified(made)
+
+    def _certified(self, made: str) -> str:
+        """Return the class and its radius, and what they were made by and under."""
+        digits = round_down_digits(self.radius, 4)
+        where = f"within radius {digits}" if self.noise is None else f"within {digits}"
+        if self.noise is not None and self.noise.integer:
+            where = f"for up to {self.radius:.0f} changes"
+        what = f"class {self.prediction}{self._among()} {where}{self._in_norm()}"
+        return f"{what} ({self._made(made)})"
+
+    def _in_norm(self) -> str:
+        """Return in which norm the radius is, where that is not the usual one."""
+        return "" if self.noise is None else f" in {self.norm}"
+
+    def _made(self, made: str) -> str:
+        """Return by what and under which noise."""
         if self.noise is None:
-            where = (
-                f"within radius {round_down_digits(self.radius, 4)} ({self.radius_kind}, {made}, "
-            )
-            return f"class {self.prediction}{self._among()} {where}sigma={self.sigma:g})"
-        where = f"within {round_down_digits(self.radius, 4)} in {self.norm}"
-        if self.noise.integer:
-            where = f"for up to {self.radius:.0f} changes in {self.norm}"
-        return f"class {self.prediction}{self._among()} {where} ({made}, {self.noise})"
+            return f"{self.radius_kind}, {made}, sigma={self.sigma:g}"
+        return f"{made}, {self.noise}"
 
     def _among(self) -> str:
         """Return what is certified of the class, where that is not that it is ahead of all."""

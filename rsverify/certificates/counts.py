@@ -13,11 +13,10 @@ from rsverify.bounds.bound import Bound
 from rsverify.bounds.margin import Taylor
 from rsverify.certificates.abstention import Status, why_abstain
 from rsverify.certificates.assumptions import warn_of_level, warn_of_selection
-from rsverify.certificates.case import Case, case_of_counts, terms_of
+from rsverify.certificates.case import Case, case_of_counts, terms_given
 from rsverify.certificates.certificate import Certificate, Stated
 from rsverify.certificates.margins import DEFAULT_ORDERING, margin_lower_bounds, name_of
 from rsverify.certificates.parts import Claim
-from rsverify.certificates.threat import check_threat
 from rsverify.noise import Noise, Norm
 
 __all__ = ["certify_counts"]
@@ -144,15 +143,18 @@ def certify_counts(
     >>> print(certify_counts([5, 0], sigma=0.25, alpha=0.001, y=0, bound="cohen").status)
     too few samples for alpha
     """
-    threat = check_threat(
+    terms = terms_given(
+        alpha=alpha,
         sigma=sigma,
         noise=noise,
         norm=norm,
         dimension=dimension,
+        y=y,
+        ignore=ignore,
+        top_k=top_k,
         radius=radius,
         lipschitz=lipschitz,
     )
-    terms = terms_of(threat, alpha=alpha, y=y, ignore=ignore, top_k=top_k)
     case = case_of_counts(counts, selection, terms)
     found = stated(case, bound, ordering)(case.evidence)
     warn_of_level(found.alpha)

@@ -33,11 +33,10 @@ from rsverify.certificates.anytime import (
     target_margins,
 )
 from rsverify.certificates.assumptions import warn_of_level, warn_of_selection
-from rsverify.certificates.case import Case, Terms, case_of_counts, gaussian_terms
+from rsverify.certificates.case import Case, Terms, case_of_counts, terms_given
 from rsverify.certificates.certificate import Certificate
 from rsverify.certificates.display import certificate_html, votes_of
 from rsverify.certificates.parts import Evidence
-from rsverify.certificates.radius import round_down_digits
 from rsverify.certificates.several import (
     RadiiCertificate,
     are_several,
@@ -45,6 +44,7 @@ from rsverify.certificates.several import (
     radii_decided,
     radii_stated,
 )
+from rsverify.noise import Noise, Norm
 
 __all__ = ["EarlyCertificate", "decide_counts", "decide_looks"]
 
@@ -57,9 +57,10 @@ class EarlyCertificate(Certificate):
 
     *Guarantee*: over the votes, however often and whenever they are looked at, the probability
     that any of this is ever stated and wrong is at most `alpha`: `decision` is "radius >=
-    target" or "radius < target" and the smoothed classifier's own radius R1 or R2 is on the
-    other side (0.9 alpha; for one classifier and input only one of the two errors is
-    possible), or `radius` is larger than it (0.1 alpha beyond the target).
+    target" or "radius < target" and the radius that follows from the smoothed classifier's own
+    margin, over the classes that are no `ignored` and no `top_others`, is on the other side (0.9
+    alpha; for one classifier and input only one of the two errors is possible), or `radius` is
+    larger than it (0.1 alpha beyond the target).
     """
 
     target_radius: float
@@ -81,11 +82,7 @@ class EarlyCertificate(Certificate):
             text += " (more are unlikely to decide)"
         if self.status is not Status.CERTIFIED:
             return f"{text}; abstained ({self.status}): {self.reason}"
-        return (
-            f"{text}; class {self.prediction} within radius "
-            f"{round_down_digits(self.radius, 4)} ({self.radius_kind}, anytime bound, "
-            f"alpha={self.alpha:g}, sigma={self.sigma:g})"
-        )
+        return f"{text}; {self._certified(f'anytime bound, alpha={self.alpha:g}')}"
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows."""
@@ -103,10 +100,15 @@ def decide_counts(
     counts: npt.ArrayLike,
     *,
     target_radius: FloatLike,
-    sigma: float,
     alpha: float,
+    sigma: float | None = ...,
+    noise: Noise | None = ...,
+    norm: Norm | None = ...,
+    dimension: int | None = ...,
     y: int | None = ...,
     selection: npt.ArrayLike | None = ...,
+    ignore: Sequence[int] = ...,
+    top_k: int = ...,
     radius: RadiusName = ...,
     lipschitz: float | None = ...,
     horizon: int = ...,
@@ -117,10 +119,15 @@ def decide_counts(
     counts: npt.ArrayLike,
     *,
     target_radius: Sequence[float] | FloatArray,
-    sigma: float,
     alpha: float,
+    sigma: float | None = ...,
+    noise: Noise | None = ...,
+    norm: Norm | None = ...,
+    dimension: int | None = ...,
     y: int | None = ...,
     selection: npt.ArrayLike | None = ...,
+    ignore: Sequence[int] = ...,
+    top_k: int = ...,
     radius: RadiusName = ...,
     lipschitz: float | None = ...,
     horizon: int = ...,
@@ -130,10 +137,15 @@ def decide_counts(
     counts: npt.ArrayLike,
     *,
     target_radius: FloatLike | Sequence[float] | FloatArray,
-    sigma: float,
     alpha: float,
+    sigma: float | None = None,
+    noise: Noise | None = None,
+    norm: Norm | None = None,
+    dimension: int | None = None,
     y: int | None = None,
     selection: npt.ArrayLike | None = None,
+    ignore: Sequence[int] = (),
+    top_k: int = 1,
     radius: RadiusName = "R2",
     lipschitz: float | None = None,
     horizon: int = PLANNED_VOTES,
@@ -147,8 +159,8 @@ def decide_counts(
         Votes of m >= 2 classes so far, 1 to 10,000,000 in all.
     target_radius : float or sequence of float
         The radius in question, in input units, positive; or several, at most 100, which are
-        decided at the one alpha.
-    sigma, alpha, y, radius, lipschitz
+        decided at the one alpha. Whole numbers of changes in ℓ0 and edit distance.
+    alpha, sigma, noise, norm, dimension, y, ignore, top_k, radius, lipschitz
         As for `certify_counts`.
     selection : array_like of int, shape (m,), optional
         Votes of a separate sample, as for `certify_counts`. They also sharpen the
@@ -172,8 +184,8 @@ def decide_counts(
 
     Notes
     -----
-    *Guarantee*: as `EarlyCertificate` or `RadiiCertificate`, for independent votes from noise
-    N(0, σ²I) and a class fixed independently of them; for any number of calls on growing counts,
+    *Guarantee*: as `EarlyCertificate` or `RadiiCertificate`, for independent votes from the noise
+    stated and a class fixed independently of them; for any number of calls on growing counts,
     all other arguments being the same at every call and fixed before the first. Calls with other
     targets are claims of their own, each wrong with probability alpha; targets given together are
     wrong with probability alpha in all.
@@ -188,9 +200,23 @@ def decide_counts(
     'radius >= target'
     >>> decide_counts([285, 9, 6], **question | {"target_radius": [0.25, 0.45, 0.9]}).decisions
     ('radius >= target', 'undecided', 'radius < target')
+    >>> refused = decide_counts([185, 113, 2], **question | {"ignore": [1]})
+    >>> refused.decision, refused.ignored
+    ('radius >= target', (1,))
     """
     question = target_question(target_radius, horizon, futility)
-    terms = gaussian_terms(sigma=sigma, alpha=alpha, y=y, radius=radius, lipschitz=lipschitz)
+    terms = terms_given(
+        alpha=alpha,
+        sigma=sigma,
+        noise=noise,
+        norm=norm,
+        dimension=dimension,
+        y=y,
+        ignore=ignore,
+        top_k=top_k,
+        radius=radius,
+        lipschitz=lipschitz,
+    )
     case = case_of_counts(counts, selection, terms)
     found = decision_stated(case, question)(case.evidence)
     warn_of_level(found.alpha)
@@ -242,10 +268,15 @@ def decide_looks(
     looks: npt.ArrayLike,
     *,
     target_radius: FloatLike | Sequence[float] | FloatArray,
-    sigma: float,
     alpha: float,
+    sigma: float | None = None,
+    noise: Noise | None = None,
+    norm: Norm | None = None,
+    dimension: int | None = None,
     y: int | None = None,
     selection: npt.ArrayLike | None = None,
+    ignore: Sequence[int] = (),
+    top_k: int = 1,
     radius: RadiusName = "R2",
     lipschitz: float | None = None,
     horizon: int = PLANNED_VOTES,
@@ -257,7 +288,9 @@ def decide_looks(
     ----------
     looks : array_like of int, shape (T, m)
         Counts so far at each of T >= 1 looks, none of them 0 in all.
-    target_radius, sigma, alpha, y, selection, radius, lipschitz, horizon, futility
+    target_radius, alpha, sigma, noise, norm, dimension, y, selection, ignore, top_k
+        As for `decide_counts`.
+    radius, lipschitz, horizon, futility
         As for `decide_counts`.
 
     Returns
@@ -273,7 +306,18 @@ def decide_looks(
         As for `decide_counts`.
     """
     question = target_question(target_radius, horizon, futility)
-    terms = gaussian_terms(sigma=sigma, alpha=alpha, y=y, radius=radius, lipschitz=lipschitz)
+    terms = terms_given(
+        alpha=alpha,
+        sigma=sigma,
+        noise=noise,
+        norm=norm,
+        dimension=dimension,
+        y=y,
+        ignore=ignore,
+        top_k=top_k,
+        radius=radius,
+        lipschitz=lipschitz,
+    )
     return decision_at_looks(looks, selection, terms, question)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -18,17 +18,19 @@ from rsverify.bounds.margin_sequence import margin_sequence
 from rsverify.certificates.abstention import Status
 from rsverify.certificates.anytime import anytime_claim, anytime_options, radius_of
 from rsverify.certificates.assumptions import warn_of_level, warn_of_selection
-from rsverify.certificates.case import Case, Terms, case_of_counts, gaussian_terms
+from rsverify.certificates.case import Case, Terms, case_of_counts, terms_given
 from rsverify.certificates.certificate import Certificate
 from rsverify.certificates.display import certificate_html, limit_text, votes_of
 from rsverify.certificates.parts import Evidence
 from rsverify.certificates.radius import round_down_digits
 from rsverify.certificates.threat import Threat
+from rsverify.noise import Noise, Norm
 
 __all__ = ["IntervalCertificate", "radius_interval_counts"]
 
-# A radius is below the exact one by a relative 1e-15 at most.
-_ROUNDED = 1.0 + 4e-15
+# A radius is below the exact one by a relative 6e-15 at most.
+_ROUNDED = 1.0 + 8e-15
+_LARGER = 1.0 + 3e-14  # a whole number is exact for a margin that is larger by this
 
 
 class Precision(NamedTuple):
@@ -44,10 +46,10 @@ class IntervalCertificate(Certificate):
 
     Unpacks as ``prediction, radius`` like any other. ``n`` is the number of votes drawn.
 
-    *Guarantee*: over the votes, however often and whenever they are looked at, the smoothed
-    classifier's own radius R1 or R2, 0 where it does not predict `y`, lies from `radius` to
-    `radius_upper` at every look with probability at least 1 − `alpha`; half of alpha is spent on
-    each side.
+    *Guarantee*: over the votes, however often and whenever they are looked at, the radius that
+    follows from the smoothed classifier's own margin, over the classes that are no `ignored` and
+    no `top_others` (0 where that is not positive), lies from `radius` to `radius_upper` at every
+    look with probability at least 1 − `alpha`; half of alpha is spent on each side.
     """
 
     radius_upper: float
@@ -79,25 +81,31 @@ class IntervalCertificate(Certificate):
         return certificate_html(self, votes_of(self), promised, [upper])
 
     def __str__(self) -> str:
-        upper = "" if math.isinf(self.radius_upper) else f"{self.radius_upper:.4f}"
-        text = f"radius {round_down_digits(self.radius, 4)} to {upper or '∞'} after {self.n} votes"
+        upper = "∞" if math.isinf(self.radius_upper) else f"{self.radius_upper:.4f}"
+        ends = f"{round_down_digits(self.radius, 4)} to {upper}"
+        if self.noise is not None and self.noise.integer:
+            ends = f"{self.radius:.0f} to {self.radius_upper:.0f} changes"
+        text = f"radius {ends}{self._in_norm()} after {self.n} votes"
         if self.status is not Status.CERTIFIED:
             return f"{text}; abstained ({self.status}): {self.reason}"
-        return (
-            f"class {self.prediction}, {text} ({self.radius_kind}, anytime bounds, "
-            f"alpha={self.alpha:g}, sigma={self.sigma:g})"
-        )
+        made = self._made(f"anytime bounds, alpha={self.alpha:g}")
+        return f"class {self.prediction}{self._among()}, {text} ({made})".replace(",,", ",")
 
 
 def radius_interval_counts(
     counts: npt.ArrayLike,
     *,
-    sigma: float,
     alpha: float,
+    sigma: float | None = None,
+    noise: Noise | None = None,
+    norm: Norm | None = None,
+    dimension: int | None = None,
     precision: float | None = None,
     relative_precision: float | None = None,
     y: int | None = None,
     selection: npt.ArrayLike | None = None,
+    ignore: Sequence[int] = (),
+    top_k: int = 1,
     radius: RadiusName = "R2",
     lipschitz: float | None = None,
 ) -> IntervalCertificate:
@@ -107,7 +115,7 @@ def radius_interval_counts(
     ----------
     counts : array_like of int, shape (m,)
         Votes of m >= 2 classes so far, 1 to 10,000,000 in all.
-    sigma, alpha, y, radius, lipschitz
+    alpha, sigma, noise, norm, dimension, y, ignore, top_k, radius, lipschitz
         As for `certify_counts`.
     precision : float, optional
         `precise` says whether upper less lower end is at most this, in input units.
@@ -129,7 +137,7 @@ def radius_interval_counts(
 
     Notes
     -----
-    *Guarantee*: as `IntervalCertificate`, for independent votes from noise N(0, σ²I) and a class
+    *Guarantee*: as `IntervalCertificate`, for independent votes from the noise stated and a class
     fixed independently of them; for any number of calls on growing counts, all other arguments
     being the same at every call and fixed before the first.
 
@@ -143,7 +151,18 @@ def radius_interval_counts(
     class 0, radius 0.4098 to 0.4735 after 10000 votes (R2, anytime bounds, alpha=0.001, sigma=0.25)
     """
     wanted = check_precision(precision, relative_precision)
-    terms = gaussian_terms(sigma=sigma, alpha=alpha, y=y, radius=radius, lipschitz=lipschitz)
+    terms = terms_given(
+        alpha=alpha,
+        sigma=sigma,
+        noise=noise,
+        norm=norm,
+        dimension=dimension,
+        y=y,
+        ignore=ignore,
+        top_k=top_k,
+        radius=radius,
+        lipschitz=lipschitz,
+    )
     case = case_of_counts(counts, selection, terms)
     found = interval_stated(case, wanted)(case.evidence)
     warn_of_level(found.alpha)
@@ -218,5 +237,7 @@ def _radius_upper(margin: float, threat: Threat) -> float:
         return 0.0
     if math.isinf(margin):
         return math.inf
+    if threat.noise.integer:
+        return radius_of(min(1.0, margin * _LARGER), threat)
     rounded = radius_of(margin, threat)
     return max(math.nextafter(rounded * _ROUNDED, math.inf), sys.float_info.min)

@@ -20,6 +20,7 @@ from rsverify._core.check import (
     check_alpha,
     check_broadcast,
     check_choice,
+    check_ignored,
     check_integer,
     check_real,
     shown,
@@ -34,7 +35,6 @@ from rsverify.bounds.margin import (
     exact_margin_lower,
 )
 from rsverify.certificates.radius import ESTIMANDS
-from rsverify.certificates.threat import check_ignored
 
 __all__ = ["margin_lower_bounds"]
 

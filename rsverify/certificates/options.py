@@ -23,7 +23,7 @@ from rsverify._core.types import (
 
 if TYPE_CHECKING:
     from rsverify.bounds.margin import Taylor
-
+    from rsverify.noise import Norm
 
 Choices = tuple[str, ...]
 Kind = type[int] | type[float] | type[str]
@@ -81,6 +81,14 @@ class RequestOptions:
     radius: RadiusName = field(
         default="R2", metadata=_shown("R2 or R1.", choices=get_args(RadiusName))
     )
+    norm: Norm | None = field(
+        default=None,
+        metadata=_shown(
+            "How an attack is measured: l0, l1, l2, linf, lp:POWER, mahalanobis or edit.",
+            kind=str,
+            unset="the one the noise is made for",
+        ),
+    )
     lipschitz: float | Auto | None = field(
         default=None,
         metadata=_shown("For R1 of scores: auto, or a Lipschitz constant of the scores.", kind=str),
@@ -126,6 +134,19 @@ class RequestOptions:
         metadata=_shown(
             "Stop for futility at this probability of a decision within N votes; 0: never."
         ),
+    )
+    ignore: Sequence[int] = field(
+        default=(),
+        metadata=_shown(
+            "A class fixed beforehand that is no runner-up; may be given several times.",
+            kind=int,
+            unset="none",
+            several=True,
+        ),
+    )
+    top_k: int = field(
+        default=1,
+        metadata=_shown("Certify that the class stays among so many most probable ones."),
     )
 
 

@@ -27,7 +27,6 @@ from rsverify.certificates.anytime import (
 from rsverify.certificates.case import Case
 from rsverify.certificates.certificate import Certificate
 from rsverify.certificates.parts import Evidence
-from rsverify.certificates.radius import round_down_digits
 
 __all__ = ["RadiiCertificate"]
 
@@ -44,8 +43,9 @@ class RadiiCertificate(Certificate):
 
     *Guarantee*: over the votes, however often and whenever they are looked at, the probability
     that any of this is ever stated and wrong is at most `alpha`: one of the `decisions` is "radius
-    >= target" or "radius < target" and the smoothed classifier's own radius R1 or R2 is on
-    the other side (0.9 alpha for all of them together), or `radius` is larger than it (0.1 alpha
+    >= target" or "radius < target" and the radius that follows from the smoothed classifier's own
+    margin, over the classes that are no `ignored` and no `top_others`, is on the other side (0.9
+    alpha for all of them together), or `radius` is larger than it (0.1 alpha
     beyond the targets that are reached).
     """
 
@@ -65,11 +65,7 @@ class RadiiCertificate(Certificate):
         text += f" after {self.n} votes"
         if self.status is not Status.CERTIFIED:
             return f"{text}; abstained ({self.status}): {self.reason}"
-        return (
-            f"{text}; class {self.prediction} within radius "
-            f"{round_down_digits(self.radius, 4)} ({self.radius_kind}, anytime bound, "
-            f"alpha={self.alpha:g}, sigma={self.sigma:g})"
-        )
+        return f"{text}; {self._certified(f'anytime bound, alpha={self.alpha:g}')}"
 
 
 def are_several(targets: object) -> TypeGuard[Sequence[float] | FloatArray]:
@@ -111,8 +107,8 @@ def radii_decided(
     thresholds = np.minimum(above[asked], largest)
     if (np.diff(thresholds) <= 0).any():
         raise ValueError(
-            f"target_radius={shown(targets)} must be in a unit in which sigma="
-            f"{case.threat.sigma:g} is of their size"
+            f"target_radius={shown(targets)} must be in a unit in which noise="
+            f"{case.threat.noise} is of their size"
         )
     found = decide_margins(
         looks[-1:] if last else looks,

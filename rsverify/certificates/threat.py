@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +11,6 @@ from rsverify._core.check import (
     FloatArray,
     IntArray,
     check_choice,
-    check_integer,
     check_scale,
     check_size,
     shown,
@@ -51,6 +49,11 @@ class Threat(NamedTuple):
         if isinstance(self.noise, Gaussian) and not isinstance(self.noise.sigma, tuple):
             return self.noise.sigma
         return None
+
+    @property
+    def is_proportional(self) -> bool:
+        """Whether the radius is a multiple of the margin."""
+        return self.noise.is_proportional(self.norm)
 
     @property
     def estimand(self) -> MarginName:
@@ -138,13 +141,3 @@ def others_first(
     votes[[y, *ignore]] = -1
     order = np.argsort(-votes, kind="stable")[: top_k - 1]
     return tuple(sorted(int(c) for c in order))
-
-
-def check_ignored(ignore: npt.ArrayLike, m: int) -> tuple[int, ...]:
-    """Return classes that are no runner-up, rising, or raise where they are not classes."""
-    if isinstance(ignore, Sequence) and len(ignore) == 0:
-        return ()
-    classes = np.atleast_1d(check_integer("ignore", ignore))
-    if classes.ndim != 1 or ((classes < 0) | (classes >= m)).any():
-        raise ValueError(f"ignore={shown(ignore)} must be classes between 0 and {m - 1}")
-    return tuple(sorted({int(c) for c in classes}))

@@ -13,6 +13,7 @@ from rsverify._core.files import Interrupted
 from rsverify.cli.analyze import analyze
 from rsverify.cli.audit import audit, audit_paper
 from rsverify.cli.bound import bound
+from rsverify.cli.catalog import bounds, estimands
 from rsverify.cli.certify import certify
 from rsverify.cli.certify_counts import certify_counts
 from rsverify.cli.console import (
@@ -33,12 +34,15 @@ from rsverify.cli.errors import (
 from rsverify.cli.help import HelpfulCommand, HelpfulGroup, Parsed
 from rsverify.cli.info import info
 from rsverify.cli.merge import merge
+from rsverify.cli.new_bound import new_bound
+from rsverify.cli.plan import plan
 from rsverify.cli.recertify import recertify
 from rsverify.cli.verify import verify
 
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Start": {"demo": demo, "info": info},
     "Certify": {
+        "plan": plan,
         "certify": certify,
         "certify-counts": certify_counts,
         "merge": merge,
@@ -46,7 +50,13 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "bound": bound,
     },
     "Read results": {"analyze": analyze, "verify": verify},
-    "Check a bound": {"audit": audit, "audit-paper": audit_paper},
+    "Check a bound": {
+        "audit": audit,
+        "bounds": bounds,
+        "estimands": estimands,
+        "new-bound": new_bound,
+        "audit-paper": audit_paper,
+    },
 }
 """Heading in the help -> name -> command."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
@@ -12,12 +13,13 @@ import typer
 
 from rsverify._core.check import check_choice
 from rsverify._core.files import Interrupted, check_free, write_file
-from rsverify._core.load_function import portable_function
+from rsverify._core.load_function import UserFunction, portable_function
 from rsverify._core.optional import need
 from rsverify._core.progress import InputProgress
 from rsverify._core.types import AuditEstimandName, AuditKindName, AuditMethodName, Side
 from rsverify.cli.console import (
     FormatOption,
+    err_console,
     out_console,
     print_json,
     print_lines,
@@ -87,15 +89,54 @@ def _refuse_ignored(context: typer.Context, kind: str) -> None:
             )
 
 
+def _function(
+    bound: str | None, command: str | None, side: Side | None, timeout: float, jobs: int
+) -> UserFunction | str:
+    """Return what is audited: a function, a program, or the name of a bound."""
+    if command is not None:
+        from rsverify.auditing.command import as_bound
+
+        if bound is not None:
+            raise ValueError(f"bound={bound!r} must be left out with --command")
+        if jobs != 1:
+            raise ValueError(f"jobs={jobs} must be 1 with --command, which starts processes itself")
+        return as_bound(shlex.split(command), side, timeout)
+    if bound is None:
+        raise ValueError("bound=None must name a bound, FILE.py:FUNCTION, or give --command")
+    if bound.endswith(".py"):
+        raise ValueError(f"bound={bound!r} must say which function of it: {bound}:FUNCTION")
+    return portable_function(bound) if ":" in bound else bound
+
+
+def _tell_one_call(
+    function: Callable[..., object],
+    estimand: AuditEstimandName,
+    n: int,
+    alpha: float,
+    side: Side | None,
+) -> None:
+    """Say what one call returns, so that a wrong shape shows before the audit has begun."""
+    from rsverify.auditing.command import CommandBound, try_command
+    from rsverify.auditing.sample_call import sample_call
+
+    if isinstance(function, CommandBound):
+        call = try_command(function, estimand=estimand, n=n, alpha=alpha)
+    else:
+        call = sample_call(function, estimand=estimand, n=n, alpha=alpha, side=side)
+    err_console.print(str(call), style="dim", soft_wrap=True)
+
+
 def audit(
     context: typer.Context,
-    bound: Annotated[
-        str,
-        typer.Argument(
-            metavar="BOUND", help="Name of a bound of this package, or FILE.py:FUNCTION."
-        ),
-    ],
     n: Annotated[int, typer.Option(help="Sample size per replication.")],
+    bound: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="BOUND",
+            help="Name of a bound of this package, or FILE.py:FUNCTION; or give --command.",
+            show_default=False,
+        ),
+    ] = None,
     estimand: Annotated[
         str,
         typer.Option(
@@ -112,6 +153,14 @@ def audit(
         AuditKindName,
         typer.Option(help="What is audited: coverage, capital (betting) or predictability (bets)."),
     ] = "coverage",
+    command: Annotated[
+        str | None,
+        typer.Option(
+            help='Instead of BOUND, a program in any language, such as "Rscript bound.R": it reads '
+            "replications as lines of CSV, prints a limit for each, and gets alpha as its last "
+            "argument."
+        ),
+    ] = None,
     method: Annotated[
         AuditMethodName, typer.Option(help="How failures are looked for.", rich_help_panel=_METHOD)
     ] = "auto",
@@ -141,6 +190,10 @@ def audit(
         int,
         typer.Option(help="Processes; the report does not depend on it.", rich_help_panel=_METHOD),
     ] = 1,
+    timeout: Annotated[
+        float,
+        typer.Option(help="Seconds that a process of COMMAND may take.", rich_help_panel=_METHOD),
+    ] = 600.0,
     store: Annotated[
         Path | None,
         typer.Option(help="Keep finished blocks of a simulation here.", rich_help_panel=_OUTPUT),
@@ -171,16 +224,19 @@ def audit(
         from rsverify.auditing.api import audit as run_audit
         from rsverify.auditing.bets import audit_bets
         from rsverify.auditing.capital import audit_capital
+        from rsverify.auditing.command import CommandBound
         from rsverify.auditing.estimand import renamed
         from rsverify.auditing.report_text import report_lines
 
     estimands: tuple[AuditEstimandName, ...] = get_args(AuditEstimandName)
+    asked = check_choice("estimand", renamed(estimand), estimands)
     if kind != "coverage":
         _refuse_ignored(context, kind)
     _check_outputs(out or [], store, force)
-    if bound.endswith(".py"):
-        raise ValueError(f"bound={bound!r} must say which function of it: {bound}:FUNCTION")
-    function = portable_function(bound) if ":" in bound else bound
+    function = _function(bound, command, side, timeout, jobs)
+    if kind == "coverage" and not isinstance(function, str):
+        with _hint(store, kept=_BY_STORE):
+            _tell_one_call(function, asked, n, alpha, side)
     bar = InputProgress("auditing", 0, unit="steps", early=True)
     with bar, _hint(store, kept=_BY_STORE):
         if kind != "coverage":
@@ -191,7 +247,7 @@ def audit(
         else:
             report = run_audit(
                 function,
-                estimand=check_choice("estimand", renamed(estimand), estimands),
+                estimand=asked,
                 n=n,
                 alpha=alpha,
                 side=side,
@@ -205,6 +261,8 @@ def audit(
                 resume=resume,
                 progress=bar.reach,
             )
+    if isinstance(function, CommandBound) and function.stopped is not None:
+        raise function.stopped
     for path in out or []:
         report.write(path, force=force)
     if format == "json":

@@ -3,23 +3,48 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from rsverify._core.types import PrecisionName
-from rsverify.cli.console import Format, FormatOption, print_json, print_written, working
-from rsverify.cli.options import Given, OutOption, one_out, with_request_options
+from rsverify.cli.console import (
+    Format,
+    FormatOption,
+    err_console,
+    print_json,
+    print_written,
+    working,
+)
+from rsverify.cli.options import (
+    Given,
+    NoiseOption,
+    OutOption,
+    one_out,
+    with_request_options,
+)
+from rsverify.cli.planned import print_plan
 from rsverify.cli.sources import Reading, Source, dataset_of
 from rsverify.cli.summary import print_summary, summary_content
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from rsverify.tables.plan import Plan
+
 
 _MODEL, _DATA, _RUN, _OUTPUT = "Model", "Data", "Run", "Output"
+_PLANNED = Path("planned.tsv")  # stands for a table that is not written
+
+
+class Planning(NamedTuple):
+    """What a run that is only planned is asked, and who takes the plan."""
+
+    taken: Callable[[Plan], None]
+    probability: float = 0.9
+    seconds: float = 5.0
 
 
 @with_request_options
@@ -55,10 +80,22 @@ def certify(
             "OUT_SIGMA."
         ),
     ] = None,
+    noise: NoiseOption = None,
     num_classes: Annotated[int | None, typer.Option(help="Number of classes.")] = None,
     lattice: Annotated[
         str | None,
         typer.Option(help="Draw discrete noise, for inputs on multiples of this, as 1/255."),
+    ] = None,
+    mask: Annotated[
+        str | None,
+        typer.Option(
+            help="Of ablation: what the model sees in the place of hidden entries, one number or "
+            "one per channel. Of deletion: the token that fills up, or FILE.py:FUNCTION.",
+        ),
+    ] = None,
+    channel_axis: Annotated[
+        int | None,
+        typer.Option(help="Of ablation: axis along which numbers are hidden together, as 0."),
     ] = None,
     checkpoint: Annotated[
         Path | None,
@@ -236,7 +273,17 @@ def certify(
         bool,
         typer.Option("--time/--no-time", help="Fill the time column.", rich_help_panel=_OUTPUT),
     ] = True,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Draw votes for a few seconds, and print what the run would take and certify; "
+            "no OUT.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = False,
     format: FormatOption = "text",
+    planning: Planning | None = None,
 ) -> None:
     """Certify the inputs in DATA with MODEL, and write a table to OUT.
 
@@ -244,8 +291,8 @@ def certify(
     a fitted scikit-learn classifier, or a SmoothedClassifier, which has its own sigma, number of
     classes and noise.
 
-    A run that was stopped is continued by the same command. To share the inputs between processes
-    or GPUs, run
+    A run that was stopped is continued by the same command; --dry-run says what it would take. To
+    share the inputs between processes or GPUs, run
     torchrun --nproc-per-node=2 -m rsverify -- certify …
     or, where jobs run apart, give each its --share.
     """
@@ -259,12 +306,21 @@ def certify(
     from rsverify.smoothing.dataset import certify_request
     from rsverify.smoothing.device import DeviceContext, choose_device
     from rsverify.smoothing.distributed import check_not_a_shard, is_first_process
+    from rsverify.smoothing.planning import plan_request
     from rsverify.smoothing.request import Request
+    from rsverify.smoothing.sampling.session import Execution
     from rsverify.tables.metadata import check_table_free, check_table_name
 
     # Before a model is loaded, which may take long.
-    tables = _tables(one_out(out, into), sigma)
-    for table in tables:
+    if noise is not None and sigma:
+        raise ValueError(
+            f"sigma={sigma[0]:g} must be left out with --noise {noise}: it is short for "
+            f"--noise gaussian:{sigma[0]:g}"
+        )
+    if dry_run and planning is None:
+        planning = Planning(taken=lambda plan: print_plan(plan, format))
+    tables = _tables(_PLANNED if planning else one_out(out, into), sigma)
+    for table in tables if planning is None else ():
         check_not_a_shard(check_table_name(table))
         _check_apart(table, [model, data, *([] if checkpoint is None else [checkpoint])])
         if not resume:
@@ -286,7 +342,10 @@ def certify(
         },
         arguments=model_arg or [],
         num_classes=num_classes,
+        noise=noise,
         lattice=lattice,
+        mask=mask,
+        channel_axis=channel_axis,
         mean=mean,
         std=std,
         preprocess=preprocess,
@@ -308,6 +367,26 @@ def certify(
     for table, classifier in zip(tables, classifiers, strict=True):
         if channels_last and isinstance(classifier.model, torch.nn.Module):
             classifier.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if planning is not None:
+            planning.taken(
+                plan_request(
+                    classifier,
+                    dataset,
+                    asked,
+                    certify_label=certify_label,
+                    probability=planning.probability,
+                    seconds=planning.seconds,
+                    seed=seed,
+                    skip=skip,
+                    max_inputs=max_inputs,
+                    input_range=input_range,
+                    batch_size=batch_size,
+                    execution=Execution(
+                        autocast=precision, compiled=compiled, channels_last=channels_last
+                    ),
+                )
+            )
+            continue
         found[table] = certify_request(
             classifier,
             dataset,
@@ -328,9 +407,10 @@ def certify(
             workers=workers,
             record_time=record_time,
             progress=True,
+            estimated=_print_estimate,
             origin={"command": "certify", "model": model, "data": data, "split": split},
         )
-    if is_first_process():
+    if planning is None and is_first_process():
         _print(found, tables, "anytime" if asked.stops_early else asked.bound, format)
 
 
@@ -376,6 +456,10 @@ def _check_apart(out: Path, inputs: Sequence[str | Path]) -> None:
                 metadata_path(out).resolve(),
             }:
                 raise ValueError(f"out={str(out)!r} would replace {path}; name another table")
+
+
+def _print_estimate(text: str) -> None:
+    err_console.print(f"estimate: {text}", soft_wrap=True)
 
 
 def _share(given: str | None) -> tuple[int, int] | None:

@@ -26,6 +26,8 @@ _PANELS = {
     "precision": "Early stopping",
     "relative_precision": "Early stopping",
     "futility": "Early stopping",
+    "ignore": "Which classes count",
+    "top_k": "Which classes count",
 }
 """Heading in the help of those options that are for one kind of certificate only."""
 
@@ -37,7 +39,7 @@ def with_request_options(command: Callable[..., None]) -> Callable[..., None]:
     for parameter in signature.parameters.values():
         if parameter.name == "request":
             parameters += [_parameter(option) for option in request_options().values()]
-        else:
+        elif hasattr(parameter.annotation, "__metadata__"):  # others are for other commands
             parameters.append(parameter)
 
     def run(**values: object) -> None:
@@ -52,6 +54,34 @@ def with_request_options(command: Callable[..., None]) -> Callable[..., None]:
     for name, value in (("__signature__", signature), ("__annotations__", annotations)):
         setattr(run, name, value)
     return run
+
+
+def with_options_of(
+    other: Callable[..., None], *, without: tuple[str, ...]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return what gives a command the options of another one, in the place of `certifying`."""
+    theirs = inspect.signature(other).parameters
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True).parameters
+        taken = [p for name, p in theirs.items() if name not in {*without, *own}]
+        parameters: list[inspect.Parameter] = []
+        for name, parameter in own.items():
+            parameters += taken if name == "certifying" else [parameter]
+
+        def run(**values: object) -> None:
+            certifying = {p.name: values.pop(p.name) for p in taken}
+            command(**values, certifying=certifying)
+
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        functools.update_wrapper(run, command)
+        signature = inspect.Signature([p.replace(kind=keyword) for p in parameters])
+        annotations = {p.name: p.annotation for p in parameters}
+        for name, value in (("__signature__", signature), ("__annotations__", annotations)):
+            setattr(run, name, value)
+        return run
+
+    return decorate
 
 
 def _parameter(option: Option) -> inspect.Parameter:
@@ -90,7 +120,7 @@ NoiseOption = Annotated[
     typer.Option(
         metavar="NAME:PARAMETERS",
         help="Instead of --sigma, the noise as a table writes it: gaussian:0.5, uniform:0.5, "
-        "splitting:0.5, ablation:45,784 (kept, of), deletion:0.97.",
+        "splitting:0.5, laplace:0.5, ablation:45,784 (kept, of), deletion:0.97.",
     ),
 ]
 NormOption = Annotated[

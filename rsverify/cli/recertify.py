@@ -1,4 +1,4 @@
-"""The command ``rsverify recertify``: a table at another level or bound, without sampling."""
+"""The command ``rsverify recertify``: a table at another level, bound or norm, not sampled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from rsverify._core.files import Interrupted, remove_file
 from rsverify._core.types import OrderingName, VoteBoundName
 from rsverify.cli.console import FormatOption, print_json, print_written, working
-from rsverify.cli.options import OutOption, one_out
+from rsverify.cli.options import OutOption, noise_and_norm, one_out
 from rsverify.cli.summary import (
     abstentions_content,
     print_abstentions,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from rsverify.bounds.margin import Taylor
+    from rsverify.noise import Norm
     from rsverify.tables.recertify_radii import InconsistentRadiiError
 
 _RADII_ONLY = "For a table of radii only"
@@ -47,9 +48,24 @@ def recertify(
     ordering: Annotated[
         str | None,
         typer.Option(
-            help="Ordering of the exact bound: likelihood-ratio, difference, bonferroni or "
-            "taylor:ORDER.",
+            help="Ordering of the exact bound: likelihood-ratio, nested, difference, "
+            "bonferroni or taylor:ORDER.",
             show_default="likelihood-ratio",
+        ),
+    ] = None,
+    norm: Annotated[
+        str | None,
+        typer.Option(
+            help="Another norm of attacks, which the table's noise has radii in: l0, l1, l2, "
+            "linf, lp:POWER, mahalanobis or edit.",
+            show_default="the table's",
+        ),
+    ] = None,
+    dimension: Annotated[
+        int | None,
+        typer.Option(
+            help="How many numbers each input has, for norms that need it, as linf does.",
+            show_default="that of the table's JSON",
         ),
     ] = None,
     n: Annotated[
@@ -83,7 +99,7 @@ def recertify(
     ] = False,
     format: FormatOption = "text",
 ) -> None:
-    """Certify TABLE again at another level or bound, without sampling.
+    """Certify TABLE again at another level, bound or norm, without sampling.
 
     A table of radii only (idx, label, predict, radius, correct, time) needs --n, --sigma and
     --stated-alpha, from which the votes behind each radius are recovered. Radii that cannot have
@@ -101,7 +117,14 @@ def recertify(
             old = read_rows(table)
             made = read_metadata(table).get("configuration")  # damaged, it is told before the work
         if count_columns(old):
-            new = _from_counts(old, table, alpha, bound, ordering, published, store)
+            if norm is not None and dimension is None:
+                dimension = _dimension(made)
+            attack = noise_and_norm(None, norm)[1], dimension
+            new = _from_counts(old, table, alpha, bound, ordering, published, store, attack)
+        elif norm is not None or dimension is not None:
+            raise ValueError(
+                f"norm={norm!r} and dimension={dimension} must be left out: {table} has radii only"
+            )
         else:
             with working("certifying again"):
                 new = _from_radii(old, table, out, alpha, bound, force, published)
@@ -111,6 +134,8 @@ def recertify(
                 "alpha": alpha,
                 "bound": bound,
                 "ordering": ordering,
+                "norm": norm,
+                "dimension": dimension,
                 **published,
                 "before": made,
             }
@@ -151,6 +176,7 @@ def _from_counts(
     ordering: str | None,
     published: dict[str, int | float | None],
     store: Path | None,
+    attack: tuple[Norm | None, int | None],
 ) -> pd.DataFrame:
     from rsverify.bounds.margin import find_ordering
     from rsverify.tables.recertify import recertify as from_counts
@@ -159,7 +185,26 @@ def _from_counts(
     if given:
         raise ValueError(f"{given[0]} is for tables of radii only; {table} has counts")
     chosen: OrderingName | Taylor | None = None if ordering is None else find_ordering(ordering)
-    return from_counts(old, alpha=alpha, bound=bound, ordering=chosen, store=store, progress=True)
+    norm, dimension = attack
+    return from_counts(
+        old,
+        alpha=alpha,
+        bound=bound,
+        ordering=chosen,
+        norm=norm,
+        dimension=dimension,
+        store=store,
+        progress=True,
+    )
+
+
+def _dimension(made: object) -> int | None:
+    """Return how many numbers the inputs have, as the run that sampled has kept it."""
+    while isinstance(made, dict):  # of a table made from another one, the one before
+        if isinstance(size := made.get("dimension"), int):
+            return size
+        made = made.get("before")
+    return None
 
 
 def _from_radii(

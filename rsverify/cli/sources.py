@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,14 +13,15 @@ from typing import TYPE_CHECKING, TypedDict
 from rsverify._core.arrays import read_npy, read_npz
 from rsverify._core.errors import DataError
 from rsverify._core.load_function import load_function
-from rsverify._core.types import NoiseName
 from rsverify.cli.console import print_warning
 from rsverify.cli.errors import failure_of
 
 if TYPE_CHECKING:
     import torch
 
+    from rsverify.noise import Noise
     from rsverify.smoothing.classifier import SmoothedClassifier
+    from rsverify.smoothing.noise.removal import Mask, Shorten
 
 _AUTO = "auto"
 _WORDS = {"true": True, "false": False, "none": None}
@@ -55,7 +57,10 @@ class Source:
     loading: Loading
     arguments: Sequence[str]
     num_classes: int | None
+    noise: str | None
     lattice: str | None
+    mask: str | None
+    channel_axis: int | None
     mean: str | None
     std: str | None
     preprocess: str | None
@@ -69,27 +74,35 @@ class Source:
         network = self._network()
         if isinstance(network, SmoothedClassifier):
             for sigma in sigmas:
+                self._check_noise(network)
                 self._check_agreement(network, sigma, step)
             return [network]
         classes = self._classes(network)
-        if classes is None or None in sigmas:
-            name = "--num-classes" if classes is None else "--sigma"
+        if classes is None or (None in sigmas and self.noise is None):
+            name = "--num-classes" if classes is None else "--sigma, or --noise,"
             raise ValueError(f"{name} must be given: {self.model} does not say it")
-        noise: NoiseName = "gaussian" if step is None else "discrete"
         preprocess = self._preprocess(network)
         return [
             SmoothedClassifier(
                 network,
                 classes,
-                sigma,
                 preprocess=preprocess,
                 device=self.device,
                 noise=noise,
                 lattice=step,
+                mask=None if self.mask is None else _mask(self.mask),
+                channel_axis=self.channel_axis,
             )
-            for sigma in sigmas
-            if sigma is not None
+            for noise in self._noises(sigmas)
         ]
+
+    def _noises(self, sigmas: Sequence[float | None]) -> list[Noise]:
+        """Return the noise of each table to write."""
+        from rsverify.noise import Gaussian, parse_noise
+
+        if self.noise is None:
+            return [Gaussian(sigma) for sigma in sigmas if sigma is not None]
+        return [parse_noise(self.noise)]
 
     def _network(self) -> SmoothedClassifier | Callable[[torch.Tensor], torch.Tensor]:
         """Return the model, or what a factory returns if that is a smoothed classifier."""
@@ -175,6 +188,17 @@ class Source:
                 "applied: give --preprocess auto, or none if the model or the data have it"
             )
 
+    def _check_noise(self, made: SmoothedClassifier) -> None:
+        """Raise where the noise is another one than that of a factory's classifier."""
+        from rsverify.noise import parse_noise
+
+        own = made.noise.distribution
+        if self.noise is not None and parse_noise(self.noise) != own:
+            raise ValueError(
+                f"noise={self.noise} must be left out: {self.model} returns a classifier with "
+                f"noise={own}"
+            )
+
     def _check_agreement(
         self, made: SmoothedClassifier, sigma: float | None, step: Fraction | None
     ) -> None:
@@ -183,6 +207,8 @@ class Source:
             "num_classes": self.num_classes,
             "sigma": sigma,
             "lattice": step,
+            "mask": self.mask,
+            "channel_axis": self.channel_axis,
             **self.loading,
             "mean": self.mean,
             "std": self.std,
@@ -191,6 +217,8 @@ class Source:
         for name, value in given.items():
             owner = made.noise if name == "lattice" else made
             own = None if name == "preprocess" else getattr(owner, name, None)
+            if isinstance(own, float) and math.isnan(own):  # sigma, of another noise
+                own = None
             if value is not None and value is not False and value != [] and value != own:
                 has = f" with {name}={own}" if own is not None else ""
                 raise ValueError(
@@ -230,6 +258,14 @@ def _numbers(name: str, text: str) -> list[float]:
         raise ValueError(
             f"{name}={text!r} must be a number, or one per channel separated by commas"
         ) from None
+
+
+def _mask(text: str) -> Mask | Shorten:
+    """Return what takes the place of hidden entries: numbers, a token, or a function."""
+    if ":" in text:
+        return load_function(text)
+    values = [int(v) if v.is_integer() else v for v in _numbers("mask", text)]
+    return values[0] if len(values) == 1 else values
 
 
 def _step(lattice: str) -> Fraction:

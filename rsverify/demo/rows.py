@@ -10,7 +10,7 @@ import numpy as np
 from rsverify._core.check import FloatArray, IntArray
 from rsverify.bounds.margin_decision import Answer
 from rsverify.bounds.score_margin import score_margin_lower
-from rsverify.certificates.case import case_of_counts, gaussian_terms
+from rsverify.certificates.case import case_of_counts, terms_given
 from rsverify.certificates.counts import certify_counts, stated
 from rsverify.certificates.early import decide_looks
 from rsverify.certificates.parts import evidence_of
@@ -64,7 +64,7 @@ def image_rows(
     scores = classifier.scores(x, n=n, seed=(seed, idx, 1), **options)
     selected, votes = _counts(selection), scores.argmax(axis=1)
     counts = np.bincount(votes, minlength=scores.shape[1])
-    case = case_of_counts(counts, selected, gaussian_terms(sigma=classifier.sigma, alpha=ALPHA))
+    case = case_of_counts(counts, selected, terms_given(sigma=classifier.sigma, alpha=ALPHA))
     by_cohen, seconds = stated(case, "cohen", None), time.perf_counter() - started
     certificate = by_cohen(evidence_of(counts, selected, seed=(seed, idx), seconds=seconds))
     hard = table_row(idx, label, certificate)

@@ -75,6 +75,10 @@ class Noise(ABC):
         """Return whether a radius in this norm depends on how many numbers each input has."""
         return False
 
+    def is_proportional(self, norm: Norm) -> bool:  # noqa: ARG002 - for those that do
+        """Return whether the radius in this norm is a multiple of the margin."""
+        return not self.integer
+
     def check_dimension(self, dimension: int) -> None:  # noqa: B027 - most take any
         """Raise where inputs of so many numbers are none that this noise is made for."""
 

@@ -56,6 +56,10 @@ class Uniform(Noise):
 
     half_width: float
 
+    def is_proportional(self, norm: Norm) -> bool:
+        """Return False beyond ℓ1."""
+        return power_of(norm) == 1.0
+
     def __init__(self, half_width: float) -> None:
         object.__setattr__(self, "half_width", check_scale("half_width", half_width))
 

@@ -28,6 +28,7 @@ from scipy.special import gammaln, ndtr, ndtri, xlogy
 from scipy.stats import laplace
 
 from rsverify.kernels.margin.buehler import SHARE
+from rsverify.kernels.margin.nested import LEVELS
 from rsverify.kernels.margin.ordering import MOVED_FROM_FIRST, SMALLEST_Z, moved_to_second
 from rsverify.kernels.margin.staircase import LARGEST_ALPHA
 from rsverify.reference.probit import taylor_probit
@@ -116,7 +117,7 @@ def exact_margin_lower(
         Failure probability.
     estimand : {"difference", "probit", "laplace"}
         The margin bounded.
-    ordering : {"likelihood-ratio", "difference", "bonferroni", "taylor:M"}
+    ordering : {"likelihood-ratio", "nested", "difference", "bonferroni", "taylor:M"}
         As in `rsverify.bounds.margin.exact_margin_lower`.
 
     Returns
@@ -131,17 +132,32 @@ def exact_margin_lower(
     """
     with precise(DIGITS):
         level = mp.mpf(alpha)
+        if ordering == "nested":
+            place = max(i for i, a in enumerate(LEVELS) if a <= alpha)
+            pairs = [
+                (level, mp.mpf(LEVELS[place])),
+                *((mp.mpf(a),) * 2 for a in LEVELS[place + 1 :]),
+            ]
+            return min(_local_limit(k1, k2, n, a, at, estimand) for a, at in pairs)
+        if ordering == "likelihood-ratio" and alpha <= LARGEST_ALPHA:
+            return _local_limit(k1, k2, n, level, level, estimand)
         steps = staircase(_membership(k1, k2, n, level, estimand, ordering), n)
-        if ordering != "likelihood-ratio" or alpha > LARGEST_ALPHA:
-            return buehler_lower(steps, level, estimand=estimand)
-        share = mp.mpf(SHARE) * level
-        piece = (clopper_pearson_lower(k1, n, share), clopper_pearson_upper(k2, n, share))
-        local = buehler_lower(steps, level - 3 * share, estimand=estimand, piece=piece)
-        if k1 + k2 < n:
-            return local
-        # What the local one costs is won back where Cohen's limit is one of this ordering.
-        cohen = cohen_margin_lower(k1, n, level, estimand=estimand)
-        return max(local, min(cohen, buehler_lower(steps, level, estimand=estimand)))
+        return buehler_lower(steps, level, estimand=estimand)
+
+
+def _local_limit(
+    k1: int, k2: int, n: int, level: Number, ordered_at: Number, estimand: str
+) -> Number:
+    """Return the local limit at a level, of the default ordering of the level `ordered_at`."""
+    steps = staircase(_default_membership(k1, k2, n, ordered_at, estimand), n)
+    share = mp.mpf(SHARE) * level
+    piece = (clopper_pearson_lower(k1, n, share), clopper_pearson_upper(k2, n, share))
+    local = buehler_lower(steps, level - 3 * share, estimand=estimand, piece=piece)
+    if k1 + k2 < n:
+        return local
+    # What the local one costs is won back where Cohen's limit is one of this ordering.
+    cohen = cohen_margin_lower(k1, n, level, estimand=estimand)
+    return max(local, min(cohen, buehler_lower(steps, level, estimand=estimand)))
 
 
 def staircase(member: Key, n: int) -> list[int]:

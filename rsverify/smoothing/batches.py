@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from rsverify.smoothing.noise.gaussian import Noise
+from rsverify.smoothing.noise.sampler import Sampler
 from rsverify.smoothing.outputs import hint_for
 
 Scores = Callable[[torch.Tensor], torch.Tensor]
@@ -56,7 +56,7 @@ class NoisyInputs:
     """
 
     def __init__(
-        self, noise: Noise, center: torch.Tensor, n: int, *, generator: torch.Generator
+        self, noise: Sampler, center: torch.Tensor, n: int, *, generator: torch.Generator
     ) -> None:
         self._noise, self._center = noise, center
         self._blocks = noise.blocks(center.shape, n, generator=generator, dtype=center.dtype)
@@ -82,16 +82,16 @@ class NoisyInputs:
 class CleanInput:
     """One input without noise, as the model is given it."""
 
-    def __init__(self, noise: Noise, center: torch.Tensor) -> None:
+    def __init__(self, noise: Sampler, center: torch.Tensor) -> None:
         self._noise, self._center = noise, center
 
     def take(self, out: torch.Tensor) -> None:
         """Fill `out`, of shape (b, *shape of the input), with it."""
-        self._noise.add(self._center, torch.zeros_like(self._center).expand_as(out), out)
+        self._noise.clean(self._center, out)
 
 
 def noisy_batches(
-    noise: Noise, center: torch.Tensor, n: int, batch_size: int, *, generator: torch.Generator
+    noise: Sampler, center: torch.Tensor, n: int, batch_size: int, *, generator: torch.Generator
 ) -> Iterator[torch.Tensor]:
     """Yield `n` noisy inputs in batches of `batch_size`, the last one smaller if need be.
 

@@ -1,7 +1,8 @@
-"""A classifier smoothed by Gaussian noise: prediction and certification."""
+"""A classifier smoothed by noise: prediction and certification."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,7 +15,6 @@ from rsverify._core.check import (
     FloatArray,
     IntArray,
     check_choice,
-    check_scale,
     check_size,
     shown,
 )
@@ -23,6 +23,7 @@ from rsverify._core.types import Auto, BoundName, NoiseName, OrderingName, Radiu
 from rsverify.bounds.margin import Taylor
 from rsverify.certificates.assumptions import warn_of_level
 from rsverify.certificates.certificate import ABSTAIN, Certificate
+from rsverify.noise import Noise, Norm
 from rsverify.smoothing.batches import Scores
 from rsverify.smoothing.data.inputs import (
     LARGEST_CLASSES,
@@ -35,8 +36,9 @@ from rsverify.smoothing.data.inputs import (
 from rsverify.smoothing.device import choose_device
 from rsverify.smoothing.lipschitz.bound import scores_lipschitz_bound
 from rsverify.smoothing.lipschitz.comparison import Sample
-from rsverify.smoothing.noise.discrete import DiscreteGaussian
-from rsverify.smoothing.noise.gaussian import COUNTS, PREDICTION, Gaussian, Noise
+from rsverify.smoothing.noise.choose import sampler_of
+from rsverify.smoothing.noise.gaussian import COUNTS, PREDICTION, Gaussian
+from rsverify.smoothing.noise.removal import Mask, Shorten
 from rsverify.smoothing.outputs import check_takes_numbers
 from rsverify.smoothing.request import Request, level_of
 from rsverify.smoothing.sampling.asked import Asked
@@ -48,7 +50,7 @@ __all__ = ["SmoothedClassifier"]
 
 
 class SmoothedClassifier(Sampled):
-    r"""The classifier x ↦ argmax_k P(model(x + ε) = k), ε ~ N(0, σ²I) [1]_.
+    r"""The classifier x ↦ argmax_k P(model(x + ε) = k), ε ~ N(0, σ²I) [1]_, or other noise.
 
     Parameters
     ----------
@@ -60,9 +62,10 @@ class SmoothedClassifier(Sampled):
         is used in evaluation mode, where it is, and left as found.
     num_classes : int
         Number of classes, at least 2.
-    sigma : float
-        Standard deviation of the noise, positive, in the units of the input as given to
-        `predict` and `certify`.
+    sigma : float, optional
+        Standard deviation of Gaussian noise, positive, in the units of the input as given to
+        `predict` and `certify`: short for ``noise=Gaussian(sigma)``. Exactly one of `sigma` and a
+        noise of `rsverify.noise` must be given.
     preprocess : callable, optional
         Applied to each noisy batch before the model: normalization, resizing. Noise is added
         before it, so that `sigma` and the radii are in input units.
@@ -74,18 +77,31 @@ class SmoothedClassifier(Sampled):
         Floating type of the batches given to `preprocess` and the model. By default that of
         the model's parameters or buffers, else that of the input. Noise is drawn and added in
         float64 where this is float64, and in float32 otherwise.
-    noise : {"gaussian", "discrete"}
-        ``"gaussian"`` draws and adds floats: fast, customary, and not sound for every model
-        (see Notes). ``"discrete"`` smooths the model after rounding to a lattice, exactly.
+    noise : Noise or {"gaussian", "discrete"}
+        What is done to an input before a vote, such as ``Uniform(0.5)``, of `rsverify.noise`. With
+        `sigma`, ``"gaussian"`` draws and adds floats: fast, customary, and not sound for every
+        model (see Notes), and ``"discrete"`` smooths the model after rounding to a lattice,
+        exactly.
     lattice : Fraction or float, optional
-        For discrete noise: step of the lattice that inputs lie on, such as ``1/255``; see
+        For discrete noise, and for a Gaussian or Laplace noise that is to be so: step of the
+        lattice that inputs lie on, such as ``1/255``; see
         `rsverify.smoothing.noise.discrete.DiscreteGaussian`.
+    mask : float, array_like or callable, optional
+        For ablation noise: what the model sees in the place of hidden entries, one number, one
+        for each channel, or an array of the shape of an input; of token numbers the mask token.
+        For deletion noise: the token that fills up at its end what is left of a row; or a callable
+        from a batch of token numbers, −1 where one is dropped, to what `preprocess`, if there
+        is any, or the model takes.
+    channel_axis : int, optional
+        For ablation noise: axis of an input along which numbers are hidden together, 0 for the
+        channels of an image, whose entries are then its pixels.
 
     Raises
     ------
     ValueError
         If `num_classes`, `sigma` or `lattice` is out of range, `dtype` is not a floating type,
-        `device` is not on this machine, or `noise` is unknown or does not go with `lattice`.
+        `device` is not on this machine, or `noise` is unknown or does not go with `sigma`,
+        `lattice`, `mask` or `channel_axis`.
     TypeError
         If an argument has the wrong type.
 
@@ -97,7 +113,8 @@ class SmoothedClassifier(Sampled):
     by a `ValueError` that names the layer; see `rsverify.smoothing.probing.probe`. A certificate's
     ``probed`` says what was done.
 
-    The guarantees are those of exact Gaussian noise. Where floats are drawn and added, the sum
+    The guarantees are those of exact noise. Of uniform, splitting, ablation and deletion noise
+    they hold as computed, see `rsverify.smoothing.noise`. Where floats are drawn and added, the sum
     of an input and noise is rounded and can tell by its low bits which input it came from. A
     model that looks at them gets certificates that are wrong, however large n is [2]_: a
     model built to do so, or one that is chaotic in its last digits. Nothing bounds the effect
@@ -106,6 +123,10 @@ class SmoothedClassifier(Sampled):
     lie on the lattice, and the certificate is about the lattice point; noisy inputs are not
     clamped to the range of images, as with Gaussian noise. It assumes fair random bits and a
     model that answers the same for the same floats.
+
+    Radii in edit distance are also about longer inputs. So a model smoothed by deletion is asked
+    about longer rows with the same tokens left, and is refused if it gives other scores: it must
+    not see how much was filled up.
 
     References
     ----------
@@ -129,23 +150,33 @@ class SmoothedClassifier(Sampled):
     >>> sound = SmoothedClassifier(halves, 2, sigma=0.5, noise="discrete", lattice=1 / 255)
     >>> sound.certify(torch.tensor([51 / 255, 0.0]), n=1000, seed=0).prediction
     1
+    >>> from rsverify.noise import Uniform
+    >>> boxed = SmoothedClassifier(halves, 2, noise=Uniform(1.0))
+    >>> print(boxed.certify(torch.tensor([0.5, 0.0]), n=1000, seed=0))  # the exact radius is 0.5
+    class 1 within 0.4165 in l1 (exact bound, 750 of 1000 votes, alpha=0.001, uniform:1)
     """
 
     def __init__(
         self,
         model: Scores,
         num_classes: int,
-        sigma: float,
+        sigma: float | None = None,
         *,
         preprocess: Callable[[torch.Tensor], torch.Tensor] | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
-        noise: NoiseName = "gaussian",
+        noise: NoiseName | Noise = "gaussian",
         lattice: Fraction | float | None = None,
+        mask: Mask | Shorten | None = None,
+        channel_axis: int | None = None,
     ) -> None:
         if not callable(model):
             raise TypeError(f"model={shown(model)} must be a torch.nn.Module or a callable")
-        check_takes_numbers(model)
+        sampler = sampler_of(
+            noise, sigma=sigma, lattice=lattice, mask=mask, channel_axis=channel_axis
+        )
+        if not sampler.takes_tokens:
+            check_takes_numbers(model)
         if preprocess is not None and not callable(preprocess):
             raise TypeError(f"preprocess={shown(preprocess)} must be a callable or None")
         if dtype is not None and not isinstance(dtype, torch.dtype):
@@ -153,11 +184,10 @@ class SmoothedClassifier(Sampled):
         if dtype is not None and not dtype.is_floating_point:
             raise ValueError(f"dtype={dtype} must be a floating type")
         classes = check_size("num_classes", num_classes, 2, LARGEST_CLASSES)
-        self.sigma = check_scale("sigma", sigma)
         super().__init__(
             model,
             classes,
-            _noise(noise, self.sigma, lattice),
+            sampler,
             preprocess=preprocess,
             device=None if device is None else choose_device(device),
             dtype=dtype,
@@ -165,11 +195,17 @@ class SmoothedClassifier(Sampled):
 
     def __repr__(self) -> str:
         name = getattr(self.model, "__name__", type(self.model).__name__)
-        kind = "" if isinstance(self.noise, Gaussian) else f", noise={self.noise}"
-        return (
-            f"SmoothedClassifier({name}, num_classes={self.num_classes}, sigma={self.sigma:g}"
-            f"{kind})"
-        )
+        if self.noise.sigma is None:
+            kind = f"noise={self.noise.distribution}"
+        else:
+            kind = f"sigma={self.sigma:g}"
+            kind += "" if isinstance(self.noise, Gaussian) else f", noise={self.noise}"
+        return f"SmoothedClassifier({name}, num_classes={self.num_classes}, {kind})"
+
+    @property
+    def sigma(self) -> float:
+        """The standard deviation of Gaussian noise in input units; NaN for other noise."""
+        return math.nan if self.noise.sigma is None else self.noise.sigma
 
     def counts(
         self,
@@ -319,11 +355,14 @@ class SmoothedClassifier(Sampled):
         batch_size: int = 256,
         bound: BoundName = "exact",
         radius: RadiusName = "R2",
+        norm: Norm | None = None,
         y: int | None = None,
         target_radius: float | Sequence[float] | None = None,
         precision: float | None = None,
         relative_precision: float | None = None,
         futility: float = 0.1,
+        ignore: Sequence[int] = (),
+        top_k: int = 1,
         lipschitz: float | Auto | None = None,
         ordering: OrderingName | Taylor | None = None,
         scores: ScoreMapName = "softmax",
@@ -342,11 +381,12 @@ class SmoothedClassifier(Sampled):
         x, batch_size, progress
             As for `counts`.
         n0 : int
-            Size of the selection sample, at least 1. Not drawn where `y` is given.
+            Size of the selection sample, at least 1. Not drawn where `y` is given and `top_k` is 1.
         n : int
             Size of the estimation sample, at least 1; with `target_radius` the largest.
-        alpha, radius, ordering
-            As for `certify_counts`; with a bound of scores as for `certify_scores`.
+        alpha, radius, norm, ordering
+            As for `certify_counts`; with a bound of scores as for `certify_scores`. The
+            number of an input's numbers, which some norms need, is known from `x`.
         lipschitz : float or "auto", optional
             For R1: an ℓ2 Lipschitz constant, used where it is better than the smoothing's own.
             Of x ↦ mean scores with a bound of scores: that of the scores, as smoothing does not
@@ -378,6 +418,12 @@ class SmoothedClassifier(Sampled):
             within `n` votes is about this or less, at each target that is open; 0 for never. So at
             most about this share of the inputs stopped would have been decided, and no decision
             becomes less certain.
+        ignore : sequence of int
+            Classes fixed beforehand that are no runner-up, as *unknown* or *refused* may be, also
+            of an early decision: what is certified is the answer among the others.
+        top_k : int
+            Certify that the class stays among so many most probable ones: the top_k − 1 other
+            classes with the most selection votes may be ahead of it.
         scores : {"softmax", "sparsemax", "hardmax", "identity"}
             For a bound of scores: the map from the model's output to the simplex;
             ``"identity"`` for a model that ends in one of its own.
@@ -403,8 +449,9 @@ class SmoothedClassifier(Sampled):
         -----
         *Guarantee*: with probability at least 1 − alpha over the noise, if the certificate
         does not abstain then the smoothed classifier predicts `prediction` at every point
-        closer than `radius` to `x`, in ℓ2. It is stated for exact Gaussian noise, and holds
-        as computed, for the lattice point x, where the classifier's noise is discrete: at
+        closer than `radius` to `x`, in `norm`; at every one at most so many changes away, where
+        radii are whole numbers. It is stated for exact noise, and holds as computed, for the
+        lattice point x, where the classifier's noise is drawn on a lattice (see the class): at
         every point closer than `radius`, but with `lipschitz` at every such lattice point, as
         rounding keeps a Lipschitz constant of scores between lattice points alone.
         """
@@ -416,6 +463,7 @@ class SmoothedClassifier(Sampled):
             alpha=alpha,
             bound=bound,
             radius=radius,
+            norm=norm,
             lipschitz=lipschitz,
             ordering=ordering,
             scores=scores,
@@ -424,10 +472,13 @@ class SmoothedClassifier(Sampled):
             precision=precision,
             relative_precision=relative_precision,
             futility=futility,
+            ignore=ignore,
+            top_k=top_k,
         )
         batch = check_batch_size(batch_size)
         request = self.resolve(request, x, batch_size=batch, progress=shown is not False)
-        request.check(self.num_classes, self.noise, y)
+        numbers = check_input(x, tokens=self.noise.takes_tokens).numel()
+        request.check(self.num_classes, self.noise, y, numbers)
         asked = Asked(x, entropy, y, started=started)
         return Session(self, x).certify(request, asked, batch, shown)
 
@@ -459,16 +510,6 @@ class SmoothedClassifier(Sampled):
             self.model, self.preprocess, sample, request.scores, request.temperature, progress
         )
         return replace(request, lipschitz=found)
-
-
-def _noise(kind: NoiseName, sigma: float, lattice: Fraction | float | None) -> Noise:
-    check_choice("noise", kind, ("gaussian", "discrete"))
-    if (kind == "discrete") != (lattice is not None):
-        raise ValueError(
-            f"lattice={shown(lattice)} does not go with noise={kind!r}: discrete noise needs the "
-            "step of the lattice that inputs lie on, such as 1/255, and no other noise has one"
-        )
-    return Gaussian(sigma) if lattice is None else DiscreteGaussian(sigma, lattice)
 
 
 def _winner(votes: IntArray, alpha: float) -> int:

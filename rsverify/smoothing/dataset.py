@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 import torch
@@ -12,6 +12,7 @@ from rsverify._core.check import check_flag, check_size, shown
 from rsverify._core.progress import ProgressOption, check_progress
 from rsverify._core.types import Auto, BoundName, OrderingName, RadiusName, ScoreMapName
 from rsverify.bounds.margin import Taylor
+from rsverify.noise import Norm
 from rsverify.smoothing.classifier import SmoothedClassifier
 from rsverify.smoothing.data.inputs import (
     Seed,
@@ -43,6 +44,7 @@ def certify_dataset(
     alpha: float = 1e-3,
     bound: BoundName = "exact",
     radius: RadiusName = "R2",
+    norm: Norm | None = None,
     lipschitz: float | Auto | None = None,
     ordering: OrderingName | Taylor | None = None,
     scores: ScoreMapName = "softmax",
@@ -51,6 +53,8 @@ def certify_dataset(
     precision: float | None = None,
     relative_precision: float | None = None,
     futility: float = 0.1,
+    ignore: Sequence[int] = (),
+    top_k: int = 1,
     certify_label: bool = False,
     seed: Seed = None,
     skip: int = 1,
@@ -88,7 +92,8 @@ def certify_dataset(
         device and versions must be the ones of now, and each row what its own votes give.
     force : bool
         Begin anew: replace a table, its JSON and its shards, whosever they are.
-    n0, n, alpha, bound, radius, lipschitz, ordering, scores, temperature, futility
+    n0, n, alpha, bound, radius, norm, lipschitz, ordering, scores, temperature, futility, ignore,
+    top_k
         As for `SmoothedClassifier.certify`.
     target_radius, precision, relative_precision
         As for `SmoothedClassifier.certify`: of several targets the table has a column each,
@@ -189,6 +194,7 @@ def certify_dataset(
         alpha=alpha,
         bound=bound,
         radius=radius,
+        norm=norm,
         lipschitz=lipschitz,
         ordering=ordering,
         scores=scores,
@@ -197,6 +203,8 @@ def certify_dataset(
         precision=precision,
         relative_precision=relative_precision,
         futility=futility,
+        ignore=ignore,
+        top_k=top_k,
     )
     return certify_request(
         classifier,
@@ -244,8 +252,12 @@ def certify_request(
     record_time: bool,
     progress: ProgressOption,
     origin: Mapping[str, object] | None,
+    estimated: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
-    """Return what `certify_dataset` does, for a request that is made already."""
+    """Return what `certify_dataset` does, for a request that is made already.
+
+    What the run is estimated to take is told to `estimated`, in words, before it begins.
+    """
     if not isinstance(out, str | os.PathLike):
         raise TypeError(f"out={shown(out)} must be a path")
     if not isinstance(classifier, SmoothedClassifier):
@@ -271,7 +283,13 @@ def certify_request(
             "autocast, compile and channels_last must be left out for "
             f"bound={request.bound!r}, which is of scores"
         )
-    items = Items(dataset, classifier.num_classes, input_range=input_range, workers=workers)
+    items = Items(
+        dataset,
+        classifier.num_classes,
+        input_range=input_range,
+        workers=workers,
+        tokens=classifier.noise.takes_tokens,
+    )
     wanted = range(0, len(items), check_size("skip", skip))
     if max_inputs is not None:
         wanted = wanted[: check_size("max_inputs", max_inputs)]
@@ -281,7 +299,9 @@ def certify_request(
     request = classifier.resolve(
         request, example, batch_size=batch_size, progress=told is not False and is_first_process()
     )
-    request.check(classifier.num_classes, classifier.noise, 0 if certify_label else None)
+    request.check(
+        classifier.num_classes, classifier.noise, 0 if certify_label else None, example.numel()
+    )
     check_placement(classifier.model, classifier.placement(example.dtype)[0])
     run = TableRun(
         classifier=classifier,
@@ -300,6 +320,7 @@ def certify_request(
         record_time=record_time,
         progress=told,
         origin=None if origin is None else dict(origin),
+        estimated=estimated,
     )
     run.complete(seed, resume)
     return read_table(place)

@@ -17,7 +17,7 @@ def check_takes_numbers(model: object) -> None:
     if getattr(model, "main_input_name", None) == "input_ids":
         raise TypeError(
             f"model={type(model).__name__} takes token numbers, to which no noise can be added: "
-            "give HFModel(model), whose inputs are embeddings"
+            "give HFModel(model), whose inputs are embeddings, or ablation or deletion noise"
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from rsverify._core.check import (
     IntArray,
     check_choice,
+    check_ignored,
     check_level,
     check_scale,
     check_size,
@@ -45,8 +46,10 @@ from rsverify.certificates.scores import (
     choose_class,
 )
 from rsverify.certificates.several import are_several, check_targets
-from rsverify.certificates.threat import check_threat
-from rsverify.smoothing.noise.gaussian import Noise
+from rsverify.certificates.threat import Threat, check_threat
+from rsverify.noise import parse_norm
+from rsverify.smoothing.data.inputs import LARGEST_CLASSES
+from rsverify.smoothing.noise.sampler import Sampler
 from rsverify.smoothing.score_maps import SCORE_MAPS, ScoreMap, score_map
 
 
@@ -59,7 +62,7 @@ class Question(NamedTuple):
     """Which of several looks at counts, shape (T, m), is enough; None where all are wanted."""
 
 
-def level_of(alpha: float, noise: Noise) -> float:
+def level_of(alpha: float, noise: Sampler) -> float:
     """Return what `alpha` leaves to a bound once the noise's own error is paid for."""
     return float(level_of_bound(check_level(alpha), noise.excess))
 
@@ -94,7 +97,11 @@ class Request(RequestOptions):
 
     def most_samples(self, *, given: bool = False) -> int:
         """Return how many noisy inputs are drawn, at most; of a class given no selection sample."""
-        return self.n + (0 if given and not self.of_scores else self.n0)
+        return self.n + (self.n0 if self.needs_selection(given=given) or self.of_scores else 0)
+
+    def needs_selection(self, *, given: bool) -> bool:
+        """Whether votes of a selection sample are drawn: to choose the class, or those ahead."""
+        return not given or self.top_k > 1
 
     @property
     def constant(self) -> float | None:
@@ -113,7 +120,11 @@ class Request(RequestOptions):
             "scores": check_choice("scores", self.scores, SCORE_MAPS),
             "temperature": check_scale("temperature", self.temperature),
             "futility": check_futility(self.futility),
+            "ignore": check_ignored(self.ignore, LARGEST_CLASSES),
+            "top_k": check_size("top_k", self.top_k),
         }
+        if self.norm is not None:
+            checked["norm"] = parse_norm(self.norm)
         if self.lipschitz is not None and not isinstance(self.lipschitz, str):
             checked["lipschitz"] = check_scale("lipschitz", self.lipschitz)
         elif self.lipschitz is not None:
@@ -137,8 +148,12 @@ class Request(RequestOptions):
         sizes = {min(batch_size, t) for t in totals} | {t % batch_size for t in totals}
         return tuple(sorted(sizes - {0}))
 
-    def check(self, num_classes: int, noise: Noise, y: int | None) -> None:
-        """Raise where a certificate would, before anything is sampled."""
+    def check(self, num_classes: int, noise: Sampler, y: int | None, dimension: int) -> None:
+        """Raise where a certificate would, before anything is sampled.
+
+        `dimension` is how many numbers each input has.
+        """
+        noise.distribution.check_norm(self.norm)
         warn_of_level(level_of(self.alpha, noise))
         if self.target_radius is not None and self.of_precision:
             raise ValueError(
@@ -152,6 +167,11 @@ class Request(RequestOptions):
                 f"{name}: the bound is then the anytime one"
             )
         if self.of_scores:
+            if self.ignore or self.top_k > 1:
+                raise ValueError(
+                    f"ignore={list(self.ignore)} and top_k={self.top_k} must be left out for "
+                    f"bound={self.bound!r}: they are for votes"
+                )
             if self.ordering is not None:
                 raise ValueError(
                     f"ordering={self.ordering!r} must be None for bound={self.bound!r}"
@@ -167,11 +187,15 @@ class Request(RequestOptions):
             )
         unanimous = np.zeros(num_classes, dtype=np.int64)
         unanimous[0] = self.n
-        self.question(noise, y).finish(unanimous, unanimous if y is None else None)
+        chosen = unanimous if self.needs_selection(given=y is not None) else None
+        self.question(noise, y, dimension).finish(unanimous, chosen)
 
-    def question(self, noise: Noise, y: int | None) -> Question:
-        """Return what is asked of the votes, of class y or of the one that is selected."""
-        terms = self._terms(noise, y)
+    def question(self, noise: Sampler, y: int | None, dimension: int | None = None) -> Question:
+        """Return what is asked of the votes, of class y or of the one that is selected.
+
+        `dimension` is how many numbers each input has, which some norms need.
+        """
+        terms = self._terms(noise, y, dimension)
         if self.of_precision:
             return self._of_precision(terms)
         if self.target_radius is not None:
@@ -184,16 +208,29 @@ class Request(RequestOptions):
 
         return Question(finish)
 
-    def _terms(self, noise: Noise, y: int | None) -> Terms:
-        threat = check_threat(
-            sigma=noise.sigma,
-            noise=None,
-            norm=None,
-            dimension=None,
+    def _terms(self, noise: Sampler, y: int | None, dimension: int | None) -> Terms:
+        threat = self.threat(noise, dimension)
+        return terms_of(
+            threat,
+            alpha=float(self.alpha),
+            y=y,
+            ignore=self.ignore,
+            top_k=self.top_k,
+            noise_excess=noise.excess,
+        )
+
+    def threat(self, noise: Sampler, dimension: int | None) -> Threat:
+        """Return noise and norm; of a noise on a lattice, that before rounding."""
+        distribution = noise.distribution
+        norm = distribution.check_norm(self.norm)
+        return check_threat(
+            sigma=None,
+            noise=distribution,
+            norm=norm,
+            dimension=dimension if distribution.needs_dimension(norm) else None,
             radius=self.radius,
             lipschitz=self.constant,
         )
-        return terms_of(threat, alpha=float(self.alpha), y=y, noise_excess=noise.excess)
 
     def _of_target(self, terms: Terms, asked: TargetQuestion) -> Question:
         def finish(votes: IntArray, chosen: IntArray | None) -> Stated:
@@ -203,6 +240,16 @@ class Request(RequestOptions):
             return first_decision(looks, chosen, terms, asked)
 
         return Question(finish, first)
+
+    def _sigma(self, noise: Sampler) -> float:
+        """Return sigma, or raise where noise or norm is another one than the plain ones."""
+        norm = noise.distribution.check_norm(self.norm)
+        if noise.sigma is None or norm != "l2":
+            raise ValueError(
+                f"noise={noise.distribution} and norm={str(norm)!r} must be Gaussian noise of one "
+                f"sigma and 'l2' for bound={self.bound!r}: leave it out"
+            )
+        return noise.sigma
 
     def _of_precision(self, terms: Terms) -> Question:
         wanted = Precision(self.precision, self.relative_precision)
@@ -215,10 +262,10 @@ class Request(RequestOptions):
 
         return Question(finish, first)
 
-    def score_options(self, noise: Noise) -> tuple[ScoreOptions, ScoreMap]:
+    def score_options(self, noise: Sampler) -> tuple[ScoreOptions, ScoreMap]:
         """Return the options of a bound of scores, and the map from outputs to scores."""
         options = check_options(
-            sigma=noise.sigma,
+            sigma=self._sigma(noise),
             alpha=float(self.alpha),
             bound=check_choice("bound", self.bound, SCORE_BOUNDS),
             radius=self.radius,

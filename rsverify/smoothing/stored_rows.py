@@ -15,7 +15,7 @@ from rsverify._core.errors import DataError
 from rsverify.certificates.certificate import ABSTAIN
 from rsverify.certificates.parts import evidence_of
 from rsverify.certificates.radius import certified_radius_r1, certified_radius_r2
-from rsverify.smoothing.noise.gaussian import Noise
+from rsverify.smoothing.noise.sampler import Sampler
 from rsverify.smoothing.request import Request
 from rsverify.tables.schema import field, row_fields, table_row
 
@@ -28,7 +28,8 @@ def check_stored(
     row: Mapping[str, str],
     *,
     request: Request,
-    noise: Noise,
+    noise: Sampler,
+    dimension: int,
     certify_label: bool,
     entropy: tuple[int, ...],
     path: str | os.PathLike[str],
@@ -39,8 +40,9 @@ def check_stored(
     ----------
     row : mapping
         The text of each field, by its column.
-    request, noise, certify_label, entropy
-        What was asked when the table was begun, and how its noise is seeded.
+    request, noise, dimension, certify_label, entropy
+        What was asked when the table was begun, of inputs of how many numbers, and how its noise
+        is seeded.
     path : path-like
         For the message.
 
@@ -60,7 +62,7 @@ def check_stored(
         wanted = (
             _of_scores(row, request, noise)
             if request.of_scores
-            else _of_votes(row, request, noise, certify_label, entropy)
+            else _of_votes(row, request, noise, dimension, certify_label, entropy)
         )
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise DataError(f"row idx={row.get('idx')} of {path} is damaged: {error}") from error
@@ -75,7 +77,8 @@ def check_stored(
 def _of_votes(
     row: Mapping[str, str],
     request: Request,
-    noise: Noise,
+    noise: Sampler,
+    dimension: int,
     certify_label: bool,
     entropy: tuple[int, ...],
 ) -> dict[str, str]:
@@ -85,8 +88,8 @@ def _of_votes(
     total = int(votes.sum())
     if total > request.n or (not request.stops_early and total != request.n):
         raise ValueError(f"it has {total} votes and must have {request.n}")
-    question = request.question(noise, label if certify_label else None)
-    selected = None if certify_label else chosen
+    question = request.question(noise, label if certify_label else None, dimension)
+    selected = chosen if request.needs_selection(given=certify_label) else None
     evidence = evidence_of(votes, selected, seed=(*entropy, idx))
     certificate = question.finish(votes, selected)(evidence)
     kept = {name: row[name] for name in ("base_predict", "input")}
@@ -98,9 +101,10 @@ def _counts(row: Mapping[str, str], prefix: str) -> np.ndarray[tuple[int], np.dt
     return np.array([int(k) for name, k in row.items() if name.startswith(prefix)], dtype=np.int64)
 
 
-def _of_scores(row: Mapping[str, str], request: Request, noise: Noise) -> dict[str, str]:
+def _of_scores(row: Mapping[str, str], request: Request, noise: Sampler) -> dict[str, str]:
     """Return what the margin in a row says of its other fields."""
     margin, y = float(row["margin"]), int(row["y"])
+    assert noise.sigma is not None, "scores are bounded under Gaussian noise alone"
     if request.radius == "R1":
         slope = None if request.lipschitz is None else float(request.lipschitz)
         radius = certified_radius_r1(margin, lipschitz=slope, sigma=noise.sigma)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from rsverify.smoothing.request import Request
 from rsverify.smoothing.sampling.asked import Asked, Entropy, Finished
 from rsverify.smoothing.sampling.session import Execution, Session
 from rsverify.smoothing.stored_rows import check_stored
+from rsverify.smoothing.timing import Timing
 from rsverify.tables.lines import complete_lines
 from rsverify.tables.metadata import (
     as_json,
@@ -62,6 +63,7 @@ class TableRun:
     record_time: bool
     progress: ProgressOption
     origin: Json | None
+    estimated: Callable[[str], None] | None
 
     def complete(self, seed: Seed, resume: bool) -> None:
         """Make the table, or what is missing of it; one run at a time."""
@@ -80,6 +82,7 @@ class TableRun:
             todo = [idx for idx in self.wanted if idx not in done]
             session, how = self.try_model(group, rows=bool(done))
             if todo:
+                self.estimate(session, how, len(todo), group)
                 with self._cleared_if_empty(group):
                     group.first_does(lambda: self.start(entropy, how))
                     self.certify(todo, session, entropy, how, group)
@@ -87,7 +90,7 @@ class TableRun:
 
     def configuration(self, entropy: Entropy) -> Json:
         """Return what decides the rows, of JSON types: it must be the same on a resume."""
-        model = self.classifier
+        model, noise = self.classifier, self.classifier.noise.distribution
         device, dtype = model.placement(torch.get_default_dtype())
         return {
             **asdict(self.request),
@@ -97,9 +100,12 @@ class TableRun:
             "model": model_hash(model.model),
             "preprocess": model_hash(model.preprocess),
             "num_classes": model.num_classes,
-            "sigma": model.sigma,
-            "noise": type(model.noise).__name__,
+            "sigma": model.noise.sigma,
+            "noise": str(noise),
+            "norm": str(noise.check_norm(self.request.norm)),
+            "dimension": self.example.numel(),
             "lattice": str(getattr(model.noise, "lattice", "")),
+            **model.noise.details(),
             **device_facts(device),
             "dtype": str(dtype),
             "autocast": None if self.execution.autocast is None else str(self.execution.autocast),
@@ -179,6 +185,7 @@ class TableRun:
             row,
             request=self.request,
             noise=self.classifier.noise,
+            dimension=self.example.numel(),
             certify_label=self.certify_label,
             entropy=_parts(entropy),
             path=self.out,
@@ -202,6 +209,14 @@ class TableRun:
             "origin": self.origin,
         }
         return session, how
+
+    def estimate(self, session: Session, how: Json, inputs: int, group: Group) -> None:
+        """Tell what the run will take, from a few batches, where somebody wants to know."""
+        if self.estimated is not None and group.rank == 0:
+            timing = Timing(
+                session, self.request, self.example, how["batch_size"], 0, first=self.wanted[0]
+            )
+            self.estimated(timing.estimate(inputs, self._samples_each(), group.world))
 
     def start(self, entropy: Entropy, how: Json) -> None:
         """Write the JSON of a new table: the first thing that is written at all."""

@@ -147,7 +147,8 @@ def parse_integers(
     texts: Sequence[str], column: str, places: Places, *, least: int = -(2**63)
 ) -> IntArray:
     """Return the integers of a column, `least` or more; one may be written as 3.0."""
-    values = [_TRUTH.get(t, t) for t in texts] if column == "correct" else list(texts)
+    # Integers beyond 64 bits are no texts in pandas 2.1, whatever is asked of it.
+    values = [_TRUTH.get(t, t) if column == "correct" else str(t) for t in texts]
     parsed = np.zeros(len(values), dtype=np.int64)
     for row, text in enumerate(values):
         value = parse_integer(text.strip())

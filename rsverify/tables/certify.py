@@ -16,6 +16,7 @@ from rsverify._core.check import (
     check_alpha,
     check_choice,
     check_flag,
+    check_ignored,
     check_integer,
     check_positive,
     check_size,
@@ -29,7 +30,7 @@ from rsverify.certificates.assumptions import AssumptionWarning, warn_of_level
 from rsverify.certificates.certificate import ABSTAIN
 from rsverify.certificates.margins import BOUNDS, DEFAULT_ORDERING, level_of_bound, name_of
 from rsverify.certificates.radius import ESTIMANDS
-from rsverify.certificates.threat import check_ignored, check_threat
+from rsverify.certificates.threat import check_threat
 from rsverify.noise import Noise, Norm
 from rsverify.tables.count_columns import check_rows, check_shape, given_columns
 from rsverify.tables.counts import classes_of, counts_of_frame, integers_of

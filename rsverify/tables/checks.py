@@ -23,7 +23,7 @@ from rsverify._core.check import (
 )
 from rsverify._core.types import Json
 from rsverify.bounds.proportion import LARGEST_TRIALS
-from rsverify.certificates.case import case_of_counts, gaussian_terms
+from rsverify.certificates.case import case_of_counts, terms_given
 from rsverify.certificates.certificate import ABSTAIN
 from rsverify.certificates.counts import claim_of_case
 from rsverify.certificates.margins import BOUNDS
@@ -142,7 +142,7 @@ def largest_possible_radius(rows: pd.DataFrame) -> float | None:
         if "lipschitz" not in single:
             return None
         lipschitz = single["lipschitz"]
-    terms = gaussian_terms(
+    terms = terms_given(
         sigma=single["sigma"],
         alpha=single["alpha"],
         y=0,

@@ -59,7 +59,10 @@ class EarlyVotes:
     passes: float
     """Forward passes per input: these, the selection sample, and those drawn ahead in batches."""
     decided: tuple[float, ...]
-    """Share of the inputs that are decided within n votes, for each target radius."""
+    """Share of the inputs that are decided within n votes, for each target radius; of a precision
+    the share of those that are known so well."""
+    looks: float
+    """How often votes are looked at, per input."""
     simulated: int
     """How many runs on one input were simulated."""
 
@@ -72,8 +75,10 @@ class Cost:
     """Which."""
     passes_per_second: float
     """Forward passes, noise and votes included."""
-    seconds_per_certificate: float
-    """The bound, or the decisions, of one input."""
+    seconds_per_input: float
+    """What each input takes beside them at a fixed n: loading it, and its bound."""
+    seconds_per_early_input: float
+    """The same with early decisions: all looks at its votes."""
     setup: float
     """Seconds before the first vote of a run: trying and probing the model."""
     batch_size: int | None
@@ -148,7 +153,8 @@ class Plan:
         if self.cost is None or passes is None:
             return None
         busy = passes / self.cost.passes_per_second
-        busy += self.inputs * self.cost.seconds_per_certificate
+        each = self.cost.seconds_per_early_input if early else self.cost.seconds_per_input
+        busy += self.inputs * each
         share = math.ceil(self.inputs / count) / self.inputs  # inputs are not divided
         return self.cost.setup + busy * max(share, 1 / count)
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
 
 from rsverify._core.check import FloatArray, IntArray, share_of_alpha
 from rsverify._core.types import MarginName, VoteBoundName
@@ -14,16 +13,18 @@ from rsverify.bounds.margin_decision import Answer, decide_margin
 from rsverify.certificates.anytime import DECISION_SHARE, weights_of_others
 from rsverify.certificates.looks import FIRST_LOOK, look_after
 from rsverify.certificates.margins import limits_of_votes
+from rsverify.certificates.planning import margin_of
+from rsverify.tables.plan import EarlyVotes
 
 ROWS = 2000
 """About so many inputs are simulated, those of a pilot several times where it has fewer."""
-EARLY_ROWS = 400
+EARLY_ROWS = 1000
 """So many runs with early decisions."""
 _MOST_TIMES = 50
 # Of votes of a pilot: the class certified has half a vote more, and all others together.
 _PRIOR = 0.5
-AHEAD = 0.25
-"""At most this share of the votes so far is drawn before a decision is looked for."""
+AHEAD, LOOKED_AT = 0.25, 0.05
+"""Shares of the votes so far: drawn ahead at most, and new when they are looked at."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,7 @@ class Inputs:
 
     def margins(self) -> FloatArray:
         """Return the margin of each input."""
-        first, second = leading_shares(self.shares, self.y)
-        if self.estimand == "difference":
-            return first - second
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.nan_to_num(ndtri(first) - ndtri(second), nan=-np.inf, posinf=np.inf)
+        return margin_of(*leading_shares(self.shares, self.y), self.estimand)
 
     def some(self, count: int) -> Inputs:
         """Return at most so many, evenly spaced."""
@@ -95,8 +92,7 @@ def _limits(
     No limit is above what the votes themselves show, and the exact one not below Bonferroni's; it
     is computed where these leave open which of the margins it reaches.
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shown = (k1 - k2) / n if estimand == "difference" else ndtri(k1 / n) - ndtri(k2 / n)
+    shown = margin_of(k1 / n, k2 / n, estimand)
     limits = np.full(k1.shape, -np.inf)
     if bound == "exact":
         limits = _limits(k1, k2, n, alpha, "bonferroni", estimand, wanted)
@@ -142,41 +138,40 @@ def posterior_shares(
 
 
 @dataclass(frozen=True)
-class Decided:
-    """Simulated runs with early decisions: one entry each."""
+class Sampling:
+    """How a run draws the votes of an input."""
 
-    votes: IntArray
-    """Votes when no target was open any more, or all."""
-    drawn: IntArray
-    """Votes drawn by then."""
-    answered: npt.NDArray[np.bool_]
-    """Shape (targets, runs): whether each target is decided."""
+    n: int
+    """Votes of the estimation sample, at most."""
+    n0: int
+    """Votes of the selection sample."""
+    batch_size: int = 64
+    """Noisy inputs per forward pass."""
+    clean: bool = False
+    """Whether the model is also asked about the input without noise."""
 
 
 def simulate_decisions(
     inputs: Inputs,
     margins: FloatArray,
-    n: int,
-    n0: int,
+    how: Sampling,
     alpha: float,
     *,
     futility: float,
-    batch_size: int,
     seed: int,
-) -> Decided:
-    """Return after how many votes target margins are decided, of runs on each input.
+) -> EarlyVotes:
+    """Return what it takes to decide target margins, of a simulated run on each input.
 
     Of several margins these are the votes of the one that takes the most alone, which is a
     twentieth less than together (``coverage_studies/all_radii.py``) and far sooner found.
     """
     rng = np.random.default_rng([seed, 1])
-    looks = schedule(n)
-    steps = np.diff(looks, prepend=0)
+    steps = np.diff(schedule(how.n), prepend=0)
     votes = np.empty((margins.size, len(inputs)), dtype=np.int64)
     verdict = np.empty_like(votes)
     for i in range(len(inputs)):
         path = rng.multinomial(steps, inputs.shares[i]).cumsum(axis=0)
-        selected = rng.multinomial(n0, inputs.shares[i]) if n0 else None
+        selected = rng.multinomial(how.n0, inputs.shares[i]) if how.n0 else None
         for k, margin in enumerate(margins):
             found = decide_margin(
                 path,
@@ -186,13 +181,24 @@ def simulate_decisions(
                 estimand=inputs.estimand,
                 weights=None if selected is None else weights_of_others(selected),
                 prior=selected,
-                horizon=n,
+                horizon=how.n,
                 futility=futility,
             )
             votes[k, i], verdict[k, i] = found.votes, found.verdict
-    last = votes.max(axis=0)
-    drawn = np.array([drawn_for(int(v), n, batch_size) for v in last], dtype=np.int64)
-    return Decided(last, drawn, np.isin(verdict, (Answer.AT_LEAST, Answer.BELOW)))
+    decided = np.isin(verdict, (Answer.AT_LEAST, Answer.BELOW))
+    return summed_up(votes.max(axis=0), decided, how)
+
+
+def summed_up(votes: IntArray, decided: npt.NDArray[np.bool_], how: Sampling) -> EarlyVotes:
+    """Return the means over simulated runs, and what such votes take to draw."""
+    drawn = np.array([drawn_for(int(v), how.n, how.batch_size) for v in votes])
+    return EarlyVotes(
+        votes=float(votes.mean()),
+        passes=float(drawn[:, 0].mean()) + how.n0 + int(how.clean),
+        looks=float(drawn[:, 1].mean()),
+        decided=tuple(decided.mean(axis=1).tolist()),
+        simulated=len(votes),
+    )
 
 
 def schedule(n: int) -> IntArray:
@@ -203,13 +209,15 @@ def schedule(n: int) -> IntArray:
     return np.array(looks, dtype=np.int64)
 
 
-def drawn_for(votes: int, n: int, batch_size: int) -> int:
-    """Return about how many votes are drawn when a decision falls after `votes` of them.
+def drawn_for(votes: int, n: int, batch_size: int) -> tuple[int, int]:
+    """Return about how many votes are drawn, and how often they are looked at, to see `votes`.
 
-    A job asks for a quarter more than it has, 50 at least, and a batch brings no more than it
-    holds.
+    A run asks for a quarter more than it has, 50 at least, gets no more than a batch holds, and
+    looks when a twentieth has come.
     """
-    drawn = 0
+    drawn = seen = looks = 0
     while drawn < votes:
         drawn = min(n, drawn + min(batch_size, max(FIRST_LOOK, int(AHEAD * drawn))))
-    return drawn
+        if drawn >= FIRST_LOOK and drawn - seen >= LOOKED_AT * seen:
+            seen, looks = drawn, looks + 1
+    return drawn, looks

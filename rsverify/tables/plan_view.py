@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rsverify.tables.plan import ExpectedShare, Plan
 
 Rows = list[list[str]]
-DEVICES = (1, 2, 4, 8)
+DEVICES = (1, 4, 8)
 """On how many devices times are printed."""
 # As of all figures: Okabe and Ito's colors, a dash pattern and a marker each.
 _STYLES = {
@@ -24,13 +24,14 @@ _STYLES = {
     "bonferroni": ("#D55E00", "--", "s"),
     "cohen": ("#009E73", ":", "^"),
 }
-_SHORT = 5.0
+SHORT = 5.0
+"""Seconds that are not told apart."""
 _NONE = "—"
 
 
 def time_text(seconds: float) -> str:
     """Return a time as a plan states it."""
-    return f"less than {_SHORT:.0f} s" if seconds < _SHORT else f"about {duration(seconds)}"
+    return f"less than {SHORT:.0f} s" if seconds < SHORT else f"about {duration(seconds)}"
 
 
 def summary(plan: Plan) -> str:
@@ -78,7 +79,7 @@ def cost_rows(plan: Plan) -> tuple[list[str], Rows]:
     if plan.early is not None:
         ways.append(("early decisions", plan.early.passes, plan.early_passes, True))
     timed = plan.cost is not None
-    head = ["run", "passes per input", "in all"]
+    head = ["run", "per input", "in all"]
     head += [f"{k} device{'s' * (k > 1)}" for k in DEVICES] * timed
     rows = []
     for name, each, total, early in ways:

@@ -26,9 +26,11 @@ from rsverify._core.check import (
 from rsverify._core.types import RadiusName, VoteBoundName
 from rsverify.bounds.margin import LARGEST_EXACT_TRIALS
 from rsverify.bounds.margin_decision import check_futility
-from rsverify.certificates.chances import (
+from rsverify.certificates.planning import (
     certifying_probability,
     check_probabilities,
+    margin_of,
+    margin_variance,
     selecting_probability,
 )
 from rsverify.certificates.threat import Threat, check_threat
@@ -39,6 +41,7 @@ from rsverify.tables.plan_draws import (
     EARLY_ROWS,
     ROWS,
     Inputs,
+    Sampling,
     leading_shares,
     posterior_shares,
     simulate_decisions,
@@ -53,7 +56,8 @@ _FEW = 3
 _STEPS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 _CLOSE = 1.01  # two numbers of votes that are not told apart
 _LEAST_N = 10
-_BATCH = 64
+LARGEST_MARGIN = 80.0
+"""No number of votes shows so much of quantiles."""
 
 
 def plan_samples(
@@ -109,7 +113,7 @@ def plan_samples(
     bounds : sequence of str
         Any of ``"exact"``, ``"bonferroni"``, ``"cohen"``.
     early : bool
-        Simulate early decisions too. Left out for noise and norms that have none.
+        Simulate early decisions too.
     futility : float
         As `SmoothedClassifier.certify`, of early decisions.
     passes_per_second : float, optional
@@ -171,13 +175,16 @@ def plan_samples(
         cost = Cost(
             device="a device as fast as stated",
             passes_per_second=speed,
-            seconds_per_certificate=0.0,
+            seconds_per_input=0.0,
+            seconds_per_early_input=0.0,
             setup=0.0,
             batch_size=None,
         )
     decided = None
-    if check_flag("early", early) and decides_early(threat):
-        decided = early_votes(given, wanted, size, first, level, futility=futility, seed=seed)
+    if check_flag("early", early):
+        decided = early_votes(
+            given, wanted, Sampling(n=size, n0=first), level, futility=futility, seed=seed
+        )
     return Plan(
         source=source,
         inputs=count if inputs is None else check_size("inputs", inputs),
@@ -195,46 +202,29 @@ def plan_samples(
     )
 
 
-def decides_early(threat: Threat) -> bool:
-    """Return whether there are early decisions for this noise and norm."""
-    return threat.is_plain
-
-
 def early_votes(
     inputs: Inputs,
     wanted: FloatArray,
-    n: int,
-    n0: int,
+    how: Sampling,
     alpha: float,
     *,
     futility: float,
     seed: int,
-    batch_size: int = _BATCH,
-    clean: bool = False,
 ) -> EarlyVotes | None:
     """Return what early decisions take of inputs; None where a margin cannot be decided."""
-    finite = wanted < (1.0 if inputs.estimand == "difference" else np.inf)
-    if not finite.all():
+    if not (wanted < (1.0 if inputs.estimand == "difference" else np.inf)).all():
         return None
-    some = Inputs(inputs.shares, inputs.y, inputs.right, inputs.estimand).some(EARLY_ROWS)
+    some = inputs.some(EARLY_ROWS)
     if len(some) < EARLY_ROWS:
         times = -(-EARLY_ROWS // len(some) // 4)
         keep = np.repeat(np.arange(len(some)), max(times, 1))
         some = Inputs(some.shares[keep], some.y[keep], some.right[keep], some.estimand)
-    found = simulate_decisions(
-        some, wanted, n, n0, alpha, futility=futility, batch_size=batch_size, seed=seed
-    )
-    return EarlyVotes(
-        votes=float(found.votes.mean()),
-        passes=float(found.drawn.mean()) + n0 + int(clean),
-        decided=tuple(found.answered.mean(axis=1).tolist()),
-        simulated=len(some),
-    )
+    return simulate_decisions(some, wanted, how, alpha, futility=futility, seed=seed)
 
 
 def margin_of_radius(threat: Threat, target: float) -> float:
     """Return the smallest margin whose radius is at least the target, ∞ where none is."""
-    low, high = 0.0, 1.0 if threat.estimand == "difference" else 80.0
+    low, high = 0.0, 1.0 if threat.estimand == "difference" else LARGEST_MARGIN
     if float(threat.radius(high)) < target:
         return math.inf
     while True:
@@ -415,9 +405,7 @@ class _Asked:
         margins = inputs.margins()
         if bound == "cohen":
             first, _ = leading_shares(inputs.shares, inputs.y)
-            with np.errstate(divide="ignore"):
-                two = inputs.estimand == "difference"
-                margins = 2 * first - 1 if two else 2 * ndtri(first)
+            margins = margin_of(first, 1 - first, inputs.estimand)
         above = (margins > wanted) & inputs.right
         if not self.exact:
             return float(above.mean())
@@ -435,13 +423,10 @@ class _Asked:
         above = (gap > 0) & inputs.right & np.isfinite(gap)
         if not above.any():
             return 1000
-        p1, p2, gap = first[above], np.maximum(second[above], 1e-9), gap[above]
+        p1, p2 = np.minimum(first[above], 1 - 1e-9), np.maximum(second[above], 1e-9)
+        gap = gap[above]
         z = -ndtri(self.alpha) - ndtri(1 - self.probability)
-        if inputs.estimand == "difference":
-            variance = p1 + p2 - (p1 - p2) ** 2
-        else:
-            s1, s2 = (np.exp(0.5 * ndtri(p) ** 2) * math.sqrt(2 * math.pi) for p in (p1, p2))
-            variance = p1 * (1 - p1) * s1**2 + p2 * (1 - p2) * s2**2 + 2 * p1 * p2 * s1 * s2
+        variance = margin_variance(p1, p2, inputs.estimand)
         needed = z**2 * variance / gap**2
         typical = float(np.quantile(needed, self.probability))
         return int(min(max(typical, _LEAST_N), LARGEST_EXACT_TRIALS))

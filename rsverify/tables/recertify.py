@@ -21,6 +21,7 @@ from rsverify.bounds.margin import Taylor
 from rsverify.certificates.assumptions import warn_of_level
 from rsverify.certificates.margins import BOUNDS
 from rsverify.certificates.radius import ESTIMANDS
+from rsverify.noise import Norm
 from rsverify.tables.count_columns import check_rows
 from rsverify.tables.outcome import levels_of_rows, outcomes_of_rows
 from rsverify.tables.reader import count_columns
@@ -31,7 +32,7 @@ from rsverify.tables.recertify_radii import InconsistentRadiiWarning as Inconsis
 from rsverify.tables.recertify_radii import InfiniteRadiusWarning as InfiniteRadiusWarning
 from rsverify.tables.recertify_radii import recertify_radii as recertify_radii
 from rsverify.tables.rows import check_table, check_unique_indices, with_outcome
-from rsverify.tables.threats import left_out_of_table, threat_of_table
+from rsverify.tables.threats import in_another_norm, left_out_of_table
 
 __all__ = ["recertify"]
 
@@ -42,10 +43,12 @@ def recertify(
     alpha: float | None = None,
     bound: VoteBoundName | None = None,
     ordering: OrderingName | Taylor | None = None,
+    norm: Norm | None = None,
+    dimension: int | None = None,
     store: str | os.PathLike[str] | None = None,
     progress: ProgressOption = None,
 ) -> pd.DataFrame:
-    """Return a table's certificates at another alpha or bound, from its vote counts.
+    """Return a table's certificates at another alpha, bound or norm, from its vote counts.
 
     Parameters
     ----------
@@ -59,6 +62,11 @@ def recertify(
         The table's own where not given.
     ordering : str, optional
         Ordering of the exact bound, ``"likelihood-ratio"`` where not given.
+    norm : str or Lp, optional
+        Another norm of attacks that the table's noise has radii in; the table's own where not
+        given.
+    dimension : int, optional
+        How many numbers each input has, for norms that need it.
     store : path-like, optional
         A file that limits are kept in as they are computed, so that the same call goes on after an
         interruption. It may serve several tables; remove it when you are done.
@@ -70,12 +78,14 @@ def recertify(
     -------
     DataFrame
         A copy with `predict`, `radius`, `correct`, `status`, `alpha`, `bound`, `ordering` and
-        `margin` anew. `time` stays that of the sampling.
+        `margin` anew, and of another norm `noise`, `norm` and `dimension`. `time` stays that
+        of the sampling.
 
     Raises
     ------
     ValueError
-        If the table has no vote counts (see `recertify_radii`), if its rows disagree about a
+        If the table has no vote counts (see `recertify_radii`), if its noise has no radius in
+        `norm` (the message lists those it has), if its rows disagree about a
         bound or radius that is to be kept, or if an option is out of range. If sampling
         stopped at a target radius: these bounds are for a number of votes that is fixed
         beforehand, and such counts are the ones at which sampling was stopped.
@@ -132,7 +142,7 @@ def recertify(
     y = table["y"].to_numpy(dtype=np.int64)
     check_rows(counts, "table")
     table = _without_constants_of_scores(table)
-    threat = threat_of_table(table)
+    table, threat = in_another_norm(table, norm, dimension, kind)
     if threat is None:
         sigma = check_positive("sigma", table["sigma"].to_numpy())
     else:

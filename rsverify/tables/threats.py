@@ -13,8 +13,10 @@ import pandas as pd
 
 from rsverify._core.check import IntArray
 from rsverify._core.errors import DataError
+from rsverify._core.types import RadiusName
 from rsverify.certificates.certificate import Certificate
-from rsverify.noise import Noise, Norm, parse_noise, parse_norm
+from rsverify.certificates.threat import check_threat
+from rsverify.noise import Gaussian, Noise, Norm, parse_noise, parse_norm
 
 COLUMNS = ("noise", "norm", "dimension", "ignored", "top_k", "top_others")
 
@@ -66,6 +68,55 @@ def threat_of_table(table: pd.DataFrame) -> TableThreat | None:
     except ValueError as error:
         raise DataError(f"the table has {error}") from None
     return TableThreat(noise, norm, int(sizes[0]) if len(sizes) else None)
+
+
+def in_another_norm(
+    table: pd.DataFrame, norm: Norm | None, dimension: int | None, kind: RadiusName
+) -> tuple[pd.DataFrame, TableThreat | None]:
+    """Return a table of the same votes about another norm that its noise has radii in, and that.
+
+    Radii are those of before. None stands for Gaussian noise and ℓ2; both are what they were
+    where neither `norm` nor `dimension` is given.
+
+    Raises
+    ------
+    ValueError
+        If its noise has no radius in this norm (the message lists those it has), `dimension` is
+        missing, or a radius R1 has none in it.
+    DataError
+        If rows differ in their noise.
+    """
+    own = threat_of_table(table)
+    if norm is None and dimension is None:
+        return table, own
+    if own is None:
+        sigmas = table["sigma"].unique()
+        if len(sigmas) > 1:
+            raise DataError(
+                f"sigma differs between the rows of the table: {sigmas.tolist()}; certify the rows "
+                "of each apart"
+            )
+        own = TableThreat(Gaussian(float(sigmas[0])), "l2", None)
+    found = check_threat(
+        sigma=None,
+        noise=own.noise,
+        norm=own.norm if norm is None else norm,
+        dimension=own.dimension if dimension is None else dimension,
+        radius=kind,
+        lipschitz=None,
+    )
+    plain = found.is_plain and not found.noise.excess
+    threat = None if plain else TableThreat(found.noise, found.norm, found.dimension)
+    new = table.assign(sigma=found.sigma) if plain else table
+    return _with_columns(new, threat), threat
+
+
+def _with_columns(table: pd.DataFrame, threat: TableThreat | None) -> pd.DataFrame:
+    """Return a table with the columns of noise and norm anew, before those of votes."""
+    made = columns_of_threat(threat, None, (), 1)
+    kept = [name for name in table.columns if name not in ("noise", "norm", "dimension")]
+    first = next(i for i, name in enumerate(kept) if name.startswith("count_"))
+    return table[kept].assign(**made)[[*kept[:first], *made, *kept[first:]]]  # type: ignore[arg-type]
 
 
 def left_out_of_table(table: pd.DataFrame, classes: int) -> npt.NDArray[np.bool_] | None:

@@ -22,7 +22,12 @@ from rsverify._core.check import check_size, shown
 from rsverify._core.types import MarginName
 from rsverify.verification.claims import CertificateLike, Claim, ball, claim_of_certificate
 from rsverify.verification.edge import end_of_curve, prove_at_the_edge
-from rsverify.verification.ordering import LARGEST_ALPHA, additive_sets, default_sets
+from rsverify.verification.ordering import (
+    LARGEST_ALPHA,
+    additive_sets,
+    default_sets,
+    nested_level,
+)
 from rsverify.verification.supremum import BITS, curve_of, normal_cdf, prove
 from rsverify.verification.tails import Ball, Staircase, binomial_tail
 
@@ -162,11 +167,13 @@ def _without_checker(claim: Claim) -> str:
     if claim.bound != "cohen" and claim.k2 is None:
         return f"bound={claim.bound!r} needs the votes of all classes, which the row does not hold"
     order = claim.ordering.removeprefix("taylor:")
-    known = order in ("likelihood-ratio", "difference", "bonferroni") or (
+    known = order in ("likelihood-ratio", "nested", "difference", "bonferroni") or (
         order.isdecimal() and int(order) <= 500
     )
     if claim.bound == "exact" and not known:
         return f"no independent checker for ordering={claim.ordering!r}"
+    if claim.ordering == "nested" and not 1e-12 <= float(claim.level) <= LARGEST_ALPHA:
+        return "ordering='nested' is for levels from 1e-12 to 1/2"
     if claim.n > LARGEST_N:
         return f"n={claim.n} is beyond {LARGEST_N:,} votes"
     return ""
@@ -381,7 +388,9 @@ def _set_too_likely(
 
 def _is_local(claim: Claim) -> bool:
     """Return whether the bound leaves out the q that two limits exclude."""
-    return claim.ordering == "likelihood-ratio" and float(claim.level) <= LARGEST_ALPHA
+    return claim.ordering in ("likelihood-ratio", "nested") and (
+        float(claim.level) <= LARGEST_ALPHA
+    )
 
 
 def _region(claim: Claim) -> tuple[float, float, Ball]:
@@ -406,11 +415,17 @@ def _region(claim: Claim) -> tuple[float, float, Ball]:
 
 
 def _sets(claim: Claim) -> tuple[Staircase, Staircase]:
-    """Return the outer and the inner set of a claim's ordering."""
+    """Return the outer and the inner set of a claim's ordering.
+
+    A nested limit is at most that of the default ordering of the level that it is ordered at, which
+    covers: that it is no larger than at larger levels is not looked at.
+    """
     assert claim.k2 is not None, "votes of the runner-up are there"
     place = claim.k1, claim.k2, claim.n, float(claim.level)
     if claim.ordering == "likelihood-ratio":
         sets = default_sets(claim.estimand, *place)
+    elif claim.ordering == "nested":
+        sets = default_sets(claim.estimand, *place[:3], nested_level(place[3]))
     else:
         sets = additive_sets(claim.ordering, claim.estimand, *place)
     outer, inner = (Staircase(claim.n, rows.tolist()) for rows in sets)

@@ -137,6 +137,13 @@ def margin(estimand: MarginName, p: FloatArray, u: FloatArray) -> FloatArray:
     return p - u if estimand == "difference" else ndtri(p) - ndtri(u)
 
 
+def nested_level(alpha: float) -> float:
+    """Return the level whose ordering the nested one has at alpha: the largest such up to it."""
+    digits = ("1", "1.25", "1.5", "2", "2.5", "3", "4", "5", "6", "8")
+    levels = (float(f"{d}e{power}") for power in range(-12, 0) for d in digits)
+    return max(level for level in levels if level <= alpha)
+
+
 Sets = tuple[IntArray, IntArray]
 """The smallest x1 of each row from x2 = 0 on, of the outer and of the inner set."""
 

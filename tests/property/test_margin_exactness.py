@@ -13,8 +13,9 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from rsverify import clopper_pearson_upper, exact_margin_lower
-from rsverify.kernels.margin.staircase import default_steps
+from rsverify import Taylor, clopper_pearson_upper, exact_margin_lower
+from rsverify.bounds.margin import _ordering_tables
+from rsverify.kernels.margin.staircase import additive_steps, default_steps
 from rsverify.reference import margin as twin
 from rsverify.reference.curve_maximum import curve_maximum, curve_points, tails
 
@@ -72,6 +73,22 @@ def test_limits_that_have_been_too_low(
 ) -> None:
     x1, x2 = np.array(outcomes).T
     check(n, alpha, estimand, x1, x2)
+
+
+@pytest.mark.parametrize("alpha", [0.55, 0.8, 0.97])
+@pytest.mark.parametrize("n", [3, 5, 7])
+def test_other_orderings_at_large_alpha(n: int, alpha: float) -> None:
+    """The search leaves one peak behind for another: n = 5, (1, 2), alpha = 0.8, Taylor(3)."""
+    x1, x2 = study.every_outcome(n)
+    steps = np.empty(n + 1, np.int64)
+    for ordering in (Taylor(0), Taylor(3), "bonferroni"):
+        for code, estimand in enumerate(("difference", "probit")):
+            limits = exact_margin_lower(x1, x2, n, alpha, estimand=estimand, ordering=ordering)
+            tables = _ordering_tables(ordering, n, alpha, code)
+            for i in np.flatnonzero(np.isfinite(limits) & (limits > -1.0)):
+                additive_steps(*tables, x1[i], x2[i], n, steps)
+                assert curve_maximum(steps, limits[i], estimand)[0] <= alpha * (1.0 + 1e-11)
+                assert curve_maximum(steps, limits[i] + 1e-9, estimand)[0] > alpha
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.001, 0.4])

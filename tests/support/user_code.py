@@ -117,6 +117,8 @@ def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str
     def stakes(x: npt.NDArray[np.float64], m: float, alpha: float) -> npt.NDArray[np.float64]:
         return 0.0 * x + alpha * m
 
+    program: rsverify.AuditReport = rsverify.audit_command(["Rscript", "b.R"], n=10, alpha=0.05)
+    print(program.verdict, program.power)
     bets: rsverify.AuditReport = rsverify.audit_bets(stakes, n=10, alpha=0.05, seed=1)
     capital: rsverify.AuditReport = rsverify.audit_capital(stakes, n=10, alpha=0.05)
 

@@ -141,7 +141,8 @@ def _limits(
     ones = np.arange(n)[None, :] < np.arange(n + 1)[:, None]
     lower, upper = [], []
     for _ in range(max(2, rows // (n + 1))):
-        limits = caller.limits(line.data(rng.permuted(ones, axis=1), rng))
+        data = line.data(rng.permuted(ones, axis=1), rng)
+        limits = caller.limits(data, recheck=not caller.costly)
         lower.append(limits.lower)
         upper.append(limits.upper)
     return np.array(lower), np.array(upper)

@@ -395,14 +395,17 @@ def find_limit(
             if witnesses.size == 0:
                 near = 0.5 * alpha < scanned < 2.0 * alpha
                 found = keep_high_peaks(peaks, found, 0.75 if near else 0.3)
-            limit, slope, place = solve_limit(
+            new, slope, place = solve_limit(
                 steps, first, last, n, estimand, alpha, least, most, limit, 3.0 * unit,
                 peaks, found, work,
             )  # fmt: skip
-            if slope > 0.0:
-                return limit, slope, place
-            continue
-        # Too far for peaks to be followed. The tail's normal quantile is nearly linear in L.
+            if new < above + 0.5 * SLACK:  # as a limit is read off a parabola
+                limit = new
+                if slope > 0.0:
+                    return limit, slope, place
+                continue
+            # The peak that forbids `above` was left on the way: peaks are looked for closer to it.
+        # Too far for peaks to be followed: the tail's normal quantile is nearly linear in L.
         root = norm_isf(min(max(scanned, 1e-300), 1.0 - 1e-15))
         if scanned > alpha:
             above = min(above, limit)
@@ -518,25 +521,34 @@ def proves_floor(
 @njit
 def default_limit(estimand: int, x1: int, x2: int, n: int, alpha: float, steps: IntArray) -> float:
     """Return the default limit of an outcome; `steps` is working space for n + 1 rows."""
-    key = default_key(estimand, x1, x2, n, alpha)
+    return limit_by_level(estimand, x1, x2, n, alpha, alpha, steps)
+
+
+@njit
+def limit_by_level(
+    estimand: int, x1: int, x2: int, n: int, alpha: float, ordered_at: float, steps: IntArray
+) -> float:
+    """Return the limit at level alpha of the default ordering of another level, `ordered_at`."""
+    key = default_key(estimand, x1, x2, n, ordered_at)
     if key <= (-1.0 if estimand == DIFFERENCE else -math.inf):
         return key
+    start = key if ordered_at == alpha else default_key(estimand, x1, x2, n, alpha)
     least, most, level = 0.0, 1.0, alpha
     if alpha <= LARGEST_ALPHA:
-        least = clopper_pearson_lower(x1, n, SHARE * alpha)
-        most = clopper_pearson_upper(x2, n, SHARE * alpha)
-        level = alpha * (1.0 - 3.0 * SHARE)  # a third one for the rounding of the other two
+        least, most, level = local_region(x1, x2, n, alpha)
     enough = 4.0 - math.log(0.5 * NEGLECT * alpha)
     limit = math.nan
     first, last = 0, n
     for widening in range(WIDENINGS + 1):
         if widening < WIDENINGS and alpha <= LARGEST_ALPHA:
-            low, high = curve_piece(estimand, key, n, alpha, least, most)
-            first, last = window_steps(estimand, x1, x2, n, alpha, key, low, high, enough, steps)
+            low, high = curve_piece(estimand, start, n, alpha, least, most)
+            first, last = window_steps(
+                estimand, x1, x2, n, ordered_at, key, start, low, high, enough, steps
+            )
         else:
             first, last = 0, n
-            default_steps(estimand, x1, x2, n, alpha, steps)
-        limit = buehler_limit(steps, first, last, n, estimand, level, least, most, key)
+            default_steps(estimand, x1, x2, n, ordered_at, steps)
+        limit = buehler_limit(steps, first, last, n, estimand, level, least, most, start)
         if not math.isnan(limit):
             break
         enough *= 1.5
@@ -551,6 +563,14 @@ def default_limit(estimand: int, x1: int, x2: int, n: int, alpha: float, steps: 
     ):
         return floor
     return limit
+
+
+@njit
+def local_region(x1: int, x2: int, n: int, alpha: float) -> tuple[float, float, float]:
+    """Return the least q1 and the largest q2 that are in question, and the level left for them."""
+    least = clopper_pearson_lower(x1, n, SHARE * alpha)
+    most = clopper_pearson_upper(x2, n, SHARE * alpha)
+    return least, most, alpha * (1.0 - 3.0 * SHARE)  # a third one for the rounding of both
 
 
 @njit

@@ -228,19 +228,20 @@ def window_steps(
     n: int,
     alpha: float,
     limit: float,
+    margin: float,
     low: float,
     high: float,
     enough: float,
     steps: IntArray,
 ) -> tuple[int, int]:
-    """Fill those rows of {T >= limit} that matter on a piece [low, high] of the curve g = limit.
+    """Fill those rows of {T >= limit} that matter on a piece [low, high] of the curve g = margin.
 
     `limit` is T(x1, x2), `enough` the exponent of what the others may hold. Returns the first
-    and the last row filled. That these suffice is proved later, at another limit.
+    and the last row filled. That these suffice is proved later, at another margin.
     """
     ends = np.empty((2, 3))
-    ends[0, 0], ends[0, 1], ends[0, 2] = curve_point(estimand, limit, min(low, high))
-    ends[1, 0], ends[1, 1], ends[1, 2] = curve_point(estimand, limit, high)
+    ends[0, 0], ends[0, 1], ends[0, 2] = curve_point(estimand, margin, min(low, high))
+    ends[1, 0], ends[1, 1], ends[1, 2] = curve_point(estimand, margin, high)
     reach = bernstein_reach(n, ends[0, 1], ends[0, 0] + ends[0, 2], enough)
     first = min(x2, max(0, int(math.floor(n * ends[0, 1] - reach))))
     reach = bernstein_reach(n, ends[1, 1], ends[1, 0] + ends[1, 2], enough)

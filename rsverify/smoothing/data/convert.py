@@ -23,6 +23,8 @@ INPUT_NAMES = (
     *("inputs_embeds", "data", "features", "embedding", "embeddings", "audio"),
 )
 """What the entry of an item that is the input is usually called."""
+TOKEN_NAMES = ("input_ids", "tokens", "token_ids")
+"""What it may be called besides, where it may be of token numbers."""
 LABEL_NAMES = (
     *("y", "label", "labels", "target", "targets", "class", "class_id", "class_idx"),
     *("fine_label", "coarse_label"),
@@ -43,6 +45,8 @@ class Reading:
     scale: Fraction | None = None
     size: int | None = None
     hwc: bool = False
+    tokens: bool = False
+    """Whether inputs may be integers, as they are."""
 
     def __call__(self, item: object) -> tuple[torch.Tensor, object]:
         """Return the input of an item as a floating tensor on the host, and its label or None."""
@@ -51,7 +55,8 @@ class Reading:
 
     def _parts(self, item: object) -> tuple[object, object]:
         if isinstance(item, Mapping):
-            x = self._named("x", self.x, item, INPUT_NAMES)
+            usual = (*INPUT_NAMES, *TOKEN_NAMES) if self.tokens else INPUT_NAMES
+            x = self._named("x", self.x, item, usual)
             if x is None:
                 raise ValueError(
                     f"x must name the entry that is the input (x=…, --x …): {_some(item)}"
@@ -127,7 +132,7 @@ class Reading:
         numbers = _numbers(x)
         if self.scale is not None:
             numbers = _scaled(numbers, self.scale)
-        checked = check_input(numbers).cpu()
+        checked = check_input(numbers, tokens=self.tokens).cpu()
         if self.hwc:
             if checked.ndim < 2:
                 raise ValueError(f"hwc must be left out for x of shape {tuple(checked.shape)}")

@@ -20,14 +20,16 @@ LARGEST_CLASSES = 2**24
 
 Seed = int | Sequence[int] | None
 
+_INTEGERS = {"uint8", "uint16", "uint32", "int8", "int16", "int32", "int64"}
+
 _PRECISIONS: dict[PrecisionName, torch.dtype] = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
 
 
-def check_input(x: Input) -> torch.Tensor:
-    """Return `x` as a detached tensor."""
+def check_input(x: Input, *, tokens: bool = False) -> torch.Tensor:
+    """Return `x` as a detached tensor, floating or, where there may be `tokens`, of integers."""
     if isinstance(x, np.ndarray) and x.dtype.name == "bfloat16":  # of JAX: numpy has none
         x = x.astype(np.float32)
     if not isinstance(x, torch.Tensor | np.ndarray):
@@ -42,6 +44,8 @@ def check_input(x: Input) -> torch.Tensor:
         fitting = x.is_floating_point()
     else:
         fitting = x.dtype.kind == "f" and x.dtype.itemsize <= 8
+    if tokens and not fitting:
+        fitting = str(x.dtype).removeprefix("torch.") in _INTEGERS
     if not fitting:
         by = "x / 255" if str(x.dtype).endswith("uint8") else "x in the units of sigma"
         raise TypeError(

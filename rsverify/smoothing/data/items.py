@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -47,6 +48,8 @@ class Items:
         Least and greatest value that an input may hold.
     workers : int
         Processes that load items ahead.
+    tokens : bool
+        Whether inputs may be integers, as token numbers are.
 
     Raises
     ------
@@ -62,6 +65,7 @@ class Items:
         *,
         input_range: tuple[float, float] | None = None,
         workers: int = 0,
+        tokens: bool = False,
     ) -> None:
         if isinstance(dataset, pd.DataFrame):
             raise TypeError(
@@ -69,7 +73,7 @@ class Items:
                 "Inputs(frame, y=COLUMN)"
             )
         inputs = dataset if isinstance(dataset, Inputs) else Inputs(dataset)
-        self._dataset, self._reading = inputs.dataset, inputs.reading
+        self._dataset, self._reading = inputs.dataset, replace(inputs.reading, tokens=tokens)
         if len(self._dataset) == 0:
             raise ValueError("dataset is empty; it must hold at least one input")
         self._num_classes = num_classes

@@ -67,7 +67,9 @@ def record_answers(
     unit = _unit(classifier, noisy.dtype, execution.autocast)
     generator = torch.Generator().manual_seed(_STREAM)
     by = torch.randn((_MOVES, *noisy.shape), generator=generator, dtype=torch.float64)
-    near = (noisy.double() * (1.0 + _MOVED_BY * unit * by)).to(noisy.dtype)
+    near = noisy.expand_as(by)
+    if noisy.is_floating_point():
+        near = (noisy.double() * (1.0 + _MOVED_BY * unit * by)).to(noisy.dtype)
     rows = DeviceContext(center.device).send(torch.cat([noisy[None], near]).flatten(0, 1))
     precision: AbstractContextManager[object] = nullcontext()
     if execution.autocast is not None:  # not every kind of device has it
@@ -165,7 +167,8 @@ def _unit(
     for part in (classifier.model, classifier.preprocess):
         if isinstance(part, torch.nn.Module):
             kinds |= {t.dtype for t in (*part.parameters(), *part.buffers())}
-    return max(torch.finfo(kind).eps for kind in kinds if kind.is_floating_point)
+    found = [torch.finfo(kind).eps for kind in kinds if kind.is_floating_point]
+    return max(found, default=torch.finfo(torch.get_default_dtype()).eps)
 
 
 def _scores(

@@ -1,15 +1,16 @@
-r"""Gaussian noise rounded to a lattice, drawn by integers: sound on a computer.
+r"""Gaussian and Laplace noise rounded to a lattice, drawn by integers: sound on a computer.
 
 Let h be the step of a lattice, Q rounding to it, and f any function of lattice points. The
-classifier f∘Q smoothed by exact Gaussian noise is g(x) = argmax_k P(f(Q(x + ε)) = k), a
-smoothed classifier like any other: radii hold for it at all real x. At a lattice point hj,
+classifier f∘Q smoothed by exact noise is g(x) = argmax_k P(f(Q(x + ε)) = k), a smoothed
+classifier like any other: radii hold for it at all real x. At a lattice point hj,
 Q(hj + ε) = h(j + K), where the K are independent integers with
 
-    P(K = k) = Φ((k + ½)h/σ) − Φ((k − ½)h/σ),
+    P(K = k) = F((k + ½)h/σ) − F((k − ½)h/σ),
 
-whatever j is. So K is drawn as an integer, j + K is exact, and the model is given
-float(h(j + K)), a function of that integer alone. No step rests on the distribution or the rounding
-of floating-point noise, which a classifier can tell apart by its low bits [1]_.
+whatever j is; F is the distribution function of the noise of scale 1. So K is drawn as an
+integer, j + K is exact, and the model is given float(h(j + K)), a function of that integer
+alone. No step rests on the distribution or the rounding of floating-point noise, which a
+classifier can tell apart by its low bits [1]_.
 
 **Exactness.** The distribution of K is split into integers over 2⁶³, each at most 2⁶³ P(K = k), and
 a rest ρ of 10⁻¹⁸ to 10⁻¹⁵. An alias table draws the former exactly from 63 fair bits; where the
@@ -32,72 +33,51 @@ from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
 from numbers import Rational
+from typing import ClassVar, Literal
 
 import mpmath
 import torch
 
+from rsverify import noise
 from rsverify._core.check import check_scale, shown
 from rsverify.smoothing.noise.alias import WORD_BITS, AliasTable, fill_words
+from rsverify.smoothing.noise.sampler import Sampler, draws_per_block
 
-__all__ = ["DiscreteGaussian", "total_variation"]
+__all__ = ["DiscreteGaussian", "DiscreteLaplace", "total_variation"]
 
 EXCESS = 1e-12
 """Total variation between the distribution of a whole sample and the exact one, at most."""
 
-# Outcomes end here: beyond lies less than 2e-38 a coordinate.
-_DEVIATIONS = 13
-# At most two seconds of erfc in 40 digits.
-_LARGEST_OUTCOME = 2**15
+# Outcomes end at so many scales: beyond lies less than 2e-38 a coordinate.
+_REACH = {"gaussian": 13, "laplace": 88}
+# At most two seconds of erfc, and of exp, in 40 digits.
+_LARGEST_OUTCOME = {"gaussian": 2**15, "laplace": 2**17}
 _DIGITS = 40
 
-# Numbers a block, at least one input's: on a CPU 33 bytes each are held while they are looked
-# up, 4 MB in all; more keep a GPU busy.
-_BLOCK_NUMBERS = {"cpu": 2**17}
-_BLOCK_NUMBERS_ELSEWHERE = 2**20
+LawName = Literal["gaussian", "laplace"]
 
 
-class DiscreteGaussian:
-    """N(0, sigma²) noise rounded to the multiples of `lattice`.
+class _OnLattice(Sampler):
+    """Noise of one scale rounded to the multiples of a lattice."""
 
-    Parameters
-    ----------
-    sigma : float
-        Standard deviation of the Gaussian before rounding, in input units.
-    lattice : Fraction or float
-        Step of the lattice that inputs lie on, in input units: ``1/255`` for images of 8
-        bits in [0, 1]. A float stands for the simplest fraction that it is the nearest float
-        of. A finer lattice that contains the inputs, ``1 / (255 * 16)`` say, will do as well.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range, `lattice` is not a fraction with numerator and
-        denominator of at most 2²⁰, or sigma is more than 2,520 steps.
-    TypeError
-        If an argument has the wrong type.
-
-    Examples
-    --------
-    >>> from rsverify.smoothing.noise.discrete import DiscreteGaussian
-    >>> DiscreteGaussian(0.25, 1 / 255)
-    DiscreteGaussian(sigma=0.25, lattice=1/255)
-    """
-
+    law: ClassVar[LawName]
+    parameter: ClassVar[str]
     excess = EXCESS
 
-    def __init__(self, sigma: float, lattice: Fraction | float) -> None:
-        self.sigma = check_scale("sigma", sigma)
+    def __init__(self, scale: float, lattice: Fraction | float) -> None:
+        self._scale = check_scale(self.parameter, scale)
         self.lattice = _fraction(lattice)
-        steps = Fraction(self.sigma) / self.lattice
-        if steps * _DEVIATIONS > _LARGEST_OUTCOME:
+        steps = Fraction(self._scale) / self.lattice
+        most = _LARGEST_OUTCOME[self.law] // _REACH[self.law]
+        if steps * _REACH[self.law] > _LARGEST_OUTCOME[self.law]:
             shown_steps = float(min(steps, Fraction(10**18)))  # more might be beyond all floats
             raise ValueError(
-                f"sigma={self.sigma:g} is {shown_steps:.0f} steps of lattice={self.lattice}; it "
-                f"must be at most {_LARGEST_OUTCOME // _DEVIATIONS}: choose a coarser lattice"
+                f"{self.parameter}={self._scale:g} is {shown_steps:.0f} steps of "
+                f"lattice={self.lattice}; it must be at most {most}: choose a coarser lattice"
             )
 
     def __repr__(self) -> str:
-        return f"DiscreteGaussian(sigma={self.sigma:g}, lattice={self.lattice})"
+        return f"{type(self).__name__}({self.parameter}={self._scale:g}, lattice={self.lattice})"
 
     def center(self, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         """Return x in steps, integers held in `dtype`, or raise where it is off the lattice.
@@ -123,7 +103,7 @@ class DiscreteGaussian:
             )
         # The largest integer below which all are exact, with room for the numerator.
         largest = (2 / torch.finfo(dtype).eps) / self.lattice.numerator
-        reach = float(steps.abs().max()) + _table(self.sigma, self.lattice).largest
+        reach = float(steps.abs().max()) + _table(self._scale, self.lattice, self.law).largest
         if reach > largest:
             raise ValueError(
                 f"x reaches {reach:.0f} steps of lattice={self.lattice} from 0 with its noise, "
@@ -150,9 +130,8 @@ class DiscreteGaussian:
         """
         numbers, device = math.prod(shape), generator.device
         _check_excess(self, numbers, n)
-        main, rest = _on_device(self.sigma, self.lattice, device, dtype)
-        largest = _BLOCK_NUMBERS.get(device.type, _BLOCK_NUMBERS_ELSEWHERE)
-        per_block = min(max(largest // numbers, 1), n)
+        main, rest = _on_device(self._scale, self.lattice, device, dtype, self.law)
+        per_block = draws_per_block(numbers, n, device)
         words = torch.empty((per_block, *shape), device=device, dtype=torch.int64)
         spares = torch.empty((per_block, *[1] * len(shape)), device=device, dtype=torch.int64)
         for start in range(0, n, per_block):
@@ -167,6 +146,81 @@ class DiscreteGaussian:
             out.mul_(self.lattice.numerator)
         # By a tensor: by a plain number, CUDA multiplies with a rounded reciprocal.
         out.div_(out.new_full((), self.lattice.denominator))
+
+
+class DiscreteGaussian(_OnLattice):
+    """N(0, sigma²) noise rounded to the multiples of `lattice`.
+
+    Parameters
+    ----------
+    sigma : float
+        Standard deviation of the Gaussian before rounding, in input units.
+    lattice : Fraction or float
+        Step of the lattice that inputs lie on, in input units: ``1/255`` for images of 8
+        bits in [0, 1]. A float stands for the simplest fraction that it is the nearest float
+        of. A finer lattice that contains the inputs, ``1 / (255 * 16)`` say, will do as well.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, `lattice` is not a fraction with numerator and
+        denominator of at most 2²⁰, or sigma is more than 2,520 steps.
+    TypeError
+        If an argument has the wrong type.
+
+    Examples
+    --------
+    >>> from rsverify.smoothing.noise.discrete import DiscreteGaussian
+    >>> DiscreteGaussian(0.25, 1 / 255)
+    DiscreteGaussian(sigma=0.25, lattice=1/255)
+    """
+
+    law = "gaussian"
+    parameter = "sigma"
+
+    def __init__(self, sigma: float, lattice: Fraction | float) -> None:
+        super().__init__(sigma, lattice)
+
+    @property
+    def sigma(self) -> float:
+        """The standard deviation before rounding."""
+        return self._scale
+
+    @property
+    def distribution(self) -> noise.Gaussian:
+        """The noise before rounding."""
+        return noise.Gaussian(self._scale)
+
+
+class DiscreteLaplace(_OnLattice):
+    """Laplace noise rounded to the multiples of `lattice`.
+
+    Parameters
+    ----------
+    scale : float
+        Scale of the Laplace noise before rounding, in input units, at most 1,489 steps.
+    lattice : Fraction or float
+        As for `DiscreteGaussian`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `DiscreteGaussian`.
+
+    Examples
+    --------
+    >>> from rsverify.smoothing.noise.discrete import DiscreteLaplace
+    >>> DiscreteLaplace(0.25, 1 / 255)
+    DiscreteLaplace(scale=0.25, lattice=1/255)
+    """
+
+    law = "laplace"
+    parameter = "scale"
+
+    @property
+    def distribution(self) -> noise.Laplace:
+        """The noise before rounding."""
+        return noise.Laplace(self._scale)
 
 
 def _fraction(lattice: object) -> Fraction:
@@ -205,25 +259,32 @@ class _Table:
 
 
 @lru_cache(maxsize=8)
-def _table(sigma: float, lattice: Fraction) -> _Table:
-    largest = math.ceil(_DEVIATIONS * Fraction(sigma) / lattice)
+def _table(sigma: float, lattice: Fraction, law: LawName = "gaussian") -> _Table:
+    largest = math.ceil(_REACH[law] * Fraction(sigma) / lattice)
     with mpmath.workdps(_DIGITS):
         scale = mpmath.mpf(2) ** WORD_BITS
         ratio = mpmath.mpf(lattice.numerator) / lattice.denominator / mpmath.mpf(sigma)
-        root = ratio / mpmath.sqrt(2)
         # Beyond k − ½, k = 0 … largest + 1; what lies beyond is less than 2e-38.
-        # At 1000 erfc is 1e-434297; mpmath has none of 1e200.
-        places = [min(max((k - 0.5) * root, -1000), 1000) for k in range(largest + 2)]
-        beyond = [mpmath.erfc(place) / 2 for place in places]
-        law = [scale * (a - b) for a, b in pairwise(beyond)]
+        beyond = [_beyond((k - 0.5) * ratio, law) for k in range(largest + 2)]
+        exact = [scale * (a - b) for a, b in pairwise(beyond)]
         # The margin keeps each integer at or below the exact value despite the rounding of mpmath.
-        main = [max(0, int(mpmath.floor(p - mpmath.mpf(2) ** -20))) for p in law]
-        left = [p - weight for p, weight in zip(law, main, strict=True)]
+        main = [max(0, int(mpmath.floor(p - mpmath.mpf(2) ** -20))) for p in exact]
+        left = [p - weight for p, weight in zip(exact, main, strict=True)]
         spare = 2**WORD_BITS - _mirrored_sum(main)
         rest = [int(mpmath.nint(scale * p / spare)) for p in left]
     # Rounding leaves the sum a little off; the likeliest of the rest takes the difference.
     rest[0] += 2**WORD_BITS - _mirrored_sum(rest)
     return _Table(largest, tuple(main), tuple(rest), spare)
+
+
+def _beyond(place: mpmath.mpf, law: LawName) -> mpmath.mpf:
+    """Return the probability that noise of scale 1 is larger than a place."""
+    if law == "gaussian":
+        # At 1000 erfc is 1e-434297; mpmath has none of 1e200.
+        return mpmath.erfc(min(max(place / mpmath.sqrt(2), -1000), 1000)) / 2
+    # At 2000 the exponential is 1e-869.
+    half = mpmath.exp(-min(abs(place), 2000)) / 2
+    return half if place >= 0 else 1 - half
 
 
 def _mirrored_sum(half: Sequence[int]) -> int:
@@ -236,10 +297,14 @@ def _mirrored(half: Sequence[int]) -> list[int]:
 
 @lru_cache(maxsize=8)
 def _on_device(
-    sigma: float, lattice: Fraction, device: torch.device, dtype: torch.dtype
+    sigma: float,
+    lattice: Fraction,
+    device: torch.device,
+    dtype: torch.dtype,
+    law: LawName = "gaussian",
 ) -> tuple[AliasTable, AliasTable]:
     """Return the alias tables of the main part, whose NaN stands for the rest, and of the rest."""
-    table = _table(sigma, lattice)
+    table = _table(sigma, lattice, law)
     ks = [float(k) for k in range(-table.largest, table.largest + 1)]
     main = AliasTable.of(
         [*_mirrored(table.main), table.spare], [*ks, math.nan], device=device, dtype=dtype
@@ -247,7 +312,7 @@ def _on_device(
     return main, AliasTable.of(_mirrored(table.rest), ks, device=device, dtype=dtype)
 
 
-def total_variation(noise: DiscreteGaussian, numbers: int, n: int) -> float:
+def total_variation(drawn: _OnLattice, numbers: int, n: int) -> float:
     """Return a bound on the total variation of n draws from their exact distribution.
 
     A draw is exact unless two of its numbers hit the rest, of probability at most
@@ -255,7 +320,7 @@ def total_variation(noise: DiscreteGaussian, numbers: int, n: int) -> float:
     over 2⁶³ are within ½ of exact, but for the one that takes up their sum: together less
     than (2 · largest + 1)/2⁶³ in total variation.
     """
-    table = _table(noise.sigma, noise.lattice)
+    table = _table(drawn._scale, drawn.lattice, drawn.law)
     hit = numbers * table.spare / 2.0**WORD_BITS
     outcomes = 2 * table.largest + 1
     tail = 1e-37 * numbers
@@ -263,10 +328,10 @@ def total_variation(noise: DiscreteGaussian, numbers: int, n: int) -> float:
     return n * (hit * hit / 2 + hit * outcomes / 2.0**WORD_BITS + tail) * (1 + 1e-9)
 
 
-def _check_excess(noise: DiscreteGaussian, numbers: int, n: int) -> None:
-    error = total_variation(noise, numbers, n)
+def _check_excess(drawn: _OnLattice, numbers: int, n: int) -> None:
+    error = total_variation(drawn, numbers, n)
     if error > EXCESS:
         raise ValueError(
-            f"n={n} draws of {numbers} numbers on lattice={noise.lattice} are exact within "
+            f"n={n} draws of {numbers} numbers on lattice={drawn.lattice} are exact within "
             f"{error:.2g} only, beyond {EXCESS:g}; take a coarser lattice or a smaller n"
         )

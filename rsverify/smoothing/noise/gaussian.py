@@ -18,11 +18,13 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
+
+from rsverify import noise
+from rsverify.smoothing.noise.sampler import Sampler
 
 # At most this many numbers a block (4 MB of float32), but at least one input's worth.
 _BLOCK_NUMBERS = 2**20
@@ -98,45 +100,37 @@ def _fresh_state() -> tuple[torch.Tensor, int]:
     return state, start
 
 
-class Noise(Protocol):
-    """What is added to an input: an input is centerd once, then draws are added to it.
+class Gaussian(Sampler):
+    """N(0, sigma²) noise in floating point, as most software draws it.
 
-    `center` may raise for inputs that the noise is not made for; it and `blocks` may work in
-    units of their own, from which `add` returns to input units.
+    Parameters
+    ----------
+    sigma : float or tuple of float
+        Standard deviation in input units; or one for each number of the flattened input.
     """
 
-    sigma: float
-    """Standard deviation in input units."""
+    def __init__(self, sigma: float | tuple[float, ...]) -> None:
+        self._distribution = noise.Gaussian(sigma)
 
     @property
-    def excess(self) -> float:
-        """What the noise's own error adds to the failure probability of a sample."""
+    def distribution(self) -> noise.Gaussian:
+        """The noise that is approximated."""
+        return self._distribution
 
-    def center(self, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        """Return what draws are added to: `x`, in `dtype` and the units of the draws."""
-
-    def blocks(
-        self, shape: Sequence[int], n: int, *, generator: torch.Generator, dtype: torch.dtype
-    ) -> Iterator[torch.Tensor]:
-        """Yield `n` draws, some at a time; a block may be overwritten by the next one."""
-
-    def add(self, center: torch.Tensor, draws: torch.Tensor, out: torch.Tensor) -> None:
-        """Write noisy inputs, in input units, to `out`."""
-
-
-class Gaussian:
-    """N(0, sigma²) noise in floating point, as most software draws it."""
-
-    excess = 0.0
-
-    def __init__(self, sigma: float) -> None:
-        self.sigma = sigma
+    @property
+    def sigma(self) -> float | None:
+        """The standard deviation, where there is one for all numbers."""
+        sigma = self._distribution.sigma
+        return None if isinstance(sigma, tuple) else sigma
 
     def __repr__(self) -> str:
+        if self.sigma is None:
+            return f"Gaussian(sigma=({len(self._distribution.parameters)} numbers))"
         return f"Gaussian(sigma={self.sigma:g})"
 
     def center(self, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         """Return `x` in `dtype`."""
+        self._distribution.check_dimension(x.numel())
         return x.to(dtype)
 
     def blocks(
@@ -165,9 +159,16 @@ class Gaussian:
         """
         per_block = min(max(_BLOCK_NUMBERS // math.prod(shape), 1), n)
         block = torch.empty((per_block, *shape), device=generator.device, dtype=dtype)
+        one, each = self.sigma, torch.empty(0)
+        if one is None:
+            each = torch.tensor(self._distribution.sigma, dtype=dtype, device=generator.device)
+            each = each.view(tuple(shape))
         for start in range(0, n, per_block):
             draws = block[: n - start]
-            yield draws.normal_(0.0, self.sigma, generator=generator)
+            if one is not None:
+                yield draws.normal_(0.0, one, generator=generator)
+            else:
+                yield draws.normal_(generator=generator).mul_(each)
 
     def add(self, center: torch.Tensor, draws: torch.Tensor, out: torch.Tensor) -> None:
         """Write center + draws to `out`."""

@@ -67,6 +67,7 @@ class Asking:
         if earlier is not None and self._apart(earlier).max() > _ROUNDINGS * self.unit:
             self._not_repeated(base)
         self._company(base)
+        length = self._longer(base)
         sizes = self._sizes() if subject.eager is None else []
         skipped = [size for size in sizes if not self._in_batches_of(size, base)]
         self._repeats(base)
@@ -74,7 +75,7 @@ class Asking:
             self._draws(drew)
         self._unseen(base)
         self._state(base)
-        return self._report([size for size in sizes if size not in skipped], skipped)
+        return self._report([size for size in sizes if size not in skipped], skipped) + length
 
     def _apart(self, scores: torch.Tensor) -> torch.Tensor:
         return relative_difference(self.first, scores)
@@ -129,6 +130,28 @@ class Asking:
         for i in (0, rows - 1):
             batch[:] = base[i : i + 1]
             self._compare(batch, slice(None), base, torch.full((rows,), i))
+
+    def _longer(self, base: torch.Tensor) -> str:
+        """Ask about longer rows of which the noise leaves the same, as after an insertion."""
+        batch = self.inputs.longer(base)
+        if batch is None:
+            return ""
+        try:
+            found = self.subject(batch, self.subject.eager)
+        except Exception:  # of the model: its rows are of one length
+            return "; longer rows are not taken, so radii are about rows of this length at most"
+        suspect = self._apart(found) > _ROUNDINGS * self.unit
+        if suspect.any():
+            rounding = spread(self._instrumented, self.parts, base, self.first, self.unit)
+            suspect &= difference(self.first, found) > _EXPLAINED * rounding
+        if suspect.any():
+            raise ModelProbeError(
+                "the model gives other scores where more tokens were dropped and the same are "
+                "left: radii in edit distance need a model that does not see how far a row was "
+                "filled up, so mask what fills up (attention_mask=batch != mask), or fill up to "
+                "one length in preprocess"
+            )
+        return ", also in longer rows"
 
     def _compare(
         self, batch: torch.Tensor, rows: _Rows, base: torch.Tensor, same_as: torch.Tensor

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import torch
 
-from rsverify.smoothing.noise.gaussian import Noise
+from rsverify.smoothing.noise.sampler import Sampler
 from rsverify.smoothing.probing.asking import Asking, ModelProbeError
 from rsverify.smoothing.probing.randomness import Watch, sources
 from rsverify.smoothing.probing.state import State
@@ -99,7 +99,7 @@ class Probes:
         self.text = ""
         """What was said of the batches that were sampled last."""
 
-    def probe(self, subject: Subject, noise: Noise, center: torch.Tensor, batch_size: int) -> str:
+    def probe(self, subject: Subject, noise: Sampler, center: torch.Tensor, batch_size: int) -> str:
         """Probe the model around `center`, unless it was in batches as large as this.
 
         Modules that have been exchanged are another model. Raises as `probe`.

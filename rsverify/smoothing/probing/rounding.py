@@ -43,6 +43,8 @@ def spread(
     generator = torch.Generator().manual_seed(0)
 
     def moved(tensor: torch.Tensor) -> torch.Tensor:
+        if not tensor.is_floating_point():  # tokens
+            return tensor
         signs = torch.randint(0, 2, tensor.shape, generator=generator).to(tensor.device)
         size = torch.maximum(tensor.abs(), tensor.abs().mean()) * (tensor != 0)
         return tensor + (_MOVED_BY * unit * size * (signs * 2 - 1)).to(tensor.dtype)

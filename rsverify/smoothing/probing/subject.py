@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from rsverify.smoothing.batches import CleanInput, NoisyInputs, Scores, check_model_output
-from rsverify.smoothing.noise.gaussian import Noise, seeded_generator
+from rsverify.smoothing.noise.gaussian import seeded_generator
+from rsverify.smoothing.noise.sampler import Sampler
 from rsverify.smoothing.probing.culprit import PREPROCESS
 from rsverify.smoothing.probing.randomness import reachable
 
@@ -56,7 +57,7 @@ class Inputs:
 
     def __init__(
         self,
-        noise: Noise,
+        noise: Sampler,
         center: torch.Tensor,
         batch_size: int,
         memory_format: torch.memory_format = torch.contiguous_format,
@@ -74,6 +75,10 @@ class Inputs:
     def clean(self) -> torch.Tensor:
         """Return the input without noise, as a batch of one."""
         return self._filled(CleanInput(self._noise, self._center), 1)
+
+    def longer(self, batch: torch.Tensor) -> torch.Tensor | None:
+        """Return a batch of longer rows that must get the same scores, if any must."""
+        return self._noise.longer(batch)
 
     def _filled(self, source: NoisyInputs | CleanInput, rows: int) -> torch.Tensor:
         center = self._center

@@ -10,7 +10,7 @@ import torch
 from rsverify.smoothing.batches import Scores
 from rsverify.smoothing.data.inputs import Input, check_finite, check_input
 from rsverify.smoothing.device import DeviceContext, choose_device, has_float64
-from rsverify.smoothing.noise.gaussian import Noise
+from rsverify.smoothing.noise.sampler import Sampler
 from rsverify.smoothing.outputs import scores_in
 from rsverify.smoothing.probing.probe import Probes
 from rsverify.smoothing.probing.subject import Subject
@@ -23,7 +23,7 @@ class Sampled:
         self,
         model: Scores,
         num_classes: int,
-        noise: Noise,
+        noise: Sampler,
         *,
         preprocess: Callable[[torch.Tensor], torch.Tensor] | None,
         device: torch.device | None,
@@ -48,13 +48,17 @@ class Sampled:
 
     def center(self, x: Input) -> tuple[torch.Tensor, Scores]:
         """Return `x` checked, where and as noise is added to it, and the model on such batches."""
-        source = check_input(x)
+        source = check_input(x, tokens=self.noise.takes_tokens)
         device, dtype = self.placement(source.dtype)
         noise_dtype = torch.float64 if dtype == torch.float64 else torch.float32
 
         def scores_of(batch: torch.Tensor) -> torch.Tensor:
-            batch = batch.to(dtype)
-            output = self.model(batch if self.preprocess is None else self.preprocess(batch))
+            noisy = self.noise.present(batch)
+            if isinstance(noisy, torch.Tensor) and noisy.is_floating_point():
+                noisy = noisy.to(dtype)
+            # Of deletion noise a callable may make anything of a batch, for which the model is.
+            given = cast(torch.Tensor, noisy)
+            output = self.model(given if self.preprocess is None else self.preprocess(given))
             # Checked where it is used, for what it is.
             return cast(torch.Tensor, scores_in(output, self.num_classes, len(batch)))
 

@@ -244,12 +244,12 @@ class Session:
 
     def _job(self, request: Request, asked: Asked) -> Job:
         center, _ = self.sampled.center(asked.x)
-        first = request.n0 if asked.y is None else 0
+        first = request.n0 if request.needs_selection(given=asked.y is not None) else 0
         return Job(
             self.sampled.num_classes,
             first,
             request.n,
-            request.question(self.sampled.noise, asked.y),
+            request.question(self.sampled.noise, asked.y, center.numel()),
             (
                 None if asked.item is None else CleanInput(self.sampled.noise, center),
                 self.noisy(center, first, asked.seed, SELECTION) if first else None,

@@ -10,7 +10,7 @@ from rsverify.bounds.margin_decision import decide_margin
 from rsverify.bounds.margin_sequence import margin_sequence
 from rsverify.certificates.abstention import Status
 from rsverify.certificates.anytime import target_margins
-from rsverify.certificates.case import gaussian_terms
+from rsverify.certificates.case import terms_given
 from rsverify.certificates.certificate import ABSTAIN
 from rsverify.certificates.counts import certify_counts
 from rsverify.certificates.early import decide_counts, decide_looks, first_decision, target_question
@@ -86,7 +86,7 @@ def test_hopeless_questions_say_so():
 def first_look(looks, question):
     asked = dict(question)
     target = target_question(asked.pop("target_radius"), 100_000, 0.0)
-    return first_decision(looks, None, gaussian_terms(**asked), target)
+    return first_decision(looks, None, terms_given(**asked), target)
 
 
 def test_first_decision_is_the_first_look_that_decides():

@@ -3,6 +3,7 @@
 import json
 import math
 import pickle
+import sys
 
 import numpy as np
 import pandas as pd
@@ -208,3 +209,55 @@ def test_usage_errors_of_a_bound_are_64(capsys, tmp_path):
     options = ["clopper_pearson_upper", "--n", 5, "--estimand", "proportion"]
     assert run(capsys, *options)[0] == 0
     assert run(capsys, *options, "--side", "lower")[0] == 64
+
+
+PROGRAM = """
+import sys
+for line in sys.stdin:
+    k, l = map(int, line.split(","))
+    if k == 3:
+        sys.exit("three is not known")
+    print(k / (k + l) - 0.4)
+"""
+
+
+@pytest.fixture
+def program(tmp_path):
+    path = tmp_path / "program.py"
+    path.write_text(PROGRAM)
+    return f"{sys.executable} {path}"
+
+
+def test_a_program_is_audited(capsys, program):
+    options = ["--estimand", "proportion", "--n", 12, "--command", program]
+    code, out, err = run(capsys, *options, "--alpha", 0.05)
+    assert code == 1
+    assert out.startswith(f"refuted: {program}, proportion")
+    assert "CommandCrashError: exit code 1: three is not known; for example [3, 9]" in out
+    assert "one lower limit for each of 7 replications" in err or "other rows of a batch" in err
+
+
+def test_wrong_use_of_a_program(capsys, program):
+    options = ["--estimand", "proportion", "--n", 12]
+    for more, message in (
+        (["--command", program, "hoeffding_lower"], "bound='hoeffding_lower' must be left out"),
+        (["--command", program, "--jobs", 2], "jobs=2 must be 1 with --command"),
+        ([], "bound=None must name a bound"),
+        (["--command", program, "--timeout", 0], "timeout=0"),
+        (["--command", "echo 1"], "must print one line for each of 7 lines"),
+        (["--command", program, "--kind", "bets"], "must be left out with --kind bets"),
+    ):
+        code, out, err = run(capsys, *options, *more)
+        assert (code, out) == (64, ""), more
+        assert message in err
+        assert err.count("\n") == 1
+    code, _, err = run(capsys, *options, "--command", "no-such-program x")
+    assert code == 66
+    assert "no-such-program" in err
+
+
+def test_one_call_is_told_before_the_audit(capsys, bounds):
+    _, _, err = run(capsys, f"{bounds}:point", "--estimand", "proportion", "--n", 30)
+    assert "one call with data of shape (7, 2) returned shape (7,): one lower limit for" in err
+    _, _, err = run(capsys, "clopper_pearson_lower", "--estimand", "proportion", "--n", 30)
+    assert "one call" not in err

@@ -134,7 +134,10 @@ def test_fresh_entropy_is_used_again_on_a_resume(tmp_path: Path) -> None:
         ({"data": (X[:7], Y[:7])}, "inputs=7 must be 8 to resume"),
         ({"data": (X + 1e-6, Y)}, "input 0 of the data set is"),
         ({"data": (torch.cat([X[:7], -X[7:]]), Y)}, "input 7 of the data set is"),
-        ({"classifier": SmoothedClassifier(halves, 3, 0.4)}, "sigma=0.4 must be 0.5 to resume"),
+        (
+            {"classifier": SmoothedClassifier(halves, 3, 0.4)},
+            "noise='gaussian:0.4' must be 'gaussian:0.5' to resume",
+        ),
         ({"classifier": SmoothedClassifier(lambda b: halves(b), 3, SIGMA)}, "model='"),
         (
             {"classifier": SmoothedClassifier(halves, 3, SIGMA, preprocess=torch.abs)},

@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import binom
 
 from rsverify import certify_table, plan_samples
-from rsverify.certificates.certificate import margin_lower_bounds
+from rsverify.certificates.margins import margin_lower_bounds
 from rsverify.noise import Ablation, Gaussian, Laplace, Uniform
 from rsverify.tables.plan import Cost
 from rsverify.tables.plan_draws import drawn_for, schedule
@@ -133,6 +133,7 @@ def test_what_no_number_of_votes_certifies() -> None:
     ("noise", "more"),
     [
         (Uniform(0.5), {}),
+        (Laplace(0.2), {}),
         (Uniform(0.5), {"norm": "linf", "dimension": 10}),
         (Ablation(45, 784), {"target_radius": 4}),
         (Gaussian(0.25), {"norm": "linf", "dimension": 4}),
@@ -148,13 +149,6 @@ def test_other_noise_and_norms(noise: Any, more: Any) -> None:
     expected = round(exact.n * 0.9), round(exact.n * 0.06)
     votes = [expected[0], expected[1], exact.n - sum(expected)]
     assert certify_table([votes], y=0, noise=noise, **asked)["radius"][0] >= radius
-
-
-def test_laplace_has_no_bound_yet() -> None:
-    with pytest.raises(ValueError, match="no confidence bound yet"):
-        plan_samples(
-            probabilities=[0.9, 0.1], noise=Laplace(0.5), target_radius=0.1, alpha=0.01, n=100
-        )
 
 
 def test_early_votes_are_those_that_decisions_take() -> None:
@@ -180,9 +174,10 @@ def test_early_votes_are_those_that_decisions_take() -> None:
 
 
 def test_what_is_drawn_ahead() -> None:
-    assert [drawn_for(v, 100_000, 64) for v in (1, 50, 51, 200, 1000)] == [50, 50, 100, 200, 1016]
-    assert drawn_for(100_000, 100_000, 4096) == 100_000
-    assert drawn_for(9000, 100_000, 4096) <= 9000 * 1.25
+    drawn = [drawn_for(v, 100_000, 64) for v in (1, 50, 51, 200, 1000)]
+    assert drawn == [(50, 1), (50, 1), (100, 2), (200, 4), (1016, 17)]
+    assert drawn_for(100_000, 100_000, 4096)[0] == 100_000
+    assert 9000 <= drawn_for(9000, 100_000, 4096)[0] <= 9000 * 1.25
 
 
 def test_costs_and_devices() -> None:
@@ -195,7 +190,12 @@ def test_costs_and_devices() -> None:
     assert plan.seconds(1000) == pytest.approx(1)  # an input is not divided
     assert plan.seconds(early=True) < plan.seconds()  # type: ignore[operator]
     slow = Cost(
-        device="cpu", passes_per_second=10, seconds_per_certificate=1, setup=5, batch_size=64
+        device="cpu",
+        passes_per_second=10,
+        seconds_per_input=1,
+        seconds_per_early_input=2,
+        setup=5,
+        batch_size=64,
     )
     assert plan.with_cost(slow).seconds(2) == pytest.approx(5 + (10_000 + 100) / 2)
     assert plan_samples(probabilities=[0.9, 0.1], early=False, **QUICK).seconds() is None

@@ -88,3 +88,54 @@ def test_what_a_table_says_of_its_threat_is_checked() -> None:
 def test_parts_that_do_not_fit_are_named(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         certify_table(VOTES, y=0, alpha=0.01, **options)
+
+
+@pytest.mark.parametrize(
+    ("noise", "norm", "other", "dimension"),
+    [
+        (Gaussian(0.5), None, "linf", 784),
+        (Gaussian(0.5), "linf", None, 784),
+        (Gaussian(0.5), "linf", "l1", 784),
+        (Uniform(0.5), None, "linf", 784),
+        (Uniform(0.5), "linf", "l1", 784),
+        (Uniform(0.5), None, Lp(1.5), 12),
+        (Gaussian([0.5, 0.25]), "l2", "mahalanobis", None),
+    ],
+)
+def test_a_table_is_certified_again_in_another_norm_of_its_noise(noise, norm, other, dimension):
+    votes = VOTES[:, :3]
+    given = dimension if norm == "linf" else None
+    table = certify_table(votes, y=0, label=0, alpha=0.01, noise=noise, norm=norm, dimension=given)
+    found = recertify(
+        table, norm=noise.check_norm(other), dimension=None if norm == "linf" else dimension
+    )
+    expected = certify_table(
+        votes,
+        y=0,
+        label=0,
+        alpha=0.01,
+        noise=noise,
+        norm=other,
+        dimension=dimension if noise.needs_dimension(noise.check_norm(other)) else None,
+    )
+    same = [c for c in found.columns if c in expected and c not in ("time", "sigma", "dimension")]
+    pd.testing.assert_frame_equal(found[same], expected[same])
+    assert (found["radius"] > 0).any()
+    back = recertify(found, norm=noise.check_norm(norm), dimension=given)
+    assert back["radius"].tolist() == table["radius"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("made", "asked", "message"),
+    [
+        ({"noise": Uniform(0.5)}, {"norm": "l0"}, "norm='l0' must be one of 'l1', 'l2', 'linf'"),
+        ({"noise": Uniform(0.5)}, {"norm": "linf"}, "dimension=None must be given"),
+        ({"sigma": 0.5}, {"norm": "edit"}, "Deletion has one"),
+        ({"sigma": 0.5, "radius": "R1"}, {"norm": "linf", "dimension": 3}, "radius='R1' must be"),
+        ({"sigma": [0.5, 0.25, 0.5]}, {"norm": "l1"}, "sigma differs between the rows"),
+    ],
+)
+def test_another_norm_that_a_table_has_no_radius_in(made, asked, message):
+    table = certify_table(VOTES[:3], y=0, alpha=0.01, **made)
+    with pytest.raises(ValueError, match=message):
+        recertify(table, **asked)

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from scipy.stats import norm
 
 torch = pytest.importorskip("torch")
 
@@ -209,5 +210,110 @@ def test_certify_itself_is_rarely_wrong(alpha):
         ends = SMOOTHED.certify(INPUT, precision=0.1, **common)
         truth_radius = 1.0 if ends.y == 1 else 0.0
         wrong["precision"] += not ends.radius <= truth_radius <= ends.radius_upper
+    for count in wrong.values():
+        assert clopper_pearson_lower(count, runs, 1e-6) <= alpha
+
+
+def bands(batch):
+    """Class 1 above 1/2, class 2 (unknown, say) down to -0.2, class 0 below; class 3 never."""
+    z = batch[:, 0]
+    top, middle = z > 0.5, (z > -0.2) & (z <= 0.5)
+    return torch.stack([~top & ~middle, top, middle, torch.zeros_like(top)], dim=1).float()
+
+
+BANDS = SmoothedClassifier(bands, 4, 0.5)
+
+
+def chances(x):
+    """Return the probabilities of the four bands at x."""
+    above, below = norm.sf((0.5 - x) / 0.5), norm.cdf((-0.2 - x) / 0.5)
+    return [below, above, 1 - above - below, 0.0]
+
+
+def true_radius(found, x):
+    """Return the radius of the class certified over the classes that count."""
+    p = chances(x)
+    out = {found.y, *found.ignored, *found.top_others}
+    rival = max(p[j] for j in range(4) if j not in out)
+    return max(0.0, 0.25 * float(norm.ppf(p[found.y]) - norm.ppf(rival))) if rival else math.inf
+
+
+@pytest.mark.parametrize("extra", [{"ignore": [2]}, {"top_k": 2}, {"top_k": 2, "ignore": (3,)}])
+def test_classes_that_do_not_count_are_said_and_left_out(tmp_path, extra):
+    common = {"n": 20_000, "seed": 0}
+    plain = BANDS.certify(INPUT, target_radius=[0.4, 0.6], **common)
+    assert plain.decisions == ("radius >= target", "radius < target")
+    found = BANDS.certify(INPUT, target_radius=[0.4, 0.6], **extra, **common)
+    assert found.decisions == ("radius >= target", "radius >= target")
+    assert found.ignored == tuple(extra.get("ignore", ()))
+    assert found.top_others == ((2,) if "top_k" in extra else ())
+    again = decide_counts(
+        found.counts,
+        selection=found.selection_counts,
+        target_radius=[0.4, 0.6],
+        sigma=0.5,
+        alpha=1e-3,
+        horizon=20_000,
+        futility=0.1,
+        **extra,
+    )
+    assert (again.decisions, again.radius) == (found.decisions, found.radius)
+    fixed = BANDS.certify(INPUT, n=2000, seed=0, **extra)
+    assert fixed.radius > BANDS.certify(INPUT, n=2000, seed=0).radius
+    # A table says it, stops and goes on, and certifies given classes too.
+    out, asked = tmp_path / "table.tsv", {"target_radius": 0.7, "n": 3000, "seed": 3, **extra}
+    for label in (False, True):
+        options = {**asked, "certify_label": label, "force": True}
+        certify_dataset(BANDS, (POINTS, LABELS), out, max_inputs=2, **options)
+        table = certify_dataset(BANDS, (POINTS, LABELS), out, **{**options, "force": False})
+        for i in range(4):
+            alone = BANDS.certify(POINTS[i], y=1 if label else None, **{**asked, "seed": (3, i)})
+            row = table.iloc[i]
+            assert (row["n"], row["decision"]) == (alone.n, alone.decision)
+            if "ignore" in extra:
+                assert str(int(row["ignored"])) == str(extra["ignore"][0])
+            if "top_k" in extra:
+                assert str(int(row["top_others"])) == str(alone.top_others[0])
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"ignore": [4]}, "must be classes between 0 and 3"),
+        ({"ignore": [1], "y": 1}, "y=1 must not be one of ignore"),
+        ({"top_k": 4}, "top_k=4 must be"),
+        ({"top_k": 0}, "top_k=0 must be"),
+        ({"ignore": [0], "bound": "betting"}, "must be left out for bound='betting'"),
+        ({"ignore": [0, 2], "top_k": 2}, "must leave a runner-up"),
+    ],
+)
+def test_classes_that_cannot_be_left_out_are_refused_before_sampling(asked, message):
+    def model(_):
+        pytest.fail("sampled")
+
+    with pytest.raises(ValueError, match=message):
+        SmoothedClassifier(model, 4, 0.5).certify(INPUT, n=100, **asked)
+
+
+@pytest.mark.slow
+@pytest.mark.statistical
+@pytest.mark.parametrize("alpha", [0.05, 0.01, 0.001])
+@pytest.mark.parametrize("extra", [{"ignore": [2]}, {"top_k": 2}])
+def test_certify_itself_is_rarely_wrong_where_classes_are_left_out(extra, alpha):
+    """Targets a little above and below the true radius; ends of an interval."""
+    from rsverify import clopper_pearson_lower
+
+    runs, wrong = 100, {"targets": 0, "precision": 0}
+    near = 0.25 * float(norm.ppf(chances(1.0)[1]) - norm.ppf(chances(1.0)[0]))
+    for run in range(runs):
+        common = {"alpha": alpha, "n": 1000, "n0": 20, "batch_size": 250, "seed": (6, run), **extra}
+        asked = [0.7 * near, 0.999 * near, 1.001 * near, 1.4 * near]
+        radii = BANDS.certify(INPUT, target_radius=asked, **common)
+        true = true_radius(radii, 1.0)
+        truth = ["radius >= target" if r <= true else "radius < target" for r in asked]
+        bad = [d not in (t, "undecided") for d, t in zip(radii.decisions, truth, strict=True)]
+        wrong["targets"] += any(bad) or radii.radius > true
+        ends = BANDS.certify(INPUT, precision=0.3, **common)
+        wrong["precision"] += not ends.radius <= true_radius(ends, 1.0) <= ends.radius_upper
     for count in wrong.values():
         assert clopper_pearson_lower(count, runs, 1e-6) <= alpha

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy.stats import multinomial
 
-from rsverify.certificates import chances
-from rsverify.certificates.certificate import margin_lower_bounds
-from rsverify.certificates.chances import certifying_probability, selecting_probability
+from rsverify.certificates import planning
+from rsverify.certificates.margins import margin_lower_bounds
+from rsverify.certificates.planning import certifying_probability, selecting_probability
 
 
 def outcomes(n: int, m: int) -> Any:
@@ -28,6 +28,8 @@ CASES = [
     ([0.7, 0.15, 0.15], 20, 0.3, 0.05, "probit", "cohen", 0),
     ([0.05, 0.05, 0.05, 0.05, 0.8], 9, 0.4, 0.2, "difference", "bonferroni", 4),
     ([0.5, 0.5, 0.0], 25, 0.1, 0.1, "difference", "exact", 1),
+    ([0.6, 0.3, 0.1], 24, 0.2, 0.1, "laplace", "exact", 0),
+    ([0.15, 0.75, 0.1], 20, 0.5, 0.1, "laplace", "cohen", 1),
     ([1.0, 0.0], 8, 0.1, 0.1, "probit", "exact", 0),
     ([0.35, 0.33, 0.32], 22, 0.05, 0.4, "probit", "exact", 0),
 ]
@@ -82,7 +84,7 @@ def test_drawn_votes_certify_as_often(p: Any) -> None:
 def test_some_numbers_of_votes_stand_for_all(p: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: Any = {"alpha": 0.001, "estimand": "probit", "bound": "bonferroni", "margin": 1.2}
     found = certifying_probability(p, 5000, **asked)
-    monkeypatch.setattr(chances, "_ALL_VALUES", 10**9)
+    monkeypatch.setattr(planning, "_ALL_VALUES", 10**9)
     assert abs(certifying_probability(p, 5000, **asked) - found) < 0.005
 
 
@@ -90,10 +92,10 @@ def test_many_cut_off_numbers_are_nearly_normal(monkeypatch: pytest.MonkeyPatch)
     votes, p = 2000, np.full(40, 1 / 40)
     for limit in (60, 66, 75):
         caps = np.full(40, limit)
-        exact = chances._cut_off(caps, votes, p)
+        exact = planning._cut_off(caps, votes, p)
         with monkeypatch.context() as m:
-            m.setattr(chances, "_LARGEST_CONVOLUTION", 0)
-            assert abs(chances._cut_off(caps, votes, p) - exact) < 0.005
+            m.setattr(planning, "_LARGEST_CONVOLUTION", 0)
+            assert abs(planning._cut_off(caps, votes, p) - exact) < 0.005
         drawn = np.random.default_rng(1).multinomial(votes, p, 20_000).max(axis=1) <= limit
         assert abs(drawn.mean() - exact) < 0.015
 

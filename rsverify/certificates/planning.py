@@ -73,7 +73,7 @@ def certifying_probability(
         What the lower limit must reach, above 0: that of a radius, say.
     alpha : float
         Failure probability of the bound, in (0, 1).
-    estimand : {"difference", "probit"}
+    estimand : {"difference", "probit", "laplace"}
         Which margin.
     bound : {"exact", "bonferroni", "cohen"}
         The bound, with its default ordering.
@@ -101,7 +101,7 @@ def certifying_probability(
 
     Examples
     --------
-    >>> from rsverify.certificates.chances import certifying_probability
+    >>> from rsverify.certificates.planning import certifying_probability
     >>> asked = {"margin": 1.0, "alpha": 0.001, "estimand": "probit"}
     >>> for bound in ("exact", "bonferroni", "cohen"):
     ...     print(f"{certifying_probability([0.7, 0.2, 0.1], 500, bound=bound, **asked):.3f}")
@@ -165,7 +165,7 @@ def selecting_probability(probabilities: npt.ArrayLike, n0: int, *, y: int = 0) 
 
     Examples
     --------
-    >>> from rsverify.certificates.chances import selecting_probability
+    >>> from rsverify.certificates.planning import selecting_probability
     >>> print(f"{selecting_probability([0.5, 0.4, 0.1], 100):.3f}")
     0.863
     """
@@ -319,12 +319,38 @@ def _guess(k1: IntArray, n: int, wanted: float, alpha: float, estimand: MarginNa
     for _ in range(40):
         k2 = 0.5 * (low + high)
         p2 = np.clip(k2 / n, 0.5 / n, 1 - 0.5 / n)
-        if estimand == "difference":
-            limit = p1 - p2 - z * np.sqrt((p1 + p2 - (p1 - p2) ** 2) / n)
-        else:
-            a, b = ndtri(p1), ndtri(p2)
-            s1, s2 = (np.exp(0.5 * t**2) * math.sqrt(2 * math.pi) for t in (a, b))
-            variance = p1 * (1 - p1) * s1**2 + p2 * (1 - p2) * s2**2 + 2 * p1 * p2 * s1 * s2
-            limit = a - b - z * np.sqrt(variance / n)
+        spread = np.sqrt(margin_variance(p1, p2, estimand) / n)
+        limit = margin_of(p1, p2, estimand) - z * spread
         low, high = np.where(limit > wanted, k2, low), np.where(limit > wanted, high, k2)
     return np.floor(low).astype(np.int64)
+
+
+def margin_of(p1: FloatArray, p2: FloatArray, estimand: MarginName) -> FloatArray:
+    """Return the margin of probabilities, −∞ and ∞ where one of them is 0 or 1."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if estimand == "difference":
+            return p1 - p2
+        if estimand == "probit":
+            return np.asarray(ndtri(p1) - ndtri(p2))
+        return laplace_quantile(p1) - laplace_quantile(p2)
+
+
+def laplace_quantile(p: FloatArray) -> FloatArray:
+    """Return log 2p up to a half, and −log 2(1 − p) above."""
+    with np.errstate(divide="ignore"):
+        return np.where(p <= 0.5, np.log(2 * p), -np.log(2 * (1 - p)))
+
+
+def margin_variance(p1: FloatArray, p2: FloatArray, estimand: MarginName) -> FloatArray:
+    """Return n times the variance of the margin of shares of n votes, for large n."""
+    s1, s2 = (_slope(p, estimand) for p in (p1, p2))
+    found: FloatArray = p1 * (1 - p1) * s1**2 + p2 * (1 - p2) * s2**2 + 2 * p1 * p2 * s1 * s2
+    return found
+
+
+def _slope(p: FloatArray, estimand: MarginName) -> FloatArray:
+    if estimand == "difference":
+        return np.ones_like(p)
+    if estimand == "probit":
+        return np.asarray(np.exp(0.5 * ndtri(p) ** 2) * math.sqrt(2 * math.pi))
+    return 1 / np.minimum(p, 1 - p)
