@@ -16,6 +16,7 @@ the number of outcomes: n = 10 takes 0.1 s, n = 100 some 5 s.
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -38,8 +39,11 @@ from rsverify.reference.special import DIGITS, Number, norm_isf, norm_ppf, preci
 FloatArray = npt.NDArray[np.float64]
 Outcome = tuple[int, int]
 Key = Callable[[int, int], bool]
+Key1 = Callable[[int], bool]
 
 TIE = "1e-30"
+NEAR, FAR = -42, 104  # logits
+COARSE = 2**13  # steps of a first grid
 GRID = 900
 PEAKS = 4
 LOWEST_LOG = -1e5  # stands for the logarithm of 0 in the search
@@ -285,38 +289,24 @@ def likelihood_ratio_limit(x1: int, x2: int, n: int, z: Any, estimand: str) -> A
     def excess(limit: Any) -> Any:
         return mp.sqrt(2 * deviance(w, limit, estimand)) - z
 
-    # Bisection in the logit of the distance to g(w): the root may be near either end.
-    near, far = mp.mpf(-42), mp.mpf(104)
-    for _ in range(14):
-        middle = (near + far) / 2
-        if excess(high - gap / (1 + mp.exp(-middle))) > 0:
-            far = middle
-        else:
-            near = middle
-    ends = (high - gap / (1 + mp.exp(-t)) for t in (far, near))
-    return _illinois(excess, *ends)
+    def at(place: int) -> Any:  # even in the logit of the distance: the root may be near either end
+        t = NEAR + (FAR - NEAR) * place / COARSE
+        return high - gap / (1 + mp.exp(-t))
+
+    return _root(excess, at, lambda place: excess(at(place)) > 0)
 
 
-def _illinois(function: Callable[[Any], Any], a: Any, b: Any) -> Any:
-    """Return the root bracketed by a and b, by the Illinois method."""
-    fa, fb = function(a), function(b)
-    if fa == 0:
-        return a
-    for _ in range(300):
-        c = b - fb * (b - a) / (fb - fa)
-        if abs(b - a) <= mp.mpf(10) ** -(DIGITS + 2) * max(abs(b), mp.mpf("1e-12")):
-            return c
-        fc = function(c)
-        if fc == 0 or c in (a, b):
-            return c
-        if (fc < 0) == (fb < 0):
-            fa /= 2
-        else:
-            a, fa = b, fb
-        b, fb = c, fc
-        if abs(fc) < mp.mpf(10) ** -(DIGITS + 5):
-            return c
-    raise ArithmeticError(f"no root settled between {a} and {b}")
+def _root(function: Callable[[Any], Any], at: Callable[[int], Any], passed: Key1) -> Any:
+    """Return the root between two neighbors of a coarse grid; it is `passed` from one on."""
+    place = bisect.bisect_left(range(1, COARSE), True, key=passed) + 1
+    return mp.findroot(
+        function,
+        (at(place - 1), at(place)),
+        solver="anderson",
+        tol=mp.mpf(10) ** -(DIGITS + 5),
+        maxsteps=300,
+        verify=False,
+    )
 
 
 def curve_point(limit: Any, u: Any, estimand: str) -> tuple[Any, Any, Any]:
@@ -358,11 +348,12 @@ def deviance(w: tuple[Any, Any, Any], limit: Any, estimand: str) -> Any:
         low, high = top - 1, top - mp.mpf(10) ** -30
         while score(low) < 0:
             low = 2 * low - top
-    # The score falls from +inf to -inf. Bisection finds three digits, secant steps the rest.
-    for _ in range(12):
-        middle = (low + high) / 2
-        low, high = (middle, high) if score(middle) > 0 else (low, middle)
-    return _divergence(w, curve_point(limit, _illinois(score, low, high), estimand))
+
+    def at(place: int) -> Any:
+        return low + (high - low) * place / COARSE
+
+    u = _root(score, at, lambda place: score(at(place)) <= 0)  # it falls from +inf to -inf
+    return _divergence(w, curve_point(limit, u, estimand))
 
 
 def _divergence(w: tuple[Any, Any, Any], q: tuple[Any, Any, Any]) -> Any:

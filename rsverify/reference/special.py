@@ -83,6 +83,19 @@ def norm_sf(z: Number, digits: int = DIGITS) -> mpf:
     return norm_cdf(-z, digits)
 
 
+def laplace_cdf(z: Number, digits: int = DIGITS) -> mpf:
+    """Return the distribution function of the standard Laplace distribution."""
+    with precise(digits):
+        return mp.exp(z) / 2 if z < 0 else 1 - mp.exp(-mp.mpf(z)) / 2
+
+
+def laplace_ppf(p: Number, digits: int = DIGITS) -> mpf:
+    """Return its inverse, on (0, 1)."""
+    with precise(digits):
+        p = mp.mpf(p)
+        return mp.log(2 * p) if 2 * p < 1 else -mp.log(2 * (1 - p))
+
+
 def norm_isf(p: Number, digits: int = DIGITS) -> mpf:
     """Return the z with 1 − Φ(z) = p."""
     return enclosed(lambda: (2 * ball(p)).erfcinv() * arb(2).sqrt(), digits)
