@@ -110,7 +110,9 @@ DependenceName = Literal["any", "positive", "independent"]
 """Under which dependence it does."""
 VerdictName = Literal["refuted", "supported", "inconclusive"]
 """What an audit says."""
-FigureName = Literal["auto", "sawtooth", "map", "claims", "zip", "time", "capital"]
+FigureName = Literal[
+    "auto", "sawtooth", "map", "curve", "claims", "zip", "time", "scenarios", "capital", "bets"
+]
 """The pictures of an audit."""
 DataKind = Literal[
     "counts",

@@ -25,6 +25,7 @@ from rsverify._core.said import said
 from rsverify._core.types import FloatArray
 from rsverify.auditing.caller import Failure, merge_failures, name_of
 from rsverify.auditing.design import FLOAT_ERRORS, LARGEST_N, Record
+from rsverify.auditing.exact.evidence import Futures
 from rsverify.auditing.processes import (
     ALPHAS,
     PERTURBED_N,
@@ -106,12 +107,15 @@ def audit_bets(
     }
     rows: list[Row] = []
     failures: list[Failure] = []
+    shown: list[Futures] = []
     for several in (False, True):
-        rows, failures = [], []
+        rows, failures, shown = [], [], []
         for (law, x), each in itertools.product(samples.items(), sorted({*ALPHAS, level})):
-            row, failed = _perturbed(bets, Sample(law, x, each), several, rng)
+            row, failed, futures = _perturbed(bets, Sample(law, x, each), several, rng)
             rows.append(row)
             failures += failed
+            if futures is not None and (each == level or not shown):
+                shown = [futures]
         if failures or any(row.verdict == "refuted" for row in rows):
             break  # more means would say the same
     record: Record = {
@@ -124,7 +128,9 @@ def audit_bets(
     }
     notes = ["predictability of the bets on these samples; nothing else is claimed"]
     verdict = combine([r.verdict for r in rows])
-    return AuditReport(verdict, rows, merge_failures(failures), None, record, notes)
+    evidence = shown[0] if shown else _unchanged(bets, samples["uniform"], level)
+    failed = merge_failures(failures)
+    return AuditReport(verdict, rows, failed, None, record, notes, evidence)
 
 
 class Sample(NamedTuple):
@@ -137,35 +143,39 @@ class Sample(NamedTuple):
 
 def _perturbed(
     bets: Process, sample: Sample, several: bool, rng: np.random.Generator
-) -> tuple[Row, list[Failure]]:
-    """Return the row of one sample at one level, and how the bets failed."""
+) -> tuple[Row, list[Failure], Futures | None]:
+    """Return the row of one sample at one level, how the bets failed, and a changed bet."""
     law, x, alpha = sample
     title = f"{law}; n={x.shape[1]}, alpha={alpha:g}"
     note, failures, peek = "", [], None
     try:
         peek = _first_peek(bets, sample, several, rng)
     except Exception as error:  # whatever the bettor raises is its failure
-        peek, note = (0, 0.0), f"{type(error).__name__}: {said(error)}"
+        note = f"{type(error).__name__}: {said(error)}"
         failures = [Failure(type(error).__name__, said(error), {"law": law, "alpha": alpha})]
-    verdict: Verdict = "supported" if peek is None else "refuted"
-    seen = float(peek is not None)
-    if peek is not None and not note:
-        t, m = peek
+    if peek is not None:
+        t, m = peek.t, peek.m
         note = f"bet {t} changes with observation {t} or a later one, against m={m:.4g}"
-    return Row(
-        title, 0.0, seen, seen, seen, 0, 0, math.nan, verdict, note, measure=PEEKED, allowed=0.0
-    ), failures
+    verdict: Verdict = "refuted" if note else "supported"
+    seen = float(bool(note))
+    return (
+        Row(
+            title, 0.0, seen, seen, seen, 0, 0, math.nan, verdict, note, measure=PEEKED, allowed=0.0
+        ),
+        failures,
+        peek,
+    )
 
 
 def _first_peek(
     bets: Process, sample: Sample, several: bool, rng: np.random.Generator
-) -> tuple[int, float] | None:
-    """Return the first t (from 1) whose bet changes when X_t and later do, and m; or None.
+) -> Futures | None:
+    """Return the first t (from 1) whose bet changes when X_t and later do; or None.
 
     Against the mean 1/2, or against several others: fixed ones, and one of its own for each
     time, spread over (0, 1).
     """
-    _, x, alpha = sample
+    law, x, alpha = sample
     all_times = times(0, x.shape[1])
     spread = (rng.permutation(len(all_times)) + rng.random(len(all_times))) / len(all_times)
     pairs = [(t, m) for m in (FIXED_MEANS if several else (HALF,)) for t in all_times]
@@ -178,9 +188,25 @@ def _first_peek(
         other = np.concatenate([now[:, :t], futures[:, t:]], axis=1)
         if m not in base:
             base[m] = _shaped(bets, now, m, alpha)
-        if not np.array_equal(base[m][:, : t + 1], _shaped(bets, other, m, alpha)[:, : t + 1]):
-            return int(t) + 1, float(m)
+        changed = _shaped(bets, other, m, alpha)
+        same = (base[m] == changed)[:, : t + 1].all(axis=1)
+        if not same.all():
+            i = int(np.argmin(same))
+            pair = now[i], other[i], base[m][i], changed[i]
+            return Futures(int(t) + 1, float(m), law, *pair)
     return None
+
+
+def _unchanged(bets: Process, x: FloatArray, alpha: float) -> Futures | None:
+    """Return one sample with two futures where no bet before them changed; None if bets fail."""
+    t = x.shape[1] // 2
+    other = x.copy()
+    other[:, t:] = 1.0 - x[:, t:]
+    try:
+        pair = _shaped(bets, x, HALF, alpha)[0], _shaped(bets, other, HALF, alpha)[0]
+    except Exception:  # a row of the report says it
+        return None
+    return Futures(t + 1, HALF, "uniform", x[0], other[0], *pair)
 
 
 def _shaped(bets: Process, x: FloatArray, m: float, alpha: float) -> FloatArray:

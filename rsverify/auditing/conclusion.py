@@ -15,6 +15,9 @@ _MEANT = {
     "randomized-proportion": "the proportion",
     "difference": "the margin over the runner-up",
     "probit": "the margin over the runner-up",
+    "laplace": "the margin over the runner-up",
+    "laplace:first": "the margin over the second class",
+    "path-laplace": "the margin at every time",
     "difference:first": "the margin over the second class",
     "probit:first": "the margin over the second class",
     "path-difference": "the margin at every time",
@@ -49,6 +52,20 @@ def conclusion(report: AuditReport) -> str:
         return _of_capital(report)
     begin = {"refuted": "", "supported": "as promised: ", "inconclusive": "undecided: "}
     return _capital(f"{begin[report.verdict]}{_found(report)}{_failed(report)}; {_sure(report)}.")
+
+
+def finding(report: AuditReport) -> str:
+    """Return what was found, without how sure that is, to follow a verdict."""
+    if report.verdict == "refuted" and report.worst.verdict != "refuted":
+        return report.failures[-1].message
+    row = report.worst
+    if kind_of(report) in ("bets", "betting"):
+        if report.verdict == "refuted":
+            return f"{row.note}, under {_named(report)}"
+        if kind_of(report) == "bets":
+            return f"no bet changed with the future, on {len(report.rows)} samples"
+        return f"the expected capital is at most {row.miscoverage:.6g}, where 1 is the initial one"
+    return _found(report)
 
 
 def _found(report: AuditReport) -> str:
@@ -215,6 +232,8 @@ def _of_capital(report: AuditReport) -> str:
 
 def _digits(value: float, beside: float = math.nan) -> str:
     """Return three digits, or as many as tell the number from the one it stands beside."""
+    if value >= 1e4:
+        return f"{float(f'{value:.4g}'):,.0f}"
     same = abs(value - beside) <= ROUNDING * beside
     for digits in range(3, 12):
         text = f"{value:.{digits}g}"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import numpy as np
@@ -14,9 +17,17 @@ from rsverify._core.figure import save_figure
 from rsverify._core.files import check_free
 from rsverify._core.types import FigureName
 from rsverify.auditing import plot as plotting
+from rsverify.auditing import plot_rows
+from rsverify.auditing.conclusion import finding
+from rsverify.auditing.counts import CountModel, HypergeometricModel
 from rsverify.auditing.design import FIGURES, FLOAT_ERRORS
 from rsverify.auditing.estimand import margin_value
-from rsverify.auditing.exact.evidence import MarginClaims, ProportionLimits
+from rsverify.auditing.exact.evidence import (
+    Futures,
+    MarginClaims,
+    ModelLimits,
+    ProportionLimits,
+)
 from rsverify.auditing.exact.proportion import miscoverage_at
 from rsverify.auditing.simulation.blocks import Replay, block_span, missed
 from rsverify.bounds.proportion import clopper_pearson_lower, clopper_pearson_upper
@@ -24,12 +35,14 @@ from rsverify.bounds.proportion import clopper_pearson_lower, clopper_pearson_up
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from rsverify.auditing.report import AuditReport
+    from rsverify.auditing.report import AuditReport, Row
 
 CHOICES: tuple[FigureName, ...] = get_args(FigureName)
 TOOTH = 9  # points between two jumps
 MOST_TEETH = 1200  # more cannot be told apart on paper
 NEAR_TEETH = 9  # on either side of the worst, in the enlarged part
+CURVE = 1001  # points of a curve
+MOST_CELLS = 4_000_000  # probabilities at once
 SIDE = 64  # cells along an edge of the map
 SUBPOINTS = 3  # distributions along an edge of a cell
 MAP_BUDGET = 2e8  # outcomes summed for a map
@@ -59,8 +72,7 @@ def draw(
         raise ValueError(
             f"kind={kind!r} must be {' or '.join(map(repr, possible))} for this report"
         )
-    ways = {"sawtooth": _sawtooth, "map": _map, "claims": _claims, "zip": _zip, "time": _time}
-    figure = (ways | {"capital": _capital})[wanted](report)
+    figure = WAYS[wanted](report)
     if path is not None:
         save_figure(figure, path, force=force)
     return figure
@@ -73,24 +85,33 @@ def figures_of(report: AuditReport) -> list[FigureName]:
         return ["sawtooth"]
     if isinstance(evidence, MarginClaims):
         return ["map"]
+    if isinstance(evidence, ModelLimits) and evidence.model.region[0] < evidence.model.region[1]:
+        return ["map" if len(evidence.model.names) == 2 else "curve"]
+    if isinstance(evidence, Futures):
+        return ["bets"]
     if report.design["kind"] == "betting":
         return ["capital"]
+    if report.design["kind"] == "bets":
+        return []
+    if report.design["kind"] != "coverage":
+        return ["scenarios"]
     if report.design.get("method") == "exact":
         return ["claims"]
     if not isinstance(evidence, Replay):
-        return []
+        return ["scenarios"]
     index = report.rows.index(report.worst)
     times = max(part.shape[1] for part in evidence.block(index, 0)[:2])
-    return ["time", "zip"] if times > 1 else ["zip"]
+    return ["time", "zip", "scenarios"] if times > 1 else ["zip", "scenarios"]
 
 
 def _stated(report: AuditReport, name: Literal["alpha", "tolerance"]) -> float:
     return cast(float, report.design[name])
 
 
-def _title(report: AuditReport) -> str:
+def _title(report: AuditReport) -> plotting.Title:
     d = report.design
-    return f"{d['bound']}, {d['estimand']}, n = {d['n']:,}, α = {d['alpha']:g}: {report.verdict}"
+    audited = f"{d['bound']}, {d['estimand']}, n = {d['n']:,}, α = {d['alpha']:g}"
+    return plotting.Title(f"{report.verdict.capitalize()}: {finding(report)}", audited)
 
 
 def _sawtooth(report: AuditReport) -> Figure:
@@ -125,6 +146,8 @@ def _sawtooth(report: AuditReport) -> Figure:
 
 
 def _map(report: AuditReport) -> Figure:
+    if isinstance(report.evidence, ModelLimits):
+        return _model(report)
     claims = report.evidence
     assert isinstance(claims, MarginClaims), "of its picture"
     n = claims.table.shape[0] - 1
@@ -162,8 +185,7 @@ def _map(report: AuditReport) -> Figure:
     return plotting.draw_map(values, _stated(report, "alpha"), place, worst, _title(report))
 
 
-def _lolly(report: AuditReport) -> plotting.Scenarios:
-    rows = report.rows
+def _lolly(rows: list[Row]) -> plotting.Scenarios:
     return plotting.Scenarios(
         [r.scenario for r in rows],
         np.array([r.miscoverage for r in rows]),
@@ -195,15 +217,48 @@ def _replays(report: AuditReport, index: int, enough: int) -> tuple[FloatArray, 
 def _claims(report: AuditReport) -> Figure:
     return plotting.draw_claims(
         np.array([r.truth for r in report.rows]),
-        _lolly(report),
+        _lolly(report.rows),
         _stated(report, "alpha"),
         _stated(report, "tolerance"),
         _title(report),
     )
 
 
+def _scenarios(report: AuditReport) -> Figure:
+    return plot_rows.draw_rows(*_scaled(report), _title(report))
+
+
+def _scaled(report: AuditReport) -> tuple[plotting.Scenarios, plot_rows.Scale]:
+    """Return the rows, the worst first, in a unit that they share."""
+    rows = report.ranked
+    share = cast(float, report.design.get("tolerance", 0.0))
+    allowed = {(r.allowed, r.measure) for r in rows}
+    if len(allowed) > 1:  # several levels, or sums and a simulation
+        rows = [
+            replace(r, **{k: getattr(r, k) / r.allowed for k in ("miscoverage", "low", "high")})
+            for r in rows
+        ]
+        words = "share of what is allowed: " + " or ".join(sorted({r.measure for r in rows}))
+        scale = plot_rows.Scale(words, 1.0, "allowed", 1.0 + share)
+        return _lolly(rows), scale
+    ((most, measure),) = allowed
+    exact = measure if not rows[0].replications else "allowed"
+    words = f"α = {most:g}" if most < 1.0 else f"{exact if most != 1.0 else 'allowed'}: {most:g}"
+    tolerated = most * (1.0 + share) if most < 1.0 else None
+    return _lolly(rows), plot_rows.Scale(measure, most, words, tolerated)
+
+
 def _capital(report: AuditReport) -> Figure:
-    return plotting.draw_capital(_lolly(report), _title(report))
+    scale = plot_rows.Scale("expected capital", 1.0, "initial capital")
+    return plot_rows.draw_rows(_lolly(report.ranked), scale, _title(report))
+
+
+def _bets(report: AuditReport) -> Figure:
+    shown = report.evidence
+    assert isinstance(shown, Futures), "of its picture"
+    fields = shown._asdict()
+    del fields["law"]
+    return plot_rows.draw_bets(plot_rows.Bets(**fields), _title(report))
 
 
 def _zip(report: AuditReport) -> Figure:
@@ -213,15 +268,62 @@ def _zip(report: AuditReport) -> Figure:
     wrong = missed(low, high, truth)
     distance = np.maximum(low - truth, truth - high)  # above 0: missed, by so much
     order = np.argsort(distance, kind="stable")
-    limits = plotting.Ordered(low[order], high[order], wrong[order], truth)
-    return plotting.draw_zip(
-        _lolly(report),
-        limits,
-        worst.scenario,
-        _stated(report, "alpha"),
-        _stated(report, "tolerance"),
-        _title(report),
-    )
+    limits = plot_rows.Ordered(low[order], high[order], wrong[order], truth)
+    rows, scale = _scaled(report)
+    level = _stated(report, "alpha")
+    return plot_rows.draw_zip(rows, scale, limits, worst.scenario, level, _title(report))
+
+
+def _model(report: AuditReport) -> Figure:
+    """Draw the miscoverage over the parameters of a model of counts: along one, or over two."""
+    limits = report.evidence
+    assert isinstance(limits, ModelLimits), "of its picture"
+    model, worst = limits.model, report.worst
+    low, high = model.ends
+    level = _stated(report, "alpha")
+    law = dict(part.split("=") for part in worst.distribution.split(", "))
+    place = np.array([float(law[name]) for name in model.names])
+    if len(model.names) == 1:
+        points = _line(model, low[0], high[0], place[0])
+        values = _failing(limits, points[:, None])
+        highest = float(place[0]), worst.miscoverage
+        axis = model.names[0], _event(report)
+        return plotting.draw_curve(points, values, highest, level, axis, _title(report))
+    middle = (np.arange(SIDE) + 0.5) / SIDE
+    sides = [a + (b - a) * middle for a, b in zip(low, high, strict=True)]
+    first, second = np.meshgrid(*sides)
+    points = np.column_stack([first.ravel(), second.ravel()])
+    values = _failing(limits, points).reshape(first.shape)
+    at = float(place[0]), float(place[1]), worst.miscoverage
+    names = model.names[0], model.names[1], _event(report)
+    box = tuple(map(float, (low[0], high[0], low[1], high[1])))
+    return plotting.draw_square(values, cast(plotting.Box, box), at, level, names, _title(report))
+
+
+def _event(report: AuditReport) -> str:
+    measure = report.measure.replace("<= a", f"≤ {_stated(report, 'alpha'):g}")
+    return "P(the bound fails to cover)" if measure == "miscoverage" else measure
+
+
+def _line(model: CountModel, low: float, high: float, worst: float) -> FloatArray:
+    """Return parameters along which a curve is drawn, all of them where they are integers."""
+    if isinstance(model, HypergeometricModel):
+        return np.asarray(model.all_points[:, 0])
+    high = min(high, max(4.0 * worst, low + 0.25 * (high - low))) if high > 1.0 else high
+    return np.unique(np.append(np.linspace(low, high, CURVE), worst))
+
+
+def _failing(limits: ModelLimits, points: FloatArray) -> FloatArray:
+    """Return the probability of the outcomes that fail at parameters (C, d)."""
+    model, found = limits.model, []
+    step = max(1, MOST_CELLS // limits.lower.size)
+    for part in np.array_split(points, math.ceil(len(points) / step)):
+        value = model.value(part)
+        truth = value[:, None] if limits.truth is None else limits.truth
+        wrong = (limits.lower > truth) | (limits.upper < truth)
+        inside = (value >= model.region[0]) & (value <= model.region[1])
+        found.append(np.where(inside, (model.probabilities(part) * wrong).sum(axis=1), np.nan))
+    return np.concatenate(found)
 
 
 def _time(report: AuditReport) -> Figure:
@@ -249,3 +351,16 @@ def _first_misses(lower: FloatArray, upper: FloatArray, truth: float) -> tuple[F
     """Return how many replications have failed to cover by each time, and how many there are."""
     wrong = np.logical_or.accumulate(missed(lower, upper, truth), axis=1)
     return wrong.sum(axis=0), len(wrong)
+
+
+WAYS: dict[FigureName, Callable[[AuditReport], Figure]] = {
+    "sawtooth": _sawtooth,
+    "map": _map,
+    "curve": _model,
+    "claims": _claims,
+    "zip": _zip,
+    "time": _time,
+    "scenarios": _scenarios,
+    "capital": _capital,
+    "bets": _bets,
+}

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from rsverify._core.check import FloatArray
-from rsverify._core.optional import need
+from rsverify._core.figure import new_figure
 from rsverify._core.text import figure_label
+from rsverify._core.types import AnyArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import QuadMesh
     from matplotlib.figure import Figure
 
 # Okabe and Ito's colors: told apart by the color-blind, and in gray.
 INK, RED, GREY, ORANGE = "#0072B2", "#D55E00", "#8a8a8a", "#E69F00"
 VERDICT_COLORS = {"supported": INK, "refuted": RED, "inconclusive": ORANGE}
 VERDICT_MARKS = {"supported": "o", "refuted": "X", "inconclusive": "s"}
-LONGEST_NAME = 34
+Box = tuple[float, float, float, float]
+"""The least and the largest of one parameter, then of another."""
+FEW_POINTS = 200  # are drawn as points
 FEWEST_DOUBLINGS = 4  # a miscoverage below alpha / 16 is drawn as alpha / 16
-_ABOVE: dict[str, Any] = {
+CHARACTERS, LINE = 13, 0.17  # of a title: in an inch, and inches
+ABOVE: dict[str, Any] = {
     "frameon": False,
     "fontsize": "x-small",
     "loc": "lower center",
     "bbox_to_anchor": (0.5, 1.0),
 }
-MOST_CAPITAL = 10.0  # more than that is drawn as that
 MOST_MARKS = 300  # jumps marked along the axis
 
 
@@ -50,22 +56,32 @@ class Scenarios(NamedTuple):
     verdicts: list[str]
 
 
-class Ordered(NamedTuple):
-    """Limits of one scenario in order of their distance from non-coverage, the worst last."""
+class Title(NamedTuple):
+    """What a figure found, and of what it is."""
 
-    lower: FloatArray
-    upper: FloatArray
-    missed: Any
-    truth: float
+    finding: str
+    audited: str
 
 
-def _figure(width: float, height: float, title: str) -> Figure:
-    need("matplotlib")
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained", dpi=150)
-    figure.suptitle(figure_label(title), fontsize="medium")
+def titled_figure(width: float, height: float, title: Title) -> Figure:
+    """Return an empty figure below its finding and what was audited."""
+    finding = textwrap.wrap(title.finding, int(width * CHARACTERS))
+    audited = textwrap.wrap(title.audited, int(width * CHARACTERS))
+    figure = new_figure(width, height + LINE * (len(finding) + len(audited)))
+    lines = [figure_label(line) for line in (*finding, *audited)]
+    figure.suptitle("\n".join(lines), fontsize="small", x=0.01, ha="left")
     return figure
+
+
+def verdict_marks(
+    axes: Axes, x: AnyArray, y: AnyArray, verdicts: Sequence[str], size: float = 4.5
+) -> None:
+    """Mark points by their verdicts, each in the legend."""
+    for verdict, color in VERDICT_COLORS.items():
+        own = np.array([v == verdict for v in verdicts])
+        if own.any():
+            mark = VERDICT_MARKS[verdict]
+            axes.plot(x[own], y[own], mark, color=color, markersize=size, label=verdict)
 
 
 def _level(axes: Axes, alpha: float, **options: Any) -> None:
@@ -73,10 +89,10 @@ def _level(axes: Axes, alpha: float, **options: Any) -> None:
 
 
 def draw_sawtooth(
-    parts: list[Teeth], worst: tuple[float, float], alpha: float, title: str
+    parts: list[Teeth], worst: tuple[float, float], alpha: float, title: Title
 ) -> Figure:
     """Draw exact miscoverage against p: all of it, and enlarged around the worst p."""
-    figure = _figure(7.0, 2.9 * len(parts) + 0.6, title)
+    figure = titled_figure(7.0, 2.9 * len(parts) + 0.6, title)
     for i, teeth in enumerate(parts):
         axes = figure.add_subplot(len(parts), 1, i + 1)
         line = np.concatenate([np.vstack([t, [[np.nan, np.nan]]]) for t in teeth.pieces])
@@ -134,30 +150,25 @@ def draw_map(
     alpha: float,
     witness: tuple[float, float] | None,
     worst: float,
-    title: str,
+    title: Title,
 ) -> Figure:
     """Draw the largest miscoverage in each cell over (p1, p2), as a share of alpha."""
-    from matplotlib.colors import TwoSlopeNorm
     from matplotlib.patches import Polygon
 
-    figure = _figure(6.4, 5.4, title)
+    figure = titled_figure(6.4, 5.4, title)
     axes = figure.add_subplot()
-    # Doublings of alpha: white at alpha, red is too much, blue to spare.
-    share = np.log2(np.maximum(values / alpha, 2.0**-FEWEST_DOUBLINGS))
-    most = max(1.0, np.ceil(float(np.nanmax(share))))
-    norm = TwoSlopeNorm(0.0, vmin=-FEWEST_DOUBLINGS, vmax=most)
     edges = np.linspace(0.0, 1.0, len(values) + 1)
-    mesh = axes.pcolormesh(edges, edges, share, cmap="RdBu_r", norm=norm, rasterized=True)
+    words = "P(the bound fails to cover the margin) / α"
+    mesh = _shares(figure, axes, (edges, edges), values / alpha, words)
     mesh.set_clip_path(Polygon([[0, 0], [1, 0], [0, 1]], transform=axes.transData))
-    bar = figure.colorbar(mesh, ax=axes, label="P(the bound fails to cover the margin) / α")
-    ticks = np.arange(-FEWEST_DOUBLINGS, most + 1)
-    bar.set_ticks(
-        list(ticks), labels=[f"{2**t:g}" if t >= 0 else f"1/{2**-t:g}" for t in ticks.tolist()]
-    )
-    bar.ax.axhline(0.0, color="black", linewidth=0.8)
     axes.plot([0, 1], [1, 0], color="black", linewidth=0.8)
     axes.plot([0, 0.5], [0, 0.5], color=GREY, linewidth=0.8, linestyle=":")
-    axes.annotate("p1 = p2", (0.16, 0.17), color=GREY, fontsize="x-small", rotation=45)
+    _on_map(axes, "$p_1 = p_2$", (0.31, 0.31), 45)
+    # What is left for the other classes: the same along every falling diagonal.
+    for third in (0.25, 0.5, 0.75):
+        axes.plot([0, 1 - third], [1 - third, 0], color=GREY, linewidth=0.5, alpha=0.7)
+        _on_map(axes, f"$p_3 = {third:g}$", (0.8 * (1 - third), 0.2 * (1 - third)), -45)
+    _on_map(axes, "$p_3 = 0$", (0.57, 0.47), -45)
     if witness is not None:
         axes.plot(
             *witness,
@@ -171,8 +182,8 @@ def draw_map(
             linestyle="none",
         )
         axes.legend(frameon=False, loc="upper right", fontsize="small")
-    axes.set_xlabel("p1, the class certified")
-    axes.set_ylabel("p2, the runner-up")
+    axes.set_xlabel("$p_1$, the class certified")
+    axes.set_ylabel("$p_2$, the second class; $p_3 = 1 - p_1 - p_2$")
     axes.set_aspect("equal")
     axes.set_xlim(0.0, 1.0)
     axes.set_ylim(0.0, 1.0)
@@ -181,149 +192,117 @@ def draw_map(
     return figure
 
 
+def _on_map(axes: Axes, words: str, place: tuple[float, float], angle: float) -> None:
+    """Name a line of the map, legible on any of its colors."""
+    axes.annotate(
+        words,
+        place,
+        fontsize="x-small",
+        rotation=angle,
+        ha="center",
+        va="center",
+        bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.75, "linewidth": 0},
+    )
+
+
+def draw_curve(
+    points: FloatArray,
+    values: FloatArray,
+    worst: tuple[float, float],
+    alpha: float,
+    names: tuple[str, str],
+    title: Title,
+) -> Figure:
+    """Draw a probability along the parameter of a model of counts."""
+    figure = titled_figure(7.0, 3.4, title)
+    axes = figure.add_subplot()
+    few = len(points) <= FEW_POINTS
+    axes.plot(points, values, "." if few else "-", color=INK, linewidth=1.1, label=names[1])
+    _level(axes, alpha, label=f"α = {alpha:g}")
+    label = f"the worst: {worst[1]:.4g} at {names[0]} = {worst[0]:.4g}"
+    axes.plot(*worst, "v", color=RED, markersize=6, label=label)
+    axes.set_ylim(0.0, 1.15 * max(alpha, worst[1], float(np.nanmax(values))))
+    axes.set_xlabel(names[0])
+    axes.set_ylabel(names[1])
+    axes.grid(alpha=0.25, linewidth=0.5)
+    axes.legend(**ABOVE, ncols=3)
+    return figure
+
+
+def draw_square(
+    values: FloatArray,
+    box: Box,
+    worst: tuple[float, float, float],
+    alpha: float,
+    names: tuple[str, str, str],
+    title: Title,
+) -> Figure:
+    """Draw a probability over the two parameters of a model of counts, as a share of alpha."""
+    figure = titled_figure(6.4, 5.0, title)
+    axes = figure.add_subplot()
+    x = np.linspace(box[0], box[1], values.shape[1] + 1)
+    y = np.linspace(box[2], box[3], values.shape[0] + 1)
+    _shares(figure, axes, (x, y), values / alpha, f"{names[2]} / α")
+    at = f"{worst[2]:.4g} at ({worst[0]:.4g}, {worst[1]:.4g})"
+    color = RED if worst[2] > alpha else INK
+    axes.plot(
+        *worst[:2],
+        "v",
+        color="black",
+        markersize=7,
+        markerfacecolor=color,
+        clip_on=False,
+        label=f"the worst: {at}",
+        linestyle="none",
+    )
+    axes.legend(**ABOVE)
+    axes.set_facecolor("#e4e4e4")  # outside the null
+    axes.set_xlabel(f"{names[0]}")
+    axes.set_ylabel(f"{names[1]}{'; gray: outside the null' if np.isnan(values).any() else ''}")
+    axes.set_aspect("equal" if box[1] - box[0] == box[3] - box[2] else "auto")
+    return figure
+
+
+def _shares(
+    figure: Figure, axes: Axes, edges: tuple[FloatArray, FloatArray], share: FloatArray, words: str
+) -> QuadMesh:
+    """Draw shares of alpha in cells, with their scale: white at alpha, red above it."""
+    from matplotlib.colors import TwoSlopeNorm
+
+    doublings = np.log2(np.maximum(share, 2.0**-FEWEST_DOUBLINGS))
+    most = max(1.0, np.ceil(float(np.nanmax(doublings))))
+    norm = TwoSlopeNorm(0.0, vmin=-FEWEST_DOUBLINGS, vmax=most)
+    mesh = axes.pcolormesh(*edges, doublings, cmap="RdBu_r", norm=norm, rasterized=True)
+    bar = figure.colorbar(mesh, ax=axes, label=words)
+    ticks = np.arange(-FEWEST_DOUBLINGS, most + 1)
+    names = [f"{2**t:g}" if t >= 0 else f"1/{2**-t:g}" for t in ticks.tolist()]
+    names[0] = f"≤ {names[0]}"
+    bar.set_ticks(list(ticks), labels=names)
+    bar.ax.axhline(0.0, color="black", linewidth=0.8)
+    return mesh
+
+
 def draw_claims(
-    claims: FloatArray, levels: Scenarios, alpha: float, tolerance: float, title: str
+    claims: FloatArray, levels: Scenarios, alpha: float, tolerance: float, title: Title
 ) -> Figure:
     """Draw the miscoverage just below each claim of a margin, attained and certified."""
-    figure = _figure(7.0, 4.0, title)
+    figure = titled_figure(7.0, 4.0, title)
     axes = figure.add_subplot()
     for verdict, color in VERDICT_COLORS.items():
         own = np.array([v == verdict for v in levels.verdicts]) & np.isfinite(claims)
         if own.any():
             axes.vlines(claims[own], levels.low[own], levels.high[own], color=color, linewidth=1.4)
-            axes.plot(
-                claims[own],
-                levels.miscoverage[own],
-                VERDICT_MARKS[verdict],
-                color=color,
-                markersize=4.5,
-                label=verdict,
-            )
+    verdict_marks(axes, claims, levels.miscoverage, levels.verdicts)
+    axes.plot([], [], "-", color=GREY, linewidth=1.4, label="attained to certified")
     _level(axes, alpha, label=f"α = {alpha:g}")
-    axes.axhspan(alpha, alpha * (1.0 + tolerance), color=RED, alpha=0.08, linewidth=0)
-    axes.set_ylim(0.0, 1.1 * max(alpha * (1.0 + tolerance), float(levels.high.max())))
-    axes.set_xlabel("margin claimed")
-    axes.set_ylabel("largest non-coverage just below it: attained to certified")
-    axes.grid(alpha=0.25, linewidth=0.5)
-    axes.legend(**_ABOVE, ncols=4)
-    return figure
-
-
-def draw_capital(laws: Scenarios, title: str) -> Figure:
-    """Draw the expected capital under every distribution: fair betting has at most 1."""
-    rows = len(laws.names)
-    figure = _figure(7.0, max(3.0, 0.17 * rows + 1.2), title)
-    axes = figure.add_subplot()
-    y = np.arange(rows)[::-1]
-    # What is not finite, or far beyond, stands at the edge.
-    expected = np.clip(laws.miscoverage, 0.0, MOST_CAPITAL)
-    for verdict, color in VERDICT_COLORS.items():
-        own = np.array([v == verdict for v in laws.verdicts])
-        if own.any():
-            axes.plot(
-                expected[own],
-                y[own],
-                VERDICT_MARKS[verdict],
-                color=color,
-                markersize=4.0,
-                label=verdict,
-            )
-    axes.axvline(1.0, color=RED, linewidth=1.0, linestyle=(0, (5, 2)), label="initial capital")
-    axes.set_yticks(y, list(map(figure_label, laws.names)), fontsize="xx-small")
-    axes.set_xlim(0.0, max(1.5, 1.05 * float(expected.max())))
-    axes.set_ylim(-0.8, rows - 0.2)
-    more = f"; {MOST_CAPITAL:g} and more at the edge" if expected.max() >= MOST_CAPITAL else ""
-    axes.set_xlabel(f"expected capital{more}")
-    axes.grid(axis="x", alpha=0.25, linewidth=0.5)
-    axes.legend(**_ABOVE, ncols=4)
-    return figure
-
-
-def draw_zip(
-    scenarios: Scenarios,
-    limits: Ordered,
-    name: str,
-    alpha: float,
-    tolerance: float,
-    title: str,
-) -> Figure:
-    """Draw every scenario's miscoverage, and the limits of one in order."""
-    rows = len(scenarios.names)
-    figure = _figure(10.0, max(4.0, 0.24 * rows + 1.4), title)
-    left, right = figure.subplots(1, 2, width_ratios=[1.25, 1.0])
-    _draw_scenarios(left, scenarios, alpha, tolerance)
-    _draw_limits(right, limits, alpha)
-    right.set_title(f"worst scenario: {_short(name)}", fontsize="small")
-    return figure
-
-
-def _short(name: str) -> str:
-    name = figure_label(name)
-    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
-
-
-def _draw_scenarios(axes: Axes, scenarios: Scenarios, alpha: float, tolerance: float) -> None:
-    y = np.arange(len(scenarios.names))[::-1]
-    for verdict, color in VERDICT_COLORS.items():
-        own = np.array([v == verdict for v in scenarios.verdicts])
-        if own.any():
-            axes.hlines(y[own], scenarios.low[own], scenarios.high[own], color=color, linewidth=1.4)
-            axes.plot(
-                scenarios.miscoverage[own],
-                y[own],
-                VERDICT_MARKS[verdict],
-                color=color,
-                markersize=4.5,
-                label=verdict,
-            )
-    axes.axvline(alpha, color=RED, linewidth=1.0, linestyle=(0, (5, 2)), label=f"α = {alpha:g}")
     most = alpha * (1.0 + tolerance)
-    axes.axvspan(alpha, most, color=RED, alpha=0.08, linewidth=0, label="tolerated")
-    axes.set_yticks(y, [_short(n) for n in scenarios.names], fontsize="x-small")
-    axes.set_xlim(left=0.0)
-    axes.set_ylim(-0.8, len(y) - 0.2)
-    axes.set_xlabel("miscoverage, with an interval valid at any stopping time (95 %)")
-    axes.grid(axis="x", alpha=0.25, linewidth=0.5)
-    axes.legend(**_ABOVE, ncols=5)
-
-
-def _draw_limits(axes: Axes, limits: Ordered, alpha: float) -> None:
-    """Draw limits by their centile, those that fail to cover on top, above 1 - alpha."""
-    count = limits.lower.size
-    share = float(limits.missed.mean())
-    shown = min(1.0, max(4.0 * alpha, 2.5 * share, 30.0 / count))
-    first = int((1.0 - shown) * count)
-    centile = (np.arange(count) + 0.5) / count * 100.0
-    low, high = limits.lower[first:], limits.upper[first:]
-    finite = np.concatenate([low[np.isfinite(low)], high[np.isfinite(high)], [limits.truth]])
-    finite = finite[np.isfinite(finite)]
-    room = 0.06 * (np.ptp(finite) or 1.0)
-    ends = finite.min() - room, finite.max() + room
-    for wrong, color in ((False, INK), (True, RED)):
-        own = limits.missed[first:] == wrong
-        axes.hlines(
-            centile[first:][own],
-            np.clip(low[own], *ends),
-            np.clip(high[own], *ends),
-            color=color,
-            linewidth=max(0.35, min(2.0, 150.0 / max(count - first, 1))),
-            alpha=0.55 if not wrong else 0.9,
-        )
-    axes.axvline(limits.truth, color="black", linewidth=1.0)
-    _level_centile = 100.0 * (1.0 - alpha)
-    axes.axhline(_level_centile, color=RED, linewidth=1.0, linestyle=(0, (5, 2)))
-    axes.annotate(
-        f"100 (1 − α) = {_level_centile:g}",
-        (ends[0], _level_centile),
-        xytext=(3, 3),
-        textcoords="offset points",
-        fontsize="x-small",
-        color=RED,
-    )
-    axes.set_xlim(*ends)
-    axes.set_ylim(100.0 * (1.0 - shown), 100.0)
-    axes.set_xlabel(f"the bound; the truth is {limits.truth:.4g} (line)")
-    axes.set_ylabel(f"centile of {count:,} replications, non-coverage in red")
+    axes.axhspan(alpha, most, color=RED, alpha=0.08, linewidth=0, label="tolerated")
+    axes.set_ylim(0.0, 1.1 * max(most, float(levels.high.max())))
+    axes.set_xlabel("margin claimed")
+    axes.set_ylabel("largest non-coverage just below the claim")
+    axes.grid(alpha=0.25, linewidth=0.5)
+    axes.legend(**ABOVE, ncols=5)
+    return figure
 
 
 def draw_time(
@@ -332,10 +311,10 @@ def draw_time(
     band: tuple[FloatArray, FloatArray],
     name: str,
     alpha: float,
-    title: str,
+    title: Title,
 ) -> Figure:
     """Draw the share of replications that fail to cover by each time."""
-    figure = _figure(7.0, 4.2, title)
+    figure = titled_figure(7.0, 4.2, title)
     axes = figure.add_subplot()
     t = np.arange(1, curves[worst].size + 1)
     for i, curve in enumerate(curves):
@@ -349,14 +328,15 @@ def draw_time(
                 alpha=0.6,
                 label="other scenarios" if i == (0 if worst else 1) else None,
             )
-    axes.fill_between(t, *band, step="post", color=INK, alpha=0.2, linewidth=0)
+    band_label = "95 % band, at each time"
+    axes.fill_between(t, *band, step="post", color=INK, alpha=0.2, linewidth=0, label=band_label)
     axes.step(
         t,
         curves[worst],
         where="post",
         color=INK,
         linewidth=1.6,
-        label=f"{figure_label(name)}, 95 % band",
+        label=f"{figure_label(name)}",
     )
     _level(axes, alpha, label=f"α = {alpha:g}")
     axes.set_xscale("log")
@@ -366,5 +346,5 @@ def draw_time(
     axes.set_xlabel("observations")
     axes.set_ylabel("P(not covered at that time or before)")
     axes.grid(alpha=0.25, linewidth=0.5)
-    axes.legend(**_ABOVE, ncols=3)
+    axes.legend(**ABOVE, ncols=2)
     return figure

@@ -270,13 +270,16 @@ class AuditReport:
         ----------
         path : path-like, optional
             Its ending chooses the format (``.png``, ``.pdf``, ``.svg``).
-        kind : {"auto", "sawtooth", "map", "claims", "zip", "time", "capital"}, default "auto"
+        kind : str, default "auto"
             "sawtooth": exact miscoverage of a proportion against p, the jumps of the bound
             marked. "map": exact worst case over (p1, p2) of a margin. "claims": the same along
-            staircases, just below each claim visited. "zip": miscoverage of every scenario with
+            staircases, just below each claim visited. "map" and "curve" also: the same for counts
+            of two parameters, or one. "zip": miscoverage of every scenario with
             its interval, and the limits of the worst scenario in order of how close they are to
             non-coverage. "time": miscoverage by time, of a time-uniform bound.
-            "capital": expected capital by distribution. "auto": the one that fits.
+            "scenarios": every row beside what it is allowed. "capital": expected capital by
+            distribution. "bets": the bets on two samples with one past. "auto": the one that
+            fits.
         picture : str
             The old name of `kind`; it warns and goes in the next version.
         force : bool

@@ -152,6 +152,7 @@ def at_levels(
         None if witness is None else replace(witness, event=words.witness),
         design,
         list(dict.fromkeys(notes)),
+        first.evidence if len(levels) == 1 else None,
     )
 
 

@@ -16,7 +16,7 @@ from rsverify.auditing.design import Design, Progress
 from rsverify.auditing.estimand import ESTIMANDS, Data, Estimand
 from rsverify.auditing.exact import proportion, trinomial
 from rsverify.auditing.exact.counts import collapses, model_worst, too_large
-from rsverify.auditing.exact.evidence import MarginClaims, ProportionLimits
+from rsverify.auditing.exact.evidence import MarginClaims, ModelLimits, ProportionLimits
 from rsverify.auditing.exact.proportion import ROUNDING, Worst
 from rsverify.auditing.exact.repeats import Answer, Table, first_look, long_look
 from rsverify.auditing.exact.staircase import LARGEST_STAIRCASE_N
@@ -24,6 +24,7 @@ from rsverify.auditing.registry import all_outcomes, outcome_table
 from rsverify.auditing.report import AuditReport, Row, with_mixing
 from rsverify.auditing.reports.staircase import staircase_report
 from rsverify.auditing.simulation.blocks import generator
+from rsverify.auditing.two_counts import PairedModel
 from rsverify.auditing.verdict import Verdict
 
 MARGINS: tuple[str, ...] = get_args(MarginName)
@@ -142,12 +143,15 @@ def _failed(limits: Limits, outcome: Data) -> Limits:
 
 def _worst(
     table: Table, estimand: Estimand, design: Design
-) -> tuple[Worst, ProportionLimits | MarginClaims | None, str]:
+) -> tuple[Worst, ProportionLimits | MarginClaims | ModelLimits, str]:
     """Return the worst case, what figures are drawn from, and what it is about."""
     base, _, first = estimand.name.partition(":")
     if estimand.model is not None and base not in OWN_WAY:
         model = estimand.model(design.n)
-        return model_worst(model, table, estimand, design), None, model.scope
+        worst = model_worst(model, table, estimand, design)
+        kept = model.groups if isinstance(model, PairedModel) else slice(None)
+        limits = ModelLimits(model, table.lower[kept], table.upper[kept], model.fixed)
+        return worst, limits, model.scope
     if base == "proportion":
         worst = proportion.proportion_worst(table.lower, table.upper, design.alpha)
         return worst, ProportionLimits(table.lower, table.upper), "every p"
