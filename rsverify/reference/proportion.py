@@ -66,9 +66,11 @@ def randomized_clopper_pearson_lower(
         return mp.mpf(0)
     if k == n and 1 - mp.mpf(u) <= alpha:
         return mp.mpf(1)
+    if u == 1:
+        return clopper_pearson_lower(k + 1, n, alpha, digits)
     # P(X + U ≥ k + u) lies between P(X ≥ k) and P(X ≥ k + 1).
-    ends = [clopper_pearson_lower(j, n, alpha, digits) if j <= n else 1 for j in (k, k + 1)]
-    return _root(lambda p: randomized_tail(k, n, p, u, digits + 5) - alpha, ends, digits)
+    ends = [clopper_pearson_lower(j, n, alpha, 15) if j <= n else 1 for j in (k, k + 1)]
+    return _root(lambda p, used: mp.log(randomized_tail(k, n, p, u, used) / alpha), ends, digits)
 
 
 def randomized_clopper_pearson_upper(
@@ -79,18 +81,36 @@ def randomized_clopper_pearson_upper(
         return mp.mpf(1)
     if k == 0 and u <= alpha:
         return mp.mpf(0)
-    ends = [clopper_pearson_upper(j, n, alpha, digits) if j >= 0 else 0 for j in (k - 1, k)]
-    return _root(lambda p: alpha - randomized_lower_tail(k, n, p, u, digits + 5), ends, digits)
+    if u == 0:
+        return clopper_pearson_upper(k - 1, n, alpha, digits)
+    ends = [clopper_pearson_upper(j, n, alpha, 15) if j >= 0 else 0 for j in (k - 1, k)]
+    return _root(lambda p, used: -mp.log(randomized_lower_tail(k, n, p, u, used) / alpha), ends, digits)
 
 
-def _root(excess: Callable[[Number], mpf], ends: list[Number], digits: int) -> mpf:
-    """Return the root of an increasing function between two ends, or raise."""
+def _root(excess: Callable[[Number, int], mpf], ends: list[Number], digits: int) -> mpf:
+    """Return the root of an increasing function between two ends, or raise.
+
+    `excess` takes a place and the digits to compute with: few first, and all at last.
+    """
     with precise(digits + 5):
         near = mp.mpf(10) ** -digits
-        low, high = ends[0] * (1 - near), ends[1] * (1 + near)
+        low, high = ends[0] * (1 - mp.mpf("1e-12")), min(ends[1] * (1 + mp.mpf("1e-12")), 1)
         root = mp.findroot(
-            excess, (low, high), solver="anderson", tol=near**2, maxsteps=400, verify=False
+            lambda p: excess(p, 20),
+            (low, high),
+            solver="anderson",
+            tol=high * mp.mpf("1e-16"),
+            maxsteps=100,
+            verify=False,
         )
-        if not excess(root * (1 - near)) <= 0 <= excess(root * (1 + near)):
+        root = mp.findroot(
+            lambda p: excess(p, digits + 5),
+            (root, root * (1 + mp.mpf("1e-15"))),
+            solver="secant",
+            tol=root * near,
+            maxsteps=20,
+            verify=False,
+        )
+        if not excess(root * (1 - near), digits + 5) <= 0 <= excess(root * (1 + near), digits + 5):
             raise ArithmeticError(f"no root was found between {ends[0]} and {ends[1]}")
         return root
