@@ -84,7 +84,9 @@ def randomized_clopper_pearson_upper(
     if u == 0:
         return clopper_pearson_upper(k - 1, n, alpha, digits)
     ends = [clopper_pearson_upper(j, n, alpha, 15) if j >= 0 else 0 for j in (k - 1, k)]
-    return _root(lambda p, used: -mp.log(randomized_lower_tail(k, n, p, u, used) / alpha), ends, digits)
+    return _root(
+        lambda p, used: -mp.log(randomized_lower_tail(k, n, p, u, used) / alpha), ends, digits
+    )
 
 
 def _root(excess: Callable[[Number, int], mpf], ends: list[Number], digits: int) -> mpf:
