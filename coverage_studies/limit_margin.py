@@ -30,11 +30,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linprog, minimize_scalar
-from scipy.special import betainc, gammaln, ndtr, ndtri, xlogy
+from scipy.optimize import linprog
+from scipy.special import betainc
 from scipy.stats import binom
 
 import rsverify
+from rsverify.auditing.comparing.margin_of_votes import (
+    curve,
+    curve_end,
+    least_power,
+    log_mass,
+    margin,
+    nodes_below,
+    power_by_sorting,
+    window,
+)
 
 SEED, NODES, GRID, DRAWS = 12, 24, 40, 240
 CASES = [
@@ -53,59 +63,6 @@ EXACT = {
 }
 RESULTS = Path(__file__).parent / "results"
 FIGURE = Path(__file__).parents[1] / "docs" / "figures" / "limit-margin.png"
-
-
-def margin(q: tuple[float, float], estimand: str) -> float:
-    """Return the margin of (q1, q2)."""
-    return q[0] - q[1] if estimand == "difference" else float(ndtri(q[0]) - ndtri(q[1]))
-
-
-def curve(c: float, q2: Any, estimand: str) -> Any:
-    """Return q1 of margin c at q2."""
-    return q2 + c if estimand == "difference" else ndtr(c + ndtri(q2))
-
-
-def curve_end(c: float, estimand: str) -> float:
-    """Return the q2 at which q1 + q2 = 1."""
-    return (1 - c) / 2 if estimand == "difference" else float(ndtr(-c / 2))
-
-
-def window(n: int, q: tuple[float, float], width: float = 7.5) -> tuple[Any, Any, Any]:
-    """Return outcomes (x1, x2) that hold all but 1e-12 or so of q, and their probabilities."""
-    spans = []
-    for p in q:
-        reach = width * np.sqrt(n * p * (1 - p)) + width**2 / 3
-        spans.append(np.arange(max(0, int(n * p - reach)), min(n, int(n * p + reach)) + 1))
-    x1, x2 = (a.ravel() for a in np.meshgrid(*spans, indexing="ij"))
-    keep = x1 + x2 <= n
-    x1, x2 = x1[keep], x2[keep]
-    return x1, x2, np.exp(log_mass(n, x1, x2, q))
-
-
-def log_mass(n: int, x1: Any, x2: Any, q: Any) -> Any:
-    """Return the logarithm of the trinomial probability."""
-    x3, q3 = n - x1 - x2, max(1 - q[0] - q[1], 0.0)
-    ways = gammaln(n + 1) - gammaln(x1 + 1) - gammaln(x2 + 1) - gammaln(x3 + 1)
-    return ways + xlogy(x1, q[0]) + xlogy(x2, q[1]) + xlogy(x3, q3)
-
-
-def power_by_sorting(n: int, alpha: float, q: Any) -> Callable[[Any], float]:
-    """Return the function from a null q0 to the power against q, by sorting all outcomes."""
-    x1, x2, mass = window(n, q)
-    lost = max(0.0, 1 - mass.sum())
-
-    def power(q0: Any) -> float:
-        log_null = log_mass(n, x1, x2, q0)
-        order = np.argsort(log_null - np.log(mass), kind="stable")
-        null, alternative = np.exp(log_null[order]).cumsum(), mass[order].cumsum()
-        last = int(np.searchsorted(null, alpha))
-        if last >= null.size:
-            return 1.0
-        before = (null[last - 1], alternative[last - 1]) if last else (0.0, 0.0)
-        share = (alpha - before[0]) / (null[last] - before[0])
-        return float(min(1.0, before[1] + share * (alternative[last] - before[1]) + lost))
-
-    return power
 
 
 def power_by_rows(n: int, alpha: float, q: Any) -> Callable[[Any], float]:
@@ -142,33 +99,6 @@ def power_by_rows(n: int, alpha: float, q: Any) -> Callable[[Any], float]:
     return power
 
 
-def least_power(power: Callable[[Any], float], c: float, q: Any, n: int, estimand: str) -> float:
-    """Return the least power over null points on the curve of margin c that were looked at."""
-    end = curve_end(c, estimand)
-
-    def at(share: float) -> float:
-        q2 = end * np.sin(np.pi / 2 * share) ** 2
-        return power((float(curve(c, q2, estimand)), float(q2)))
-
-    def divergence(share: float) -> float:
-        q2 = end * np.sin(np.pi / 2 * share) ** 2
-        null = float(curve(c, q2, estimand)), float(q2)
-        third = max(1 - sum(null), 1e-300)
-        return float(
-            -sum(xlogy(p, p0) for p, p0 in zip((*q, 1 - sum(q)), (*null, third), strict=True))
-        )
-
-    # Near the point that is hardest to tell from q, on the scale of the curve's natural unit.
-    options = {"xatol": 1e-9}
-    start = minimize_scalar(
-        divergence, bounds=(1e-9, 1 - 1e-9), method="bounded", options=options
-    ).x
-    reach = 3 / np.sqrt(n * end)
-    ends = max(1e-9, start - reach), min(1 - 1e-9, start + reach)
-    found = minimize_scalar(at, bounds=ends, method="bounded", options={"xatol": 0.02 * reach})
-    return float(min(found.fun, at(start), at(1 - 1e-9)))
-
-
 def programmed_power(n: int, alpha: float, q: Any, c: float, estimand: str) -> float:
     """Return the power of the best test of level alpha at GRID points of the curve."""
     x1, x2, mass = window(n, q, 5.0)
@@ -184,15 +114,7 @@ def limit(n: int, alpha: float, q: Any, estimand: str) -> tuple[float, list[floa
     """Return the limit of the gap, and the margins and powers that it was integrated from."""
     top = margin(q, estimand)
     power = (power_by_sorting if n <= 1000 else power_by_rows)(n, alpha, q)
-    slopes = (1.0, 1.0)
-    if estimand == "probit":
-        slopes = tuple(np.sqrt(2 * np.pi) * np.exp(ndtri(p) ** 2 / 2) for p in q)  # type: ignore[assignment]
-    a, b = slopes
-    spread = a * a * q[0] + b * b * q[1] - (a * q[0] - b * q[1]) ** 2
-    width = (float(-ndtri(alpha)) + 5) * np.sqrt(spread / n)
-    x, weights = np.polynomial.legendre.leggauss(NODES)
-    low = max(0.0, top - width)
-    cs = low + (top - low) * (x + 1) / 2
+    low, cs, weights = nodes_below(n, alpha, q, estimand, NODES)
     powers = [least_power(power, float(c), q, n, estimand) for c in cs]
     return float((top - low) / 2 * weights @ (1 - np.array(powers))), cs.tolist(), powers
 

@@ -31,13 +31,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.stats import beta as beta_law
 
 import rsverify
+from rsverify.auditing.comparing.bounded_mean import lower_limit
 from rsverify.bounds import mean
 
-SEED, NODES, TILTS, GRID = 12, 24, 9, 2**15
+SEED, NODES, TILTS = 12, 24, 9
 REPLICATIONS = {100: 2000, 1000: 400}
 CASES = [(n, alpha) for n in (100, 1000) for alpha in (0.05, 0.001)]
 RESULTS = Path(__file__).parent / "results"
@@ -71,102 +71,6 @@ BOUNDS: dict[str, Callable[[Any, float], Any]] = {
     "Bentkus": mean.bentkus_lower,
     "Hoeffding": rsverify.hoeffding_lower,
 }
-
-
-def power(steps: Any, weights: Any, n: int, alpha: float) -> float:
-    """Return the power of Neyman and Pearson's test at level alpha.
-
-    `steps` are the log-likelihood ratios of the values, of probabilities `weights` under P.
-    """
-    low, high = float(steps.min()), float(steps.max())
-    middle, second = float(weights @ steps), float(weights @ steps**2)
-    if high - low < 1e-13:
-        return min(1.0, alpha * np.exp(min(700.0, n * low)))
-    deviation = np.sqrt(max(second - middle**2, 0.0) * n)
-    span = min(n * (high - low), 18 * deviation + 40 * (high - low))
-    cell = max(span, (high - low) * 4) / (GRID / 2)
-    places = (steps - low) / cell
-    left = np.floor(places).astype(int)
-    share = places - left  # to the two grid points beside it, so that the mean stays
-    mass = np.bincount(left, weights * (1 - share), GRID) + np.bincount(
-        left + 1, weights * share, GRID
-    )
-    summed = np.maximum(np.fft.irfft(np.fft.rfft(mass) ** n, GRID), 0.0)
-    # The FFT's sum is known up to multiples of the grid; it lies within half of it of its mean.
-    centre = n * (middle - low) / cell
-    at = np.arange(GRID) + GRID * np.round((centre - np.arange(GRID)) / GRID)
-    sums = n * low + at * cell
-    order = np.argsort(-sums)
-    sums, summed = sums[order], summed[order] / summed.sum()
-    with np.errstate(over="ignore"):
-        null = np.cumsum(summed * np.exp(np.clip(-sums, -745, 700)))
-    last = int(np.searchsorted(null, alpha))
-    if last >= null.size:
-        return 1.0
-    before = null[last - 1] if last else 0.0
-    part = (alpha - before) / (null[last] - before)
-    return float(min(1.0, summed[:last].sum() + part * summed[last]))
-
-
-def tilted(values: Any, weights: Any, m: float) -> tuple[float, float]:
-    """Return the tilt t with mean m, and the logarithm of the mean of exp(t x)."""
-
-    def log_mean(t: float) -> tuple[Any, float]:
-        logs = t * values
-        top = logs.max()
-        part = weights * np.exp(logs - top)
-        return part, float(top + np.log(part.sum()))
-
-    def gap(t: float) -> float:
-        part, _ = log_mean(t)
-        return float(part @ values / part.sum()) - m
-
-    scale = float(np.sqrt(weights @ (values - weights @ values) ** 2)) or 1.0
-    low = -1.0 / scale
-    while gap(low) > 0 and low > -1e7:
-        low *= 2
-    t = 0.0 if gap(0.0) <= 0 else brentq(gap, low, 0.0, xtol=1e-13 / scale)
-    return t, log_mean(t)[1]
-
-
-def least_power(values: Any, weights: Any, c: float, n: int, alpha: float) -> float:
-    """Return the least power against the null distributions tried."""
-    mu = float(weights @ values)
-    found = [1.0]
-    support = values[weights > 0]
-    for m in np.linspace(max(c, support.min() + 1e-9 * mu), mu, TILTS):
-        if np.ptp(support) == 0 and m < mu:
-            continue
-        t, log_mean = tilted(values, weights, m) if m < mu else (0.0, 0.0)
-        # Where P itself has the value 0, its probability is that of the tilt and of the atom.
-        steps = log_mean - t * values - np.log(c / m)
-        zero = values == 0
-        if zero.any() and m > c:
-            kept = np.exp(t * values[zero] - log_mean) * c / m
-            steps = np.where(zero, -np.log(kept + (1 - c / m) / weights[zero]), steps)
-        found.append(power(steps, weights, n, alpha))
-
-    def slope(k: float) -> float:
-        return float(weights @ ((values - c) / (1 + k * (values - c))))
-
-    largest = (1 - 1e-12) / c
-    k = largest if slope(largest) > 0 else brentq(slope, 0.0, largest, xtol=1e-14)
-    ratios = np.maximum(1 + k * (values - c), 1e-300)
-    if not (values == 0).any() or k < largest:
-        found.append(power(np.log(ratios), weights, n, alpha))
-    return min(found)
-
-
-def limit(values: Any, weights: Any, n: int, alpha: float) -> float:
-    """Return the limit of the gap."""
-    mu = float(weights @ values)
-    deviation = float(np.sqrt(weights @ (values - mu) ** 2))
-    reach = (6 + np.sqrt(2 * np.log(1 / alpha))) * deviation / np.sqrt(n)
-    low = max(1e-9, mu - reach - mu * (1 - alpha ** (1.5 / n)))
-    x, part = np.polynomial.legendre.leggauss(NODES)
-    cs = low + (mu - low) * (x + 1) / 2
-    errors = [1 - least_power(values, weights, float(c), n, alpha) for c in cs]
-    return float((mu - low) / 2 * part @ np.array(errors))
 
 
 def gaps(values: Any, weights: Any, n: int, alpha: float) -> dict[str, list[float]]:
@@ -219,7 +123,7 @@ def main() -> None:
     rows = []
     for n, alpha in CASES:
         for law, (values, weights) in LAWS.items():
-            least = limit(values, weights, n, alpha)
+            least = lower_limit(values, weights, n, alpha, NODES, TILTS)
             measured = gaps(values, weights, n, alpha)
             found: dict[str, Any] = {
                 "law": law,

@@ -10,6 +10,8 @@ from .auditing.claims.multiple import audit_multiple_testing as audit_multiple_t
 from .auditing.claims.prediction import audit_prediction_set as audit_prediction_set
 from .auditing.claims.pvalue import audit_test as audit_test
 from .auditing.command import audit_command as audit_command
+from .auditing.comparing.api import compare_bounds as compare_bounds
+from .auditing.comparing.result import BoundComparison as BoundComparison
 from .auditing.estimand import Estimand as Estimand
 from .auditing.report import AuditReport as AuditReport
 from .bounds.betting import betting_interval as betting_interval
@@ -37,6 +39,9 @@ from .bounds.proportion import clopper_pearson_interval as clopper_pearson_inter
 from .bounds.proportion import clopper_pearson_lower as clopper_pearson_lower
 from .bounds.proportion import clopper_pearson_upper as clopper_pearson_upper
 from .bounds.score_margin import score_margin_lower as score_margin_lower
+from .bounds.two_proportions import two_proportion_interval as two_proportion_interval
+from .bounds.two_proportions import two_proportion_lower as two_proportion_lower
+from .bounds.two_proportions import two_proportion_upper as two_proportion_upper
 from .certificates.abstention import Status as Status
 from .certificates.certificate import ABSTAIN as ABSTAIN
 from .certificates.certificate import Certificate as Certificate

@@ -187,30 +187,30 @@ def share_of_alpha(alpha: npt.ArrayLike, share: npt.ArrayLike, name: str = "") -
     return product
 
 
-def check_trials(n: npt.ArrayLike, largest: int) -> IntArray:
+def check_trials(n: npt.ArrayLike, largest: int, name: str = "n") -> IntArray:
     """Return the number of trials `n` as int64, or raise where it is outside [1, largest]."""
-    array = check_integer("n", n)
+    array = check_integer(name, n)
     bad = (array < 1) | (array > largest)
     if bad.any():
-        raise ValueError(f"n={_first(array, bad)} must be between 1 and {largest}")
+        raise ValueError(f"{name}={_first(array, bad)} must be between 1 and {largest}")
     return array
 
 
-def check_count(name: str, k: npt.ArrayLike, n: IntArray) -> IntArray:
-    """Return the count `k` as int64, or raise where it is outside [0, n]."""
+def check_count(name: str, k: npt.ArrayLike, n: IntArray, of: str = "n") -> IntArray:
+    """Return the count `k` as int64, or raise where it is outside [0, n]; `of` is n's name."""
     array = check_integer(name, k)
     try:
         counts, trials = np.broadcast_arrays(array, n)
     except ValueError:
         raise ValueError(
-            f"{name} of shape {array.shape} must broadcast with n of shape {n.shape}"
+            f"{name} of shape {array.shape} must broadcast with {of} of shape {n.shape}"
         ) from None
     bad = counts < 0
     if bad.any():
         raise ValueError(f"{name}={_first(counts, bad)} must be at least 0")
     bad = counts > trials
     if bad.any():
-        raise ValueError(f"{name}={_first(counts, bad)} must be at most n={_first(trials, bad)}")
+        raise ValueError(f"{name}={_first(counts, bad)} must be at most {of}={_first(trials, bad)}")
     return array
 
 

@@ -24,11 +24,17 @@ MarginName = Literal["difference", "probit", "laplace"]
 """p_1 − p_2, Φ⁻¹(p_1) − Φ⁻¹(p_2), or the same with quantiles of the Laplace distribution."""
 ScoreMarginName = Literal["difference", "probit"]
 """The margins of mean scores that there are bounds of."""
-EstimandName = Literal["proportion", "mean", "difference", "probit", "laplace"]
+EstimandName = Literal[
+    "proportion", "mean", "difference", "probit", "laplace", "ratio", "odds-ratio"
+]
 """What a bound is a bound of."""
+TwoSampleName = Literal["difference", "ratio", "odds-ratio"]
+"""What compares two proportions: p_1 − p_2, p_1/p_2, or the ratio of p/(1 − p)."""
+TwoSampleOrderingName = Literal["likelihood-ratio", "bonferroni"]
+"""The orderings of the outcomes of two samples."""
 VoteBoundName = Literal["exact", "bonferroni", "cohen"]
 """The bounds of a margin, from vote counts."""
-OrderingName = Literal["likelihood-ratio", "nested", "difference", "bonferroni"]
+OrderingName = Literal["likelihood-ratio", "nested", "inductive", "difference", "bonferroni"]
 """The orderings of the exact bound that have no parameter; `Taylor` has one."""
 RadiusName = Literal["R1", "R2"]
 """R1 = (p_1 − p_2)/(√2 L); R2 = σ/2 · (Φ⁻¹(p_1) − Φ⁻¹(p_2))."""
@@ -117,6 +123,7 @@ FigureName = Literal[
 DataKind = Literal[
     "counts",
     "randomized counts",
+    "two counts",
     "votes",
     "sample",
     "binary sample",

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from rsverify._core.check import check_choice, check_fraction, check_probability, check_size
-from rsverify._core.types import MarginName, ScoreMarginName
+from rsverify._core.types import MarginName, ScoreMarginName, TwoSampleName
 from rsverify.auditing import draws
 from rsverify.auditing.counts import (
     BinomialModel,
@@ -24,7 +24,6 @@ from rsverify.auditing.two_counts import (
     PairedModel,
     PairedName,
     TwoBinomials,
-    TwoSampleName,
     VotesModel,
     laplace_quantile,
 )

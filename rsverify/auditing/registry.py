@@ -35,6 +35,11 @@ def _on_randomized_counts(limits: Function, data: Data, alpha: float) -> Limits:
     return limits(successes, successes + failures, alpha, u=u)
 
 
+def _on_two_counts(limits: Function, data: Data, alpha: float) -> Limits:
+    x1, failures1, x2, failures2 = data.T
+    return limits(x1, x1 + failures1, x2, x2 + failures2, alpha)
+
+
 def _on_votes(limits: Function, data: Data, alpha: float) -> Limits:
     # Column 1 is the runner-up: with the estimand ":first" this covers any number of classes,
     # as the bounds do not rise with k2 and the largest other count is at least the runner-up's.
@@ -64,6 +69,7 @@ def _on_vote_path(limits: Function, data: Data, alpha: float) -> Limits:
 _CALLS: dict[DataKind, Callable[[Function, Data, float], Limits]] = {
     "counts": _on_counts,
     "randomized counts": _on_randomized_counts,
+    "two counts": _on_two_counts,
     "votes": _on_votes,
     "sample": _on_sample,
     "binary sample": _on_sample,
@@ -74,6 +80,7 @@ _CALLS: dict[DataKind, Callable[[Function, Data, float], Limits]] = {
 # The estimand that an audit draws data for, by the kind of data; {} is what is bounded.
 _DRAWN: dict[DataKind, str] = {
     "randomized counts": "randomized-{}",
+    "two counts": "two-proportion-{}",
     "binary sample": "binary-{}",
     "sample and variance": "{}-known-variance",
     "scores": "score-{}",

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from rsverify._core.check import FloatArray, IntArray
-from rsverify._core.types import MarginName
+from rsverify._core.types import MarginName, TwoSampleName
 from rsverify.auditing.counts import (
     CountModel,
     Exact,
@@ -27,7 +27,6 @@ from rsverify.auditing.counts import (
     rational_binomial,
 )
 
-TwoSampleName = Literal["difference", "ratio", "odds-ratio"]
 PairedName = Literal["difference", "odds-ratio"]
 
 

@@ -30,6 +30,7 @@ from rsverify._core.margin import Margin
 from rsverify._core.rows import map_rows
 from rsverify._core.types import FloatLike, IntLike, MarginName, OrderingName
 from rsverify.bounds.bound import Bound
+from rsverify.bounds.inductive import LARGEST_INDUCTIVE_TRIALS, inductive_table
 from rsverify.bounds.proportion import LARGEST_TRIALS
 from rsverify.kernels.margin.buehler import additive_rows, default_rows
 from rsverify.kernels.margin.formulas import (
@@ -44,8 +45,8 @@ from rsverify.probit import MAX_ORDER, taylor_probit
 __all__ = ["Taylor", "bonferroni_margin_lower", "cohen_margin_lower", "exact_margin_lower"]
 
 _ORDERING_CHOICES = (
-    "'likelihood-ratio', 'nested', 'difference', 'bonferroni' and Taylor(order), order 0 to "
-    f"{MAX_ORDER}"
+    "'likelihood-ratio', 'nested', 'inductive', 'difference', 'bonferroni' and Taylor(order), "
+    f"order 0 to {MAX_ORDER}"
 )
 
 LARGEST_EXACT_TRIALS = 1_000_000
@@ -121,14 +122,23 @@ def check_votes(
     return first, second, votes
 
 
-def check_exact_alpha(alpha: npt.ArrayLike, ordering: str = "") -> FloatArray:
-    """Return `alpha`, or raise where the enclosure of the exact bounds cannot resolve it."""
-    level = check_alpha(alpha)
+def check_ordering_range(ordering: object, votes: IntArray, level: FloatArray) -> None:
+    """Raise where an ordering has no bound for so many votes, or at this level."""
     if ordering == "nested" and (level > LARGEST_ALPHA).any():
         raise ValueError(
             f"alpha={level.max()} must be at most {LARGEST_ALPHA} for ordering='nested'; "
             "'likelihood-ratio' takes any alpha below 1"
         )
+    if ordering == "inductive" and (votes > LARGEST_INDUCTIVE_TRIALS).any():
+        raise ValueError(
+            f"n={votes.max()} must be at most {LARGEST_INDUCTIVE_TRIALS} for ordering='inductive'; "
+            "'likelihood-ratio' takes more"
+        )
+
+
+def check_exact_alpha(alpha: npt.ArrayLike) -> FloatArray:
+    """Return `alpha`, or raise where the enclosure of the exact bounds cannot resolve it."""
+    level = check_alpha(alpha)
     if (level < SMALLEST_EXACT_ALPHA).any():
         raise ValueError(
             f"alpha={level.min()} must be at least {SMALLEST_EXACT_ALPHA} for an exact bound; "
@@ -350,7 +360,11 @@ def exact_margin_lower(
         ``"nested"``
             By that of a fixed level near `alpha`, and no larger than at any larger fixed level:
             a smaller alpha never gives a larger bound, up to 1e-9 of rounding. For alpha up to
-            1/2; 3 to 10 times slower.
+            1/2; 5 to 12 times slower.
+        ``"inductive"``
+            Outcomes one by one, each time the one that keeps the bound largest; for n up to
+            50. On average up to 1.5 % of the gap to the margin larger than the default, and not
+            below Cohen's and Bonferroni's limits by more than 1e-9 in all that was tried.
         ``"difference"``
             By k1 - k2. Useless (-inf) for margins of quantiles where k1 <= k2.
         ``"bonferroni"``
@@ -387,7 +401,7 @@ def exact_margin_lower(
     n = 100); its ``"probit"`` bound was not seen to.
 
     At a smaller alpha the default bound is smaller, but for some outcomes and levels close
-    together: 3 % of outcomes at n = 100, by up to .008 (``"difference"``) and .04 (``"probit"``).
+    together: 3 % of outcomes at n = 100, by up to .011 (``"difference"``) and .04 (``"probit"``).
     ``"nested"``, ``"difference"`` and ``Taylor`` have no such outcomes.
 
     Rows run on all cores. Proofs: ``docs/theory.md``. Where the compiled functions are kept
@@ -409,7 +423,8 @@ def exact_margin_lower(
     code = int(Margin.named(estimand))
     kind = find_ordering(ordering)
     first, second, votes = check_votes(k1, k2, n, LARGEST_EXACT_TRIALS)
-    level = check_exact_alpha(alpha, kind)
+    level = check_exact_alpha(alpha)
+    check_ordering_range(kind, votes, level)
     if kind in ("likelihood-ratio", "nested"):
         return map_rows(
             nested_rows if kind == "nested" else default_rows,
@@ -426,6 +441,9 @@ def exact_margin_lower(
     out = np.empty(level.size)
     for size, risk in {(int(m), float(a)) for m, a in zip(votes, level, strict=True)}:
         rows = (votes == size) & (level == risk)
+        if kind == "inductive":
+            out[rows] = inductive_table(size, risk, code)[first[rows], second[rows]]
+            continue
         tables = _ordering_tables(kind, size, risk, code)
         out[rows] = map_rows(
             additive_rows,

@@ -16,6 +16,7 @@ from rsverify.bounds import (
     mean,
     proportion,
     score_margin,
+    two_proportions,
 )
 from rsverify.bounds.bound import Bound
 
@@ -27,6 +28,7 @@ _FAMILIES = (
     margin,
     margin_sequence,
     score_margin,
+    two_proportions,
 )
 BOUNDS: dict[str, Bound] = {bound.name: bound for family in _FAMILIES for bound in family.BOUNDS}
 """Name -> bound."""

@@ -216,7 +216,7 @@ class Certificate:
         """Return by what and under which noise."""
         if self.noise is None:
             return f"{self.radius_kind}, {made}, sigma={self.sigma:g}"
-        return f"{made}, {self.noise}"
+        return f"{made}, {self.noise.brief}"
 
     def _among(self) -> str:
         """Return what is certified of the class, where that is not that it is ahead of all."""

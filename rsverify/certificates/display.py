@@ -72,7 +72,7 @@ def _facts(c: Certificate) -> list[tuple[str, str]]:
         (kind, radius_text(c.radius)),
         ("bound", f"{c.bound}{ordering}"),
         ("alpha", f"{c.alpha:g}"),
-        ("sigma", f"{c.sigma:g}") if c.noise is None else ("noise", str(c.noise)),
+        ("sigma", f"{c.sigma:g}") if c.noise is None else ("noise", c.noise.brief),
     ]
     optional = {
         "Lipschitz constant": None if c.lipschitz is None else f"{c.lipschitz:g}",

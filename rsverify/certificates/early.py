@@ -200,7 +200,7 @@ def decide_counts(
     'radius >= target'
     >>> decide_counts([285, 9, 6], **question | {"target_radius": [0.25, 0.45, 0.9]}).decisions
     ('radius >= target', 'undecided', 'radius < target')
-    >>> refused = decide_counts([185, 113, 2], **question | {"ignore": [1]})
+    >>> refused = decide_counts([740, 250, 10], **question | {"ignore": [1]})
     >>> refused.decision, refused.ignored
     ('radius >= target', (1,))
     """

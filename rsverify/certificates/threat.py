@@ -96,8 +96,8 @@ def check_threat(
         raise TypeError(f"noise={shown(noise)} must be a noise of rsverify.noise")
     if (sigma is None) == (noise is None):
         raise ValueError(
-            f"sigma={shown(sigma)} and noise={noise}: exactly one must be given; sigma is short "
-            "for noise=Gaussian(sigma)"
+            f"sigma={shown(sigma)} and noise={noise and noise.brief}: exactly one must be given; "
+            "sigma is short for noise=Gaussian(sigma)"
         )
     if noise is None:
         assert sigma is not None, "one of the two is given"
@@ -113,8 +113,8 @@ def check_threat(
     threat = Threat(noise, chosen, size, kind, constant)
     if kind == "R1" and (threat.sigma is None or chosen not in ("l1", "l2")):
         raise ValueError(
-            f"radius='R1' must be 'R2' for noise={noise} and norm={str(chosen)!r}: R1 is a radius "
-            "in ℓ2 under Gaussian noise"
+            f"radius='R1' must be 'R2' for noise={noise.brief} and norm={str(chosen)!r}: R1 is a "
+            "radius in ℓ2 under Gaussian noise"
         )
     noise.radius(0.0, norm=chosen, dimension=size)  # says whether a dimension is missing
     return threat

@@ -16,6 +16,7 @@ from rsverify.cli.bound import bound
 from rsverify.cli.catalog import bounds, estimands
 from rsverify.cli.certify import certify
 from rsverify.cli.certify_counts import certify_counts
+from rsverify.cli.compare import compare
 from rsverify.cli.console import (
     allow_any_encoding,
     err_console,
@@ -52,6 +53,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Read results": {"analyze": analyze, "verify": verify},
     "Check a bound": {
         "audit": audit,
+        "compare": compare,
         "bounds": bounds,
         "estimands": estimands,
         "new-bound": new_bound,

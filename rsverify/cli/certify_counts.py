@@ -66,8 +66,8 @@ def certify_counts(
     ordering: Annotated[
         str | None,
         typer.Option(
-            help="Ordering of the exact bound: likelihood-ratio, nested, difference, "
-            "bonferroni or taylor:ORDER.",
+            help="Ordering of the exact bound: likelihood-ratio, nested, inductive, "
+            "difference, bonferroni or taylor:ORDER.",
             show_default="likelihood-ratio",
         ),
     ] = None,

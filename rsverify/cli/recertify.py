@@ -48,8 +48,8 @@ def recertify(
     ordering: Annotated[
         str | None,
         typer.Option(
-            help="Ordering of the exact bound: likelihood-ratio, nested, difference, "
-            "bonferroni or taylor:ORDER.",
+            help="Ordering of the exact bound: likelihood-ratio, nested, inductive, "
+            "difference, bonferroni or taylor:ORDER.",
             show_default="likelihood-ratio",
         ),
     ] = None,

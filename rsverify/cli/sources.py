@@ -196,7 +196,7 @@ class Source:
         if self.noise is not None and parse_noise(self.noise) != own:
             raise ValueError(
                 f"noise={self.noise} must be left out: {self.model} returns a classifier with "
-                f"noise={own}"
+                f"noise={own.brief}"
             )
 
     def _check_agreement(

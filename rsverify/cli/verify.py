@@ -62,4 +62,10 @@ def _print(table: Path, found: TableVerification) -> None:
             print_lines(f"idx {idx}: {row}")
         if len(wrong) > SHOWN:
             print_lines(f"and {len(wrong) - SHOWN} more {name}; --format json names them all")
+    below = [idx for idx, row in found.rows.items() if row.below_bound]
+    if below:
+        print_lines(
+            f"{len(below)} proved rows state less than their bound gives, the first is idx "
+            f"{below[0]}: another version computed them, or a number was changed"
+        )
     print_note("What a proof rests on: " + "; ".join(ASSUMPTIONS) + ".")

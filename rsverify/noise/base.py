@@ -17,6 +17,7 @@ NoiseMargin = Literal["difference", "probit", "laplace"]
 """p_1 − p_2; Φ⁻¹(p_1) − Φ⁻¹(p_2); or the same with the quantiles of the Laplace distribution."""
 
 _LARGEST_SIZE = 10**9
+_SHOWN = 4
 # Each formula takes at most six roundings and three library functions, each good to two units
 # in the last place, of well-conditioned terms: 12 units of 2^-53 are less than this.
 _SHRINK = 1.0 - 4e-15
@@ -46,6 +47,15 @@ class Noise(ABC):
 
     def __str__(self) -> str:
         return f"{self.name}:{','.join(map(number_text, self.parameters))}"
+
+    @property
+    def brief(self) -> str:
+        """The noise as messages show it: its text, cut short where it has many parameters."""
+        numbers = self.parameters
+        if len(numbers) <= _SHOWN:
+            return str(self)
+        first, last = number_text(numbers[0]), number_text(numbers[-1])
+        return f"{self.name}:{first},…,{last} ({len(numbers)} numbers)"
 
     def check_norm(self, norm: object = None) -> Norm:
         """Return the norm that a user named, by default that the noise is made for, or raise.

@@ -34,8 +34,8 @@ class Ablation(Noise):
     Notes
     -----
     The largest ρ with 2(1 − C(d − ρ, k)/C(d, k)) < p_y − p_j, k of d entries kept [1]_, in exact
-    integers. An attack may change any ρ entries to anything; the model must see which
-    entries are hidden, or a value that no entry takes in their place.
+    integers. An attack may change any ρ entries to anything. What the model sees in the place of
+    hidden entries must not depend on them; a value that no entry takes tells it which they are.
 
     References
     ----------

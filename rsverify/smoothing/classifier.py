@@ -114,15 +114,15 @@ class SmoothedClassifier(Sampled):
     ``probed`` says what was done.
 
     The guarantees are those of exact noise. Of uniform, splitting, ablation and deletion noise
-    they hold as computed, see `rsverify.smoothing.noise`. Where floats are drawn and added, the sum
-    of an input and noise is rounded and can tell by its low bits which input it came from. A
-    model that looks at them gets certificates that are wrong, however large n is [2]_: a
-    model built to do so, or one that is chaotic in its last digits. Nothing bounds the effect
-    for a model at hand. With ``noise="discrete"`` they hold for the numbers computed, for the
-    classifier x ↦ argmax_k P(model(Q(x + ε)) = k) where Q rounds to the lattice. Inputs must
-    lie on the lattice, and the certificate is about the lattice point; noisy inputs are not
-    clamped to the range of images, as with Gaussian noise. It assumes fair random bits and a
-    model that answers the same for the same floats.
+    they hold as computed (see "Sound sampling" in the documentation). Where floats are drawn
+    and added, the sum of an input and noise is rounded and can tell by its low bits which input
+    it came from. A model that looks at them gets certificates that are wrong, however large n
+    is [2]_: a model built to do so, or one that is chaotic in its last digits. Nothing bounds
+    the effect for a model at hand. With ``noise="discrete"`` they hold for the numbers
+    computed, for the classifier x ↦ argmax_k P(model(Q(x + ε)) = k) where Q rounds to the
+    lattice. Inputs must lie on the lattice, and the certificate is about the lattice point;
+    noisy inputs are not clamped to the range of images, as with Gaussian noise. It assumes fair
+    random bits and a model that answers the same for the same floats.
 
     Radii in edit distance are also about longer inputs. So a model smoothed by deletion is asked
     about longer rows with the same tokens left, and is refused if it gives other scores: it must
@@ -196,7 +196,7 @@ class SmoothedClassifier(Sampled):
     def __repr__(self) -> str:
         name = getattr(self.model, "__name__", type(self.model).__name__)
         if self.noise.sigma is None:
-            kind = f"noise={self.noise.distribution}"
+            kind = f"noise={self.noise.distribution.brief}"
         else:
             kind = f"sigma={self.sigma:g}"
             kind += "" if isinstance(self.noise, Gaussian) else f", noise={self.noise}"

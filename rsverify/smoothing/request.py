@@ -17,7 +17,7 @@ from rsverify._core.check import (
     check_size,
     shown,
 )
-from rsverify.bounds.margin import find_ordering
+from rsverify.bounds.margin import check_ordering_range, find_ordering
 from rsverify.bounds.margin_decision import check_futility
 from rsverify.certificates.anytime import check_target
 from rsverify.certificates.assumptions import warn_of_level
@@ -160,6 +160,7 @@ class Request(RequestOptions):
                 f"target_radius={shown(self.target_radius)} must be None with precision or "
                 "relative_precision: ask for one or the other"
             )
+        check_ordering_range(self.ordering, np.array(self.n), np.array(self.alpha))
         if self.stops_early and (self.bound != "exact" or self.ordering is not None):
             name = "target_radius" if self.target_radius is not None else "a precision"
             raise ValueError(
@@ -246,8 +247,8 @@ class Request(RequestOptions):
         norm = noise.distribution.check_norm(self.norm)
         if noise.sigma is None or norm != "l2":
             raise ValueError(
-                f"noise={noise.distribution} and norm={str(norm)!r} must be Gaussian noise of one "
-                f"sigma and 'l2' for bound={self.bound!r}: leave it out"
+                f"noise={noise.distribution.brief} and norm={str(norm)!r} must be Gaussian noise "
+                f"of one sigma and 'l2' for bound={self.bound!r}: leave it out"
             )
         return noise.sigma
 

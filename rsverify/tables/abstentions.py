@@ -134,6 +134,8 @@ class _Group:
         rows = table.iloc[places]
         bound, kind, ordering = key
         named = find_ordering(ordering) if ordering else None
+        if named == "inductive":  # it has no limits of many votes: the default's tell how many
+            named = None
         threat, counts = threat_of_table(rows), rows[count_columns(rows)].to_numpy()
         estimand: MarginName = ESTIMANDS[cast(RadiusName, kind)]
         if threat is not None:

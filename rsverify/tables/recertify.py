@@ -10,6 +10,7 @@ which alpha they were computed, which is sometimes not the stated one. See
 from __future__ import annotations
 
 import os
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -35,6 +36,13 @@ from rsverify.tables.rows import check_table, check_unique_indices, with_outcome
 from rsverify.tables.threats import in_another_norm, left_out_of_table
 
 __all__ = ["recertify"]
+
+SHOWN_DIGITS = 2e-6
+"""Radii of tables are rounded down in their last digit, and differ by that alone."""
+
+
+class NotNestedWarning(UserWarning):
+    """Two levels of the default bound give some votes the larger radius at the smaller alpha."""
 
 
 def recertify(
@@ -97,6 +105,10 @@ def recertify(
     *Guarantee*: that of `certify_counts`, at a level and bound chosen without looking at the
     counts. The smallest of several bounds' failures is not bounded by any one alpha: choosing
     for each row the bound that certifies most costs the sum of their levels.
+
+    The default ordering depends on alpha: at another level that is close by, a few rows may have
+    the larger radius at the smaller alpha, of which a `NotNestedWarning` tells. Both are valid;
+    ``ordering="nested"`` at both levels rules it out.
 
     Equal rows are computed once, all others on all cores.
 
@@ -161,6 +173,8 @@ def recertify(
         threat=threat,
         left_out=left_out_of_table(table, counts.shape[1]),
     )
+    if bound == "exact" and ordering == "likelihood-ratio":
+        _warn_of_levels(table, found.radius, totals)
     return with_outcome(
         table,
         predict=found.predict,
@@ -180,6 +194,23 @@ def _one(name: str, table: pd.DataFrame) -> object:
         raise ValueError(f"{name} differs between the rows of the table: {list(values)}; give one")
     value: object = values[0]
     return value
+
+
+def _warn_of_levels(table: pd.DataFrame, radius: FloatArray, alpha: FloatArray) -> None:
+    """Warn where the default ordering gives the larger radius at the smaller of two alphas."""
+    if not {"radius", "alpha", "bound", "ordering"} <= set(table.columns):
+        return
+    same = (table["bound"] == "exact") & (table["ordering"] == "likelihood-ratio")
+    before = np.where(same, table["radius"].to_numpy(dtype=np.float64), np.nan)
+    change = np.sign(alpha - table["alpha"].to_numpy(dtype=np.float64))
+    against = int(np.count_nonzero((radius - before) * change < -SHOWN_DIGITS))
+    if against:
+        warnings.warn(
+            f"{against} rows have the larger radius at the smaller alpha: both are valid, as the "
+            "default ordering depends on alpha; ordering='nested' at both rules it out",
+            NotNestedWarning,
+            stacklevel=3,
+        )
 
 
 def _check_fixed_votes(table: pd.DataFrame) -> None:

@@ -72,6 +72,7 @@ BINARY = (SAMPLE > 0.3).astype(float)
 VOTES: dict[str, Any] = {"k1": 60, "k2": 25, "n": 100, "alpha": 0.05, "estimand": "difference"}
 MEAN: dict[str, Any] = {"x": SAMPLE, "alpha": 0.05}
 COUNT: dict[str, Any] = {"k": 7, "n": 10, "alpha": 0.05}
+TWO_COUNTS: dict[str, Any] = {"x1": 7, "n1": 10, "x2": 3, "n2": 9, "alpha": 0.05}
 
 CALLS: dict[Callable[..., Any], dict[str, Any]] = {
     rsverify.clopper_pearson_lower: COUNT,
@@ -79,6 +80,9 @@ CALLS: dict[Callable[..., Any], dict[str, Any]] = {
     rsverify.clopper_pearson_interval: COUNT,
     randomized_clopper_pearson_lower: COUNT | {"u": 0.5},
     randomized_clopper_pearson_upper: COUNT | {"u": 0.5},
+    rsverify.two_proportion_lower: TWO_COUNTS,
+    rsverify.two_proportion_upper: TWO_COUNTS,
+    rsverify.two_proportion_interval: TWO_COUNTS,
     rsverify.cohen_margin_lower: {"k1": 60, "n": 100, "alpha": 0.05, "estimand": "probit"},
     rsverify.bonferroni_margin_lower: VOTES,
     rsverify.exact_margin_lower: VOTES | {"ordering": "difference"},

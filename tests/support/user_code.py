@@ -24,6 +24,8 @@ reveal_type(rsverify.cohen_margin_lower(600, 1000, 0.001, estimand="probit"))  #
 reveal_type(rsverify.bonferroni_margin_lower(600, 50, 1000, 0.001, estimand="difference"))  # float
 reveal_type(rsverify.exact_margin_lower(600, 50, 1000, 0.001, estimand="difference"))  # float
 reveal_type(rsverify.exact_margin_lower(votes[:, 0], 50, 1000, 0.001, estimand="probit"))  # array
+reveal_type(rsverify.two_proportion_lower(5, 10, 3, 10, 0.05, estimand="ratio"))  # float
+reveal_type(rsverify.two_proportion_upper([1, 5], 10, 3, 10, 0.05))  # array
 reveal_type(rsverify.hoeffding_lower(sample, 0.05))  # float
 reveal_type(rsverify.hoeffding_lower(samples, 0.05))  # array | float
 reveal_type(rsverify.hoeffding_upper(sample, 0.05))  # float
@@ -38,6 +40,7 @@ reveal_type(rsverify.plugin_bernstein_sequence(sample, 0.05))  # array
 reveal_type(rsverify.betting_sequence(sample, 0.05))  # array
 
 proportions: rsverify.Interval = rsverify.clopper_pearson_interval(5, 10, 0.05)
+compared: rsverify.Interval = rsverify.two_proportion_interval(5, 10, 3, 12, 0.05)
 interval: rsverify.Interval = rsverify.margin_sequence(votes, 0, 0.05, estimand="difference")
 margin: rsverify.Margin = rsverify.Margin.PROBIT
 status: rsverify.Status = rsverify.Status.CERTIFIED
@@ -119,6 +122,10 @@ def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str
 
     program: rsverify.AuditReport = rsverify.audit_command(["Rscript", "b.R"], n=10, alpha=0.05)
     print(program.verdict, program.power)
+    beside: rsverify.BoundComparison = rsverify.compare_bounds(
+        ["hoeffding_lower", "betting_lower"], "mean", 10, 0.05, timing=False
+    )
+    print(beside.conclusion, beside.of("uniform", "betting_lower").share)
     bets: rsverify.AuditReport = rsverify.audit_bets(stakes, n=10, alpha=0.05, seed=1)
     capital: rsverify.AuditReport = rsverify.audit_capital(stakes, n=10, alpha=0.05)
 

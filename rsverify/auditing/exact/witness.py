@@ -90,7 +90,7 @@ def margin_witness(claims: Claims, best: Best, level: float) -> Witness:
     It shows a miscoverage above `level` if there is one.
     """
     value, v, s = best
-    table, code = claims.table, claims.margin == "probit"
+    table, code = claims.table, int(Margin.named(claims.margin))
     q1, q2 = curve_q1(v, s, code), curve_q2(s, code)
     excess = value > level * (1.0 + ROUNDING)
     wanted = max(WITNESS_SHARE * value, level * (1.0 + ROUNDING) if excess else 0.0)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import laplace
 
+from rsverify import exact_margin_lower
 from rsverify.auditing.api import audit
 from rsverify.auditing.estimand import ESTIMANDS
 from rsverify.auditing.registry import NOT_BY_NAME, audited, estimands_of
@@ -156,3 +157,20 @@ def test_scores_sum_to_1():
     for i, scenario in enumerate(default_scenarios(thing, 5, 0.05)):
         data = thing.draw(generator(2, str(i), 0), 100, 5, **scenario.parameters)
         np.testing.assert_allclose(data.sum(axis=2), 1)
+
+
+@pytest.mark.parametrize("estimand", ["difference", "probit", "laplace"])
+def test_witnesses_are_of_the_margin_that_is_audited(estimand):
+    """A bound that claims a little too much is refuted at a law whose truth is the one stated."""
+
+    def bold(counts, alpha):
+        x1, x2 = counts[:, 0], counts[:, 1]
+        return exact_margin_lower(x1, x2, counts.sum(axis=1), 3.0 * alpha, estimand=estimand)
+
+    report = audit(bold, estimand=f"{estimand}:first", n=25, alpha=0.05, seed=0)
+    assert report.verdict == "refuted"
+    found = report.witness
+    law = {name: float(value) for name, value in found.parameters.items()}
+    means = [law["q1"], law["q2"], 1 - law["q1"] - law["q2"]]
+    assert found.truth == pytest.approx(margin_of(means, f"{estimand}:first"), abs=1e-9)
+    assert found.rational

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from rsverify import certify_counts
 from rsverify.certificates.radius import certified_radius_r2
 from rsverify.noise import (
     Ablation,
@@ -286,3 +287,12 @@ def test_random_margins_are_never_rounded_up() -> None:
             ]
             for noise, norm, exact in cases:
                 assert just_below(noise.radius(margin, norm=norm, dimension=size), exact), norm
+
+
+def test_noise_of_many_parameters_is_shown_short_and_written_whole() -> None:
+    many = Gaussian([0.25 * (i + 1) for i in range(700)])
+    assert many.brief == "gaussian:0.25,…,175 (700 numbers)"
+    assert parse_noise(str(many)) == many
+    assert Gaussian([0.25, 0.5]).brief == "gaussian:0.25,0.5"
+    shown = str(certify_counts([900, 60, 40], noise=many, alpha=0.01, y=0))
+    assert shown.endswith("alpha=0.01, gaussian:0.25,…,175 (700 numbers))")

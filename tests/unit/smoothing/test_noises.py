@@ -326,12 +326,12 @@ def test_sampling_stops_early_under_every_noise(tmp_path, model, inputs, noise, 
     common = {"n": 3000, "n0": 50, "alpha": 0.01, "seed": (SEED, 0), "norm": norm}
     ends = smoothed.certify(inputs[0], precision=1e-9, **common)
     assert ends.n == 3000 or ends.precise
-    assert 0.0 < ends.radius <= ends.radius_upper
     distribution = smoothed.noise.distribution
+    assert (0.0 if distribution.integer else 1e-9) <= ends.radius <= ends.radius_upper
     target = max(1.0, ends.radius) if distribution.integer else 0.7 * ends.radius
     found = smoothed.certify(inputs[0], target_radius=target, **common)
     assert found.decision == "radius >= target" or distribution.integer
-    assert found.n <= ends.n
+    assert distribution.integer or found.n <= ends.n  # whole numbers may soon be known
     asked = {
         "selection": found.selection_counts,
         "noise": distribution,

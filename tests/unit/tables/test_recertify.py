@@ -20,6 +20,7 @@ from rsverify.tables.recertify import (
     InconsistentRadiiError,
     InconsistentRadiiWarning,
     InfiniteRadiusWarning,
+    NotNestedWarning,
     recertify,
     recertify_radii,
 )
@@ -418,3 +419,21 @@ def test_an_index_that_occurs_twice_is_refused():
     radii = pd.DataFrame({"idx": [3, 3], "label": 1, "predict": 1, "radius": [0.5, 0.6]})
     with pytest.raises(ValueError, match="idx=3 occurs twice"):
         recertify_radii(radii, n=1000, sigma=0.5, stated_alpha=0.001)
+
+
+@pytest.mark.parametrize(("old", "new"), [(0.01, 0.009), (0.009, 0.01)])
+def test_two_levels_that_are_not_nested(old, new):
+    rows = [
+        table_row(i, 0, certify_counts(k, y=0, sigma=1.0, alpha=old))
+        for i, k in enumerate([[45, 2, 2, 1], [38, 5, 4, 3]])
+    ]
+    with pytest.warns(NotNestedWarning, match="1 rows have the larger radius at the smaller alpha"):
+        found = recertify(pd.DataFrame(rows), alpha=new)
+    assert (found["radius"][0] > rows[0]["radius"]) == (new < old)
+    nested = recertify(pd.DataFrame(rows), alpha=old, ordering="nested")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = recertify(nested, alpha=new, ordering="nested")
+    change = (again["radius"] - nested["radius"]).to_numpy()
+    assert (change * (new - old) >= 0).all()
+    assert abs(change[1]) > 1e-4  # the other row moves with alpha, as rows do

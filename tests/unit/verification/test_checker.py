@@ -69,10 +69,13 @@ def test_default_certificates_of_all_kinds_are_proved(
         for changed in (
             {"radius": certificate.radius * (1 + 1e-6)},
             {"radius": certificate.radius * (1 + 1e-6), "margin": certificate.margin * (1 + 2e-6)},
-            {"radius": certificate.radius * 0.999, "margin": certificate.margin * 0.999},
         ):
             wrong = altered(certificate, **changed)
             assert verify_certificate(wrong).verdict == "refuted", changed
+        lower = {"radius": certificate.radius * 0.999, "margin": certificate.margin * 0.999}
+        found = verify_certificate(altered(certificate, **lower))
+        assert found.verdict == "proved"
+        assert found.below_bound
 
 
 def test_the_nuisance_point_refutes_by_plain_summation() -> None:
@@ -111,12 +114,10 @@ BASE = {
 }
 CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("exact", {"counts": (899, 20, 81)}),
-    ("exact", {"counts": (901, 20, 79)}),
     ("exact", {"counts": (900, 19, 81)}),
     ("exact", {"counts": (899, 21, 80)}),
     ("exact", {"counts": (900, 20, 81)}),
     ("exact", {"alpha": 0.009}),
-    ("exact", {"alpha": 0.011}),
     ("exact", {"sigma": 0.249}),
     ("exact", {"sigma": 0.251}),
     ("exact", {"bound": "cohen"}),
@@ -130,14 +131,46 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("exact", {"radius": BASE["exact"].radius - 1e-6}),
     ("exact", {"margin": BASE["exact"].margin - 1e-6}),
     ("exact", {"margin": BASE["exact"].margin + 1e-6}),
-    ("cohen", {"bound": "exact"}),
     ("cohen", {"counts": (899, 20, 81)}),
-    ("cohen", {"counts": (901, 20, 79)}),
-    ("cohen", {"alpha": 0.02}),
     ("bonferroni", {"alpha": 0.0099}),
-    ("bonferroni", {"bound": "exact"}),
     ("bonferroni", {"counts": (900, 81, 19)}),
 ]
+SMALLER: list[tuple[str, dict[str, Any]]] = [
+    ("exact", {"counts": (901, 20, 79)}),
+    ("exact", {"alpha": 0.011}),
+    ("cohen", {"bound": "exact"}),
+    ("cohen", {"counts": (901, 20, 79)}),
+    ("cohen", {"alpha": 0.02}),
+    ("bonferroni", {"bound": "exact"}),
+    ("exact", {"counts": (910, 20, 70), "alpha": 0.001}),
+    ("bonferroni", {"alpha": 0.0101}),
+]
+"""Of these the claim is smaller than it could be, and true."""
+
+
+@pytest.mark.parametrize(("bound", "change"), SMALLER, ids=str)
+def test_a_smaller_claim_is_proved_and_said_to_be_smaller(
+    bound: str, change: dict[str, Any]
+) -> None:
+    assert not verify_certificate(BASE[bound]).below_bound
+    found = verify_certificate(altered(BASE[bound], **change))
+    assert found.verdict == "proved", found
+    assert found.below_bound
+    assert "the bound named gives more" in found.reason
+
+
+@pytest.mark.parametrize("lower_by", [2e-7, 1e-5, 0.003, 0.1])
+@pytest.mark.parametrize("radius", ["R1", "R2"])
+def test_a_row_of_an_older_version_is_not_refuted(radius: str, lower_by: float) -> None:
+    """Its margin and radius fit each other, and are below what the bound gives now."""
+    certificate = certified([600, 50, 350], radius=radius)
+    share = 1 - lower_by / certificate.margin
+    older = altered(
+        certificate, margin=certificate.margin * share, radius=certificate.radius * share
+    )
+    found = verify_certificate(older)
+    assert found.verdict == "proved", found
+    assert found.below_bound
 
 
 @pytest.mark.parametrize(("bound", "change"), CHANGES, ids=str)
@@ -154,6 +187,35 @@ def test_a_share_of_alpha_for_the_noise_is_not_spent_twice() -> None:
     assert verify_certificate(altered(paid, alpha=0.012, noise_excess=0.002)).verdict == "proved"
     assert verify_certificate(altered(paid, noise_excess=0.002)).verdict == "refuted"
     assert verify_certificate(altered(paid, noise_excess=0.02)).verdict == "refuted"
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.033, 0.0009, 1e-9])
+@pytest.mark.parametrize("counts", [[60, 5, 35], [45, 2, 2, 1], [70, 30], [900, 20, 80]])
+def test_nested_certificates_are_proved_and_slightly_larger_ones_refuted(
+    counts: list[int], alpha: float
+) -> None:
+    certificate = certified(counts, alpha=alpha, ordering="nested")
+    assert verify_certificate(certificate).verdict == "proved"
+    if certificate.radius > 0:
+        # A limit that a larger level keeps down is below the one of its own level.
+        default = certified(counts, alpha=alpha)
+        more = 1 + 1e-6 + 2 * max(0.0, default.radius / certificate.radius - 1)
+        changed = {"radius": certificate.radius * more, "margin": certificate.margin * more}
+        assert verify_certificate(altered(certificate, **changed)).verdict == "refuted"
+        outside = altered(certificate, alpha=0.6, margin=None)
+        assert verify_certificate(outside).verdict == "not proved"
+
+
+def test_a_large_alpha_of_many_votes_is_refused_at_once() -> None:
+    """The whole curve counts there, which takes minutes."""
+    for n, alpha in ((300_000, 0.6), (1_000_000, 0.9)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AssumptionWarning)
+            certificate = certified([60, 20, 20], alpha=alpha)
+        found = verify_certificate(altered(certificate, counts=(n - 2, 1, 1), margin=None))
+        assert found.verdict == "not proved"
+        assert f"n={n} is beyond 200,000 votes for an alpha above 1/2" in found.reason
+        assert found.tails == 0
 
 
 def test_what_has_no_checker_is_not_proved() -> None:

@@ -207,3 +207,19 @@ def test_a_witness_names_the_classes_as_the_bound_has_them(column):
             total += ways * q1**a * q2**b * (1 - q1 - q2) ** c
     assert float(total) == pytest.approx(report.witness.probability, rel=1e-12)
     assert total > Fraction(1, 20)
+
+
+@pytest.mark.parametrize(("fall", "monotone"), [(5e-11, True), (9e-10, True), (1e-8, False)])
+@pytest.mark.parametrize("place", [(3, 2), (7, 0), (5, 5)])
+def test_a_fall_of_a_root_search_is_no_fall(place, fall, monotone):
+    """A search ends a little below its limit; what is certified is that of the raised table."""
+    x1, x2 = np.indices((11, 11))
+    table = np.where(x1 + x2 <= 10, 0.07 * x1 - 0.07 * x2 - 0.4, -np.inf)
+    table[place] = table[place[0] - 1, place[1]] - fall
+    assert margin_worst(table, "difference", False, 0.05).monotone is monotone
+
+
+def test_a_claim_of_minus_infinity_above_a_finite_one_is_a_fall():
+    table = np.where(np.add.outer(np.arange(9), np.arange(9)) <= 8, -0.5, -np.inf)
+    table[8, 0] = -np.inf
+    assert not margin_worst(table, "probit", False, 0.05).monotone

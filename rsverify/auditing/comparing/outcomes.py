@@ -1,0 +1,105 @@
+"""Expected gaps without simulation: every outcome of counts, and how probable it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+from scipy.special import gammaln, xlogy
+from scipy.stats import binom, hypergeom, poisson
+
+from rsverify._core.types import FloatArray, IntArray, Side
+from rsverify.auditing.counts import (
+    BinomialModel,
+    CountModel,
+    HypergeometricModel,
+    PoissonModel,
+)
+from rsverify.auditing.estimand import Estimand, Parameters
+from rsverify.auditing.registry import all_outcomes
+from rsverify.auditing.two_counts import PairedModel, TwoBinomials
+
+MARGIN_NAMES = ("difference", "probit", "laplace")
+CLASSES = 3
+
+
+def outcomes_of(estimand: Estimand, n: int) -> IntArray | None:
+    """Return every outcome, one per row, None where there is no list of them."""
+    if estimand.model is not None:
+        return estimand.model(n).outcomes
+    return all_outcomes(n) if estimand.name in MARGIN_NAMES else None
+
+
+def number_of_outcomes(estimand: Estimand, n: int) -> float:
+    """Return about how many outcomes there are, infinity where there is no list of them."""
+    name = estimand.name.partition(":")[0]
+    if name in MARGIN_NAMES:
+        return (n + 1.0) * (n + 2.0) / 2.0
+    if estimand.model is None:
+        return np.inf
+    if name.startswith("two-proportion"):
+        return (n + 1.0) ** 2
+    if name.startswith("paired"):
+        return (n + 1.0) * (n + 2.0) * (n + 3.0) / 6.0
+    return n + 1.0
+
+
+def probabilities(
+    estimand: Estimand, n: int, outcomes: IntArray, parameters: Parameters
+) -> FloatArray | None:
+    """Return the probability of each outcome, None where these do not have this distribution."""
+    model = None if estimand.model is None else estimand.model(n)
+    if "p" in parameters and not isinstance(model, BinomialModel):
+        p = np.asarray(cast(Sequence[float], parameters["p"]), dtype=np.float64)
+        return _multinomial(outcomes, p) if p.size == CLASSES else None
+    return None if model is None else _of_model(model, outcomes, parameters)
+
+
+def _of_model(model: CountModel, outcomes: IntArray, parameters: Parameters) -> FloatArray | None:
+    given = {name: cast(float, value) for name, value in parameters.items()}
+    n = model.n
+    if isinstance(model, BinomialModel):
+        return np.asarray(binom.pmf(outcomes[:, 0], n, given["p"]))
+    if isinstance(model, PoissonModel):
+        return np.asarray(poisson.pmf(outcomes[:, 0], n * given["rate"]))
+    if isinstance(model, HypergeometricModel):
+        size = model.population
+        return np.asarray(hypergeom.pmf(outcomes[:, 0], size, int(given["successes"]), n))
+    if isinstance(model, TwoBinomials):
+        sizes = outcomes[:, :2].sum(axis=1), outcomes[:, 2:].sum(axis=1)
+        first = binom.pmf(outcomes[:, 0], sizes[0], given["p1"])
+        return np.asarray(first * binom.pmf(outcomes[:, 2], sizes[1], given["p2"]))
+    if isinstance(model, PairedModel):
+        known = np.array([given["both"], given["first"], given["second"]])
+        return _multinomial(outcomes, np.append(known, max(1.0 - known.sum(), 0.0)))
+    return None
+
+
+def _multinomial(outcomes: IntArray, p: FloatArray) -> FloatArray:
+    n = outcomes.sum(axis=1)
+    logs = gammaln(n + 1.0) - gammaln(outcomes + 1.0).sum(axis=1) + xlogy(outcomes, p).sum(axis=1)
+    return np.asarray(np.exp(logs))
+
+
+def floor_of(estimand: Estimand, side: Side) -> tuple[float, float]:
+    """Return the ends that limits are cut to: a negative margin certifies nothing."""
+    low, high = estimand.space
+    name = estimand.name.partition(":")[0].removeprefix("path-").removeprefix("score-")
+    if name in MARGIN_NAMES and side == "lower":
+        low = 0.0
+    return low, high
+
+
+def gaps(
+    lower: FloatArray, upper: FloatArray, truth: float, side: Side, ends: tuple[float, float]
+) -> FloatArray:
+    """Return how far limits are from the truth; of two sides, how far from each other.
+
+    A limit on the wrong side of the truth has no gap: that it fails to cover is counted apart.
+    """
+    with np.errstate(invalid="ignore"):
+        low, high = np.maximum(lower, ends[0]), np.minimum(upper, ends[1])
+        if side == "lower":
+            return np.maximum(truth - low, 0.0)
+        return np.maximum(high - (truth if side == "upper" else low), 0.0)

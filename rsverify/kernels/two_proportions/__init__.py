@@ -1,0 +1,1 @@
+"""Exact limits for two independent proportions: ordering, tail, enclosed supremum, search."""
