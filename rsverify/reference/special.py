@@ -113,7 +113,32 @@ def pair_of_balls(x: Number, y: Number) -> tuple[arb, arb]:
 
 def _beta_ball(a: arb, b: arb, x: arb, y: arb) -> arb:
     """Enclose I_x(a, b), from the side of the mean on which it is the smaller part."""
-    return x.beta_lower(a, b, 1) if a * y >= b * x else 1 - y.beta_lower(b, a, 1)
+    if not a * y >= b * x:
+        return 1 - _below_mean(b, a, y, x)
+    return _below_mean(a, b, x, y)
+
+
+def _below_mean(a: arb, b: arb, x: arb, y: arb) -> arb:
+    """Enclose I_x(a, b) for a y ≥ b x.
+
+    Of whole numbers it is a finite sum of positive terms, whose ratios fall: the rest is at most a
+    geometric series. Arb's own function takes fifty times as long.
+    """
+    if not (a.is_integer() and b.is_integer() and x > 0):
+        return x.beta_lower(a, b, 1)
+    term = total = rest = arb(1)
+    least, odds = arb(2) ** -ctx.prec, x / y
+    for j in range(1, int(float(b))):
+        ratio = (b - j) / (a + j) * odds
+        term *= ratio
+        total += term
+        if ratio < 1:
+            rest = term * ratio / (1 - ratio)
+            if rest < least * total:
+                total += rest.union(arb(0))
+                break
+    log_beta = a.lgamma() + b.lgamma() - (a + b).lgamma()
+    return (a * x.log() + (b - 1) * y.log() - log_beta).exp() / a * total
 
 
 def beta_lower(a: Number, b: Number, x: Number, y: Number, digits: int = DIGITS) -> mpf:
