@@ -21,6 +21,7 @@ from .bounds.bound import Bound as Bound
 from .bounds.buehler import buehler_lower as buehler_lower
 from .bounds.confidence_sequences import betting_sequence as betting_sequence
 from .bounds.confidence_sequences import plugin_bernstein_sequence as plugin_bernstein_sequence
+from .bounds.finite_population import population_share_interval as population_share_interval
 from .bounds.interval import Interval as Interval
 from .bounds.margin import Taylor as Taylor
 from .bounds.margin import bonferroni_margin_lower as bonferroni_margin_lower

@@ -105,16 +105,17 @@ def audit_bets(
         "0 or 1": np.round(rng.random(shape)),
         "near 0.9": 0.9 + 0.01 * rng.random(shape),
     }
+    levels = [level, *sorted({*ALPHAS} - {level})]  # the one asked for comes first
     rows: list[Row] = []
     failures: list[Failure] = []
     shown: list[Futures] = []
     for several in (False, True):
         rows, failures, shown = [], [], []
-        for (law, x), each in itertools.product(samples.items(), sorted({*ALPHAS, level})):
+        for (law, x), each in itertools.product(samples.items(), levels):
             row, failed, futures = _perturbed(bets, Sample(law, x, each), several, rng)
             rows.append(row)
             failures += failed
-            if futures is not None and (each == level or not shown):
+            if futures is not None and not shown:
                 shown = [futures]
         if failures or any(row.verdict == "refuted" for row in rows):
             break  # more means would say the same

@@ -119,7 +119,7 @@ def draw_scenarios(axes: Axes, rows: Scenarios, scale: Scale) -> None:
     axes.set_yticks(y, [_broken(n) for n in rows.names[:count]], fontsize="xx-small")
     axes.set_xlim(0.0, 1.06 * max(float(high.max()), 1.5 * scale.allowed, 1e-12))
     left = len(rows.names) - count
-    below = f" ({left} more rows, none worse, are not shown)" if left else ""
+    below = f" (not shown: {left} more, none worse)" if left else ""
     axes.set_ylim(-0.8, count - 0.2)
     cut = f"; {edge:g} and more at the edge" if (rows.miscoverage >= edge).any() else ""
     cut = "" if edge == 1.0 else cut
@@ -204,6 +204,7 @@ def draw_bets(bets: Bets, title: Title) -> Figure:
             label="differs before its time",
         )
         below.legend(frameon=False, fontsize="x-small", loc="best")
+    below.xaxis.get_major_locator().set_params(integer=True)
     above.set_xlim(time[0] - 0.5, time[-1] + 0.5)
     above.legend(**ABOVE, ncols=4)
     return figure

@@ -228,6 +228,22 @@ def certify(
             rich_help_panel=_DATA,
         ),
     ] = None,
+    accuracy_within: Annotated[
+        float | None,
+        typer.Option(
+            help="Certify inputs in random order, until certified accuracy at a radius is known "
+            "within this width.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
+    accuracy_radius: Annotated[
+        float | None,
+        typer.Option(help="That radius.", show_default="the target radius", rich_help_panel=_DATA),
+    ] = None,
+    accuracy_alpha: Annotated[
+        float,
+        typer.Option(help="Failure probability of its interval.", rich_help_panel=_DATA),
+    ] = 0.05,
     input_range: Annotated[
         tuple[float, float] | None,
         typer.Option(help="Reject inputs outside this range.", rich_help_panel=_DATA),
@@ -302,6 +318,7 @@ def certify(
     with working("loading torch"):
         import torch
 
+    from rsverify.smoothing.accuracy import accuracy_goal
     from rsverify.smoothing.data.inputs import check_precision
     from rsverify.smoothing.dataset import certify_request
     from rsverify.smoothing.device import DeviceContext, choose_device
@@ -396,6 +413,9 @@ def certify(
             skip=skip,
             max_inputs=max_inputs,
             share=part,
+            accuracy=accuracy_goal(
+                accuracy_within, accuracy_radius, accuracy_alpha, asked.target_radius
+            ),
             input_range=input_range,
             batch_size=batch_size,
             autocast=precision,

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 # Of certify's options those that a plan has no use for.
 _NOT_PLANNED = (
     "model", "data", "out", "into", "resume", "force", "record_time", "format", "dry_run", "share",
-    "bound", "ordering", "scores", "temperature", "workers",
+    "bound", "ordering", "scores", "temperature", "workers", "accuracy_within",
+    "accuracy_radius", "accuracy_alpha",
 )  # fmt: skip
 
 

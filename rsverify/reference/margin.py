@@ -25,12 +25,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import gammaln, ndtr, ndtri, xlogy
-from scipy.stats import laplace
 
 from rsverify.kernels.margin.buehler import SHARE
 from rsverify.kernels.margin.nested import LEVELS
 from rsverify.kernels.margin.ordering import MOVED_FROM_FIRST, SMALLEST_Z, moved_to_second
 from rsverify.kernels.margin.staircase import LARGEST_ALPHA
+from rsverify.reference.curve_maximum import laplace_cdf, laplace_ppf
 from rsverify.reference.probit import taylor_probit
 from rsverify.reference.proportion import clopper_pearson_lower, clopper_pearson_upper
 from rsverify.reference.special import DIGITS, Number, norm_isf, norm_ppf, precise
@@ -48,7 +48,7 @@ PEAKS = 4
 LOWEST_LOG = -1e5  # stands for the logarithm of 0 in the search
 _FLOATS: dict[str, tuple[Callable[..., FloatArray], Callable[..., FloatArray]]] = {
     "probit": (ndtr, ndtri),
-    "laplace": (laplace.cdf, laplace.ppf),
+    "laplace": (laplace_cdf, laplace_ppf),
 }
 _CODES = {"difference": 0, "probit": 1, "laplace": 2}
 

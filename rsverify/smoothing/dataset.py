@@ -13,6 +13,7 @@ from rsverify._core.progress import ProgressOption
 from rsverify._core.types import Auto, BoundName, OrderingName, RadiusName, ScoreMapName
 from rsverify.bounds.margin import Taylor
 from rsverify.noise import Norm
+from rsverify.smoothing.accuracy import accuracy_goal
 from rsverify.smoothing.classifier import SmoothedClassifier
 from rsverify.smoothing.data.inputs import Seed
 from rsverify.smoothing.data.items import Items
@@ -55,6 +56,9 @@ def certify_dataset(
     skip: int = 1,
     max_inputs: int | None = None,
     share: tuple[int, int] | None = None,
+    accuracy_within: float | None = None,
+    accuracy_radius: float | None = None,
+    accuracy_alpha: float = 0.05,
     input_range: tuple[float, float] | None = None,
     batch_size: int | None = None,
     autocast: torch.dtype | None = None,
@@ -107,6 +111,15 @@ def certify_dataset(
         ``(i, of)``: of those inputs only the i-th of `of` equal shares, i from 1, for jobs that
         know nothing of each other. Each share is a table of its own and needs the same `seed`;
         `merge_tables` makes one table of them, equal to that of a single run.
+    accuracy_within : float, optional
+        Stop over inputs: they are certified in random order, which follows from `seed`, until the
+        certified accuracy of the data set at `accuracy_radius` is in an interval of at most this
+        width. The columns `position` and `population` say which of how many a row is. In one
+        process, and without `share`; `max_inputs` is the most that are certified.
+    accuracy_radius : float, optional
+        The radius; the target radius where that is one number.
+    accuracy_alpha : float
+        Failure probability of the interval, in (0, 1).
     input_range : pair of float, optional
         Reject inputs outside this range: (0, 1) finds images given in 0 to 255.
     batch_size : int, optional
@@ -169,6 +182,11 @@ def certify_dataset(
     Another batch size or number of threads may round scores differently, and then tip a
     vote where the two largest are within rounding of each other.
 
+    With `accuracy_within`, the share of *all* inputs that would be certified correct at the radius
+    is in the interval of `population_share_interval` with probability at least 1 - accuracy_alpha,
+    whenever the run stops: for a seed that was chosen without looking at the data. It is a
+    statement about the table that all inputs would give.
+
     Examples
     --------
     >>> import tempfile, pathlib, torch
@@ -209,6 +227,9 @@ def certify_dataset(
         skip=skip,
         max_inputs=max_inputs,
         share=share,
+        accuracy=accuracy_goal(
+            accuracy_within, accuracy_radius, accuracy_alpha, request.target_radius
+        ),
         input_range=input_range,
         batch_size=batch_size,
         autocast=autocast,

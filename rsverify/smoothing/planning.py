@@ -18,6 +18,7 @@ from rsverify.smoothing.classifier import SmoothedClassifier
 from rsverify.smoothing.data.inputs import Seed, check_autocast, check_batch_size, check_seed
 from rsverify.smoothing.data.items import Items
 from rsverify.smoothing.device import check_placement
+from rsverify.smoothing.models.answers import record_answers
 from rsverify.smoothing.request import Request
 from rsverify.smoothing.sampling.session import Execution, Session
 from rsverify.smoothing.timing import PILOT, Clock, Timing, device_text, parts_of
@@ -89,8 +90,8 @@ def plan_dataset(
 
     Notes
     -----
-    *Guarantee*: none, as `plan_samples`: an estimate. In `coverage_studies/planning.py` votes and
-    times of runs with early decisions were within 20 % of the plan. No file is written.
+    *Guarantee*: none, as `plan_samples`: an estimate, of votes and of times. How far off it is in
+    trials: ``docs/costs-and-planning.md``. No file is written.
 
     Examples
     --------
@@ -185,6 +186,7 @@ def plan_request(
     session = Session(classifier, example, execution)
     size = session.try_batch_size(None if batch_size is None else check_batch_size(batch_size))
     session.probe(size)
+    record_answers(classifier, example, size, execution)
     setup = clock() - began
     entropy = check_seed(seed)
     timing = Timing(session, request, example, size, entropy, clock)
@@ -212,12 +214,18 @@ def plan_request(
     early = (
         _early(plan, request, classifier, threat, pilot, size, start) if threat.is_plain else None
     )
-    finish, look = timing.answers(pilot, example.numel())
+    decided = 0.0
+    if early is not None:
+        if not request.stops_early:  # what it would be with the radii that are planned for
+            timing = replace(timing, request=replace(request, target_radius=plan.target_radii))
+        decided = timing.early_overhead(
+            items, wanted, rate, 0.3 * budget, certify_label=certify_label
+        )
     cost = Cost(
         device=device_text(place),
         passes_per_second=rate,
-        seconds_per_input=overhead + finish,
-        seconds_per_early_input=overhead + (0.0 if early is None else look * early.looks),
+        seconds_per_input=overhead + timing.bound(pilot, example.numel()),
+        seconds_per_early_input=decided,
         setup=setup,
         batch_size=size,
     )

@@ -9,6 +9,7 @@ import torch
 
 from rsverify._core.check import check_flag, check_size, shown
 from rsverify._core.progress import ProgressOption, check_progress
+from rsverify.smoothing.accuracy import AccuracyGoal
 from rsverify.smoothing.data.inputs import Seed, check_autocast, check_batch_size, check_origin
 from rsverify.smoothing.request import Request
 from rsverify.smoothing.sampling.session import Execution
@@ -27,6 +28,8 @@ class RunOptions:
     skip: int
     max_inputs: int | None
     share: tuple[int, int] | None
+    accuracy: AccuracyGoal | None
+    """Inputs are in random order, and enough of them, where this is given."""
     input_range: tuple[float, float] | None
     batch_size: int | None
     autocast: torch.dtype | None
@@ -66,6 +69,10 @@ class RunOptions:
             raise ValueError(
                 "autocast, compile and channels_last must be left out for "
                 f"bound={request.bound!r}, which is of scores"
+            )
+        if self.accuracy is not None and self.share is not None:
+            raise ValueError(
+                f"share={self.share} must be None with accuracy_within, which needs one run"
             )
 
     def wanted(self, inputs: int) -> range:

@@ -92,7 +92,8 @@ def _of_votes(
     selected = chosen if request.needs_selection(given=certify_label) else None
     evidence = evidence_of(votes, selected, seed=(*entropy, idx))
     certificate = question.finish(votes, selected)(evidence)
-    kept = {name: row[name] for name in ("base_predict", "input")}
+    given = ("base_predict", "input", "position", "population")  # the last two of a random order
+    kept = {name: row[name] for name in given if name in row}
     fields = row_fields(table_row(idx, label, certificate, **kept))
     return {column: text for column, text in fields.items() if column != "time"}
 

@@ -14,6 +14,7 @@ from rsverify._core.lock import locked
 from rsverify._core.progress import InputProgress, ProgressOption
 from rsverify._core.types import Json
 from rsverify.certificates.certificate import ABSTAIN
+from rsverify.smoothing.accuracy import Prefix, random_order
 from rsverify.smoothing.classifier import SmoothedClassifier
 from rsverify.smoothing.data.fingerprint import model_hash
 from rsverify.smoothing.data.inputs import check_seed
@@ -72,20 +73,26 @@ class TableRun:
             group.first_does(lambda: self.hold(held))
             entropy = group.first_does(lambda: self.begin())
             done = self.unchanged(entropy, group)
-            todo = [idx for idx in self.wanted if idx not in done]
+            prefix = self.prefix(entropy, group, done)
+            todo = [idx for idx in prefix.order if idx not in done] if prefix else []
+            if prefix is None:
+                todo = [idx for idx in self.wanted if idx not in done]
+            elif prefix.known:
+                todo = []
             session, how = self.try_model(group, rows=bool(done))
             if todo:
                 self.estimate(session, how, len(todo), group)
                 with self._cleared_if_empty(group):
                     group.first_does(lambda: self.start(entropy, how))
-                    self.certify(todo, session, entropy, how, group)
-            group.first_does(lambda: self.finish(entropy))
+                    self.certify(todo, session, entropy, how, group, prefix)
+            group.first_does(lambda: self.finish(entropy, prefix))
 
     def configuration(self, entropy: Entropy) -> Json:
         """Return what decides the rows, of JSON types: it must be the same on a resume."""
         model, noise = self.classifier, self.classifier.noise.distribution
         device, dtype = model.placement(torch.get_default_dtype())
         return {
+            **({} if self.options.accuracy is None else self.options.accuracy.configuration()),
             **asdict(self.request),
             "alpha": float(self.request.alpha),
             "temperature": float(self.request.temperature),
@@ -101,16 +108,34 @@ class TableRun:
             **model.noise.details(),
             **device_facts(device),
             "dtype": str(dtype),
-            "autocast": None
-            if self.options.execution.autocast is None
-            else str(self.options.execution.autocast),
-            "compile": self.options.execution.compiled,
-            "channels_last": self.options.execution.channels_last,
+            "autocast": None if self.options.autocast is None else str(self.options.autocast),
+            "compile": self.options.compile,
+            "channels_last": self.options.channels_last,
             "inputs": len(self.items),
             "skip": self.options.skip,
             "seed": entropy,
             "seeding": SEEDING,
         }
+
+    def prefix(self, entropy: Entropy, group: Group, done: set[int]) -> Prefix | None:
+        """Return the inputs in random order, with what is known of them; None in their own order.
+
+        The order is that of all inputs of the data set; how many may be done does not change it.
+        """
+        if self.options.accuracy is None:
+            return None
+        if group.world > 1:
+            raise ValueError(
+                f"accuracy_within={self.options.accuracy.within:g} needs one process: which input "
+                f"is the last one depends on all of them, and there are {group.world} processes"
+            )
+        population = range(0, len(self.items), self.options.skip)
+        order = random_order(population, _parts(entropy))[: len(self.wanted)]
+        found = Prefix(self.options.accuracy, order, len(population))
+        if done:
+            lines = complete_lines(self.out)
+            found.resume({idx: lines.fields(idx) for idx in lines.rows})
+        return found
 
     def hold(self, held: ExitStack) -> None:
         """Take the lock of the table, to the end of the run."""
@@ -234,6 +259,7 @@ class TableRun:
         entropy: Entropy,
         how: Json,
         group: Group,
+        prefix: Prefix | None,
     ) -> None:
         """Write the rows of this process's share of `todo`."""
         share = todo[group.rank :: group.world]
@@ -261,10 +287,11 @@ class TableRun:
             ) as bar,
         ):
             asked = (self._asked(item, seed) for item in self.items.load(share))
-            for done in session.run(
+            finished = session.run(
                 request, asked, how["batch_size"], told, timed=self.options.record_time
-            ):
-                self._write(writer, done)
+            )
+            for done in finished if prefix is None else prefix.in_order(finished):
+                self._write(writer, done, prefix)
                 if early:
                     bar.advance(1)
         group.meet()
@@ -281,10 +308,12 @@ class TableRun:
         given = item.label if self.options.certify_label else None
         return Asked(item.x, (*seed, item.idx), given, item)
 
-    def _write(self, writer: TableWriter, done: Finished) -> None:
+    def _write(self, writer: TableWriter, done: Finished, prefix: Prefix | None) -> None:
         item, certificate = done.asked.item, done.certificate
         assert item is not None, "of a data set"
-        extra = {"base_predict": done.base_predict, "input": item.hash}
+        extra: Json = {"base_predict": done.base_predict, "input": item.hash}
+        if prefix is not None:
+            extra |= {"position": prefix.done, "population": prefix.population}
         writer.write(item.idx, item.label, certificate, **extra)
 
     def answers(
@@ -306,11 +335,12 @@ class TableRun:
                 raise
         return self._recorded_answers((batch_size + 1) // 2)
 
-    def finish(self, entropy: Entropy) -> None:
+    def finish(self, entropy: Entropy, prefix: Prefix | None) -> None:
         """Merge what the processes have written, in the order of the inputs; miss no row."""
+        wanted = self.wanted if prefix is None else prefix.order[: prefix.done]
         merge_shards(self.out, self.configuration(entropy))
         sort_table(self.out)
-        missing = set(self.wanted) - complete_lines(self.out).rows.keys()
+        missing = set(wanted) - complete_lines(self.out).rows.keys()
         if missing:
             raise OSError(
                 f"{self.out} has lost the row idx={min(missing)}: another program changed it "

@@ -11,7 +11,6 @@ import pandas as pd
 import torch
 
 from rsverify.certificates.certificate import ABSTAIN
-from rsverify.certificates.looks import FIRST_LOOK
 from rsverify.smoothing.data.items import Item, Items
 from rsverify.smoothing.request import Request
 from rsverify.smoothing.sampling.asked import Asked, Entropy
@@ -29,7 +28,7 @@ _LEAST_TIMED = 0.2  # seconds; shorter ones say little
 _MOST_TIMED = 1_000_000  # passes
 _SHARE = 50
 _REPEATS = 5
-_LOOKS_AT_ONCE = 30
+_DECIDED = 40
 
 
 @dataclass(frozen=True)
@@ -89,28 +88,41 @@ class Timing:
                 raise ValueError("an input has no label: certify_label=True certifies the true one")
         return table, max(took / count - (each + 1) / rate, 0.0)
 
-    def answers(self, pilot: pd.DataFrame, dimension: int) -> tuple[float, float]:
-        """Return seconds that the bound of an input takes, and one look at its votes."""
-        sampled, request = self.session.sampled, self.request
-        counts = pilot[count_columns(pilot)].to_numpy()
+    def bound(self, pilot: pd.DataFrame, dimension: int) -> float:
+        """Return seconds that the bound of an input takes, at a fixed number of votes."""
+        request, counts = self.request, pilot[count_columns(pilot)].to_numpy()
         rng = np.random.default_rng(0)
-        question = request.question(sampled.noise, None, dimension)
+        question = request.question(self.session.sampled.noise, None, dimension)
         shares, _ = posterior_shares(counts, counts.argmax(axis=1), rng)
-        rows = shares[rng.permutation(len(shares))[: _REPEATS + 1]]
-        bounds, looks = list[float](), list[float]()
-        for i, p in enumerate(rows):
+        took = list[float]()
+        for p in shares[rng.permutation(len(shares))[: _REPEATS + 1]]:
             chosen, votes = rng.multinomial(max(request.n0, 1), p), rng.multinomial(request.n, p)
             began = self.clock()
             question.finish(votes, chosen)
-            middle = self.clock()
-            if question.first is not None:
-                steps = np.ones(_LOOKS_AT_ONCE, dtype=np.int64)
-                steps[0] = FIRST_LOOK
-                question.first(rng.multinomial(steps, p).cumsum(axis=0), chosen)
-            if i:  # what is compiled and kept on the first call is not counted
-                bounds.append(middle - began)
-                looks.append(self.clock() - middle)
-        return float(np.mean(bounds)), float(np.mean(looks)) if question.first else 0.0
+            took.append(self.clock() - began)
+        return float(np.mean(took[1:]))  # what is compiled on the first call is not counted
+
+    def early_overhead(
+        self, items: Items, wanted: range, rate: float, budget: float, *, certify_label: bool
+    ) -> float:
+        """Return seconds per input beside forward passes with early decisions.
+
+        Some inputs are decided as the run would do it: their looks, their bounds, and noise that is
+        drawn in blocks and not used.
+        """
+        rng = np.random.default_rng([*parts_of(self.entropy), PILOT, 1])
+        chosen = [wanted[int(i)] for i in rng.permutation(len(wanted))[:_DECIDED]]
+        passes, finished = list[int](), 0
+        asked = (
+            self._job(i.x, 0, i.idx, i)._replace(y=i.label if certify_label else None)
+            for i in items.load(chosen)
+        )
+        began = self.clock()
+        for _ in self.session.run(self.request, asked, self.batch_size, passes.append):
+            finished += 1
+            if self.clock() - began > budget:
+                break
+        return max((self.clock() - began - sum(passes) / rate) / finished, 0.0)
 
     def _counting(self, votes: int) -> Request:
         """Return a request that only counts: its bound takes no time."""

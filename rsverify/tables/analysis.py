@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +24,6 @@ from rsverify._core.check import (
     shown,
 )
 from rsverify._core.types import Json
-from rsverify.bounds.proportion import clopper_pearson_interval, clopper_pearson_lower
 from rsverify.certificates.certificate import ABSTAIN
 from rsverify.tables.abstentions import Abstentions, abstentions
 from rsverify.tables.checks import (
@@ -38,18 +37,22 @@ from rsverify.tables.checks import (
     with_base,
     with_settings,
 )
-from rsverify.tables.limits import (
-    mean_interval,
-    mean_lower,
-    robust_lower,
-    wrong_certificates_upper,
+from rsverify.tables.input_limits import (
+    Estimate,
+    Sampled,
+    limits_of,
+    population_of,
+    sampled_inputs,
 )
-from rsverify.tables.reader import average_certified_radius, certified_accuracy, count_columns
+from rsverify.tables.level_claims import LevelClaims, level_claims
+from rsverify.tables.limits import robust_lower, wrong_certificates_upper
+from rsverify.tables.reader import average_certified_radius, count_columns
+from rsverify.tables.vote_limits import VoteLimits, vote_limits
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Analysis", "Estimate", "analyze", "default_radii"]
+__all__ = ["Analysis", "analyze", "default_radii"]
 
 # More than covers the rounding of the three operations that it is applied to.
 _ROUNDED_DOWN = 1.0 - 1e-15
@@ -58,23 +61,10 @@ _NO_RADIUS = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A figure of a table, with its confidence limits."""
-
-    value: float
-    """What the table shows."""
-    lower: float | None = None
-    """With `upper`: limits of what the figure is over all inputs of that kind, certified in
-    the same way. None where there are none."""
-    upper: float | None = None
-    robust: float | None = None
-    """Lower limit of the same figure of the smoothed classifier itself, wrong certificates
-    allowed for. None where there is none."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Analysis:
     """The figures of one table.
+
+    Of a table whose run stopped over inputs, when enough was known, limits are time-uniform.
 
     *Guarantee*: for inputs drawn independently from one distribution and certified with
     independent noise, each pair of limits fails with probability at most `alpha`, and so does
@@ -113,6 +103,12 @@ class Analysis:
     """What no radius of these settings exceeds; None where they are not known."""
     wrong_certificates: int | None
     """Upper limit of the number of wrong certificates among the rows."""
+    claims: LevelClaims | None
+    """What the level of each certificate buys for all of them; None where it is not known."""
+    vote_limits: VoteLimits | None
+    """The distribution of lower limits of p_y; None where there are no votes of a fixed number."""
+    sampled: Sampled | None
+    """Of a run that stopped over inputs: how far it came; else None."""
     predictions: dict[int, int]
     """How often each class is predicted, from what `smoothed` is; −1 is an abstention."""
     labels: dict[int, int]
@@ -127,6 +123,20 @@ class Analysis:
         kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "table"}
         for name in ("smoothed", "base", "abstained", "average_radius"):
             kept[name] = None if kept[name] is None else asdict(kept[name])
+        for name in ("claims", "sampled"):
+            kept[name] = None if kept[name] is None else asdict(kept[name])
+        if self.vote_limits is not None:
+            kept["vote_limits"] = {
+                k: list(v) if isinstance(v, tuple) else v
+                for k, v in asdict(self.vote_limits).items()
+            }
+        if self.sampled is not None:
+            kept["sampled"] = asdict(self.sampled) | {
+                "certified": [
+                    {"radius": r, "lower": lo, "upper": up}
+                    for r, (lo, up) in zip(self.radii, self.sampled.certified, strict=True)
+                ]
+            }
         kept["certified"] = [{"radius": r, **asdict(e)} for r, e in self.at_radii()]
         kept["reasons"] = [asdict(a) for a in self.reasons]
         kept["settings"] = {name: list(values) for name, values in self.settings.items()}
@@ -260,25 +270,33 @@ def analyze(
     asked = np.unique(check_real("radii", radii)) + 0.0  # a zero without a sign
     if not np.isfinite(asked).all():
         raise ValueError(f"radii={shown(radii)} must be finite")
+    if (asked < 0).any():
+        raise ValueError(f"radii={asked[asked < 0].flat[0]} must not be negative")
 
     predictions, label = smoothed_predictions(rows), rows["label"].to_numpy()
+    limits = limits_of(rows)
     base_answers = rows["base_predict"].to_numpy() if "base_predict" in rows else None
     return Analysis(
         name=name,
         inputs=len(rows),
         alpha=level,
         settings=settings,
-        smoothed=_share(_hits(predictions, label), level),
+        smoothed=limits.share(_hits(predictions, label), level),
         has_votes=bool(count_columns(rows)),
-        base=None if base_answers is None else _share(_hits(base_answers, label), level),
-        abstained=_share(rows["predict"].to_numpy() == ABSTAIN, level),
+        base=None if base_answers is None else limits.share(_hits(base_answers, label), level),
+        abstained=limits.share(rows["predict"].to_numpy() == ABSTAIN, level),
         reasons=abstentions(rows),
         radii=tuple(asked.tolist()),
         certified=tuple(certified_estimates(rows, asked, level, failing)),
         average_radius=_average_radius(rows, level, failing, largest_radius),
+        claims=level_claims(rows["alpha"].to_numpy(), level) if failing is not None else None,
+        vote_limits=vote_limits(rows),
+        sampled=sampled_inputs(rows, asked, level),
         largest_radius=largest_radius,
         wrong_certificates=(
-            None if failing is None else wrong_certificates_upper(len(rows), failing, level)
+            None
+            if failing is None
+            else wrong_certificates_upper(population_of(rows), failing, level)
         ),
         predictions=_frequencies(predictions),
         labels=_frequencies(label),
@@ -297,28 +315,22 @@ def _frequencies(classes: IntArray) -> dict[int, int]:
     return dict(zip(values.tolist(), times.tolist(), strict=True))
 
 
-def _share(hit: npt.NDArray[np.bool_], alpha: float) -> Estimate:
-    lower, upper = clopper_pearson_interval(int(hit.sum()), hit.size, alpha)
-    return Estimate(value=float(hit.mean()), lower=float(lower), upper=float(upper))
-
-
 def certified_estimates(
     rows: pd.DataFrame, radii: FloatArray, alpha: float, certificate_alpha: float | None
 ) -> list[Estimate]:
     """Return the certified accuracy at each radius, with limits at level `alpha`."""
-    values = certified_accuracy(rows, radii)
-    certified = np.rint(values * len(rows)).astype(np.int64)
-    lower, upper = clopper_pearson_interval(certified, len(rows), alpha)
-    robust: list[float | None] = [None] * len(values)
-    if certificate_alpha is not None:
-        # One-sided, so that all of alpha is spent on it.
-        one_sided = clopper_pearson_lower(certified, len(rows), alpha)
-        robust = np.asarray(robust_lower(one_sided, certificate_alpha)).tolist()
-    columns = (values.tolist(), np.asarray(lower).tolist(), np.asarray(upper).tolist(), robust)
-    return [
-        Estimate(value=v, lower=lo, upper=up, robust=ro)
-        for v, lo, up, ro in zip(*columns, strict=True)
-    ]
+    limits = limits_of(rows)
+    radius, right = rows["radius"].to_numpy(), rows["correct"].to_numpy() == 1
+    found = []
+    for r in radii:
+        hit = right & (radius >= r)
+        estimate = limits.share(hit, alpha)
+        if certificate_alpha is not None:
+            # One-sided, so that all of alpha is spent on it.
+            lower = limits.share_lower(hit, alpha)
+            estimate = replace(estimate, robust=float(robust_lower(lower, certificate_alpha)))
+        found.append(estimate)
+    return found
 
 
 def correct_radii(rows: pd.DataFrame) -> FloatArray:
@@ -335,9 +347,10 @@ def _average_radius(
     if largest == 0.0:
         return Estimate(value=0.0, lower=0.0, upper=0.0, robust=0.0)
     radii = correct_radii(rows)
-    lower, upper = mean_interval(radii, alpha, low=0.0, high=largest)
+    limits = limits_of(rows)
+    lower, upper = limits.mean(radii, alpha, largest)
     robust = None
     if certificate_alpha is not None:
-        share = mean_lower(radii, alpha, low=0.0, high=largest) / largest
+        share = limits.mean_lower(radii, alpha, largest) / largest
         robust = float(robust_lower(share, certificate_alpha)) * largest * _ROUNDED_DOWN
     return Estimate(value=value, lower=float(lower), upper=float(upper), robust=robust)

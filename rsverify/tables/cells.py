@@ -27,6 +27,8 @@ INTEGER_COLUMNS = frozenset(
         "predict",
         "correct",
         "base_predict",
+        "position",
+        "population",
         "y",
         "n",
         "n0",

@@ -21,7 +21,8 @@ from rsverify._core.check import (
     check_level,
     shown,
 )
-from rsverify.tables.analysis import Analysis, Estimate, correct_radii
+from rsverify.tables.analysis import Analysis, correct_radii
+from rsverify.tables.input_limits import Estimate, stopped
 from rsverify.tables.limits import mean_interval
 from rsverify.tables.reader import count_columns
 
@@ -244,6 +245,8 @@ def _told(first: Analysis, second: Analysis, change: FloatArray) -> str:
 def _difference(change: FloatArray, first: Analysis, second: Analysis, alpha: float) -> Estimate:
     value = float(change.mean())
     least, most = first.largest_radius, second.largest_radius
+    if stopped(first.table) or stopped(second.table):
+        return Estimate(value=value)  # how many inputs there are depends on what was found
     if least is None or most is None or change.min() < -least or change.max() > most:
         return Estimate(value=value)
     if least + most == 0:

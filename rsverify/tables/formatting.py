@@ -22,8 +22,9 @@ from rsverify.tables.abstentions import NOT_SAID
 
 if TYPE_CHECKING:
     from rsverify.tables.abstentions import Abstentions
-    from rsverify.tables.analysis import Analysis, Estimate
+    from rsverify.tables.analysis import Analysis
     from rsverify.tables.comparison import Comparison
+    from rsverify.tables.input_limits import Estimate
 
 __all__ = ["explanation", "to_frame", "to_json", "to_latex", "to_markdown"]
 
@@ -111,7 +112,60 @@ def _figures(a: Analysis, reasons: Sequence[str] = ()) -> dict[str, str]:
             "average robust radius": _at_least(a.average_radius, RADIUS_DECIMALS),
             "wrong certificates": wrong,
         }
+        | _claims(a)
+        | _votes(a)
+        | _sampled(a)
     )
+
+
+def _claims(a: Analysis) -> dict[str, str]:
+    """Return the text of what the level of each certificate buys for all of them."""
+    labels = ("wrong on average", "all certificates hold", "alpha for all to hold")
+    if a.claims is None:
+        return dict.fromkeys(labels, UNKNOWN)
+    hold = _rounded(a.claims.all_hold, SHARE_DECIMALS, ROUND_FLOOR)
+    cells = (
+        f"at most {a.claims.expected_wrong:.4g}",
+        f"with probability {hold}",
+        _level(a.claims.level_for_all),
+    )
+    return dict(zip(labels, cells, strict=True))
+
+
+def _level(alpha: float) -> str:
+    """Return a level with two digits, rounded down."""
+    exponent = Decimal(alpha).adjusted()
+    step = Decimal(1).scaleb(exponent - 1)
+    return f"{Decimal(alpha).quantize(step, rounding=ROUND_FLOOR):.2g}"
+
+
+def _votes(a: Analysis) -> dict[str, str]:
+    """Return the text of the distribution of limits of p_y, and of who carries the average."""
+    label, easiest = "p_y: 10 %, 25 %, median", "radii of easiest tenth"
+    if a.vote_limits is None:
+        return {label: UNKNOWN, easiest: UNKNOWN}
+    three = a.vote_limits.quantiles[:3]
+    carried = a.vote_limits.easiest_tenth
+    return {
+        label: ", ".join(_rounded(q, SHARE_DECIMALS, ROUND_FLOOR) for q in three),
+        easiest: UNKNOWN if carried is None else f"{carried:.{SHARE_DECIMALS}f}",
+    }
+
+
+def _sampled(a: Analysis) -> dict[str, str]:
+    """Return the text of what a run that stopped says of the whole data set."""
+    if a.sampled is None:
+        labels = [f"of all inputs, certified at {_radius(r)}" for r in a.radii]
+        return dict.fromkeys(["inputs in the data set", *labels], UNKNOWN)
+    found = {"inputs in the data set": str(a.sampled.population)}
+    for r, (lower, upper) in zip(a.radii, a.sampled.certified, strict=True):
+        ends = _rounded(lower, SHARE_DECIMALS, ROUND_FLOOR), _rounded(upper, SHARE_DECIMALS)
+        found[f"of all inputs, certified at {_radius(r)}"] = f"[{ends[0]}, {ends[1]}]"
+    return found
+
+
+def _radius(r: float) -> str:
+    return np.format_float_positional(r, trim="-")
 
 
 def _reason(r: Abstentions) -> str:
@@ -196,6 +250,17 @@ def explanation(analyses: Sequence[Analysis], comparisons: Sequence[Comparison] 
         sentences.append(
             "The average radius has limits where the largest possible radius is known: from n, "
             "sigma, alpha and bound if all rows share them, or as stated."
+        )
+    if any(a.vote_limits is not None for a in analyses):
+        sentences.append(
+            "p_y: so probable is a vote for the certified class at least, for all but a tenth, a "
+            "quarter and half of the inputs, 0 where wrong. An average radius rewards a few easy "
+            "inputs: it can rise while most radii fall."
+        )
+    if any(a.sampled is not None for a in analyses):
+        sentences.append(
+            "The run stopped over inputs when enough was known: its limits hold at any such time, "
+            "and those of all inputs are of the data set itself, for a random order."
         )
     if any(r.n_for_half is not None for a in analyses for r in a.reasons):
         sentences.append(

@@ -16,9 +16,9 @@ from rsverify.certificates.margins import limits_of_votes
 from rsverify.certificates.planning import margin_of
 from rsverify.tables.plan import EarlyVotes
 
-ROWS = 2000
+ROWS = 1000
 """About so many inputs are simulated, those of a pilot several times where it has fewer."""
-EARLY_ROWS = 1000
+EARLY_ROWS = 600
 """So many runs with early decisions."""
 _MOST_TIMES = 50
 # Of votes of a pilot: the class certified has half a vote more, and all others together.

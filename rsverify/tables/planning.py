@@ -138,7 +138,7 @@ def plan_samples(
     *Guarantee*: none of the run to come. With probabilities of up to three inputs, each stated
     probability is that of `certifying_probability` and `selecting_probability`; the n needed is
     the smallest one within 1 % at which it is reached, as it does not quite rise with n. Of more
-    inputs, or of a pilot, about 2,000 inputs are simulated, whose shares are drawn from the
+    inputs, or of a pilot, about 1,000 inputs are simulated, whose shares are drawn from the
     posterior of the pilot's votes (Jeffreys' prior of the class certified against the others).
 
     Examples

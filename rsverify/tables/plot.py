@@ -13,6 +13,7 @@ from rsverify._core.figure import check_figure, finish_figure, new_figure
 from rsverify._core.text import figure_label
 from rsverify.bounds.proportion import clopper_pearson_interval
 from rsverify.certificates.certificate import ABSTAIN
+from rsverify.tables.input_limits import stopped
 from rsverify.tables.reader import average_certified_radius, certified_accuracy
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ def _draw_certified_accuracy(
     # Up to and including each radius the accuracy is that of the radius: a "pre" step.
     x = np.append(radii, radii[-1])
     axes.step(x, np.append(accuracy, 0.0), where="pre", linewidth=1.6, label=label, **_style(i))
-    if alpha is not None:
+    if alpha is not None and not stopped(table):
         counts = np.rint(accuracy * len(table)).astype(np.int64)
         lower, upper = clopper_pearson_interval(counts, len(table), alpha)
         axes.fill_between(

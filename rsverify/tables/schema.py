@@ -47,7 +47,7 @@ Discrete noise adds `noise_excess`, the part of alpha that pays for it; a class 
 the votes that certify it `alpha_shares`, the classes that share alpha; an early certificate
 `target_radius` and `decision`, of several targets `decision_0.25` and so on, with a precision
 `radius_upper` and `precise`; a data set `base_predict`, what the model says without noise,
-and `input`, a hash.
+and `input`, a hash. Of a run in random order `position`, from 1, and `population`, of how many.
 """
 
 # Enough that rounding down costs nothing that matters, short enough to read.
