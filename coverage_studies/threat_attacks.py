@@ -9,7 +9,7 @@ four or eight times the radius.
 
 "Changed" is an input whose certified class has fewer votes than another one; "significantly" if a
 one-sided exact test at level 0.001, shared by the 100 inputs, says that it is less probable too.
-Run as ``python -m coverage_studies.threat_attacks [inputs]``: some 3 minutes of one core; writes
+Run as ``python -m coverage_studies.threat_attacks [inputs]``: some 100 seconds of one core; writes
 results/threat_attacks.json.
 """
 

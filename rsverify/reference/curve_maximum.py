@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betainc, ndtr, ndtri, xlogy
 from scipy.special import gammaln as log_gamma
-from scipy.stats import laplace
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -21,6 +20,20 @@ POINTS_PER_UNIT = 2.0  # grid points for a Fisher length of 1
 REFINED_PEAKS = 3
 REFINEMENTS = 9
 REFINED_POINTS = 9
+
+
+def laplace_cdf(z: npt.ArrayLike) -> FloatArray:
+    """Return the distribution function of the Laplace distribution, in floats."""
+    tail = 0.5 * np.exp(-np.abs(z))
+    return np.asarray(np.where(np.asarray(z) < 0.0, tail, 1.0 - tail))
+
+
+def laplace_ppf(p: npt.ArrayLike) -> FloatArray:
+    """Return its inverse, in floats."""
+    p = np.asarray(p)
+    with np.errstate(divide="ignore"):
+        tail = np.log(2.0 * np.minimum(p, 1.0 - p))
+    return np.asarray(np.where(p < 0.5, tail, -tail))
 
 
 def curve_points(limit: float, share: FloatArray, estimand: str) -> FloatArray:
@@ -36,7 +49,7 @@ def curve_points(limit: float, share: FloatArray, estimand: str) -> FloatArray:
         rest = (1.0 - abs(limit)) * np.cos(0.5 * np.pi * share) ** 2
     else:
         # The larger one is Phi(|L| / 2) times sin^2, so that points lie even in it too.
-        cdf, ppf = (laplace.cdf, laplace.ppf) if estimand == "laplace" else (ndtr, ndtri)
+        cdf, ppf = (laplace_cdf, laplace_ppf) if estimand == "laplace" else (ndtr, ndtri)
         large = cdf(0.5 * abs(limit)) * fraction
         with np.errstate(divide="ignore"):
             small = np.minimum(cdf(ppf(large) - abs(limit)), large)
@@ -97,18 +110,34 @@ def curve_maximum(
         return 0.0, 1.0
     points = int(np.ceil(POINTS_PER_UNIT * np.pi * np.sqrt(n))) + 8
     share = np.linspace(piece[0], piece[1], points)
+    if estimand == "laplace":  # the place of its kink, where the larger probability is 1/2
+        kink = np.arcsin(np.sqrt(0.5 / laplace_cdf(0.5 * abs(limit)))) / (0.5 * np.pi)
+        share = np.sort(np.append(share, np.clip(kink, *piece)))
     values = tails(steps, curve_points(limit, share, estimand))
     at = int(np.argmax(values))
     best, where = float(values[at]), float(share[at])
     padded = np.concatenate([[-np.inf], values, [-np.inf]])
     peaks = np.flatnonzero((values >= padded[:-2]) & (values >= padded[2:]))
     for i in peaks[np.argsort(-values[peaks])][:REFINED_PEAKS]:
-        low, high = share[max(i - 1, 0)], share[min(i + 1, share.size - 1)]
-        for _ in range(REFINEMENTS):
-            inner = np.linspace(low, high, REFINED_POINTS)
-            found = tails(steps, curve_points(limit, inner, estimand))
-            top = int(np.argmax(found))
-            if found[top] > best:
-                best, where = float(found[top]), float(inner[top])
-            low, high = inner[max(top - 1, 0)], inner[min(top + 1, inner.size - 1)]
+        ends = share[max(i - 1, 0)], share[i], share[min(i + 1, share.size - 1)]
+        # There may be a maximum on either side of a kink.
+        cells = [ends[:2], ends[1:]] if estimand == "laplace" else [(ends[0], ends[2])]
+        for low, high in cells:
+            found = _refined(steps, limit, estimand, low, high)
+            best, where = max((best, where), found)
+    return best, where
+
+
+def _refined(
+    steps: IntArray, limit: float, estimand: str, low: float, high: float
+) -> tuple[float, float]:
+    """Return the largest tail found between two shares, and its share."""
+    best, where = -np.inf, low
+    for _ in range(REFINEMENTS):
+        inner = np.linspace(low, high, REFINED_POINTS)
+        found = tails(steps, curve_points(limit, inner, estimand))
+        top = int(np.argmax(found))
+        if found[top] > best:
+            best, where = float(found[top]), float(inner[top])
+        low, high = inner[max(top - 1, 0)], inner[min(top + 1, inner.size - 1)]
     return best, where

@@ -13,9 +13,9 @@ import math
 import numpy as np
 import pytest
 from scipy.special import gammaln, ndtr, ndtri, xlogy
-from scipy.stats import laplace
 from support.cases import ALPHAS, DEFAULTS, CountBound, name
 
+from rsverify.reference.curve_maximum import laplace_cdf, laplace_ppf
 from rsverify.reference.solver import outcomes
 
 ROUNDING = 1e-12
@@ -28,7 +28,7 @@ def curve(limit: float, estimand: str, points: int) -> np.ndarray:
         u = 0.5 * (1 - abs(limit)) * share
         q1, q2 = u + max(limit, 0.0), u + max(-limit, 0.0)
         return np.stack([q1, q2, np.maximum(1 - q1 - q2, 0)], axis=1)
-    cdf, ppf = (laplace.cdf, laplace.ppf) if estimand == "laplace" else (ndtr, ndtri)
+    cdf, ppf = (laplace_cdf, laplace_ppf) if estimand == "laplace" else (ndtr, ndtri)
     larger = ppf(np.maximum(cdf(abs(limit) / 2) * share, 1e-12))
     u = np.minimum(larger - max(limit, 0.0), -limit / 2)
     q1, q2 = cdf(u + limit), cdf(u)

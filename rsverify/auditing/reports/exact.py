@@ -22,6 +22,7 @@ from rsverify.auditing.exact.repeats import Answer, Table, first_look, long_look
 from rsverify.auditing.exact.staircase import LARGEST_STAIRCASE_N
 from rsverify.auditing.registry import all_outcomes, outcome_table
 from rsverify.auditing.report import AuditReport, Row, with_mixing
+from rsverify.auditing.reports.gaps import expected_gaps, gap_notes
 from rsverify.auditing.reports.staircase import staircase_report
 from rsverify.auditing.simulation.blocks import generator
 from rsverify.auditing.two_counts import PairedModel
@@ -111,14 +112,19 @@ def _of_outcomes(
             table = Table(outcomes, limits.lower, limits.upper)
             worst, evidence, scope = _worst(table, estimand, design)
             verdict = _verdict(worst, design)
-    notes = [*_notes(worst, scope, table, estimand, design, verdict), *looked]
+    gaps = expected_gaps(table, estimand, design)
+    notes = [
+        *_notes(worst, scope, table, estimand, design, verdict),
+        *looked,
+        *gap_notes(gaps, design),
+    ]
     row = _row(worst, scope, verdict, design.alpha)
     report = AuditReport(
         verdict,
         [row],
         limits.failures,
         worst.witness,
-        design.record(method="exact"),
+        design.record(method="exact", **({"expected_gaps": gaps} if gaps else {})),
         notes,
         evidence,
     )
