@@ -90,6 +90,7 @@ _DRAWN: dict[DataKind, str] = {
 NOT_BY_NAME = {
     "buehler_lower": "needs an ordering; audit a function of counts that calls it with yours",
     "decide_margin": "returns decisions; audit margin_sequence, on which they rest",
+    "population_share_interval": "needs how many are in all; audit a function that calls it",
     "two_step_taylor_lower": "is a formula of the paper: audit rsverify.paper.FORMULAS",
 }
 

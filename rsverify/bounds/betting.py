@@ -20,14 +20,13 @@ from rsverify._core.check import (
     FloatArray,
     check_alpha,
     check_choice,
-    check_seed,
-    shown,
 )
 from rsverify._core.types import FloatLike, StrategyName
 from rsverify.bounds._samples import check_sample, check_unit, map_samples
 from rsverify.bounds.bound import Bound
 from rsverify.bounds.interval import Interval, interval_of, upper_of
 from rsverify.bounds.mean import LARGEST_CAP
+from rsverify.bounds.uniforms import SeedLike, given_or_drawn
 from rsverify.kernels.mean import betting as kernels
 
 __all__ = ["betting_interval", "betting_lower", "betting_upper"]
@@ -36,16 +35,12 @@ STRATEGIES = {"star": kernels.STAR, "plugin": kernels.PLUGIN, "agrapa": kernels.
 DEFAULT_CAP = {"star": 0.99, "plugin": 0.5, "agrapa": 0.5}
 
 
-def last_step(u: npt.ArrayLike | None, seed: int | None, shape: tuple[int, ...]) -> FloatArray:
+def last_step(u: npt.ArrayLike | None, seed: SeedLike | None, shape: tuple[int, ...]) -> FloatArray:
     """Return the uniforms in (0, 1] of the last step; 1, which changes nothing, by default."""
-    if u is not None and seed is not None:
-        raise ValueError(
-            f"u={shown(u)} and seed={shown(seed)} exclude each other; give one of them"
-        )
-    if seed is not None:
-        check_seed("seed", seed)
-        return 1.0 - np.random.default_rng(seed).random(shape)
-    return check_unit("u", 1.0 if u is None else u)
+    if u is None and seed is None:
+        return np.asarray(1.0)
+    uniform = given_or_drawn(u, seed, shape)
+    return check_unit("u", uniform) if seed is None else 1.0 - uniform
 
 
 @overload
@@ -56,7 +51,7 @@ def betting_lower(
     strategy: StrategyName = ...,
     cap: FloatLike | None = ...,
     u: FloatLike | None = ...,
-    seed: int | None = ...,
+    seed: SeedLike | None = ...,
 ) -> float: ...
 @overload
 def betting_lower(
@@ -66,7 +61,7 @@ def betting_lower(
     strategy: StrategyName = ...,
     cap: npt.ArrayLike | None = ...,
     u: npt.ArrayLike | None = ...,
-    seed: int | None = ...,
+    seed: SeedLike | None = ...,
 ) -> FloatArray | float: ...
 def betting_lower(
     x: npt.ArrayLike,
@@ -75,7 +70,7 @@ def betting_lower(
     strategy: StrategyName = "star",
     cap: npt.ArrayLike | None = None,
     u: npt.ArrayLike | None = None,
-    seed: int | None = None,
+    seed: SeedLike | None = None,
 ) -> FloatArray | float:
     """Return the betting lower confidence bound for a mean.
 
@@ -98,8 +93,9 @@ def betting_lower(
         A uniform variate in (0, 1], drawn independently of `x` once for each sample, for the
         randomized last step: a mean is also rejected if the last capital is at least u/alpha.
         Default: none, the bound is a function of `x` alone.
-    seed : int, optional
-        Draws `u` instead.
+    seed : int or numpy.random.Generator, optional
+        Where `u` is not given, it is drawn from ``numpy.random.default_rng(seed)``, one for each
+        limit.
 
     Returns
     -------
@@ -158,7 +154,7 @@ def betting_upper(
     strategy: StrategyName = ...,
     cap: FloatLike | None = ...,
     u: FloatLike | None = ...,
-    seed: int | None = ...,
+    seed: SeedLike | None = ...,
 ) -> float: ...
 @overload
 def betting_upper(
@@ -168,7 +164,7 @@ def betting_upper(
     strategy: StrategyName = ...,
     cap: npt.ArrayLike | None = ...,
     u: npt.ArrayLike | None = ...,
-    seed: int | None = ...,
+    seed: SeedLike | None = ...,
 ) -> FloatArray | float: ...
 def betting_upper(
     x: npt.ArrayLike,
@@ -177,7 +173,7 @@ def betting_upper(
     strategy: StrategyName = "star",
     cap: npt.ArrayLike | None = None,
     u: npt.ArrayLike | None = None,
-    seed: int | None = None,
+    seed: SeedLike | None = None,
 ) -> FloatArray | float:
     """Return the betting upper confidence bound for a mean: the mirror of `betting_lower`.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import overload
 
-import numpy as np
 import numpy.typing as npt
 
 from rsverify._core.check import (
@@ -13,17 +12,15 @@ from rsverify._core.check import (
     check_broadcast,
     check_count,
     check_fraction,
-    check_real,
-    check_seed,
     check_single,
     check_trials,
     share_of_alpha,
-    shown,
 )
 from rsverify._core.rows import map_rows
 from rsverify._core.types import FloatLike, IntLike
 from rsverify.bounds.bound import Bound
 from rsverify.bounds.interval import Interval
+from rsverify.bounds.uniforms import SeedLike, given_or_drawn
 from rsverify.kernels.binomial import (
     clopper_pearson_lower_rows,
     clopper_pearson_upper_rows,
@@ -215,7 +212,7 @@ def randomized_clopper_pearson_lower(
     alpha: FloatLike,
     *,
     u: FloatLike | None = ...,
-    seed: int | np.random.Generator | None = ...,
+    seed: SeedLike | None = ...,
 ) -> float: ...
 @overload
 def randomized_clopper_pearson_lower(
@@ -224,7 +221,7 @@ def randomized_clopper_pearson_lower(
     alpha: npt.ArrayLike,
     *,
     u: npt.ArrayLike | None = ...,
-    seed: int | np.random.Generator | None = ...,
+    seed: SeedLike | None = ...,
 ) -> FloatArray: ...
 def randomized_clopper_pearson_lower(
     k: npt.ArrayLike,
@@ -232,7 +229,7 @@ def randomized_clopper_pearson_lower(
     alpha: npt.ArrayLike,
     *,
     u: npt.ArrayLike | None = None,
-    seed: int | np.random.Generator | None = None,
+    seed: SeedLike | None = None,
 ) -> FloatArray | float:
     """Return the randomized Clopper-Pearson lower limit, whose level is exactly alpha.
 
@@ -290,7 +287,7 @@ def randomized_clopper_pearson_lower(
     trials = check_trials(n, LARGEST_TRIALS)
     counts = check_count("k", k, trials)
     level = check_alpha(alpha)
-    uniform = _tie_breaker(u, seed, check_broadcast(k=counts, n=trials, alpha=level))
+    uniform = given_or_drawn(u, seed, check_broadcast(k=counts, n=trials, alpha=level))
     return map_rows(randomized_lower_rows, k=counts, n=trials, alpha=level, u=uniform)
 
 
@@ -301,7 +298,7 @@ def randomized_clopper_pearson_upper(
     alpha: FloatLike,
     *,
     u: FloatLike | None = ...,
-    seed: int | np.random.Generator | None = ...,
+    seed: SeedLike | None = ...,
 ) -> float: ...
 @overload
 def randomized_clopper_pearson_upper(
@@ -310,7 +307,7 @@ def randomized_clopper_pearson_upper(
     alpha: npt.ArrayLike,
     *,
     u: npt.ArrayLike | None = ...,
-    seed: int | np.random.Generator | None = ...,
+    seed: SeedLike | None = ...,
 ) -> FloatArray: ...
 def randomized_clopper_pearson_upper(
     k: npt.ArrayLike,
@@ -318,7 +315,7 @@ def randomized_clopper_pearson_upper(
     alpha: npt.ArrayLike,
     *,
     u: npt.ArrayLike | None = None,
-    seed: int | np.random.Generator | None = None,
+    seed: SeedLike | None = None,
 ) -> FloatArray | float:
     """Return the randomized Clopper-Pearson upper limit, whose level is exactly alpha.
 
@@ -375,24 +372,8 @@ def randomized_clopper_pearson_upper(
     trials = check_trials(n, LARGEST_TRIALS)
     counts = check_count("k", k, trials)
     level = check_alpha(alpha)
-    uniform = _tie_breaker(u, seed, check_broadcast(k=counts, n=trials, alpha=level))
+    uniform = given_or_drawn(u, seed, check_broadcast(k=counts, n=trials, alpha=level))
     return map_rows(randomized_upper_rows, k=counts, n=trials, alpha=level, u=uniform)
-
-
-def _tie_breaker(
-    u: npt.ArrayLike | None, seed: int | np.random.Generator | None, shape: tuple[int, ...]
-) -> FloatArray:
-    """Return `u` checked, or one uniform number for each limit of the given shape."""
-    if u is None:
-        check_seed("seed", seed)
-        return np.asarray(np.random.default_rng(seed).random(shape))
-    if seed is not None:
-        raise ValueError(f"seed={shown(seed)} must be None where u is given")
-    uniform = check_real("u", u)
-    bad = ~((uniform >= 0.0) & (uniform <= 1.0))
-    if bad.any():
-        raise ValueError(f"u={uniform[bad].flat[0]} must be in [0, 1]")
-    return uniform
 
 
 BOUNDS = (

@@ -143,7 +143,7 @@ def smallest_certifying_n(alpha: FloatArray, limits: LimitsOf) -> IntArray:
     log2(1/alpha) + 2 votes: the all-votes limit of p_1 is alpha^(1/n), or (alpha/2)^(1/n).
     """
     low = np.zeros(alpha.size, dtype=np.int64)
-    high = np.ceil(np.log2(1.0 / alpha)).astype(np.int64) + 2
+    high = np.ceil(-np.log2(alpha)).astype(np.int64) + 2
 
     def certifies(n: IntArray) -> npt.NDArray[np.bool_]:
         return np.asarray(limits(n, np.zeros_like(n), n, alpha) > 0)

@@ -325,6 +325,7 @@ def certify(
     from rsverify.smoothing.distributed import check_not_a_shard, is_first_process
     from rsverify.smoothing.planning import plan_request
     from rsverify.smoothing.request import Request
+    from rsverify.smoothing.run_options import RunOptions
     from rsverify.smoothing.sampling.session import Execution
     from rsverify.tables.metadata import check_table_free, check_table_name
 
@@ -404,11 +405,7 @@ def certify(
                 )
             )
             continue
-        found[table] = certify_request(
-            classifier,
-            dataset,
-            table,
-            asked,
+        options = RunOptions(
             resume=resume,
             force=force,
             certify_label=certify_label,
@@ -430,6 +427,7 @@ def certify(
             estimated=_print_estimate,
             origin={"command": "certify", "model": model, "data": data, "split": split},
         )
+        found[table] = certify_request(classifier, dataset, table, asked, options)
     if planning is None and is_first_process():
         _print(found, tables, "anytime" if asked.stops_early else asked.bound, format)
 

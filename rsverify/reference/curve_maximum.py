@@ -31,7 +31,8 @@ def laplace_cdf(z: npt.ArrayLike) -> FloatArray:
 def laplace_ppf(p: npt.ArrayLike) -> FloatArray:
     """Return its inverse, in floats."""
     p = np.asarray(p)
-    tail = np.log(2.0 * np.minimum(p, 1.0 - p))
+    with np.errstate(divide="ignore"):
+        tail = np.log(2.0 * np.minimum(p, 1.0 - p))
     return np.asarray(np.where(p < 0.5, tail, -tail))
 
 

@@ -16,9 +16,9 @@ the number of outcomes: n = 10 takes 0.1 s, n = 100 some 5 s.
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Callable
-from typing import Any
 
 import mpmath as mp
 import numpy as np
@@ -38,8 +38,11 @@ from rsverify.reference.special import DIGITS, Number, norm_isf, norm_ppf, preci
 FloatArray = npt.NDArray[np.float64]
 Outcome = tuple[int, int]
 Key = Callable[[int, int], bool]
+Key1 = Callable[[int], bool]
 
 TIE = "1e-30"
+NEAR, FAR = -42, 104  # logits
+COARSE = 2**13  # steps of a first grid
 GRID = 900
 PEAKS = 4
 LOWEST_LOG = -1e5  # stands for the logarithm of 0 in the search
@@ -50,7 +53,7 @@ _FLOATS: dict[str, tuple[Callable[..., FloatArray], Callable[..., FloatArray]]] 
 _CODES = {"difference": 0, "probit": 1, "laplace": 2}
 
 
-def margin(p1: Any, rest1: Any, p2: Any, rest2: Any, estimand: str) -> Any:
+def margin(p1: Number, rest1: Number, p2: Number, rest2: Number, estimand: str) -> Number:
     """Return g(p1, p2); each probability comes with its complement."""
     if estimand == "difference":
         return p1 - p2
@@ -78,7 +81,7 @@ def _pdf(z: Number, estimand: str) -> Number:
     return mp.exp(-abs(z)) / 2 if estimand == "laplace" else mp.npdf(z)
 
 
-def cohen_margin_lower(k1: int, n: int, alpha: Number, *, estimand: str) -> Any:
+def cohen_margin_lower(k1: int, n: int, alpha: Number, *, estimand: str) -> Number:
     """Return g(p, 1 - p) at the Clopper-Pearson lower limit p of p1."""
     with precise(DIGITS):
         p = clopper_pearson_lower(k1, n, alpha)
@@ -87,7 +90,7 @@ def cohen_margin_lower(k1: int, n: int, alpha: Number, *, estimand: str) -> Any:
 
 def bonferroni_margin_lower(
     k1: int, k2: int, n: int, alpha: Number, *, estimand: str, split: Number = 0.5
-) -> Any:
+) -> Number:
     """Return g(p, u) with u the upper limit of p2, at most 1 - p; alpha is split."""
     with precise(DIGITS):
         p = clopper_pearson_lower(k1, n, mp.mpf(split) * alpha)
@@ -103,7 +106,7 @@ def exact_margin_lower(
     *,
     estimand: str,
     ordering: str = "likelihood-ratio",
-) -> Any:
+) -> Number:
     """Return the limit of {T >= T(k1, k2)}: Buehler's, and the local one of the default ordering.
 
     The local one looks only at q1 >= a(k1) and q2 <= b(k2), the Clopper-Pearson limits of level
@@ -177,7 +180,7 @@ def staircase(member: Key, n: int) -> list[int]:
 # --- Orderings ---------------------------------------------------------------------------
 
 
-def _membership(k1: int, k2: int, n: int, alpha: Any, estimand: str, ordering: str) -> Key:
+def _membership(k1: int, k2: int, n: int, alpha: Number, estimand: str, ordering: str) -> Key:
     """Return the function that decides T(x) >= T(k1, k2)."""
     if ordering == "likelihood-ratio":
         return _default_membership(k1, k2, n, alpha, estimand)
@@ -187,28 +190,28 @@ def _membership(k1: int, k2: int, n: int, alpha: Any, estimand: str, ordering: s
         lowers = [clopper_pearson_lower(k, n, alpha / 2) for k in range(n + 1)]
         uppers = [clopper_pearson_upper(k, n, alpha / 2) for k in range(n + 1)]
 
-        def key(x1: int, x2: int) -> Any:
+        def key(x1: int, x2: int) -> Number:
             p, u = lowers[x1], min(uppers[x2], 1 - lowers[x1])
             return margin(p, 1 - p, u, 1 - u, estimand)
     else:
         order = int(ordering.removeprefix("taylor:"))
         values = [taylor_probit(mp.mpf(k) / n, order) for k in range(n + 1)]
 
-        def key(x1: int, x2: int) -> Any:
+        def key(x1: int, x2: int) -> Number:
             return values[x1] - values[x2]
 
     observed = key(k1, k2)
     return lambda x1, x2: _reaches(key(x1, x2), observed)
 
 
-def _reaches(value: Any, limit: Any) -> bool:
+def _reaches(value: Number, limit: Number) -> bool:
     """Return whether value >= limit, numbers within `TIE` being equal."""
     if value == -mp.inf or limit == -mp.inf:
         return bool(value >= limit)
     return bool(value >= limit - mp.mpf(TIE) * max(1, abs(limit)))
 
 
-def _default_membership(k1: int, k2: int, n: int, alpha: Any, estimand: str) -> Key:
+def _default_membership(k1: int, k2: int, n: int, alpha: Number, estimand: str) -> Key:
     """Decide T(x) >= T(k1, k2) for the maximum of the limits of the default ordering."""
     z = max(mp.mpf(SMALLEST_Z), norm_isf(alpha))
     limit = default_key(k1, k2, n, alpha, estimand)
@@ -236,7 +239,7 @@ def _default_membership(k1: int, k2: int, n: int, alpha: Any, estimand: str) -> 
     return member
 
 
-def default_key(x1: int, x2: int, n: int, alpha: Any, estimand: str) -> Any:
+def default_key(x1: int, x2: int, n: int, alpha: Number, estimand: str) -> Number:
     """Return T(x): the largest of four limits.
 
     The likelihood ratio's, Cohen's, Bonferroni's if negative, and for "difference" that of -p2.
@@ -256,70 +259,60 @@ def default_key(x1: int, x2: int, n: int, alpha: Any, estimand: str) -> Any:
     )
 
 
-def _runner_up_limit(x2: int, n: int, alpha: Any, estimand: str) -> Any:
+def _runner_up_limit(x2: int, n: int, alpha: Number, estimand: str) -> Number:
     """Return the lower limit of -p2, which bounds the difference."""
     return -clopper_pearson_upper(x2, n, alpha) if estimand == "difference" else -mp.inf
 
 
-def moved_votes(x1: int, x2: int, n: int, estimand: str) -> tuple[Any, Any, Any]:
+def moved_votes(x1: int, x2: int, n: int, estimand: str) -> tuple[Number, Number, Number]:
     """Return the outcome with votes moved against the claim; the ordering is defined by it."""
     more = mp.mpf(moved_to_second(_CODES[estimand], n))
     return x1 - mp.mpf(MOVED_FROM_FIRST), x2 + more, mp.mpf(n - x1 - x2)
 
 
-def plugin_margin(w: tuple[Any, Any, Any], estimand: str) -> Any:
+def plugin_margin(w: tuple[Number, Number, Number], estimand: str) -> Number:
     """Return g at the proportions of w."""
     total = sum(w)
     first, second = w[0] / total, w[1] / total
     return margin(first, 1 - first, second, 1 - second, estimand)
 
 
-def likelihood_ratio_limit(x1: int, x2: int, n: int, z: Any, estimand: str) -> Any:
+def likelihood_ratio_limit(x1: int, x2: int, n: int, z: Number, estimand: str) -> Number:
     """Return the L below g(w) with D_L = z^2 / 2, as D_L falls to 0 there."""
     if x1 == 0:
         return mp.mpf(-1) if estimand == "difference" else -mp.inf
     w = moved_votes(x1, x2, n, estimand)
     high = plugin_margin(w, estimand)
-    gap = high + 1 if estimand == "difference" else mp.mpf(40)
+    gap = high + 1 if estimand == "difference" else mp.mpf(40 if estimand == "probit" else 90)
 
-    def excess(limit: Any) -> Any:
+    def excess(limit: Number) -> Number:
         return mp.sqrt(2 * deviance(w, limit, estimand)) - z
 
-    # Bisection in the logit of the distance to g(w): the root may be near either end.
-    near, far = mp.mpf(-42), mp.mpf(104)
-    for _ in range(14):
-        middle = (near + far) / 2
-        if excess(high - gap / (1 + mp.exp(-middle))) > 0:
-            far = middle
-        else:
-            near = middle
-    ends = (high - gap / (1 + mp.exp(-t)) for t in (far, near))
-    return _illinois(excess, *ends)
+    def at(
+        place: int,
+    ) -> Number:  # even in the logit of the distance: the root may be near either end
+        t = NEAR + (FAR - NEAR) * place / COARSE
+        return high - gap / (1 + mp.exp(-t))
+
+    return _root(excess, at, lambda place: excess(at(place)) > 0)
 
 
-def _illinois(function: Callable[[Any], Any], a: Any, b: Any) -> Any:
-    """Return the root bracketed by a and b, by the Illinois method."""
-    fa, fb = function(a), function(b)
-    if fa == 0:
-        return a
-    for _ in range(300):
-        c = b - fb * (b - a) / (fb - fa)
-        if abs(b - a) <= mp.mpf(10) ** -(DIGITS + 2) * max(abs(b), mp.mpf("1e-12")):
-            return c
-        fc = function(c)
-        if fc == 0 or c in (a, b):
-            return c
-        if (fc < 0) == (fb < 0):
-            fa /= 2
-        else:
-            a, fa = b, fb
-        b, fb = c, fc
-        if abs(fc) < mp.mpf(10) ** -(DIGITS + 5):
-            return c
-    raise ArithmeticError(f"no root settled between {a} and {b}")
+def _root(
+    function: Callable[[Number], Number], at: Callable[[int], Number], passed: Key1
+) -> Number:
+    """Return the root between two neighbors of a coarse grid; it is `passed` from one on."""
+    place = bisect.bisect_left(range(1, COARSE), True, key=passed) + 1
+    return mp.findroot(
+        function,
+        (at(place - 1), at(place)),
+        solver="anderson",
+        tol=mp.mpf(10) ** -(DIGITS + 5),
+        maxsteps=300,
+        verify=False,
+    )
 
 
-def curve_point(limit: Any, u: Any, estimand: str) -> tuple[Any, Any, Any]:
+def curve_point(limit: Number, u: Number, estimand: str) -> tuple[Number, Number, Number]:
     """Return the point of g(q) = limit at u = min(q1, q2), or the quantile u of q2."""
     if estimand == "difference":
         q1, q2 = u + max(limit, 0), u + max(-limit, 0)
@@ -331,18 +324,18 @@ def curve_point(limit: Any, u: Any, estimand: str) -> tuple[Any, Any, Any]:
     return q1, q2, _cdf(-u - limit, estimand) - q2
 
 
-def curve_top(limit: Any, estimand: str) -> Any:
+def curve_top(limit: Number, estimand: str) -> Number:
     """Return the u at which q1 + q2 = 1."""
     return (1 - abs(limit)) / 2 if estimand == "difference" else -limit / 2
 
 
-def deviance(w: tuple[Any, Any, Any], limit: Any, estimand: str) -> Any:
+def deviance(w: tuple[Number, Number, Number], limit: Number, estimand: str) -> Number:
     """Return D_L(w), the least sum of w_i log(w_i / (N q_i)) over g(q) = L."""
     top = curve_top(limit, estimand)
     if w[2] == 0:
         return _divergence(w, curve_point(limit, top, estimand))
 
-    def score(u: Any) -> Any:
+    def score(u: Number) -> Number:
         q = curve_point(limit, u, estimand)
         if estimand == "difference":
             slopes = (1, 1, -2)
@@ -358,14 +351,15 @@ def deviance(w: tuple[Any, Any, Any], limit: Any, estimand: str) -> Any:
         low, high = top - 1, top - mp.mpf(10) ** -30
         while score(low) < 0:
             low = 2 * low - top
-    # The score falls from +inf to -inf. Bisection finds three digits, secant steps the rest.
-    for _ in range(12):
-        middle = (low + high) / 2
-        low, high = (middle, high) if score(middle) > 0 else (low, middle)
-    return _divergence(w, curve_point(limit, _illinois(score, low, high), estimand))
+
+    def at(place: int) -> Number:
+        return low + (high - low) * place / COARSE
+
+    u = _root(score, at, lambda place: score(at(place)) <= 0)  # it falls from +inf to -inf
+    return _divergence(w, curve_point(limit, u, estimand))
 
 
-def _divergence(w: tuple[Any, Any, Any], q: tuple[Any, Any, Any]) -> Any:
+def _divergence(w: tuple[Number, Number, Number], q: tuple[Number, Number, Number]) -> Number:
     total = sum(w)
     return sum(a * mp.log(a / (total * b)) for a, b in zip(w, q, strict=True) if a > 0)
 
@@ -373,7 +367,7 @@ def _divergence(w: tuple[Any, Any, Any], q: tuple[Any, Any, Any]) -> Any:
 # --- The bound ---------------------------------------------------------------------------
 
 
-def trinomial_tail(steps: list[int], q: tuple[Number, Number, Number]) -> Any:
+def trinomial_tail(steps: list[int], q: tuple[Number, Number, Number]) -> Number:
     """Return P(X1 >= steps[X2]) as the sum of the probability mass over the outcome set.
 
     Parameters
@@ -406,7 +400,7 @@ def trinomial_tail(steps: list[int], q: tuple[Number, Number, Number]) -> Any:
     return total
 
 
-def _powers(base: Any, n: int) -> list[Any]:
+def _powers(base: Number, n: int) -> list[Number]:
     out = [mp.mpf(1)]
     for _ in range(n):
         out.append(out[-1] * base)
@@ -414,8 +408,8 @@ def _powers(base: Any, n: int) -> list[Any]:
 
 
 def buehler_lower(
-    steps: list[int], alpha: Any, *, estimand: str, piece: tuple[Any, Any] = (0, 1)
-) -> Any:
+    steps: list[int], alpha: Number, *, estimand: str, piece: tuple[Number, Number] = (0, 1)
+) -> Number:
     """Return inf{L : the supremum of P(X1 >= steps[X2]) exceeds alpha}.
 
     The supremum is over g(q) = L with q1 at least and q2 at most what `piece` says.
@@ -426,7 +420,8 @@ def buehler_lower(
         return mp.mpf(-1) if estimand == "difference" else -mp.inf
     tail = _FloatTail(steps, estimand, (float(piece[0]), float(piece[1])))
     log_alpha = float(mp.log(alpha))
-    ends = (-1.0, 1.0) if estimand == "difference" else (-30.0, 30.0)
+    reach = {"difference": 1.0, "probit": 30.0, "laplace": 90.0}[estimand]
+    ends = (-reach, reach)
     ends = (math.nextafter(ends[0], 0), math.nextafter(ends[1], 0))
     rough = brentq(lambda at: tail.log_supremum(at) - log_alpha, *ends, xtol=1e-12)
     with precise(DIGITS):
@@ -436,7 +431,7 @@ def buehler_lower(
         )
 
 
-def piece_ends(limit: Any, estimand: str, piece: tuple[Any, Any]) -> tuple[Any, Any]:
+def piece_ends(limit: Number, estimand: str, piece: tuple[Number, Number]) -> tuple[Number, Number]:
     """Return the range of u on g(q) = limit where q1 >= piece[0] and q2 <= piece[1]."""
     least, most = piece
     top = curve_top(limit, estimand)
@@ -543,16 +538,16 @@ class _FloatTail:
 
 def _solve(
     steps: list[int],
-    alpha: Any,
-    limit: Any,
-    u: Any,
+    alpha: Number,
+    limit: Number,
+    u: Number,
     end: str,
     estimand: str,
-    piece: tuple[Any, Any],
-) -> Any:
+    piece: tuple[Number, Number],
+) -> Number:
     """Return the L with P = alpha and dP/du = 0, or at an end of the piece, by Newton's method."""
 
-    def tail(at: Any, where: Any) -> Any:
+    def tail(at: Number, where: Number) -> Number:
         place = where
         if end:
             place = piece_ends(at, estimand, piece)[0 if end == "bottom" else 1]

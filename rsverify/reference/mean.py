@@ -7,6 +7,7 @@ from the list of the observations before it. One sample (a list of floats) at a 
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -36,6 +37,13 @@ def _mean(x: Sequence[mpf]) -> mpf:
 
 def _exact(x: Sample) -> list[mpf]:
     return [mpf(float(value)) for value in x]
+
+
+def _first(kept: Callable[[mpf], bool]) -> mpf:
+    """Return the first of the means 2^-50, 2 * 2^-50, ..., 1 that is kept, as all after it are."""
+    steps = 2**50
+    found = bisect.bisect_left(range(1, steps), True, key=lambda i: kept(mpf(i) / steps))
+    return mpf(found + 1) / steps
 
 
 @_at_50_digits
@@ -250,17 +258,14 @@ def betting_capitals(
 def betting_lower(
     x: Sample, alpha: float, strategy: str = "star", cap: float = 0.99, u: float = 1.0
 ) -> mpf:
-    """Return the end of the rejected means by bisection to 1e-15, its upper end."""
+    """Return the end of the rejected means on a grid of 2^-50, the first that is kept."""
     capital = _capital(x, alpha, strategy, cap, len(x))
-    low, high = mpf(0), mpf(1)
-    while high - low > mpf(10) ** -15:
-        m = (low + high) / 2
+
+    def kept(m: mpf) -> bool:
         path = capital(m)
-        if max(path) >= 1 / mpf(alpha) or path[-1] >= mpf(u) / mpf(alpha):
-            low = m
-        else:
-            high = m
-    return high
+        return not (max(path) >= 1 / mpf(alpha) or path[-1] >= mpf(u) / mpf(alpha))
+
+    return _first(kept)
 
 
 def _mixture_limit(
@@ -277,16 +282,7 @@ def _mixture_limit(
             for j, weight in enumerate(weights)
         )
 
-    if not any(values):
-        return mpf(0)
-    low, high = mpf(0), mpf(1)
-    while high - low > mpf(10) ** -15:
-        m = (low + high) / 2
-        if capital(m) >= 1 / alpha:
-            low = m
-        else:
-            high = m
-    return high
+    return _first(lambda m: capital(m) < 1 / alpha) if any(values) else mpf(0)
 
 
 @_at_50_digits
@@ -325,16 +321,16 @@ def kt_mixture_sequence(x: Sample, alpha: float) -> tuple[list[mpf], list[mpf]]:
         k = int(sum(x[:t]))
         mixture = mp.beta(k + half, t - k + half) / mp.beta(half, half)
 
-        def limit(p: mpf, end: mpf, k: int = k, t: int = t, mixture: mpf = mixture) -> mpf:
-            """Return the p between the estimate and `end` that is last kept."""
-            while abs(p - end) > mpf(10) ** -15:
-                middle = (p + end) / 2
-                through = mixture * mpf(alpha) >= middle**k * (1 - middle) ** (t - k)
-                p, end = (p, middle) if through else (middle, end)
-            return p
+        def kept(p: mpf, k: int = k, t: int = t, mixture: mpf = mixture) -> bool:
+            """Return whether p is kept, or on the other side of the estimate."""
+            return bool(p * t >= k or mixture * mpf(alpha) < p**k * (1 - p) ** (t - k))
 
-        lowers.append(limit(mpf(k) / t, mpf(0)) if k else mpf(0))
-        uppers.append(limit(mpf(k) / t, mpf(1)) if k < t else mpf(1))
+        def kept_above(q: mpf, k: int = k, t: int = t, mixture: mpf = mixture) -> bool:
+            p = 1 - q
+            return bool(p * t <= k or mixture * mpf(alpha) < p**k * q ** (t - k))
+
+        lowers.append(_first(kept) if k else mpf(0))
+        uppers.append(1 - _first(kept_above) if k < t else mpf(1))
     running = _running_best([1 - upper for upper in uppers])
     return _running_best(lowers), [1 - value for value in running]
 

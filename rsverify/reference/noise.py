@@ -14,28 +14,30 @@ from fractions import Fraction
 
 import mpmath as mp
 
-from rsverify.reference.special import Number, laplace_cdf, norm_cdf, norm_ppf, precise
+from rsverify.reference.special import (
+    Number,
+    laplace_cdf,
+    laplace_ppf,
+    norm_cdf,
+    norm_ppf,
+    precise,
+)
 
 BISECTIONS = 200
 
 
 def largest(holds: Callable[[Number], bool], high: Number) -> Number:
-    """Return the end of the range from 0 in which `holds`, looked for up to `high`."""
+    """Return the end of the range from 0 in which `holds`, looked for up to `high`.
+
+    By bisection to 60 digits: what holds is a comparison, of which there is no root to find, and
+    ranges of `bisect` end at 19 digits.
+    """
     low, high = mp.mpf(0), mp.mpf(high)
     if holds(high):
         return high
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         low, high = (middle, high) if holds(middle) else (low, middle)
-    return low
-
-
-def laplace_ppf(p: Number) -> Number:
-    """Return its inverse, by bisection."""
-    low, high = mp.mpf(-400), mp.mpf(400)
-    for _ in range(BISECTIONS + 20):
-        middle = (low + high) / 2
-        low, high = (middle, high) if laplace_cdf(middle) < p else (low, middle)
     return low
 
 

@@ -21,10 +21,12 @@ in (q_1, q_2, q_3). A box of u is discarded when one of two upper bounds is at m
 
 A feasible center c with P(c) > α ends the search at once (the paper's Lemma 1).
 
-Rounding. Sums of products of non-negative floats have a relative error below `_REL`, which
-every evaluation is multiplied by; polygons are enlarged by `_GAP`, and gradients are taken
-over boxes enlarged by more than that. erfc of the C library is taken to be within 16 units
-in the last place.
+Rounding. One limit takes up to some 100,000 boxes, each with two sums over S and six of partial
+derivatives: compiled floats do that in a second, balls of arb in minutes, so that here, and only
+here, errors are bounded by hand. Sums of products of non-negative floats have a relative error
+below `_REL`, which every evaluation is multiplied by; polygons are enlarged by `_GAP`, and
+gradients are taken over boxes enlarged by more than that. erfc of the C library is taken to be
+within 16 units in the last place.
 """
 
 from __future__ import annotations

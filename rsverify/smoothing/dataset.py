@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import torch
 
-from rsverify._core.check import check_flag, check_size, shown
-from rsverify._core.progress import ProgressOption, check_progress
+from rsverify._core.check import shown
+from rsverify._core.progress import ProgressOption
 from rsverify._core.types import Auto, BoundName, OrderingName, RadiusName, ScoreMapName
 from rsverify.bounds.margin import Taylor
 from rsverify.noise import Norm
-from rsverify.smoothing.accuracy import AccuracyGoal, accuracy_goal
+from rsverify.smoothing.accuracy import accuracy_goal
 from rsverify.smoothing.classifier import SmoothedClassifier
-from rsverify.smoothing.data.inputs import (
-    Seed,
-    check_autocast,
-    check_batch_size,
-    check_origin,
-)
+from rsverify.smoothing.data.inputs import Seed
 from rsverify.smoothing.data.items import Items
 from rsverify.smoothing.device import check_placement
 from rsverify.smoothing.distributed import check_not_a_shard, is_first_process
 from rsverify.smoothing.request import Request
-from rsverify.smoothing.sampling.session import Execution
+from rsverify.smoothing.run_options import RunOptions
 from rsverify.smoothing.table_run import TableRun
 from rsverify.tables.metadata import check_table_free, check_table_name
 from rsverify.tables.reader import read_table
@@ -224,11 +219,7 @@ def certify_dataset(
         ignore=ignore,
         top_k=top_k,
     )
-    return certify_request(
-        classifier,
-        dataset,
-        out,
-        request,
+    options = RunOptions(
         resume=resume,
         force=force,
         certify_label=certify_label,
@@ -249,6 +240,7 @@ def certify_dataset(
         progress=progress,
         origin=origin,
     )
+    return certify_request(classifier, dataset, out, request, options)
 
 
 def certify_request(
@@ -256,112 +248,45 @@ def certify_request(
     dataset: object,
     out: str | os.PathLike[str],
     request: Request,
-    *,
-    resume: bool,
-    force: bool,
-    certify_label: bool,
-    seed: Seed,
-    skip: int,
-    max_inputs: int | None,
-    share: tuple[int, int] | None,
-    accuracy: AccuracyGoal | None,
-    input_range: tuple[float, float] | None,
-    batch_size: int | None,
-    autocast: torch.dtype | None,
-    compile: bool,
-    channels_last: bool,
-    workers: int,
-    record_time: bool,
-    progress: ProgressOption,
-    origin: Mapping[str, object] | None,
-    estimated: Callable[[str], None] | None = None,
+    options: RunOptions,
 ) -> pd.DataFrame:
-    """Return what `certify_dataset` does, for a request that is made already.
-
-    What the run is estimated to take is told to `estimated`, in words, before it begins.
-    """
+    """Return what `certify_dataset` does, for a request and options that are made already."""
     if not isinstance(out, str | os.PathLike):
         raise TypeError(f"out={shown(out)} must be a path")
     if not isinstance(classifier, SmoothedClassifier):
         raise TypeError(f"classifier={shown(classifier)} must be a SmoothedClassifier")
-    for name, value in (
-        ("resume", resume),
-        ("force", force),
-        ("certify_label", certify_label),
-        ("compile", compile),
-        ("channels_last", channels_last),
-        ("record_time", record_time),
-    ):
-        check_flag(name, value)
-    told = check_progress(progress)
-    check_autocast(autocast)
-    check_origin(origin)
     place = check_table_name(out)
     check_not_a_shard(place)
-    if not resume:
-        check_table_free(place, force=force)
-    if request.of_scores and (autocast is not None or compile or channels_last):
-        raise ValueError(
-            "autocast, compile and channels_last must be left out for "
-            f"bound={request.bound!r}, which is of scores"
-        )
-    if accuracy is not None and share is not None:
-        raise ValueError(f"share={share} must be None with accuracy_within, which needs one run")
+    if not options.resume:
+        check_table_free(place, force=options.force)
+    options.check_with(request)
     items = Items(
         dataset,
         classifier.num_classes,
-        input_range=input_range,
-        workers=workers,
+        input_range=options.input_range,
+        workers=options.workers,
         tokens=classifier.noise.takes_tokens,
     )
-    wanted = range(0, len(items), check_size("skip", skip))
-    if max_inputs is not None:
-        wanted = wanted[: check_size("max_inputs", max_inputs)]
+    wanted = options.wanted(len(items))
     example = next(items.load(wanted[:1])).x  # one for all shares, which are probed alike
-    if share is not None:
-        wanted = _shared(wanted, share, seed)
+    wanted = options.of_share(wanted)
     request = classifier.resolve(
-        request, example, batch_size=batch_size, progress=told is not False and is_first_process()
+        request,
+        example,
+        batch_size=options.batch_size,
+        progress=options.progress is not False and is_first_process(),
     )
-    request.check(
-        classifier.num_classes, classifier.noise, 0 if certify_label else None, example.numel()
-    )
+    given = 0 if options.certify_label else None
+    request.check(classifier.num_classes, classifier.noise, given, example.numel())
     check_placement(classifier.model, classifier.placement(example.dtype)[0])
     run = TableRun(
         classifier=classifier,
         request=request,
-        execution=Execution(
-            autocast=autocast, compiled=bool(compile), channels_last=bool(channels_last)
-        ),
-        certify_label=bool(certify_label),
+        options=options,
         items=items,
         wanted=wanted,
-        skip=skip,
         example=example,
         out=place,
-        force=force,
-        batch_size=None if batch_size is None else check_batch_size(batch_size),
-        record_time=record_time,
-        progress=told,
-        origin=None if origin is None else dict(origin),
-        estimated=estimated,
-        accuracy=accuracy,
     )
-    run.complete(seed, resume)
+    run.complete()
     return read_table(place)
-
-
-def _shared(wanted: range, share: tuple[int, int], seed: Seed) -> range:
-    """Return those of `wanted` that are in a share."""
-    if not (isinstance(share, tuple | list) and len(share) == 2):
-        raise TypeError(f"share={shown(share)} must be a pair: (3, 8) is the third of eight")
-    of = check_size("share", share[1])
-    first = check_size("share", share[0])
-    if first > of:
-        raise ValueError(f"share={first}/{of} must be at most {of}/{of}: shares count from 1")
-    if seed is None:
-        raise ValueError("seed must be given with share: all shares draw from one seed")
-    mine = wanted[first - 1 :: of]
-    if not mine:
-        raise ValueError(f"share={first}/{of} is empty: only {len(wanted)} inputs are certified")
-    return mine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,10 +14,10 @@ from rsverify._core.lock import locked
 from rsverify._core.progress import InputProgress, ProgressOption
 from rsverify._core.types import Json
 from rsverify.certificates.certificate import ABSTAIN
-from rsverify.smoothing.accuracy import AccuracyGoal, Prefix, random_order
+from rsverify.smoothing.accuracy import Prefix, random_order
 from rsverify.smoothing.classifier import SmoothedClassifier
 from rsverify.smoothing.data.fingerprint import model_hash
-from rsverify.smoothing.data.inputs import Seed, check_seed
+from rsverify.smoothing.data.inputs import check_seed
 from rsverify.smoothing.data.items import Item, Items
 from rsverify.smoothing.device import DeviceContext, device_facts, is_out_of_memory
 from rsverify.smoothing.distributed import (
@@ -30,8 +30,9 @@ from rsverify.smoothing.distributed import (
 from rsverify.smoothing.models.answers import record_answers, same_answers
 from rsverify.smoothing.noise.gaussian import SEEDING
 from rsverify.smoothing.request import Request
+from rsverify.smoothing.run_options import RunOptions
 from rsverify.smoothing.sampling.asked import Asked, Entropy, Finished
-from rsverify.smoothing.sampling.session import Execution, Session
+from rsverify.smoothing.sampling.session import Session
 from rsverify.smoothing.stored_rows import check_stored
 from rsverify.smoothing.timing import Timing
 from rsverify.tables.lines import complete_lines
@@ -52,23 +53,13 @@ class TableRun:
 
     classifier: SmoothedClassifier
     request: Request
-    execution: Execution
-    certify_label: bool
+    options: RunOptions
     items: Items
     wanted: range
-    skip: int
     example: torch.Tensor
     out: Path
-    force: bool
-    batch_size: int | None
-    record_time: bool
-    progress: ProgressOption
-    origin: Json | None
-    estimated: Callable[[str], None] | None
-    accuracy: AccuracyGoal | None
-    """Inputs are in random order, and enough of them, where this is given."""
 
-    def complete(self, seed: Seed, resume: bool) -> None:
+    def complete(self) -> None:
         """Make the table, or what is missing of it; one run at a time."""
         self.out.parent.mkdir(parents=True, exist_ok=True)
         device = self.classifier.placement(self.example.dtype)[0]
@@ -80,7 +71,7 @@ class TableRun:
         ):
             group.check_same("device", device_facts(device))
             group.first_does(lambda: self.hold(held))
-            entropy = group.first_does(lambda: self.begin(seed, resume))
+            entropy = group.first_does(lambda: self.begin())
             done = self.unchanged(entropy, group)
             prefix = self.prefix(entropy, group, done)
             todo = [idx for idx in prefix.order if idx not in done] if prefix else []
@@ -101,11 +92,11 @@ class TableRun:
         model, noise = self.classifier, self.classifier.noise.distribution
         device, dtype = model.placement(torch.get_default_dtype())
         return {
-            **({} if self.accuracy is None else self.accuracy.configuration()),
+            **({} if self.options.accuracy is None else self.options.accuracy.configuration()),
             **asdict(self.request),
             "alpha": float(self.request.alpha),
             "temperature": float(self.request.temperature),
-            "certify_label": self.certify_label,
+            "certify_label": self.options.certify_label,
             "model": model_hash(model.model),
             "preprocess": model_hash(model.preprocess),
             "num_classes": model.num_classes,
@@ -117,11 +108,11 @@ class TableRun:
             **model.noise.details(),
             **device_facts(device),
             "dtype": str(dtype),
-            "autocast": None if self.execution.autocast is None else str(self.execution.autocast),
-            "compile": self.execution.compiled,
-            "channels_last": self.execution.channels_last,
+            "autocast": None if self.options.autocast is None else str(self.options.autocast),
+            "compile": self.options.compile,
+            "channels_last": self.options.channels_last,
             "inputs": len(self.items),
-            "skip": self.skip,
+            "skip": self.options.skip,
             "seed": entropy,
             "seeding": SEEDING,
         }
@@ -131,16 +122,16 @@ class TableRun:
 
         The order is that of all inputs of the data set; how many may be done does not change it.
         """
-        if self.accuracy is None:
+        if self.options.accuracy is None:
             return None
         if group.world > 1:
             raise ValueError(
-                f"accuracy_within={self.accuracy.within:g} needs one process: which input is the "
-                f"last one depends on all of them, and there are {group.world} processes"
+                f"accuracy_within={self.options.accuracy.within:g} needs one process: which input "
+                f"is the last one depends on all of them, and there are {group.world} processes"
             )
-        population = range(0, len(self.items), self.skip)
+        population = range(0, len(self.items), self.options.skip)
         order = random_order(population, _parts(entropy))[: len(self.wanted)]
-        found = Prefix(self.accuracy, order, len(population))
+        found = Prefix(self.options.accuracy, order, len(population))
         if done:
             lines = complete_lines(self.out)
             found.resume({idx: lines.fields(idx) for idx in lines.rows})
@@ -150,15 +141,16 @@ class TableRun:
         """Take the lock of the table, to the end of the run."""
         held.enter_context(locked(self.out))
 
-    def begin(self, seed: Seed, resume: bool) -> Entropy:
+    def begin(self) -> Entropy:
         """Return the seed, or raise where what is there cannot be continued.
 
         The seed is the given one, else that of the table that is continued, else fresh. Takes
         in the shards of a stopped run.
         """
-        if self.force:
+        seed = self.options.seed
+        if self.options.force:
             return check_seed(seed)
-        if not resume:
+        if not self.options.resume:
             for path in (self.out, metadata_path(self.out), *shards_of(self.out)):
                 check_free(path)
         before = self._begun_with()
@@ -186,10 +178,10 @@ class TableRun:
 
     def unchanged(self, entropy: Entropy, group: Group) -> set[int]:
         """Return the indices of the rows that are there, their inputs being as they were."""
-        if self.force:
+        if self.options.force:
             return set()
         lines = complete_lines(self.out)
-        possible = range(0, len(self.items), self.skip)
+        possible = range(0, len(self.items), self.options.skip)
         for idx in lines.rows:
             if idx not in possible:
                 raise ValueError(f"idx={idx} of {self.out} must be one of the inputs certified")
@@ -215,7 +207,7 @@ class TableRun:
             request=self.request,
             noise=self.classifier.noise,
             dimension=self.example.numel(),
-            certify_label=self.certify_label,
+            certify_label=self.options.certify_label,
             entropy=_parts(entropy),
             path=self.out,
         )
@@ -225,9 +217,9 @@ class TableRun:
 
         Its model is tried and probed, and is the one of the rows that there are, if any.
         """
-        session = Session(self.classifier, self.example, self.execution)
-        before = {} if self.force else read_metadata(self.out).get("execution", {})
-        wanted = self.batch_size or before.get("batch_size")
+        session = Session(self.classifier, self.example, self.options.execution)
+        before = {} if self.options.force else read_metadata(self.out).get("execution", {})
+        wanted = self.options.batch_size or before.get("batch_size")
         size = min(group.gather(session.try_batch_size(wanted)))
         how = {
             "batch_size": size,
@@ -235,22 +227,22 @@ class TableRun:
             "answers": self.answers(before.get("answers") if rows else None, size, group),
             "processes": group.world,
             "threads": torch.get_num_threads(),
-            "origin": self.origin,
+            "origin": None if self.options.origin is None else dict(self.options.origin),
         }
         return session, how
 
     def estimate(self, session: Session, how: Json, inputs: int, group: Group) -> None:
         """Tell what the run will take, from a few batches, where somebody wants to know."""
-        if self.estimated is not None and group.rank == 0:
+        if self.options.estimated is not None and group.rank == 0:
             timing = Timing(
                 session, self.request, self.example, how["batch_size"], 0, first=self.wanted[0]
             )
-            self.estimated(timing.estimate(inputs, self._samples_each(), group.world))
+            self.options.estimated(timing.estimate(inputs, self._samples_each(), group.world))
 
     def start(self, entropy: Entropy, how: Json) -> None:
         """Write the JSON of a new table: the first thing that is written at all."""
         beside = metadata_path(self.out)
-        if self.force:
+        if self.options.force:
             for shard in shards_of(self.out):
                 remove_file(shard)
                 remove_file(metadata_path(shard))
@@ -295,7 +287,9 @@ class TableRun:
             ) as bar,
         ):
             asked = (self._asked(item, seed) for item in self.items.load(share))
-            finished = session.run(request, asked, how["batch_size"], told, timed=self.record_time)
+            finished = session.run(
+                request, asked, how["batch_size"], told, timed=self.options.record_time
+            )
             for done in finished if prefix is None else prefix.in_order(finished):
                 self._write(writer, done, prefix)
                 if early:
@@ -304,14 +298,14 @@ class TableRun:
 
     def _samples_each(self) -> int:
         """Return how often the model is asked about an input, at most."""
-        return 1 + self.request.most_samples(given=self.certify_label)
+        return 1 + self.request.most_samples(given=self.options.certify_label)
 
     def _asked(self, item: Item, seed: tuple[int, ...]) -> Asked:
-        if self.certify_label and item.label == ABSTAIN:
+        if self.options.certify_label and item.label == ABSTAIN:
             raise ValueError(
                 f"input {item.idx} has no label: certify_label=True certifies the true class"
             )
-        given = item.label if self.certify_label else None
+        given = item.label if self.options.certify_label else None
         return Asked(item.x, (*seed, item.idx), given, item)
 
     def _write(self, writer: TableWriter, done: Finished, prefix: Prefix | None) -> None:
@@ -335,7 +329,7 @@ class TableRun:
     def _recorded_answers(self, batch_size: int) -> dict[str, object]:
         """Ask the model, in smaller batches where memory has become scarce."""
         try:
-            return record_answers(self.classifier, self.example, batch_size, self.execution)
+            return record_answers(self.classifier, self.example, batch_size, self.options.execution)
         except Exception as error:
             if not is_out_of_memory(error) or batch_size == 1:
                 raise
@@ -388,7 +382,7 @@ class TableRun:
             raise
 
     def _shown(self, group: Group) -> ProgressOption:
-        return self.progress if group.rank == 0 else False
+        return self.options.progress if group.rank == 0 else False
 
 
 def _parts(entropy: Entropy) -> tuple[int, ...]:

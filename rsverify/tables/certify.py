@@ -152,15 +152,7 @@ def certify_table(
     [[0, 0.2786, 1, 'certified'], [-1, 0.0, 0, 'margin not positive']]
     """
     check_flag("winner", winner)
-    frame = counts_of_frame(_as_frame("counts", counts), "counts", given_columns(columns))
-    votes = frame[count_columns(frame)].to_numpy()
-    others = frame.drop(columns=count_columns(frame))
-    taken = [name for name in others if name in _MADE]
-    if taken:
-        raise ValueError(
-            f"counts has a column {taken[0]!r}, which certifying makes: drop it (recertify is for "
-            "tables of certificates)"
-        )
+    frame, votes, others = _columns_of(counts, columns)
     ignored = check_ignored(ignore, votes.shape[1])
     classes, selected = _classes(votes, others, y, selection, winner, ignored)
     if not isinstance(bound, Bound):
@@ -199,29 +191,39 @@ def certify_table(
         threat=threat,
         left_out=left_out,
     )
-    used = None
-    if bound == "exact":
-        used = DEFAULT_ORDERING if ordering is None else ordering
-    made: dict[str, object] = {
+    made = {
         "status": found.status,
         "y": classes,
         "n": found.votes.n,
         "n0": 0 if selected is None else selected.sum(axis=1),
         "alpha": levels,
         "bound": name_of(bound),
-        "ordering": used,
+        "ordering": (ordering or DEFAULT_ORDERING) if bound == "exact" else None,
         "radius_kind": kind,
         "lipschitz": np.nan if constant is None else constant,
         "sigma": deviation,
         "margin": found.margin,
         "seed": None,
+        **({"alpha_shares": shares} if winner else {}),
+        **({"noise_excess": excess} if excess else {}),
+        **columns_of_threat(threat, left_out, ignored, ahead),
     }
-    if winner:
-        made["alpha_shares"] = shares
-    if excess:
-        made["noise_excess"] = excess
-    made |= columns_of_threat(threat, left_out, ignored, ahead)
     return _table(frame, others, _labels(others, label, votes.shape), found, made, selected)
+
+
+def _columns_of(
+    counts: npt.ArrayLike | pd.DataFrame, columns: Sequence[str | int] | None
+) -> tuple[pd.DataFrame, IntArray, pd.DataFrame]:
+    """Return the table of counts, its votes, and its other columns."""
+    frame = counts_of_frame(_as_frame("counts", counts), "counts", given_columns(columns))
+    others = frame.drop(columns=count_columns(frame))
+    taken = [name for name in others if name in _MADE]
+    if taken:
+        raise ValueError(
+            f"counts has a column {taken[0]!r}, which certifying makes: drop it (recertify is for "
+            "tables of certificates)"
+        )
+    return frame, frame[count_columns(frame)].to_numpy(), others
 
 
 def _threat(

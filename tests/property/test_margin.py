@@ -74,6 +74,8 @@ def test_exact_bounds_are_on_the_safe_side_of_their_twins(
 def test_exact_bounds_are_on_the_safe_side_of_their_twins_up_to_40(
     bound: CountBound, outcome: tuple[int, int, int], alpha: float
 ) -> None:
+    # Where the tail is flat beside a kink, the twin's Newton method does not settle.
+    assume(bound.estimand != "laplace" or alpha >= 1e-6)
     check_against_twin(bound, *outcome, alpha)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import pkgutil
@@ -49,20 +50,58 @@ def test_every_bound_is_registered_or_says_why_not() -> None:
         assert bound.function.__name__ == name
 
 
+def lacks(bound: Bound) -> list[str]:
+    """Return what a registered bound must have and has not."""
+    found = []
+    module, _, function = (bound.reference or "").partition(":")
+    try:
+        if not callable(getattr(importlib.import_module(f"rsverify.reference.{module}"), function)):
+            found.append("reference")
+    except (ImportError, AttributeError):
+        found.append("reference")
+    text = inspect.getdoc(bound.function) or ""
+    found += [
+        name
+        for name, mark in (("guarantee", "*Guarantee"), ("example", ">>> "))
+        if mark not in text
+    ]
+    for estimand in bound.estimands:  # an audit knows how to call it
+        try:
+            assert callable(audited(bound, estimand).function)
+        except (ValueError, KeyError):
+            found.append("audit")
+    names = {bound.name, f"{bound.name.rpartition('_')[0]}_lower"}  # one side is derived
+    for what, where in (("property test", PROPERTIES), ("page", PAGES)):
+        if not any(name in where for name in names):
+            found.append(what)
+    return found
+
+
 @pytest.mark.parametrize("name", BOUNDS)
 def test_a_registered_bound_has_all_that_it_needs(name: str) -> None:
-    bound = BOUNDS[name]
-    assert bound.reference is not None
-    module, _, function = bound.reference.partition(":")
-    assert callable(getattr(importlib.import_module(f"rsverify.reference.{module}"), function))
-    text = inspect.getdoc(bound.function) or ""
-    assert "*Guarantee" in text
-    assert ">>> " in text
-    for estimand in bound.estimands:  # an audit knows how to call it
-        assert callable(audited(bound, estimand).function)
-    family = name.rpartition("_")[0]  # one side is derived from the other
-    assert name in PROPERTIES or f"{family}_lower" in PROPERTIES, "it has no property test"
-    assert name in PAGES or f"{family}_lower" in PAGES, "no page of the docs mentions it"
+    assert lacks(BOUNDS[name]) == []
+
+
+def undocumented(k: object, n: object, alpha: object) -> object:
+    return k, n, alpha
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"reference": None}, ["reference"]),
+        ({"reference": "proportion:no_such_function"}, ["reference"]),
+        ({"reference": "no_such_module:clopper_pearson_lower"}, ["reference"]),
+        ({"function": undocumented}, ["guarantee", "example"]),
+        ({"name": "unheard_of" + "_upper"}, ["property test", "page"]),
+    ],
+)
+def test_a_bound_that_is_incompletely_registered_fails(
+    change: dict[str, object], what: list[str]
+) -> None:
+    whole = BOUNDS["clopper_pearson_lower"]
+    assert lacks(whole) == []
+    assert lacks(dataclasses.replace(whole, **change)) == what  # type: ignore[arg-type]
 
 
 def test_bounds_of_margins_of_scores_are_made_from_every_lower_bound_of_a_mean() -> None:
