@@ -25,7 +25,7 @@ raised, or returned NaN or an interval with its ends exchanged: they count as no
 exactly, samples by simulation: there a verdict is wrong with probability at most 0.1 %, and nothing is claimed for other
 distributions ([what a verdict means](auditing.md#what-a-verdict-means)). Sample sizes are small on purpose.
 
-The packages are those of the table's versions:
+The packages are those of the table's versions (grecov asks for a newer Python than it needs):
 
 ```text
 {install}
@@ -69,7 +69,9 @@ def page(lines: Iterable[Line]) -> str:
     seconds = sum(float(r["seconds"]) for r in rows)
     total = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
     head = INTRODUCTION.format(
-        install="pip install " + " ".join(packages), total=total, rsverify=rows[-1]["rsverify"]
+        install="pip install --ignore-requires-python " + " ".join(packages),
+        total=total,
+        rsverify=rows[-1]["rsverify"],
     )
     parts = [head]
     for package in dict.fromkeys(r["package"] for r in rows):
