@@ -137,6 +137,8 @@ def largest_possible_radius(rows: pd.DataFrame) -> float | None:
         return None
     if single["bound"] not in BOUNDS:
         return None
+    if "norm" in rows and (rows["norm"] == "mahalanobis").any():
+        return None  # in units of sigma: no radius of those below
     lipschitz = None
     if "lipschitz" in settings:
         if "lipschitz" not in single:

@@ -97,6 +97,11 @@ def in_another_norm(
                 "of each apart"
             )
         own = TableThreat(Gaussian(float(sigmas[0])), "l2", None)
+    if dimension is not None and own.dimension not in (None, dimension):
+        raise ValueError(
+            f"dimension={dimension} must be {own.dimension}, which the table says its inputs have: "
+            "leave it out"
+        )
     found = check_threat(
         sigma=None,
         noise=own.noise,

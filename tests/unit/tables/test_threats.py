@@ -133,6 +133,16 @@ def test_a_table_is_certified_again_in_another_norm_of_its_noise(noise, norm, ot
         ({"sigma": 0.5}, {"norm": "edit"}, "Deletion has one"),
         ({"sigma": 0.5, "radius": "R1"}, {"norm": "linf", "dimension": 3}, "radius='R1' must be"),
         ({"sigma": [0.5, 0.25, 0.5]}, {"norm": "l1"}, "sigma differs between the rows"),
+        (
+            {"noise": Uniform(0.5), "norm": "linf", "dimension": 784},
+            {"dimension": 12},
+            "dimension=12 must be 784, which the table says",
+        ),
+        (
+            {"sigma": 0.5, "norm": Lp(4), "dimension": 784},
+            {"norm": "linf", "dimension": 3},
+            "dimension=3 must be 784",
+        ),
     ],
 )
 def test_another_norm_that_a_table_has_no_radius_in(made, asked, message):
