@@ -133,7 +133,23 @@ def left_out_of_table(table: pd.DataFrame, classes: int) -> npt.NDArray[np.bool_
         for row, value in enumerate(table[name] if name in table.columns else ()):
             for c in _classes(value, name, classes):
                 out[row, c] = True
+    _check_top_k(table, classes)
     return out
+
+
+def _check_top_k(table: pd.DataFrame, classes: int) -> None:
+    """Raise where more or fewer classes may be ahead of a row's own than its `top_k` says."""
+    if "top_others" not in table.columns:
+        return
+    sizes = pd.Series(1, index=table.index)
+    if "top_k" in table.columns:
+        sizes = pd.to_numeric(table["top_k"], errors="coerce").fillna(1)
+    for size, value in zip(sizes, table["top_others"], strict=True):
+        ahead = len(_classes(value, "top_others", classes))
+        if ahead != size - 1:
+            raise DataError(
+                f"top_others={value!r} must list {size - 1:g} classes, one fewer than top_k"
+            )
 
 
 def columns_of_threat(

@@ -336,7 +336,7 @@ def test_certificates_are_ever_wrong_with_probability_at_most_alpha(
 
 @pytest.mark.parametrize("edits", [2, 7, 12])
 def test_a_whole_number_that_is_just_reached_is_not_called_less(edits: int) -> None:
-    """Of a constant classifier every radius is that of a margin of 1, which the floats just reach."""
+    """Every radius of a constant classifier is that of a margin of 1, which floats just reach."""
     probability = 0.5 ** (1 / edits)
     assert Fraction(probability) ** edits > Fraction(1, 2)
     asked = {"noise": Deletion(probability), "alpha": 0.001, "y": 0}

@@ -125,6 +125,16 @@ def test_a_table_is_certified_again_in_another_norm_of_its_noise(noise, norm, ot
     assert back["radius"].tolist() == table["radius"].tolist()
 
 
+@pytest.mark.parametrize("change", [{"top_others": "1,2"}, {"top_others": ""}, {"top_k": 3}])
+def test_as_many_classes_may_be_ahead_as_a_table_says(change):
+    table = certify_table(VOTES[:3], selection=VOTES[3:6], top_k=2, alpha=0.01, sigma=0.5)
+    assert len(recertify(table)) == 3
+    with pytest.raises(ValueError, match="one fewer than top_k"):
+        recertify(table.assign(**change))
+    with pytest.raises(ValueError, match="one fewer than top_k"):
+        recertify(table.drop(columns="top_k"))
+
+
 @pytest.mark.parametrize(
     ("made", "asked", "message"),
     [
