@@ -70,6 +70,38 @@ def threat_of_table(table: pd.DataFrame) -> TableThreat | None:
     return TableThreat(noise, norm, int(sizes[0]) if len(sizes) else None)
 
 
+def said_of_threats(rows: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """Return the different texts of each column that says of what rows are certificates.
+
+    Raises
+    ------
+    DataError
+        If rows state radii in different norms, which are of no one unit.
+    """
+    found = {c: _texts_of(rows[c]) for c in ("ignored", "top_k") if c in rows}
+    if {"noise", "norm"} <= set(rows):
+        norms = {text or "l2" for text in map(_text_of_cell, rows["norm"].unique())}
+        if len(norms) > 1:
+            raise DataError(
+                f"norm differs between the rows of the table: {sorted(norms)}; radii in one norm "
+                "say nothing of another, so take the rows of each apart"
+            )
+        found |= {"noise": _texts_of(rows["noise"]), "norm": _texts_of(rows["norm"])}
+    return {name: texts for name, texts in found.items() if texts}
+
+
+def _texts_of(column: pd.Series[object]) -> tuple[str, ...]:
+    """Return the different texts of a column, sorted; none of what is empty."""
+    return tuple(sorted({text for text in map(_text_of_cell, column.unique()) if text}))
+
+
+def _text_of_cell(value: object) -> str:
+    """Return the text of a cell as it was before pandas made a number of it; "" of an empty one."""
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
 def in_another_norm(
     table: pd.DataFrame, norm: Norm | None, dimension: int | None, kind: RadiusName
 ) -> tuple[pd.DataFrame, TableThreat | None]:
