@@ -78,7 +78,7 @@ def said_of_threats(rows: pd.DataFrame) -> dict[str, tuple[str, ...]]:
     DataError
         If rows state radii in different norms, which are of no one unit.
     """
-    found = {c: _texts_of(rows[c]) for c in ("ignored", "top_k") if c in rows}
+    found = {c: _texts_of(rows, c) for c in ("ignored", "top_k") if c in rows}
     if {"noise", "norm"} <= set(rows):
         norms = {text or "l2" for text in map(_text_of_cell, rows["norm"].unique())}
         if len(norms) > 1:
@@ -86,13 +86,13 @@ def said_of_threats(rows: pd.DataFrame) -> dict[str, tuple[str, ...]]:
                 f"norm differs between the rows of the table: {sorted(norms)}; radii in one norm "
                 "say nothing of another, so take the rows of each apart"
             )
-        found |= {"noise": _texts_of(rows["noise"]), "norm": _texts_of(rows["norm"])}
+        found |= {c: _texts_of(rows, c) for c in ("noise", "norm")}
     return {name: texts for name, texts in found.items() if texts}
 
 
-def _texts_of(column: pd.Series[object]) -> tuple[str, ...]:
+def _texts_of(rows: pd.DataFrame, name: str) -> tuple[str, ...]:
     """Return the different texts of a column, sorted; none of what is empty."""
-    return tuple(sorted({text for text in map(_text_of_cell, column.unique()) if text}))
+    return tuple(sorted({text for text in map(_text_of_cell, rows[name].unique()) if text}))
 
 
 def _text_of_cell(value: object) -> str:
