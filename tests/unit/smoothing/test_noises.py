@@ -279,6 +279,25 @@ def test_a_model_that_sees_how_much_was_dropped_is_refused():
     assert "longer rows are not taken" in fixed.certify(TEXTS[0], n=N, seed=0).probed
 
 
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "uint32", "int16", "int64"])
+@pytest.mark.parametrize("noise", [Ablation(4, 12), Deletion(0.4)], ids=str)
+def test_tokens_of_every_type_are_taken(kind, noise, tmp_path):
+    smoothed, tokens = SmoothedClassifier(words, 3, noise=noise, mask=0), TEXTS.numpy().astype(kind)
+    expected = smoothed.certify(TEXTS[0], n=N, n0=20, seed=(0, 0))
+    assert smoothed.certify(tokens[0], n=N, n0=20, seed=(0, 0)) == expected
+    table = certify_dataset(
+        smoothed,
+        tokens[:2],
+        tmp_path / "t.tsv",
+        n=N,
+        n0=20,
+        seed=0,
+        input_range=(0, 4),
+        progress=False,
+    )
+    assert table["radius"].tolist()[0] == expected.radius
+
+
 @pytest.mark.parametrize("first", [0, 4, 8])
 def test_a_callable_that_leaves_gaps_is_refused_where_the_model_counts_places(first):
     """1, 2, 1, 2, … is always class 1, and with a word before it, mostly class 0."""
