@@ -46,7 +46,10 @@ class Certificate:
 
     @property
     def radius(self) -> float:
-        """Certified ℓ2 radius in input units, rounded down; 0 on abstention."""
+        """Certified radius in `norm`, rounded down; 0 on abstention.
+
+        In input units, or a number of changes under noise whose radii are whole numbers.
+        """
         return self.claim.radius
 
     @property

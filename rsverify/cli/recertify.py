@@ -117,8 +117,8 @@ def recertify(
             old = read_rows(table)
             made = read_metadata(table).get("configuration")  # damaged, it is told before the work
         if count_columns(old):
-            if norm is not None and dimension is None:
-                dimension = _dimension(made)
+            if norm is not None or dimension is not None:
+                dimension = _dimension(made, dimension)
             attack = noise_and_norm(None, norm)[1], dimension
             new = _from_counts(old, table, alpha, bound, ordering, published, store, attack)
         elif norm is not None or dimension is not None:
@@ -198,13 +198,24 @@ def _from_counts(
     )
 
 
-def _dimension(made: object) -> int | None:
-    """Return how many numbers the inputs have, as the run that sampled has kept it."""
+def _dimension(made: object, given: int | None) -> int | None:
+    """Return how many numbers the inputs have, as the run that sampled has kept it, or as given.
+
+    Raises
+    ------
+    ValueError
+        If the two differ: fewer numbers would have larger radii.
+    """
     while isinstance(made, dict):  # of a table made from another one, the one before
         if isinstance(size := made.get("dimension"), int):
+            if given not in (None, size):
+                raise ValueError(
+                    f"dimension={given} must be {size}, which the table's JSON says its inputs "
+                    "have: leave it out"
+                )
             return size
         made = made.get("before")
-    return None
+    return given
 
 
 def _from_radii(

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 
 from rsverify._core.check import check_fraction, check_number, check_size
 from rsverify.noise.base import Noise
 
 __all__ = ["Ablation", "Deletion"]
+
+_NEAR = 1e-14  # relative: two logarithms and a division in floats are off by less
+_DIGITS = 60
+_MOST_TIES = 1100
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,26 @@ class Deletion(Noise):
         return (self.probability,)
 
     def _changes(self, margin: float) -> int:
-        # Strictly less than the quotient, also where that is a whole number but for rounding.
         quotient = math.log1p(-0.5 * margin) / math.log(self.probability)
-        return max(0, math.ceil(min(quotient * (1.0 - 1e-14), 2.0**62)) - 1)
+        if abs(quotient - round(quotient)) > _NEAR * quotient:
+            return math.ceil(quotient) - 1
+        return _edits(self.probability, margin)
+
+
+def _edits(probability: float, margin: float) -> int:
+    """Return the largest r with probability^r > 1 − margin/2, exactly.
+
+    Radii are claimed from below and, where sampling stops early, from above: a whole number too few
+    would make "radius < target" wrong.
+    """
+    import mpmath  # of margins at the edge of a whole number alone
+
+    with mpmath.workdps(_DIGITS):
+        quotient = mpmath.log1p(mpmath.mpf(-margin) / 2) / mpmath.log(mpmath.mpf(probability))
+        whole = int(mpmath.nint(quotient))
+        if abs(quotient - whole) > quotient * mpmath.mpf(10) ** (10 - _DIGITS):
+            return int(mpmath.ceil(quotient)) - 1
+    # The fractions in lowest terms are equal only where their powers of two are, which for
+    # a float's margin end at 2^1075.
+    kept = whole <= _MOST_TIES and Fraction(probability) ** whole > 1 - Fraction(margin) / 2
+    return max(0, whole if kept else whole - 1)

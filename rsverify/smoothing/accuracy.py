@@ -102,10 +102,12 @@ class Prefix:
         """Count the rows of a table that is continued."""
         for place, idx in enumerate(self.order[: len(rows)], start=1):
             row = rows.get(idx)
-            if row is None or row.get("position") != str(place):
+            stated = None if row is None else (row.get("position"), row.get("population"))
+            if row is None or stated != (str(place), str(self.population)):
                 raise DataError(
-                    f"input {idx} must be in the table as number {place} of its random order: "
-                    "rows are missing, and those that are there are no random sample"
+                    f"input {idx} must be in the table as number {place} of {self.population} of "
+                    "its random order: rows are missing or edited, and those that are there are "
+                    "no random sample"
                 )
             self.count(int(row["correct"]), float(row["radius"]))
 

@@ -31,6 +31,7 @@ from rsverify.tables.printed import largest_printed
 from rsverify.tables.reader import count_columns
 from rsverify.tables.recertify_radii import InconsistentRadiiError, printed_radii, recertify_radii
 from rsverify.tables.rows import check_table, check_unique_indices
+from rsverify.tables.threats import said_of_threats
 
 __all__ = ["findings", "largest_possible_radius", "misfits", "smoothed_predictions"]
 
@@ -113,9 +114,10 @@ def with_base(rows: pd.DataFrame, base: npt.ArrayLike) -> pd.DataFrame:
 
 
 def settings_of(rows: pd.DataFrame) -> dict[str, tuple[object, ...]]:
-    """Return the different known values of each column of `SETTINGS`, sorted."""
+    """Return the different known values of each column of `SETTINGS` and of threats, sorted."""
     found = {c: sorted(rows[c].dropna().unique().tolist()) for c in SETTINGS if c in rows}
-    return {c: tuple(v for v in values if v != "") for c, values in found.items() if any(values)}
+    own = {c: tuple(v for v in values if v != "") for c, values in found.items() if any(values)}
+    return own | said_of_threats(rows)
 
 
 def all_rows_say(rows: pd.DataFrame, column: str) -> bool:
@@ -137,6 +139,8 @@ def largest_possible_radius(rows: pd.DataFrame) -> float | None:
         return None
     if single["bound"] not in BOUNDS:
         return None
+    if "norm" in rows and (rows["norm"] == "mahalanobis").any():
+        return None  # in units of sigma: no radius of those below
     lipschitz = None
     if "lipschitz" in settings:
         if "lipschitz" not in single:

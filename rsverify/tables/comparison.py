@@ -33,6 +33,8 @@ __all__ = ["Comparison", "Gains", "NotComparableError", "compare"]
 
 # Beside the votes, what certificates that differ by their bounds alone have in common.
 _SAME = ("y", "n", "alpha", "sigma", "radius_kind")
+# What the radii are about; tables without these columns are of Gaussian noise and ℓ2.
+_THREAT = ("noise", "norm", "ignored", "top_k")
 # Of bounds that are equal, to the last digits of a root search.
 _LAST_DIGITS = 1e-9
 _DEFAULT = "likelihood-ratio"
@@ -138,7 +140,8 @@ def compare(first: Analysis, second: Analysis, *, alpha: float = 0.05) -> Compar
     Raises
     ------
     NotComparableError
-        If the tables share no idx, or an input has different labels in them.
+        If the tables share no idx, an input has different labels in them, or their radii are in
+        different norms.
 
     Notes
     -----
@@ -162,6 +165,12 @@ def compare(first: Analysis, second: Analysis, *, alpha: float = 0.05) -> Compar
     for name, analysis in (("first", first), ("second", second)):
         if not isinstance(analysis, Analysis):
             raise TypeError(f"{name}={shown(analysis)} must be what rsverify.analyze returns")
+    norms = [a.settings.get("norm", ("l2",)) for a in (first, second)]
+    if norms[0] != norms[1]:
+        raise NotComparableError(
+            f"radii of {first.name} are in {norms[0][0]} and those of {second.name} in "
+            f"{norms[1][0]}: choose one norm (rsverify recertify --norm)"
+        )
     columns = ["idx", "label"]
     left = first.table[columns].assign(radius=correct_radii(first.table))
     right = second.table[columns].assign(radius=correct_radii(second.table))
@@ -176,7 +185,8 @@ def compare(first: Analysis, second: Analysis, *, alpha: float = 0.05) -> Compar
         )
     change = np.array(both["radius_second"] - both["radius_first"])
     gains = None
-    if _same_votes(first.table, second.table):
+    about = [[a.settings.get(name) for name in _THREAT] for a in (first, second)]
+    if about[0] == about[1] and _same_votes(first.table, second.table):
         change[np.abs(change) <= _LAST_DIGITS] = 0.0
         radii = (both["radius_first"].to_numpy(), both["radius_second"].to_numpy())
         gains = _gains(*radii, change, said=_told(first, second, change))
@@ -261,6 +271,13 @@ def _notes(first: Analysis, second: Analysis, both: int) -> Iterator[str]:
             f"{first.name} has {first.inputs} inputs and {second.name} {second.inputs}: they are "
             f"compared on the {both} of both, and their other figures are of different inputs"
         )
+    for name, what in (("ignored", "ignored classes"), ("top_k", "top_k")):
+        said = [", ".join(map(str, a.settings.get(name, ("none",)))) for a in (first, second)]
+        if said[0] != said[1]:
+            yield (
+                f"{what} of {first.name}: {said[0]}, of {second.name}: {said[1]}; their "
+                "certificates do not say the same of a class"
+            )
     levels = [", ".join(map("{:g}".format, a.settings.get("alpha", ()))) for a in (first, second)]
     if all(levels) and levels[0] != levels[1]:
         yield (

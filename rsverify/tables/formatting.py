@@ -37,11 +37,15 @@ REFERENCE = "reference"
 SHARE_DECIMALS, RADIUS_DECIMALS = 3, 4
 _SETTINGS = {
     "sigma": "noise sigma",
+    "noise": "noise",
+    "norm": "norm of the radii",
+    "ignored": "classes ignored",
+    "top_k": "among so many most probable",
     "n": "votes per input",
     "alpha": "alpha of each certificate",
     "bound": "bound",
 }
-_MOST_VALUES = 3
+_MOST_VALUES, _MOST_SIGNS = 3, 40
 # What viewers of Markdown make a link of by itself.
 _LINK = re.compile(r"(?i)://|www\.|@|mailto:|xmpp:")
 
@@ -197,10 +201,15 @@ def _changes(name: str, comparisons: Sequence[Comparison]) -> dict[str, str]:
 
 def values_text(values: Sequence[object]) -> str:
     """Return the different values of a setting, or the ends of many."""
-    texts = [f"{v:g}" if isinstance(v, float) else str(v) for v in values]
+    texts = [f"{v:g}" if isinstance(v, float) else _shortened(str(v)) for v in values]
     if len(texts) > _MOST_VALUES:
         return f"{texts[0]} … {texts[-1]}"
     return ", ".join(texts) or UNKNOWN
+
+
+def _shortened(text: str) -> str:
+    """Return a text cut short in its middle: noise may have thousands of parameters."""
+    return text if len(text) <= _MOST_SIGNS else f"{text[:20]}…{text[-12:]}"
 
 
 def estimate_text(e: Estimate | None, decimals: int) -> str:

@@ -12,6 +12,9 @@ from rsverify.tables.formatting import RADIUS_DECIMALS, values_text
 
 __all__ = ["paper_table"]
 
+_ABOUT = ("noise", "norm", "ignored", "top_k")
+"""What else decides what is certified; of Gaussian noise and ℓ2 tables do not say it."""
+
 
 def paper_table(analyses: Sequence[Analysis]) -> pd.DataFrame:
     """Return certified accuracy as papers print it: rows of sigma and bound, columns of radii.
@@ -26,7 +29,7 @@ def paper_table(analyses: Sequence[Analysis]) -> pd.DataFrame:
     DataFrame of str
         Certified accuracy in percent, rounded to nearest, and the average certified radius, sorted
         by sigma, which is the index. With a column of names where sigma and bound do not tell rows
-        apart.
+        apart, and columns of noise, norm, ignored classes and top_k where a table states them.
 
     Raises
     ------
@@ -50,13 +53,15 @@ def paper_table(analyses: Sequence[Analysis]) -> pd.DataFrame:
     if not analyses or len({a.radii for a in analyses}) > 1:
         raise ValueError(f"radii={[a.radii for a in analyses]} must be the same for all tables")
     ordered = sorted(analyses, key=lambda a: [_sortable(v) for v in a.settings.get("sigma", ())])
-    keys = [tuple(values_text(a.settings.get(c, ())) for c in ("sigma", "bound")) for a in ordered]
+    about = [c for c in _ABOUT if any(c in a.settings for a in ordered)]
+    columns = ["sigma", "bound", *about]
+    keys = [tuple(values_text(a.settings.get(c, ())) for c in columns) for a in ordered]
     rows = [
-        {"sigma": sigma, "bound": bound}
+        dict(zip(columns, key, strict=True))
         | ({} if len(set(keys)) == len(keys) else {"table": a.name})
         | {np.format_float_positional(r, trim="-"): f"{100 * e.value:.1f}" for r, e in a.at_radii()}
         | {"average radius": f"{a.average_radius.value:.{RADIUS_DECIMALS}f}"}
-        for (sigma, bound), a in zip(keys, ordered, strict=True)
+        for key, a in zip(keys, ordered, strict=True)
     ]
     return pd.DataFrame(rows, dtype=object).set_index("sigma")
 

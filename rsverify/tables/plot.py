@@ -15,6 +15,7 @@ from rsverify.bounds.proportion import clopper_pearson_interval
 from rsverify.certificates.certificate import ABSTAIN
 from rsverify.tables.input_limits import stopped
 from rsverify.tables.reader import average_certified_radius, certified_accuracy
+from rsverify.tables.threats import said_of_threats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,7 +90,7 @@ def plot_certified_accuracy(
             axes.lines[-1].set(linestyle="-", zorder=3)
         elif highlight:
             axes.lines[-1].set(linewidth=3.2, alpha=0.55)
-    _finish_certified_accuracy(axes)
+    _finish_certified_accuracy(axes, list(tables.values()))
     axes.legend(frameon=False, loc="best", fontsize="small")
     if title:
         lines = "\n".join(map(figure_label, title.split("\n")))
@@ -145,7 +146,7 @@ def plot_analyses(
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     for i, a in enumerate(analyses):
         _draw_certified_accuracy(left, a.table, _average(a.name, a.table), i, alpha=a.alpha)
-    _finish_certified_accuracy(left)
+    _finish_certified_accuracy(left, [a.table for a in analyses])
     left.set_title(f"pointwise {100 * (1 - analyses[0].alpha):.6g} % confidence band", fontsize=9)
     _draw_predictions(right, analyses)
     handles, labels = left.get_legend_handles_labels()
@@ -240,10 +241,13 @@ def _draw_certified_accuracy(
         )
 
 
-def _finish_certified_accuracy(axes: Axes) -> None:
+def _finish_certified_accuracy(axes: Axes, tables: Sequence[pd.DataFrame]) -> None:
+    norms = sorted({n for t in tables for n in said_of_threats(t).get("norm", ("l2",))})
     axes.set_xlim(left=0.0)
     axes.set_ylim(0.0, 1.02)
-    axes.set_xlabel("ℓ2 radius (input units)")
+    axes.set_xlabel(
+        "ℓ2 radius (input units)" if norms == ["l2"] else f"radius in {', '.join(norms)}"
+    )
     axes.set_ylabel("certified accuracy")
     axes.grid(alpha=0.3, linewidth=0.6)
 

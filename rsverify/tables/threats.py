@@ -70,6 +70,38 @@ def threat_of_table(table: pd.DataFrame) -> TableThreat | None:
     return TableThreat(noise, norm, int(sizes[0]) if len(sizes) else None)
 
 
+def said_of_threats(rows: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """Return the different texts of each column that says of what rows are certificates.
+
+    Raises
+    ------
+    DataError
+        If rows state radii in different norms, which are of no one unit.
+    """
+    found = {c: _texts_of(rows, c) for c in ("ignored", "top_k") if c in rows}
+    if {"noise", "norm"} <= set(rows):
+        norms = {text or "l2" for text in map(_text_of_cell, rows["norm"].unique())}
+        if len(norms) > 1:
+            raise DataError(
+                f"norm differs between the rows of the table: {sorted(norms)}; radii in one norm "
+                "say nothing of another, so take the rows of each apart"
+            )
+        found |= {c: _texts_of(rows, c) for c in ("noise", "norm")}
+    return {name: texts for name, texts in found.items() if texts}
+
+
+def _texts_of(rows: pd.DataFrame, name: str) -> tuple[str, ...]:
+    """Return the different texts of a column, sorted; none of what is empty."""
+    return tuple(sorted({text for text in map(_text_of_cell, rows[name].unique()) if text}))
+
+
+def _text_of_cell(value: object) -> str:
+    """Return the text of a cell as it was before pandas made a number of it; "" of an empty one."""
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
 def in_another_norm(
     table: pd.DataFrame, norm: Norm | None, dimension: int | None, kind: RadiusName
 ) -> tuple[pd.DataFrame, TableThreat | None]:
@@ -97,6 +129,11 @@ def in_another_norm(
                 "of each apart"
             )
         own = TableThreat(Gaussian(float(sigmas[0])), "l2", None)
+    if dimension is not None and own.dimension not in (None, dimension):
+        raise ValueError(
+            f"dimension={dimension} must be {own.dimension}, which the table says its inputs have: "
+            "leave it out"
+        )
     found = check_threat(
         sigma=None,
         noise=own.noise,
@@ -128,7 +165,23 @@ def left_out_of_table(table: pd.DataFrame, classes: int) -> npt.NDArray[np.bool_
         for row, value in enumerate(table[name] if name in table.columns else ()):
             for c in _classes(value, name, classes):
                 out[row, c] = True
+    _check_top_k(table, classes)
     return out
+
+
+def _check_top_k(table: pd.DataFrame, classes: int) -> None:
+    """Raise where more or fewer classes may be ahead of a row's own than its `top_k` says."""
+    if "top_others" not in table.columns:
+        return
+    sizes = pd.Series(1, index=table.index)
+    if "top_k" in table.columns:
+        sizes = pd.to_numeric(table["top_k"], errors="coerce").fillna(1)
+    for size, value in zip(sizes, table["top_others"], strict=True):
+        ahead = len(_classes(value, "top_others", classes))
+        if ahead != size - 1:
+            raise DataError(
+                f"top_others={value!r} must list {size - 1:g} classes, one fewer than top_k"
+            )
 
 
 def columns_of_threat(

@@ -147,9 +147,7 @@ def claim_of_fields(fields: Mapping[str, object]) -> Claim:
         k1, k2 = get.integer("votes"), None
     if min([k1, *counts]) < 0 or not k1 <= n or n < 1:
         raise DataError(f"votes={k1} of n={n} must be nonnegative, at most n, and n at least 1")
-    allowed = [k if i not in get.classes("ignored") else -1 for i, k in enumerate(selected)]
-    if sum(selected) and get.integer("top_k", 1) == 1 and y != allowed.index(max(allowed)):
-        flaws.append(f"y={y} is not the winner of the selection sample")
+    flaws += _flaws_of_classes(get, y, selected)
     if predict not in (ABSTAIN, y) and counts:
         flaws.append(f"predict={predict} is not the class put to the test, y={y}")
     radius, unit = get.number("radius"), get.unit("radius")
@@ -175,6 +173,28 @@ def claim_of_fields(fields: Mapping[str, object]) -> Claim:
     )
     flaws += _flaws_of_numbers(claim)
     return Claim(**vars(claim) | {"flaws": tuple(flaws)})
+
+
+def _flaws_of_classes(get: _Fields, y: int, selected: list[int]) -> list[str]:
+    """Return what is wrong with the class, and with those that are no runner-up."""
+    ignored, ahead, top_k = get.classes("ignored"), get.classes("top_others"), get.top_k()
+    flaws = []
+    if y in ignored:
+        flaws.append(f"y={y} is ignored")
+    if len(ahead) != top_k - 1:
+        flaws.append(f"{len(ahead)} classes may be ahead, and top_k={top_k}")
+    if not sum(selected):
+        return flaws
+    allowed = [k if i not in ignored else -1 for i, k in enumerate(selected)]
+    if top_k == 1:
+        if y != allowed.index(max(allowed)):
+            flaws.append(f"y={y} is not the winner of the selection sample")
+        return flaws
+    others = [i for i in range(len(allowed)) if i != y]
+    most = sorted(others, key=lambda i: (-allowed[i], i))[: top_k - 1]
+    if set(ahead) != set(most):
+        flaws.append("top_others are not the classes with the most votes of the selection sample")
+    return flaws
 
 
 def _flaws_of_numbers(claim: Claim) -> list[str]:
@@ -250,6 +270,23 @@ class _Fields:
         except ValueError:
             raise DataError(f"{name}={self.text(name)!r} must list classes") from None
 
+    def top_k(self) -> int:
+        """Return among how many most probable classes the class is said to be."""
+        return self.integer("top_k", 1)
+
+    def other_noise(self) -> bool:
+        """Return whether the noise named is not the Gaussian one of the sigma stated."""
+        if "noise" not in self.fields:
+            return False
+        kind, _, text = self.text("noise").partition(":")
+        sigma, *rest = text.split(",")
+        if {"gaussian": 0, "discrete": 1}.get(kind) != len(rest) or "sigma" not in self.fields:
+            return True
+        try:
+            return float(sigma) != float(self.number("sigma"))
+        except ValueError:
+            return True
+
     def unchecked(self) -> str:
         """Return what about the row has no checker; empty where there is nothing."""
         stopping = ("target_radius", "target_radii", "radius_upper", "decision")
@@ -262,8 +299,10 @@ class _Fields:
             )
         if self.text("norm", "l2") != "l2":
             return f"no independent checker for norm={self.text('norm')!r}"
-        if "noise" in self.fields and "sigma" not in self.fields:
+        if self.other_noise():
             return f"no independent checker for noise={self.text('noise')}"
+        if self.top_k() > 1 and not sum(self.counts("selected_")):
+            return "top_k needs the votes of the selection sample, which say what may be ahead"
         if self.text("radius_kind") not in MARGINS:
             return f"no independent checker for radius_kind={self.text('radius_kind')!r}"
         return ""

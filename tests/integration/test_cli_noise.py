@@ -124,6 +124,11 @@ def test_a_table_again_in_another_norm_knows_the_dimension(capsys):
     assert again["radius"].tolist() == pytest.approx(expected["radius"].tolist(), abs=1.1e-6)
     assert set(again["norm"]) == {"linf"}
     assert set(again["dimension"].astype(int)) == {12}
+    for table in ("t.tsv", "u.tsv"):
+        for norm in (("--norm", "linf"), ()):
+            code, captured = run(capsys, "recertify", table, *norm, "--dimension", 3)
+            assert code == 64
+            assert "dimension=3 must be 12, which the table's JSON says" in captured.err
     code, captured = run(capsys, "recertify", "u.tsv", "v.tsv", "--norm", "l2")
     assert code == 0, captured.err
     code, captured = run(capsys, "recertify", "t.tsv", "--norm", "l0")

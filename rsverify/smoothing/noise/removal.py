@@ -230,10 +230,14 @@ class DeletionSampler(Sampler):
         return shortened.masked_fill_(shortened == DROPPED, self._mask)
 
     def longer(self, batch: torch.Tensor) -> torch.Tensor:
-        """Return the same tokens with dropped ones between and behind them."""
-        half = batch.shape[1] // 2
-        more = torch.full((len(batch), 2), DROPPED, dtype=batch.dtype, device=batch.device)
-        return torch.cat([batch[:, :half], more, batch[:, half:], more], dim=1)
+        """Return the same tokens with dropped ones before, between and behind them.
+
+        Each third moves by a number of places of its own: a callable that leaves a gap for what is
+        dropped gives some of them other neighbors or another place.
+        """
+        gone = batch.new_full((len(batch), 1), DROPPED)
+        thirds = batch.tensor_split(3, dim=1)
+        return torch.cat([gone, *(part for third in thirds for part in (third, gone))], dim=1)
 
 
 def _said(mask: torch.Tensor) -> str:

@@ -332,3 +332,16 @@ def test_certificates_are_ever_wrong_with_probability_at_most_alpha(
         targets = [radius * (1 - 1e-9), radius * (1 + 1e-9)]
     options = {"alpha": alpha, "y": 0} | THREATS[name] | extra
     assert certificates_wrong(q, radius, targets, 14, **options) <= alpha
+
+
+@pytest.mark.parametrize("edits", [2, 7, 12])
+def test_a_whole_number_that_is_just_reached_is_not_called_less(edits: int) -> None:
+    """Every radius of a constant classifier is that of a margin of 1, which floats just reach."""
+    probability = 0.5 ** (1 / edits)
+    assert Fraction(probability) ** edits > Fraction(1, 2)
+    asked = {"noise": Deletion(probability), "alpha": 0.001, "y": 0}
+    found = decide_counts([5000, 0], target_radius=edits, **asked)
+    assert found.decision == "undecided"
+    beyond = decide_counts([5000, 0], target_radius=edits + 1, **asked)
+    assert beyond.decision == "radius < target"
+    assert radius_interval_counts([5000, 0], **asked).radius_upper == edits

@@ -163,10 +163,20 @@ def test_ablation_by_enumeration() -> None:
 @pytest.mark.parametrize("probability", [1e-6, 0.3, 0.5, 0.9, 0.97, 0.999])
 def test_deletion_radius_counts_edits(margin: float, probability: float) -> None:
     exact = reference.deletion_radius(Fraction(margin), Fraction(probability))
-    assert Deletion(probability).radius(margin) in (exact, max(0, exact - 1))
-    quotient = math.log1p(-margin / 2) / math.log(probability)
-    if abs(quotient - round(quotient)) > 1e-12:  # else the smaller number is stated
-        assert Deletion(probability).radius(margin) == exact
+    assert Deletion(probability).radius(margin) == exact
+
+
+@pytest.mark.parametrize("edits", [1, 2, 3, 6, 7, 10, 20])
+def test_deletion_radius_at_the_edge_of_a_whole_number(edits: int) -> None:
+    """Probabilities for so many edits at the largest margin, rounded to floats: up or down."""
+    above = 0.5 ** (1 / edits)
+    for probability in (above, math.nextafter(above, 0), math.nextafter(above, 1)):
+        margin = Fraction(1)
+        exact = reference.deletion_radius(margin, Fraction(probability))
+        assert Deletion(probability).radius(1.0) == exact
+    assert Deletion(0.5).radius([0.0, 5e-324, 1.0, math.nextafter(1, 0)]).tolist() == [0, 0, 0, 0]
+    near = 1 - 2.0**-53  # where floats know no whole numbers
+    assert Deletion(near).radius(1.0) == 6243314768165358
 
 
 def shortened(word: str, probability: float) -> dict[str, float]:

@@ -91,7 +91,23 @@ def test_rows_that_are_no_prefix_are_refused(smoothed: Any, data: Any, tmp_path:
     lines = complete_lines(out)
     first = int(read_table(out).sort_values("position")["idx"].iloc[0])
     out.write_bytes(text_of(lines.header, [r for i, r in lines.rows.items() if i != first]))
-    with pytest.raises(ValueError, match="as number 1 of its random order"):
+    with pytest.raises(ValueError, match="as number 1 of 300 of its random order"):
+        certify_dataset(smoothed, data, out, **more)
+
+
+def test_a_smaller_population_is_refused(smoothed: Any, data: Any, tmp_path: Path) -> None:
+    """Of fewer inputs in all, those that are there would say more."""
+    from rsverify.tables.lines import complete_lines, signed, text_of
+
+    out = tmp_path / "t.tsv"
+    more = FIXED | {"accuracy_within": 0.4}
+    certify_dataset(smoothed, data, out, max_inputs=8, **more)
+    lines, rows = complete_lines(out), []
+    for idx in lines.rows:
+        fields = lines.fields(idx) | {"population": "20"}
+        rows.append(signed("\t".join(list(fields.values())[:-1]), lines.header))
+    out.write_bytes(text_of(lines.header, rows))
+    with pytest.raises(ValueError, match="as number 1 of 300 of its random order"):
         certify_dataset(smoothed, data, out, **more)
 
 

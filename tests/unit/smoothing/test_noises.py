@@ -279,6 +279,21 @@ def test_a_model_that_sees_how_much_was_dropped_is_refused():
     assert "longer rows are not taken" in fixed.certify(TEXTS[0], n=N, seed=0).probed
 
 
+@pytest.mark.parametrize("first", [0, 4, 8])
+def test_a_callable_that_leaves_gaps_is_refused_where_the_model_counts_places(first):
+    """1, 2, 1, 2, … is always class 1, and with a word before it, mostly class 0."""
+
+    def parity(batch):
+        part = batch[:, first : first + 4]
+        wrong = ((part > 0) & (part % 2 != (torch.arange(4) + 1) % 2)).any(dim=1).float()
+        return torch.stack([wrong, 1 - wrong], dim=1)
+
+    text = torch.tensor([1, 2] * 6)
+    gaps = SmoothedClassifier(parity, 2, noise=Deletion(0.6), mask=lambda batch: batch.clamp(min=0))
+    with pytest.raises(ValueError, match="where more tokens were dropped"):
+        gaps.certify(text, n=N, seed=0)
+
+
 def test_a_callable_makes_anything_of_what_is_left():
     """Texts, say: the model takes lists of strings."""
 

@@ -161,6 +161,7 @@ def test_no_votes_have_a_radius_above_the_largest_possible_one(bound, radius):
         {"n": [50, 51]},
         {"alpha": [0.1, 0.2]},
         {"bound": "anytime"},
+        {"norm": "mahalanobis"},
         {"lipschitz": [1.0, np.nan]},
         {"lipschitz": [1.0, 2.0]},
     ],

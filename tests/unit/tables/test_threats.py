@@ -6,6 +6,10 @@ import pytest
 
 from rsverify import analyze, certify_counts, certify_table, read_table, recertify
 from rsverify.noise import Ablation, Deletion, DiscreteGaussian, Gaussian, Laplace, Lp, Uniform
+from rsverify.tables.comparison import NotComparableError, compare
+from rsverify.tables.formatting import to_frame
+from rsverify.tables.paper_table import paper_table
+from rsverify.tables.plot import plot_certified_accuracy
 from rsverify.tables.schema import table_row
 from rsverify.tables.writer import write_table
 
@@ -125,6 +129,16 @@ def test_a_table_is_certified_again_in_another_norm_of_its_noise(noise, norm, ot
     assert back["radius"].tolist() == table["radius"].tolist()
 
 
+@pytest.mark.parametrize("change", [{"top_others": "1,2"}, {"top_others": ""}, {"top_k": 3}])
+def test_as_many_classes_may_be_ahead_as_a_table_says(change):
+    table = certify_table(VOTES[:3], selection=VOTES[3:6], top_k=2, alpha=0.01, sigma=0.5)
+    assert len(recertify(table)) == 3
+    with pytest.raises(ValueError, match="one fewer than top_k"):
+        recertify(table.assign(**change))
+    with pytest.raises(ValueError, match="one fewer than top_k"):
+        recertify(table.drop(columns="top_k"))
+
+
 @pytest.mark.parametrize(
     ("made", "asked", "message"),
     [
@@ -133,9 +147,76 @@ def test_a_table_is_certified_again_in_another_norm_of_its_noise(noise, norm, ot
         ({"sigma": 0.5}, {"norm": "edit"}, "Deletion has one"),
         ({"sigma": 0.5, "radius": "R1"}, {"norm": "linf", "dimension": 3}, "radius='R1' must be"),
         ({"sigma": [0.5, 0.25, 0.5]}, {"norm": "l1"}, "sigma differs between the rows"),
+        (
+            {"noise": Uniform(0.5), "norm": "linf", "dimension": 784},
+            {"dimension": 12},
+            "dimension=12 must be 784, which the table says",
+        ),
+        (
+            {"sigma": 0.5, "norm": Lp(4), "dimension": 784},
+            {"norm": "linf", "dimension": 3},
+            "dimension=3 must be 784",
+        ),
     ],
 )
 def test_another_norm_that_a_table_has_no_radius_in(made, asked, message):
     table = certify_table(VOTES[:3], y=0, alpha=0.01, **made)
     with pytest.raises(ValueError, match=message):
         recertify(table, **asked)
+
+
+def in_two_norms() -> tuple[pd.DataFrame, pd.DataFrame]:
+    table = certify_table(VOTES, y=0, label=0, alpha=0.01, sigma=0.5, bound="cohen")
+    return table, recertify(table, norm="linf", dimension=12)
+
+
+def test_figures_say_what_the_radii_are_about() -> None:
+    plain, box = in_two_norms()
+    options = {"label": 0, "alpha": 0.01, "bound": "cohen"}
+    left_out = certify_table(VOTES, y=0, sigma=0.5, ignore=[2], **options)
+    top = certify_table(VOTES, selection=VOTES[::-1].copy() + 1, top_k=2, sigma=0.5, **options)
+    laplace = certify_table(VOTES, y=0, noise=Laplace(0.5), **options)
+    many = certify_table(VOTES, y=0, noise=Gaussian([0.5] * 900), norm="linf", **options)
+    tables = {"g": plain, "b": box, "i": left_out, "t": top, "l": laplace, "m": many}
+    found = [analyze(table, name=name, radii=[0, 0.1]) for name, table in tables.items()]
+    figures = to_frame(found)
+    assert figures.loc["norm of the radii"].tolist() == ["—", "linf", "—", "—", "l1", "linf"]
+    assert figures.loc["noise"].tolist()[:5] == ["—", "gaussian:0.5", "—", "—", "laplace:0.5"]
+    assert len(figures.loc["noise", "m"]) < 40
+    assert figures.loc["classes ignored"].tolist() == ["—", "—", "2", "—", "—", "—"]
+    assert figures.loc["among so many most probable"].tolist() == ["—", "—", "—", "2", "—", "—"]
+    assert "norm of the radii" not in to_frame(found[:1]).index
+    printed = paper_table(found)
+    assert set(printed["norm"]) == {"—", "linf", "l1"}
+    assert "norm" not in paper_table(found[:1])
+
+
+def test_radii_in_different_norms_are_not_taken_together() -> None:
+    plain, box = in_two_norms()
+    both = pd.concat([plain.iloc[:6], box.iloc[6:]], ignore_index=True)
+    for table in (both, both.iloc[::-1]):
+        with pytest.raises(ValueError, match="norm differs between the rows"):
+            analyze(table)
+    with pytest.raises(NotComparableError, match="radii of g are in l2 and those of b in linf"):
+        compare(analyze(plain, name="g"), analyze(box, name="b"))
+    assert compare(analyze(box, name="b"), analyze(box, name="c")).gains is not None
+
+
+def test_another_claim_of_the_same_votes_is_no_other_bound() -> None:
+    plain, _ = in_two_norms()
+    options = {"y": 0, "label": 0, "alpha": 0.01, "sigma": 0.5, "bound": "cohen"}
+    found = compare(analyze(plain), analyze(certify_table(VOTES, ignore=[2], **options)))
+    assert found.gains is None
+    assert "do not say the same of a class" in found.notes[0]
+
+
+def test_figures_name_the_norm_of_their_axis() -> None:
+    pytest.importorskip("matplotlib")
+    plain, box = in_two_norms()
+    for tables, label in (
+        ({"g": plain}, "ℓ2 radius (input units)"),
+        ({"b": box}, "radius in linf"),
+        ({"g": plain, "b": box}, "radius in l2, linf"),
+    ):
+        assert plot_certified_accuracy(tables).axes[0].get_xlabel() == label
+    assert analyze(box).plot().axes[0].get_xlabel() == "radius in linf"

@@ -11,7 +11,7 @@ from flint import ctx
 import rsverify
 from rsverify import Certificate, Taylor, certify_counts, verify_certificate
 from rsverify.certificates.assumptions import AssumptionWarning
-from rsverify.noise import DiscreteGaussian, Uniform
+from rsverify.noise import DiscreteGaussian, Gaussian, Uniform
 from rsverify.verification.checker import verify_claim
 from rsverify.verification.claims import claim_of_fields
 from tests.support.altered import altered
@@ -240,6 +240,19 @@ def test_classes_left_out_and_shares_of_alpha() -> None:
     )
     assert top.radius > 0
     assert verify_certificate(top).verdict == "proved"
+    # Which classes may be ahead is for the selection sample to say, and how many for top_k.
+    for change in (
+        {"top_others": (1, 2)},
+        {"top_others": (2,)},
+        {"top_others": ()},
+        {"top_k": 1},
+        {"top_k": 3},
+        {"ignored": (0,)},
+    ):
+        assert verify_certificate(altered(top, **change)).verdict == "refuted", change
+    unknown = altered(top, selection_counts=None)
+    assert "selection sample" in verify_certificate(unknown).reason
+    assert verify_certificate(unknown).verdict == "not proved"
     row = {
         "predict": 0, "radius": BASE["cohen"].radius, "y": 0, "n": 1000, "alpha": 0.03,
         "bound": "cohen", "radius_kind": "R2", "sigma": 0.25, "count_0": 900, "count_1": 20,
@@ -257,6 +270,12 @@ def test_other_noise_and_norms_are_not_proved() -> None:
     assert "noise" in found.reason or "norm" in found.reason
     discrete = certify_counts([900, 100], noise=DiscreteGaussian(0.5, 0.01), alpha=0.001, y=0)
     assert verify_certificate(discrete).verdict in ("proved", "not proved")
+    # A sigma beside another noise makes it none of Gaussian noise.
+    for noise in (Uniform(0.25), Gaussian(0.5), Gaussian([0.25, 0.25])):
+        found = verify_certificate(altered(BASE["cohen"], noise=noise))
+        assert found.verdict == "not proved"
+        assert "noise" in found.reason
+    assert verify_certificate(altered(BASE["cohen"], noise=Gaussian(0.25))).verdict == "proved"
 
 
 def test_digits_are_those_of_the_text() -> None:
