@@ -97,8 +97,8 @@ def two_proportion_lower(
     float or array of float
         Lower limits, of the shape to which the arguments broadcast; in [-1, 1] for the
         difference, and at least 0 for ratios. 0 is returned for ratios where x1 = 0, and for the
-        odds ratio where x2 = n2. Rounded down: never above the exact limit, and below it by less
-        than 1e-9 (of itself, for ratios).
+        odds ratio where x2 = n2. Rounded down: never above the exact limit, and up to alpha = 0.5
+        below it by less than 1e-9 (of itself, for ratios). Next to 1 it is by more.
 
     Raises
     ------

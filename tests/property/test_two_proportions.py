@@ -27,7 +27,9 @@ from rsverify import (
     two_proportion_lower,
     two_proportion_upper,
 )
-from rsverify.kernels.two_proportions.curve import curve_point, disc, value_of_limit
+from rsverify.kernels.two_proportions.curve import curve_point, disc, value_of_limit, worst_point
+from rsverify.kernels.two_proportions.ordering import likelihood_ratio_key, signed_root
+from rsverify.kernels.two_proportions.supremum import proves_at_most
 from rsverify.kernels.two_proportions.tail import point_tail, staircase_tail, window
 from rsverify.reference import two_proportions as reference
 
@@ -341,6 +343,68 @@ def test_points_of_a_curve_and_the_limit_returned() -> None:
         assert p1 * q2 / (q1 * p2) == pytest.approx(np.exp(limit), rel=1e-14)
         with mp.workdps(30):
             assert mp.mpf(value_of_limit(1, limit)) <= mp.exp(mp.mpf(limit))
+
+
+@pytest.mark.parametrize("estimand", [0, 1, 2])
+def test_points_are_rounded_toward_a_larger_probability(estimand: int) -> None:
+    """Also where p2 is next to 1, as a difference, and where it is tiny, without becoming 0."""
+    rng = np.random.default_rng(estimand)
+    with mp.workdps(60):
+        for _ in range(400):
+            size = 10.0 ** -rng.uniform(0.0, 14.0)
+            limit = float(rng.choice([-1.0, 1.0]) * size * (0.999 if estimand == 0 else 40.0))
+            near = 10.0 ** -rng.uniform(0.0, 15.0)
+            share = near if rng.random() < 0.5 else 1.0 - near
+            end = 1.0 - abs(limit) if estimand == 0 else 1.0
+            u = 60.0 * share - 30.0 if estimand == 2 else min(share * end, end)
+            exact, c = mp.mpf(u), mp.mpf(limit)
+            if estimand == 0:
+                first, second = exact + max(c, 0), exact + max(-c, 0)
+            elif estimand == 1:
+                first, second = exact * mp.exp(min(c, 0)), exact * mp.exp(min(-c, 0))
+            else:
+                first, second = 1 / (1 + mp.exp(-exact - c)), 1 / (1 + mp.exp(-exact))
+            p1, q1, p2, q2 = map(mp.mpf, worst_point(estimand, limit, u))
+            # The smaller of p and q is the one that is read.
+            assert p1 >= min(first, 1) if p1 <= q1 else q1 <= max(1 - first, 0)
+            assert 0 < p2 <= second if p2 <= q2 else q2 >= 1 - second
+
+
+@pytest.mark.parametrize("c", [1e14, 3e15, 1e17])
+def test_nothing_false_is_proved_where_a_probability_is_tiny(c: float) -> None:
+    """S is one success of one against none of n2: at p1 = 1 its probability is (1 - 1/c)^n2."""
+    n2 = 100_000
+    steps = np.full(n2 + 1, 2)
+    steps[0] = 1
+    with mp.workdps(40):
+        rest = 1 - (1 - 1 / mp.mpf(c)) ** n2  # 1e-9 to 1e-12
+    for bound in (1.0 - 1e-6, 1.0 - 1e-8, 1.0 - 1e-9, 1.0 - 1e-10):
+        proved, _ = proves_at_most(steps, 1, n2, 1, np.log(c), bound, 0.0, 1.0, 1.4, 1e-13)
+        assert not proved or 1 - rest <= bound
+    assert proves_at_most(steps, 1, n2, 1, np.log(1e10), 1 - 1e-6, 0.0, 1.0, 1.4, 1e-13)[0]
+
+
+@pytest.mark.parametrize("n2", [60_000, 100_000])
+@pytest.mark.parametrize("ordering", ORDERINGS)
+def test_limits_next_to_level_one_are_valid(n2: int, ordering: str) -> None:
+    """The largest valid limit of the topmost outcome of a ratio: 1 / (1 - alpha^(1 / n2))."""
+    for power in range(2, 16):
+        alpha = 1.0 - 10.0**-power
+        with mp.workdps(40):
+            largest = 1 / (1 - mp.mpf(alpha) ** (mp.mpf(1) / n2))
+            limit = two_proportion_lower(1, 1, 0, n2, alpha, estimand="ratio", ordering=ordering)
+            assert 0 < mp.mpf(float(limit)) <= largest
+
+
+@pytest.mark.parametrize("estimand", [0, 1, 2])
+def test_an_outcome_s_place_in_the_ordering_is_rounded_down(estimand: int) -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        n1, n2 = (int(n) for n in rng.integers(1, 60, 2))
+        x1, x2 = int(rng.integers(1, n1 + 1)), int(rng.integers(0, n2))
+        key = likelihood_ratio_key(estimand, x1, x2, n1, n2, 1.6)
+        root = signed_root(estimand, x1 - 0.2, x2 + 0.2, n1, n2, key)
+        assert 1.6 - 1e-13 <= root <= 1.6 + 1.1e-11
 
 
 def test_published_intervals_are_close() -> None:

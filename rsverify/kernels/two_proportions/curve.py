@@ -69,11 +69,27 @@ def curve_point(estimand: int, limit: float, u: float) -> tuple[float, float, fl
 
 @njit
 def raise_first(p: float, q: float) -> tuple[float, float]:
-    """Return p and q = 1 - p with p larger by more than the rounding of `curve_point`."""
+    """Return p and q = 1 - p with p larger by more than the rounding of `curve_point`.
+
+    A p up to 1/2 is off by a part of itself. A q below 1/2 may be a difference, off by 1e-16.
+    """
     if p <= 0.5:
         p = min(0.5 + 1e-15, p * (1.0 + 4e-15))
         return p, 1.0 - p
     q = max(0.0, q * (1.0 - 4e-15) - 4e-16)
+    return 1.0 - q, q
+
+
+@njit
+def lower_second(p: float, q: float) -> tuple[float, float]:
+    """Return p and q = 1 - p with p smaller by more than the rounding of `curve_point`.
+
+    No p above 0 becomes 0, where the derivatives would be lost.
+    """
+    if p <= 0.5:
+        p *= 1.0 - 4e-15
+        return p, 1.0 - p
+    q = q * (1.0 + 4e-15) + 4e-16
     return 1.0 - q, q
 
 
@@ -87,7 +103,7 @@ def worst_point(estimand: int, limit: float, u: float) -> tuple[float, float, fl
         p2, q2 = expit(u - grown)
         return p1, q1, p2, q2
     p1, q1 = raise_first(p1, q1)
-    q2, p2 = raise_first(q2, p2)
+    p2, q2 = lower_second(p2, q2)
     return p1, q1, p2, q2
 
 

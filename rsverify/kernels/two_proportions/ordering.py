@@ -20,10 +20,11 @@ the outcomes. Bonferroni's is g of the Clopper-Pearson limits of p1 and p2 at al
 Ties
 ----
 A set may be larger than {T >= T(x)}, which gives a smaller limit, but never smaller. The
-likelihood-ratio limit is found as a c at which the computed R is within 1e-11 of z, or from below;
-every outcome with R at t above z - `TIE` is taken into a set, which is more than what R and c are
-off by. As R falls in c, these are all whose limit is at least t, and some that tie with it. Of the
-other limits those are taken that are at most `TIE` below t.
+likelihood-ratio limit is found from below, as a c at which the computed R is z or at most `ABOVE`
+more; at a larger c an outcome with a steeper R could be missed. Every outcome with R at t above
+z - `TIE` is taken into a set, which is more than what R is off by. As R falls in c, these are all
+whose limit is at least t, and some that tie with it. Of the other limits those are taken that are
+at most `TIE` below t.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ BONFERRONI = 1
 MOVED = 0.2  # values from 0.1 to 0.3 give nearly the same limits
 SMALLEST_Z = 0.1  # the ordering needs z > 0; above alpha = 0.46 it is the one of 0.46
 TIE = 1e-9
+ABOVE = 1e-11
 BISECTIONS = 200
 LOWEST = -math.inf  # logarithm of a ratio of which nothing is claimed
 
@@ -148,23 +150,24 @@ def plugin_limit(estimand: int, w1: float, w2: float, n1: int, n2: int) -> float
 
 @njit
 def likelihood_ratio_key(estimand: int, x1: int, x2: int, n1: int, n2: int, z: float) -> float:
-    """Return T(x), a c at which R is z or up to 1e-11 more or less; -1 or LOWEST at the end."""
+    """Return T(x), a c at which R is z or up to `ABOVE` more; -1 or LOWEST at the end."""
     lowest = -1.0 if estimand == DIFFERENCE else LOWEST
     if is_lowest(estimand, x1, x2, n2):
         return lowest
     w1, w2 = moved(x1, x2, n2)
     high = plugin_limit(estimand, w1, w2, n1, n2)
-    above, below = math.inf, -z  # R - z at `low` and at `high`
+    goal = z + 0.5 * ABOVE
+    above, below = math.inf, -goal  # R - goal at `low` and at `high`
     low = lowest
     if estimand != DIFFERENCE:
         low, reach = high, 0.5
-        while not above - z >= 0.0 or above == math.inf:
+        while not above - goal >= 0.0 or above == math.inf:
             low = high - reach
             above = signed_root(estimand, w1, w2, n1, n2, low)
-            if above >= z:
+            if above >= goal:
                 break
             reach *= 2.0
-        above -= z
+        above -= goal
     side = 0
     for turn in range(BISECTIONS):
         if above == math.inf or turn % 8 == 7:
@@ -173,8 +176,8 @@ def likelihood_ratio_key(estimand: int, x1: int, x2: int, n1: int, n2: int, z: f
             new = (low * below - high * above) / (below - above)
         if not low < new < high:
             break
-        value = signed_root(estimand, w1, w2, n1, n2, new) - z
-        if abs(value) <= 1e-11:
+        value = signed_root(estimand, w1, w2, n1, n2, new) - goal
+        if abs(value) <= 0.5 * ABOVE:
             return new
         if value > 0.0:
             low, above = new, value
