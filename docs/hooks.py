@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from html import unescape
 from typing import Any
 
 _CODE = re.compile(r"(<pre.*?</pre>|<code.*?</code>)", re.DOTALL)
@@ -20,7 +21,11 @@ _REFERENCES = re.compile(
 _FETCHED = re.compile(
     r"<script[^>]*>(?:(?!</script>).)*cdnjs(?:(?!</script>).)*</script>", re.DOTALL
 )
-
+# What tells the tests how to compare an output, and a reader nothing.
+_FOR_TESTS = re.compile(r'\s*<span class="c1"># doctest: [^<]*</span>|&lt;BLANKLINE&gt;')
+_INLINE = re.compile(r"<pre.*?</pre>|<code>([^<]+)</code>", re.DOTALL)
+_FIGURE = re.compile(r'<img [^>]*src="([^"]*figures/[^"]+)"[^>]*>')
+_PLACES = re.compile(r"(?<=[/(_])(?=[A-Za-z])|(?<=\.)(?=[A-Za-z]{5})")
 
 COMMANDS = "<!-- commands -->"
 
@@ -48,12 +53,25 @@ def on_page_content(html: str, **_: Any) -> str:
     and with figures that say nothing to those who cannot see them.
     """
     html = _FETCHED.sub("", html)
+    html = _FOR_TESTS.sub("", html)
+    html = _INLINE.sub(_breaking, html)
+    html = re.sub(r"path(</span>)? - like", r"path\1-like", html)
+    html = _FIGURE.sub(r'<a href="\1" title="Full size">\g<0></a>', html)
     html = re.sub(r'href="\.\./([\w-]+)\.md', r'href="../../\1/', html)  # as files link to files
     html = html.replace("No description has been provided for this image", "Figure of this cell")
     html = _REFERENCES.sub(_listed, html)
     parts = _CODE.split(html)
     parts[::2] = [re.sub(r"\[(\d+)\]_", r"<sup>[\1]</sup>", part) for part in parts[::2]]
     return "".join(parts)
+
+
+def _breaking(found: re.Match[str]) -> str:
+    """Return code in a line of text: in one piece if short, else with places where it may break."""
+    if found[1] is None:
+        return found[0]
+    if len(unescape(found[1])) <= 18:
+        return f'<code class="short">{found[1]}</code>'
+    return f"<code>{_PLACES.sub('<wbr>', found[1])}</code>"
 
 
 def _listed(found: re.Match[str]) -> str:

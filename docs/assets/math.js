@@ -4,9 +4,11 @@ document$.subscribe(() => {
   const beside = (mark) => Object.assign(document.createElement("span"), { className: "beside", textContent: mark });
   for (const element of document.querySelectorAll(".arithmatex")) {
     const display = element.tagName === "DIV";
-    katex.render(element.textContent.trim().slice(2, -2), element, { displayMode: display });
+    const tex = element.textContent.trim().slice(2, -2);
+    katex.render(tex, element, { displayMode: display });
     const parts = element.querySelector(".katex-html")?.children;
     if (display || !parts?.length) continue;
+    if (tex.length <= 20) element.style.whiteSpace = "nowrap"; // "n = 1,000" stays on one line
     // A browser may break a line between a formula and the mark beside it: put it into the formula.
     const { previousSibling: before, nextSibling: after } = element;
     const [opening] = text(before).match(/[("]+$/) ?? [""];

@@ -48,7 +48,7 @@ class Interval(_Limits):
         return interval
 
     def __getnewargs__(self) -> tuple[FloatArray | float, ...]:
-        """Return what a pickle holds."""
+        # What a pickle holds.
         return (self.lower, self.upper, self.alpha)
 
     @property

@@ -88,7 +88,7 @@ class Taylor(str):
         return ordering
 
     def __reduce__(self) -> tuple[type[Taylor], tuple[int]]:
-        """Return what a pickle holds."""
+        # What a pickle holds.
         return Taylor, (self.order,)
 
 

@@ -66,7 +66,7 @@ class Lp(str):
         return norm
 
     def __reduce__(self) -> tuple[type[Lp], tuple[float]]:
-        """Return what a pickle holds."""
+        # What a pickle holds.
         return Lp, (self.power,)
 
 

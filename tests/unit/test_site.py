@@ -38,6 +38,7 @@ TYPESET_PAGES = {
     "theory-means",
     "theory-noise",
     "theory-scores",
+    "theory-two-proportions",
 }
 
 
@@ -139,6 +140,28 @@ def test_no_markup_is_left_over(pages: dict[str, Page], site: Path) -> None:
         )
         eaten = re.search(r"\w<em>[^<]*</em>|<em>[^<]*</em>\w", html)  # of A*A and B*B
         assert eaten is None, f"{name} lost asterisks: {eaten and eaten[0]!r}"
+
+
+def test_examples_show_nothing_that_only_the_tests_need(site: Path) -> None:
+    for path in site.rglob("index.html"):
+        found = re.search("BLANKLINE|# doctest", path.read_text("utf-8"))
+        assert found is None, f"{path.parent.name} shows {found and found[0]}"
+
+
+def test_figures_open_at_full_size(site: Path) -> None:
+    html = (site / "limit/index.html").read_text("utf-8")
+    assert re.findall(r'<a href="([^"]*)"[^>]*><img [^>]*src="\1"', html) == [
+        "../figures/limit-margin.png",
+        "../figures/limit-mean.png",
+    ]
+
+
+def test_the_first_page_leads_to_every_other() -> None:
+    docs = ROOT / "docs"
+    written = [*docs.rglob("*.md"), *(docs / "tutorials").glob("*.ipynb")]
+    names = {path.relative_to(docs).as_posix() for path in written} - {"index.md"}
+    linked = set(re.findall(r"\]\(([^)#]+)\)", (docs / "index.md").read_text("utf-8")))
+    assert names <= linked
 
 
 def test_figures_say_what_they_show(pages: dict[str, Page]) -> None:
