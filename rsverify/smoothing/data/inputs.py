@@ -22,6 +22,9 @@ Seed = int | Sequence[int] | None
 
 _INTEGERS = {"uint8", "uint16", "uint32", "int8", "int16", "int32", "int64"}
 
+# torch holds these and computes next to nothing with them, not even a smallest value.
+_STORED_ONLY = {"uint16", "uint32"}
+
 _PRECISIONS: dict[PrecisionName, torch.dtype] = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
@@ -56,9 +59,11 @@ def check_input(x: Input, *, tokens: bool = False) -> torch.Tensor:
         raise ValueError(
             f"x of shape {tuple(x.shape)} must be one input, not empty, without a batch dimension"
         )
-    if isinstance(x, torch.Tensor):
-        return x.detach()
-    return torch.tensor(np.ascontiguousarray(x, dtype=x.dtype.newbyteorder("=")))
+    if not isinstance(x, torch.Tensor):
+        x = torch.tensor(np.ascontiguousarray(x, dtype=x.dtype.newbyteorder("=")))
+    if str(x.dtype).removeprefix("torch.") in _STORED_ONLY:
+        x = x.to(torch.int64)
+    return x.detach()
 
 
 def check_finite(center: torch.Tensor) -> torch.Tensor:

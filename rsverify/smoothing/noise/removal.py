@@ -224,10 +224,16 @@ class DeletionSampler(Sampler):
         """Return what is left of each row at its beginning, filled up with the mask token."""
         if callable(self._mask):
             return self._mask(batch)
-        gone = batch == DROPPED
-        order = gone.to(torch.uint8).argsort(dim=1, stable=True)
-        shortened = batch.gather(1, order)
+        shortened = _to_the_front(batch)
         return shortened.masked_fill_(shortened == DROPPED, self._mask)
+
+    def moved(self, batch: torch.Tensor) -> torch.Tensor | None:
+        """Return the same tokens at the front of the rows and, of every other one, at the end."""
+        if not callable(self._mask):
+            return None  # they are moved to the front, wherever they are
+        moved = _to_the_front(batch)
+        moved[1::2] = _to_the_front(batch[1::2].flip(1)).flip(1)
+        return moved
 
     def longer(self, batch: torch.Tensor) -> torch.Tensor:
         """Return the same tokens with dropped ones before, between and behind them.
@@ -238,6 +244,12 @@ class DeletionSampler(Sampler):
         gone = batch.new_full((len(batch), 1), DROPPED)
         thirds = batch.tensor_split(3, dim=1)
         return torch.cat([gone, *(part for third in thirds for part in (third, gone))], dim=1)
+
+
+def _to_the_front(batch: torch.Tensor) -> torch.Tensor:
+    """Return rows with what is left in its order before all that is dropped."""
+    order = (batch == DROPPED).to(torch.uint8).argsort(dim=1, stable=True)
+    return batch.gather(1, order)
 
 
 def _said(mask: torch.Tensor) -> str:

@@ -65,6 +65,11 @@ class Sampler(ABC):
         """Return what preprocessing and model are given of a batch of noisy inputs."""
         return batch
 
+    def moved(self, batch: torch.Tensor) -> torch.Tensor | None:
+        """Return a batch of rows as long that must get the same scores, if any must."""
+        del batch
+        return None
+
     def longer(self, batch: torch.Tensor) -> torch.Tensor | None:
         """Return a batch that must get the same scores though its rows are longer, if any must."""
         del batch

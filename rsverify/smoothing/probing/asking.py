@@ -132,19 +132,21 @@ class Asking:
             self._compare(batch, slice(None), base, torch.full((rows,), i))
 
     def _longer(self, base: torch.Tensor) -> str:
-        """Ask about longer rows of which the noise leaves the same, as after an insertion."""
-        batch = self.inputs.longer(base)
+        """Ask about rows of which the noise leaves the same: as long ones, and after insertions."""
+        moved, batch = self.inputs.moved(base), self.inputs.longer(base)
+        if moved is not None and self._differs(self.subject(moved, self.subject.eager), base):
+            raise ModelProbeError(
+                "the model gives other scores where other tokens were dropped and the same are "
+                "left: radii in edit distance need a model that does not see where tokens were "
+                "dropped, so leave no gaps for them in mask"
+            )
         if batch is None:
             return ""
         try:
             found = self.subject(batch, self.subject.eager)
         except Exception:  # of the model: its rows are of one length
             return "; longer rows are not taken, so radii are about rows of this length at most"
-        suspect = self._apart(found) > _ROUNDINGS * self.unit
-        if suspect.any():
-            rounding = spread(self._instrumented, self.parts, base, self.first, self.unit)
-            suspect &= difference(self.first, found) > _EXPLAINED * rounding
-        if suspect.any():
+        if self._differs(found, base):
             raise ModelProbeError(
                 "the model gives other scores where more tokens were dropped and the same are "
                 "left: radii in edit distance need a model that does not see how far a row was "
@@ -152,6 +154,14 @@ class Asking:
                 "one length in preprocess"
             )
         return ", also in longer rows"
+
+    def _differs(self, found: torch.Tensor, base: torch.Tensor) -> bool:
+        """Return whether scores differ from those of the base by more than rounding does."""
+        suspect = self._apart(found) > _ROUNDINGS * self.unit
+        if suspect.any():
+            rounding = spread(self._instrumented, self.parts, base, self.first, self.unit)
+            suspect &= difference(self.first, found) > _EXPLAINED * rounding
+        return bool(suspect.any())
 
     def _compare(
         self, batch: torch.Tensor, rows: _Rows, base: torch.Tensor, same_as: torch.Tensor

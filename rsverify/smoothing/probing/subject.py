@@ -76,6 +76,10 @@ class Inputs:
         """Return the input without noise, as a batch of one."""
         return self._filled(CleanInput(self._noise, self._center), 1)
 
+    def moved(self, batch: torch.Tensor) -> torch.Tensor | None:
+        """Return a batch of rows as long that must get the same scores, if any must."""
+        return self._noise.moved(batch)
+
     def longer(self, batch: torch.Tensor) -> torch.Tensor | None:
         """Return a batch of longer rows that must get the same scores, if any must."""
         return self._noise.longer(batch)

@@ -279,6 +279,25 @@ def test_a_model_that_sees_how_much_was_dropped_is_refused():
     assert "longer rows are not taken" in fixed.certify(TEXTS[0], n=N, seed=0).probed
 
 
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "uint32", "int16", "int64"])
+@pytest.mark.parametrize("noise", [Ablation(4, 12), Deletion(0.4)], ids=str)
+def test_tokens_of_every_type_are_taken(kind, noise, tmp_path):
+    smoothed, tokens = SmoothedClassifier(words, 3, noise=noise, mask=0), TEXTS.numpy().astype(kind)
+    expected = smoothed.certify(TEXTS[0], n=N, n0=20, seed=(0, 0))
+    assert smoothed.certify(tokens[0], n=N, n0=20, seed=(0, 0)) == expected
+    table = certify_dataset(
+        smoothed,
+        tokens[:2],
+        tmp_path / "t.tsv",
+        n=N,
+        n0=20,
+        seed=0,
+        input_range=(0, 4),
+        progress=False,
+    )
+    assert table["radius"].tolist()[0] == expected.radius
+
+
 @pytest.mark.parametrize("first", [0, 4, 8])
 def test_a_callable_that_leaves_gaps_is_refused_where_the_model_counts_places(first):
     """1, 2, 1, 2, … is always class 1, and with a word before it, mostly class 0."""
@@ -290,8 +309,34 @@ def test_a_callable_that_leaves_gaps_is_refused_where_the_model_counts_places(fi
 
     text = torch.tensor([1, 2] * 6)
     gaps = SmoothedClassifier(parity, 2, noise=Deletion(0.6), mask=lambda batch: batch.clamp(min=0))
-    with pytest.raises(ValueError, match="where more tokens were dropped"):
+    with pytest.raises(ValueError, match="where other tokens were dropped"):
         gaps.certify(text, n=N, seed=0)
+
+
+def test_gaps_are_seen_of_a_model_of_one_length_too():
+    dense = torch.nn.Sequential(
+        torch.nn.Embedding(4, 2), torch.nn.Flatten(), torch.nn.Linear(24, 3)
+    )
+    gaps = SmoothedClassifier(dense, 3, noise=Deletion(0.4), mask=lambda batch: batch.clamp(min=0))
+    with pytest.raises(ValueError, match="where other tokens were dropped"):
+        gaps.certify(TEXTS[0], n=N)
+
+    def shortened(batch):
+        rows = [[t for t in row if t >= 0] for row in batch.tolist()]
+        return torch.tensor([row + [0] * (12 - len(row)) for row in rows])
+
+    whole = SmoothedClassifier(dense, 3, noise=Deletion(0.4), mask=shortened)
+    assert "longer rows" in whole.certify(TEXTS[0], n=N, seed=0).probed
+
+
+def test_a_callable_that_sees_the_number_dropped_is_refused():
+    def share(batch):
+        kept = (batch >= 0).float().mean(dim=1)
+        return torch.stack([kept, 1 - kept], dim=1)
+
+    seen = SmoothedClassifier(share, 2, noise=Deletion(0.4), mask=lambda batch: batch)
+    with pytest.raises(ValueError, match="where more tokens were dropped"):
+        seen.certify(TEXTS[0], n=N)
 
 
 def test_a_callable_makes_anything_of_what_is_left():

@@ -420,8 +420,16 @@ def test_what_is_left_of_tokens_moves_to_the_front():
     assert longer.shape == (200, 9)
     assert torch.equal(drawn.present(longer)[:, :5], given)
     seen = []
-    sampler(Deletion(0.5), mask=lambda batch: seen.append(batch) or batch).present(flagged)
+    free = sampler(Deletion(0.5), mask=lambda batch: seen.append(batch) or batch)
+    free.present(flagged)
     assert torch.equal(seen[0], flagged)
+    assert drawn.moved(flagged) is None
+    for i, (row, moved) in enumerate(
+        zip(flagged.tolist(), free.moved(flagged).tolist(), strict=True)
+    ):
+        left = [t for t in row if t != -1]
+        gone = [-1] * (5 - len(left))
+        assert moved == (gone + left if i % 2 else left + gone)
 
 
 def test_inputs_that_differ_where_nothing_is_kept_are_given_alike():
