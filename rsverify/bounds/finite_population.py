@@ -75,7 +75,9 @@ def population_share_interval(
     """
     size = check_size("population", population, 1, LARGEST_POPULATION)
     t = check_size("drawn", drawn, 0, size)
-    k = check_size("successes", successes, 0, t)
+    k = check_size("successes", successes, 0)
+    if k > t:
+        raise ValueError(f"successes={shown(successes)} must be at most drawn={shown(drawn)}")
     level = check_level(alpha)
     possible = np.arange(k, size - (t - k) + 1)
     kept = possible[log_evidence(k, t, size, possible) < -math.log(level) + _SLACK]

@@ -105,9 +105,9 @@ def certifying_probability(
     >>> asked = {"margin": 1.0, "alpha": 0.001, "estimand": "probit"}
     >>> for bound in ("exact", "bonferroni", "cohen"):
     ...     print(f"{certifying_probability([0.7, 0.2, 0.1], 500, bound=bound, **asked):.3f}")
-    0.724
-    0.428
-    0.097
+    0.544
+    0.358
+    0.003
     """
     p = check_probabilities(probabilities)
     size = check_size("n", n, 1, LARGEST_EXACT_TRIALS)
@@ -167,7 +167,7 @@ def selecting_probability(probabilities: npt.ArrayLike, n0: int, *, y: int = 0) 
     --------
     >>> from rsverify.certificates.planning import selecting_probability
     >>> print(f"{selecting_probability([0.5, 0.4, 0.1], 100):.3f}")
-    0.863
+    0.867
     """
     p = check_probabilities(probabilities)
     size = check_size("n0", n0, 0, LARGEST_EXACT_TRIALS)

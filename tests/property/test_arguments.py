@@ -83,6 +83,12 @@ CALLS: dict[Callable[..., Any], dict[str, Any]] = {
     rsverify.two_proportion_lower: TWO_COUNTS,
     rsverify.two_proportion_upper: TWO_COUNTS,
     rsverify.two_proportion_interval: TWO_COUNTS,
+    rsverify.population_share_interval: {
+        "successes": 4,
+        "drawn": 9,
+        "population": 20,
+        "alpha": 0.05,
+    },
     rsverify.cohen_margin_lower: {"k1": 60, "n": 100, "alpha": 0.05, "estimand": "probit"},
     rsverify.bonferroni_margin_lower: VOTES,
     rsverify.exact_margin_lower: VOTES | {"ordering": "difference"},
@@ -262,7 +268,11 @@ def test_every_public_function_is_walked() -> None:
     # In tests of their own: `_core/test_hostile_arguments.py`, `smoothing/test_arguments.py`.
     audits = {name for name in rsverify.__all__ if name.startswith("audit")}
     checkers = {"verify_certificate", "verify_table"}
-    apart = audits | checkers | {"certify_dataset", "compare", "read_table", "read_counts"}
+    # Of these `unit/tables/test_planning.py`, `unit/smoothing/test_planning.py`,
+    # `unit/auditing/comparing/test_compare.py` and `unit/tables/test_writer.py`.
+    others = {"plan_samples", "plan_dataset", "compare_bounds", "merge_tables"}
+    tables = {"certify_dataset", "compare", "read_table", "read_counts"}
+    apart = audits | checkers | others | tables
     public = {
         getattr(rsverify, name)
         for name in rsverify.__all__

@@ -97,6 +97,12 @@ def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str
     rsverify.certify_dataset(model, images, out, n=1000, seed=0)
     rsverify.certify_dataset(model, images, "share.tsv", n=1000, seed=0, share=(2, 8))
     rsverify.merge_tables([out, "share.tsv"], "both.tsv")
+    plan: rsverify.Plan = rsverify.plan_dataset(model, images, target_radius=0.25, seconds=1.0)
+    assumed = rsverify.plan_samples(
+        probabilities=[0.9, 0.1], target_radius=[0.1, 0.2], alpha=0.001, sigma=0.5
+    )
+    right: rsverify.Interval = rsverify.population_share_interval(8, 10, 100, alpha=0.05)
+    print(plan, assumed, right.lower)
     table = rsverify.read_table(out)
     again = rsverify.recertify(table, alpha=0.01, bound="cohen")
     published = rsverify.recertify_radii(table, n=1000, sigma=0.5, stated_alpha=0.001)

@@ -7,7 +7,6 @@ from typing import cast
 
 import numpy as np
 from scipy.special import gammaln, xlogy
-from scipy.stats import binom, hypergeom, poisson
 
 from rsverify._core.types import FloatArray, IntArray, Side
 from rsverify.auditing.counts import (
@@ -60,20 +59,29 @@ def _of_model(model: CountModel, outcomes: IntArray, parameters: Parameters) -> 
     given = {name: cast(float, value) for name, value in parameters.items()}
     n = model.n
     if isinstance(model, BinomialModel):
-        return np.asarray(binom.pmf(outcomes[:, 0], n, given["p"]))
+        return _multinomial(outcomes, np.array([given["p"], 1.0 - given["p"]]))
     if isinstance(model, PoissonModel):
-        return np.asarray(poisson.pmf(outcomes[:, 0], n * given["rate"]))
+        k, mean = outcomes[:, 0], n * given["rate"]
+        return np.asarray(np.exp(xlogy(k, mean) - mean - gammaln(k + 1.0)))
     if isinstance(model, HypergeometricModel):
-        size = model.population
-        return np.asarray(hypergeom.pmf(outcomes[:, 0], size, int(given["successes"]), n))
+        found, size, successes = outcomes[:, 0], model.population, given["successes"]
+        logs = _log_choose(successes, found) + _log_choose(size - successes, n - found)
+        return np.asarray(np.exp(logs - _log_choose(size, n)))
     if isinstance(model, TwoBinomials):
-        sizes = outcomes[:, :2].sum(axis=1), outcomes[:, 2:].sum(axis=1)
-        first = binom.pmf(outcomes[:, 0], sizes[0], given["p1"])
-        return np.asarray(first * binom.pmf(outcomes[:, 2], sizes[1], given["p2"]))
+        first = _multinomial(outcomes[:, :2], np.array([given["p1"], 1.0 - given["p1"]]))
+        return first * _multinomial(outcomes[:, 2:], np.array([given["p2"], 1.0 - given["p2"]]))
     if isinstance(model, PairedModel):
         known = np.array([given["both"], given["first"], given["second"]])
         return _multinomial(outcomes, np.append(known, max(1.0 - known.sum(), 0.0)))
     return None
+
+
+def _log_choose(n: float, k: IntArray | int) -> FloatArray:
+    """Return the logarithm of the binomial coefficients, minus infinity where there are none."""
+    k = np.asarray(k, dtype=np.float64)
+    inside = (k >= 0.0) & (k <= n)
+    logs = gammaln(n + 1.0) - gammaln(np.where(inside, k, 0.0) + 1.0)
+    return np.where(inside, logs - gammaln(n - np.where(inside, k, 0.0) + 1.0), -np.inf)
 
 
 def _multinomial(outcomes: IntArray, p: FloatArray) -> FloatArray:

@@ -86,9 +86,10 @@ def corner_tail(
 ) -> float:
     """Return the tail at the largest q1 and the smallest q2 of a piece: none of it is higher."""
     q1, _, _ = curve_point(estimand, limit, high)
-    _, q2, _ = curve_point(estimand, limit, low)
-    q1 = min(q1, 1.0 - q2)
-    return window_tail(steps, first, last, n, q1, q2, max(0.0, 1.0 - q1 - q2), neglect)
+    p1, q2, p3 = curve_point(estimand, limit, low)
+    rest = p1 + p3  # exact also where q2 is next to 1
+    q1 = min(q1, rest)
+    return window_tail(steps, first, last, n, q1, q2, rest - q1, neglect)
 
 
 @njit

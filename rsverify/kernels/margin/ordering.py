@@ -69,9 +69,12 @@ def curve_point(estimand: int, limit: float, u: float) -> tuple[float, float, fl
         if limit >= 0.0:
             return u + shift, u, q3
         return u, u + shift, q3
-    q2 = quantile_cdf(estimand, u)
-    q1, rest = quantile_cdf(estimand, u + limit), quantile_cdf(estimand, -u - limit)
-    return q1, q2, max(0.0, rest - q2)
+    q1, q2 = quantile_cdf(estimand, u + limit), quantile_cdf(estimand, u)
+    # What one takes from the other is not next to 1 where the third may be tiny, so that q1 + q3
+    # and q2 + q3 are as exact as q1 and q2.
+    if u > 0.0:
+        return q1, q2, max(0.0, quantile_cdf(estimand, -u) - q1)
+    return q1, q2, max(0.0, quantile_cdf(estimand, -u - limit) - q2)
 
 
 @njit

@@ -31,7 +31,11 @@ def test_the_core_needs_neither_torch_nor_typer_nor_matplotlib() -> None:
     ("code", "module", "remedy"),
     [
         ("from rsverify.cli.start import main; main()", "typer", "rsverify[cli]"),
-        ("from rsverify.auditing.plot import _figure; _figure(1, 1, '')", "matplotlib", "[plot]"),
+        (
+            "from rsverify.auditing.plot import Title, titled_figure as f; f(9, 9, Title('', ''))",
+            "matplotlib",
+            "[plot]",
+        ),
         ("from rsverify._core.figure import new_figure as f; f(1, 1)", "matplotlib", "[plot]"),
         ("from rsverify._core.figure import check_figure as c; c('x.png')", "matplotlib", "[plot]"),
     ],

@@ -147,9 +147,9 @@ def test_options_out_of_range_are_named():
         betting.betting_lower(x, 0.05, strategy="kelly")
     with pytest.raises(TypeError, match="strategy=3 must be one of"):
         betting.betting_lower(x, 0.05, strategy=3)
-    with pytest.raises(ValueError, match=r"u=1.5 must be in \(0, 1\]"):
+    with pytest.raises(ValueError, match=r"u=1.5 must be in \[0, 1\]"):
         betting.betting_lower(x, 0.05, u=1.5)
-    with pytest.raises(ValueError, match="exclude each other"):
+    with pytest.raises(ValueError, match="must not both be given"):
         betting.betting_lower(x, 0.05, u=0.5, seed=1)
     with pytest.raises(ValueError, match=r"split=1.0 must be in \(0, 1\)"):
         betting.betting_interval(x, 0.05, split=1.0)

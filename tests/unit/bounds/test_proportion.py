@@ -80,7 +80,7 @@ def test_bad_input_raises(
         ({"u": -0.1}, "u=-0.1 must be in [0, 1]"),
         ({"u": [0.5, 1.5]}, "u=1.5 must be in [0, 1]"),
         ({"u": np.nan}, "u contains NaN"),
-        ({"u": 0.5, "seed": 3}, "seed=3 must be None where u is given"),
+        ({"u": 0.5, "seed": 3}, "u=0.5 and seed=3 must not both be given"),
         ({"u": np.full(3, 0.5)}, "arguments must broadcast to one shape"),
     ],
 )

@@ -127,9 +127,9 @@ def test_a_bound_of_scores_stays_with_the_batch_size_that_fitted(
     running: list[bool] = []
     model, run = always(2), Session.run
 
-    def noted(self, *given):
+    def noted(self, *given, **more):
         running.append(True)
-        return run(self, *given)
+        return run(self, *given, **more)
 
     monkeypatch.setattr(Session, "run", noted)
 
