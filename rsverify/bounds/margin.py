@@ -352,25 +352,21 @@ def exact_margin_lower(
     estimand : {"difference", "probit", "laplace"}
         The margin bounded.
     ordering : str or Taylor, default "likelihood-ratio"
-        ``"likelihood-ratio"``
-            By a likelihood-ratio limit with votes moved against the claim, and by Cohen's
-            and Bonferroni's limits where those are larger. The default: on every outcome
-            tried its bound is at least Cohen's and Bonferroni's, to the last digit. For alpha
-            above 1/2 by the larger of these two alone, up to 1e-9.
-        ``"nested"``
-            By that of a fixed level near `alpha`, and no larger than at any larger fixed level:
-            a smaller alpha never gives a larger bound, up to 1e-9 of rounding. For alpha up to
-            1/2; 5 to 12 times slower.
-        ``"inductive"``
-            Outcomes one by one, each time the one that keeps the bound largest; for n up to
-            50. On average up to 1.5 % of the gap to the margin larger than the default, and not
-            below Cohen's and Bonferroni's limits by more than 1e-9 in all that was tried.
-        ``"difference"``
-            By k1 - k2. Useless (-inf) for margins of quantiles where k1 <= k2.
-        ``"bonferroni"``
-            By Bonferroni's limit at the same alpha; the bound is never below that limit.
-        ``Taylor(order)``
-            By the margin of Taylor polynomials of the probit function.
+        - ``"likelihood-ratio"``: by a likelihood-ratio limit with votes moved against the
+          claim, and by Cohen's and Bonferroni's limits where those are larger. The default: on
+          every outcome tried its bound is at least Cohen's and Bonferroni's, to the last digit.
+          For alpha above 1/2 by the larger of these two alone, up to 1e-9.
+        - ``"nested"``: by that of a fixed level near `alpha`, and no larger than at any larger
+          fixed level: a smaller alpha never gives a larger bound, up to 1e-9 of rounding. For
+          alpha up to 1/2; 5 to 12 times slower.
+        - ``"inductive"``: outcomes one by one, each time the one that keeps the bound largest;
+          for n up to 50. On average up to 1.5 % of the gap to the margin larger than the
+          default, and not below Cohen's and Bonferroni's limits by more than 1e-9 in all that
+          was tried.
+        - ``"difference"``: by k1 - k2. Useless (-inf) for margins of quantiles where k1 <= k2.
+        - ``"bonferroni"``: by Bonferroni's limit at the same alpha; the bound is never below
+          that limit.
+        - ``Taylor(order)``: by the margin of Taylor polynomials of the probit function.
 
     Returns
     -------

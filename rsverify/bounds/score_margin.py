@@ -110,16 +110,13 @@ def score_margin_lower(
         Scores independent of `scores`. They choose which other classes are bounded one by one, and
         the slopes of the tangents. None: all other classes one by one, and slope 1.
     method : str, optional
-        ``"union"`` (difference, the default there)
-            The smallest of the bounds of E[X_y - X_j], each at alpha.
-        ``"coupled"`` (difference)
-            The bound of E[X_y - max_j X_j].
-        ``"tangent"`` (probit, the default there)
-            The smallest over j of the least margin above a line: E[X_y - a_j X_j] is
-            bounded at (1 - box) alpha and mu_j at box alpha.
-        ``"bonferroni"``
-            A lower bound of mu_y against the largest of the upper bounds of the mu_j, both
-            at alpha/2. The baseline.
+        - ``"union"`` (difference, the default there): the smallest of the bounds of
+          E[X_y - X_j], each at alpha.
+        - ``"coupled"`` (difference): the bound of E[X_y - max_j X_j].
+        - ``"tangent"`` (probit, the default there): the smallest over j of the least margin
+          above a line: E[X_y - a_j X_j] is bounded at (1 - box) alpha and mu_j at box alpha.
+        - ``"bonferroni"``: a lower bound of mu_y against the largest of the upper bounds of the
+          mu_j, both at alpha/2. The baseline.
     mean_bound : str or callable, default "betting"
         The bound of one mean: ``"betting"``, ``"betting-plugin"``, ``"plugin-bernstein"``,
         ``"empirical-bernstein"``, ``"hoeffding"``, or a function of samples (..., n) in

@@ -86,11 +86,11 @@ def two_proportion_lower(
     estimand : {"difference", "ratio", "odds-ratio"}, default "difference"
         p1 - p2, p1 / p2, or p1 (1 - p2) / ((1 - p1) p2).
     ordering : {"likelihood-ratio", "bonferroni"}, default "likelihood-ratio"
-        ``"likelihood-ratio"``
-            By a likelihood-ratio limit, and by simpler ones where those are larger. The supremum
-            leaves out what Clopper-Pearson limits at 2e-11 of alpha each exclude.
-        ``"bonferroni"``
-            By Bonferroni's limit. Among limits that never fall when it rises, none is larger.
+        - ``"likelihood-ratio"``: by a likelihood-ratio limit, and by simpler ones where those
+          are larger. The supremum leaves out what Clopper-Pearson limits at 2e-11 of alpha each
+          exclude.
+        - ``"bonferroni"``: by Bonferroni's limit. Among limits that never fall when it rises,
+          none is larger.
 
     Returns
     -------
