@@ -97,8 +97,10 @@ def two_proportion_lower(
     float or array of float
         Lower limits, of the shape to which the arguments broadcast; in [-1, 1] for the
         difference, and at least 0 for ratios. 0 is returned for ratios where x1 = 0, and for the
-        odds ratio where x2 = n2. Rounded down: never above the exact limit, and up to alpha = 0.5
-        below it by less than 1e-9 (of itself, for ratios). Next to 1 it is by more.
+        odds ratio where x2 = n2. Rounded down: never above the exact limit, and for alpha from
+        1e-6 to 0.5 below it by less than 1e-9 (of itself, for ratios). At a smaller alpha it can
+        be by more near the ends of the range (of 164 limits at 1e-10, 12 are, by up to 3e-6), and
+        next to 1.
 
     Raises
     ------

@@ -473,7 +473,8 @@ def speed(bench: Bench, mode: str) -> Figures:
     batches = max(3, math.ceil(target / bare(3)))
     # With the clean vote and one of selection: whole batches.
     request = Request(n0=1, n=batches * size - 2, bound="cohen")
-    request.check(1000, session.sampled.noise, None)  # compiles what it needs
+    # Compiles what it needs.
+    request.check(1000, session.sampled.noise, None, math.prod(shape))
     first = bare(batches) * batches
     ours = sampled(bench, session, request, size, shape)
     second = bare(batches) * batches

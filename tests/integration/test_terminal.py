@@ -102,9 +102,10 @@ def test_a_log_gets_lines_and_no_control_characters(tmp_path, forced):
         text=True,
         env=ENVIRONMENT | forced,
     )
-    line = process.stderr.readline()
+    estimate, line = process.stderr.readline(), process.stderr.readline()
     process.kill()
     process.communicate()
+    assert estimate.startswith("estimate: ")
     assert re.fullmatch(r"certifying: \d of 6 inputs, [\d,]+ samples/s, about .* left\n", line), (
         line
     )
