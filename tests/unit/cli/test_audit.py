@@ -232,8 +232,9 @@ def test_a_program_is_audited(capsys, program):
     options = ["--estimand", "proportion", "--n", 12, "--command", program]
     code, out, err = run(capsys, *options, "--alpha", 0.05)
     assert code == 1
-    assert " ".join(out.split()).startswith(f"refuted: {program}, proportion")
-    assert "CommandCrashError: exit code 1: three is not known; for example [3, 9]" in out
+    said = " ".join(out.split())
+    assert said.startswith(f"refuted: {program}, proportion")
+    assert "CommandCrashError: exit code 1: three is not known; for example [3, 9]" in said
     assert "one lower limit for each of 7 replications" in err or "other rows of a batch" in err
 
 
