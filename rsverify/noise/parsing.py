@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 from rsverify._core.check import shown
 from rsverify.noise.base import Noise
 from rsverify.noise.gaussian import DiscreteGaussian, Gaussian
@@ -56,6 +58,7 @@ def parse_noise(text: str) -> Noise:
     try:
         return noise(*given)
     except TypeError:
+        wanted = ",".join(inspect.signature(noise).parameters).upper()
         raise ValueError(
-            f"noise={shown(text)} has {len(given)} parameters, which do not fit {noise.__name__}"
+            f"noise={shown(text)} must have its parameters as {noise.name}:{wanted}"
         ) from None
