@@ -268,7 +268,7 @@ def _sized(noise: Noise) -> bool:
         (lambda: parse_norm("lp:x"), "must be one of 'l0'"),
         (lambda: parse_norm("L2"), "must be one of 'l0'"),
         (lambda: parse_noise("uniform"), "noise='uniform' must be one of gaussian"),
-        (lambda: parse_noise("uniform:1,2"), "2 parameters"),
+        (lambda: parse_noise("uniform:1,2"), "parameters as uniform:HALF_WIDTH"),
         (lambda: parse_noise("ablation:4.5,9"), "keep=4.5"),
     ],
 )
