@@ -122,7 +122,9 @@ def scalar(whole: Caller, first: Data, data: Data, name: str, suggest: Callable[
     single = replace(whole, rowwise=True)
     if _works(single, first):
         return single
-    if _works(whole, first) or _works(single, data) or _works(whole, data):
+    if not _answers(whole, first) and (
+        _works(whole, first) or _works(single, data) or _works(whole, data)
+    ):
         return whole
     text = f"bound={name} {_complaint(whole, single, first)}{suggest()}"
     try:
@@ -138,6 +140,15 @@ def _works(caller: Caller, data: Data) -> bool:
     """Return whether the bound takes some row: returns limits, be they wrong."""
     parts = (caller.row(data[i : i + 1]) for i in range(len(data)))
     return any(all(f.kind in VALUES for f in part.failures) for part in parts)
+
+
+def _answers(caller: Caller, data: Data) -> bool:
+    """Return whether the bound returns something for all rows: of the wrong shape, it is then."""
+    try:
+        caller.call(data)
+    except Exception:  # of the bound: it takes rows one at a time, perhaps
+        return False
+    return True
 
 
 def _complaint(whole: Caller, single: Caller, data: Data) -> str:
