@@ -144,11 +144,12 @@ def try_model(forward: Forward, new_batch: Callable[[int], torch.Tensor], batch_
         except Exception as error:
             cause = str(error).strip().partition("\n")[0]
             if exhausted(error) is None:
-                if isinstance(error, ValueError | TypeError):
+                if isinstance(error, ValueError | TypeError) and _is_ours(error):
                     raise
+                remedy = "; it must take a batch alone" * ("required positional" in cause)
                 raise ValueError(
                     f"model failed on a batch of shape {tuple(new_batch(1).shape)}: "
-                    f"{type(error).__name__}: {cause}"
+                    f"{type(error).__name__}: {cause}{remedy}"
                 ) from error
             if batch_size == 1:
                 raise UnavailableError(
@@ -158,6 +159,15 @@ def try_model(forward: Forward, new_batch: Callable[[int], torch.Tensor], batch_
             return batch_size
         batch_size = (batch_size + 1) // 2
         DeviceContext(forward.device).release_memory()
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Return whether an error was raised by this package, and not by code of a model."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    raised_in = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
+    return raised_in.partition(".")[0] == __name__.partition(".")[0]
 
 
 def memory_format(shape: Sequence[int], channels_last: bool) -> torch.memory_format:
