@@ -28,9 +28,7 @@ def load_function(target: str) -> UserFunction:
     file = Path(place) if place.endswith(".py") else None
     if file is not None and not file.is_file():
         raise FileNotFoundError(errno.ENOENT, "no such file", place)
-    folder = str(Path.cwd() if file is None else file.resolve().parent)
-    if folder not in sys.path:
-        sys.path.append(folder)
+    add_folder(Path.cwd() if file is None else file.resolve().parent)
     try:
         module = importlib.import_module(place) if file is None else _run_file(file)
     except ModuleNotFoundError:
@@ -41,6 +39,12 @@ def load_function(target: str) -> UserFunction:
         raise ValueError(f"{place} has no function {name!r}")
     function: UserFunction = getattr(module, name)
     return function
+
+
+def add_folder(folder: Path) -> None:
+    """Let modules in `folder` be imported; one that is there already keeps its name."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
 
 
 class FileFunction:

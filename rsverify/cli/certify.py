@@ -183,16 +183,21 @@ def certify(
     split: Annotated[
         str | None,
         typer.Option(
-            help="Given to DATA's factory; of an .npz, x_SPLIT and y_SPLIT.", rich_help_panel=_DATA
+            help="Given to DATA's factory; of an .npz, x_SPLIT and y_SPLIT, or the like.",
+            rich_help_panel=_DATA,
         ),
     ] = None,
     x: Annotated[
         str | None,
-        typer.Option(help="Entry of an item that is the input.", rich_help_panel=_DATA),
+        typer.Option(
+            help="Entry of an item, or array of an .npz, that is the input.", rich_help_panel=_DATA
+        ),
     ] = None,
     y: Annotated[
         str | None,
-        typer.Option(help="Entry of an item that is the class.", rich_help_panel=_DATA),
+        typer.Option(
+            help="Entry of an item, or array of an .npz, that is the class.", rich_help_panel=_DATA
+        ),
     ] = None,
     scale: Annotated[
         str | None,

@@ -70,7 +70,10 @@ def end_of(error: BaseException) -> End:
     )
 
 
-def failure_of(called: str, error: BaseException) -> ValueError | MemoryError:
+_NO_DEVICE = re.compile("not compiled with CUDA|NVIDIA driver|No CUDA GPUs|invalid device ordinal")
+
+
+def failure_of(called: str, error: BaseException) -> ValueError | MemoryError | FileNotFoundError:
     """Return what to raise where code of the user failed, of the kind that its error has."""
     message = f"{called} failed: {cause_of(error)}"
     if _is_out_of_memory(error):
@@ -80,6 +83,10 @@ def failure_of(called: str, error: BaseException) -> ValueError | MemoryError:
         extra = EXTRA_OF.get(package)
         remedy = f"pip install 'rsverify[{extra}]'" if extra else "install the package that has it"
         return UnavailableError(f"{message}; {remedy}")
+    if isinstance(error, FileNotFoundError):
+        return FileNotFoundError(message)
+    if _NO_DEVICE.search(message):
+        return UnavailableError(f"{message}; leave the choice of a device to --device")
     return ValueError(message)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from rsverify._core.arrays import read_npy, read_npz
 from rsverify._core.errors import DataError
 from rsverify._core.load_function import load_function
 from rsverify.cli.console import print_warning
@@ -280,7 +279,14 @@ def dataset_of(data: str, split: str | None, reading: Reading) -> object:
     from rsverify.smoothing.data.containers import Inputs
     from rsverify.smoothing.data.convert import check_scale
 
-    dataset = _dataset(data, split)
+    if Path(data).suffix in {".npy", ".npz"} and not Path(data).is_dir():
+        from rsverify.smoothing.data.files import read_arrays
+
+        named = {"x": reading["x"], "y": reading["y"]} if data.endswith(".npz") else {}
+        dataset: object = read_arrays(Path(data), split, **named)
+        reading = {**reading, "x": None, "y": None} if named else reading
+    else:
+        dataset = _dataset(data, split)
     options = {k: v for k, v in reading.items() if v is not None and v is not False}
     if not options:
         return dataset
@@ -300,36 +306,24 @@ def dataset_of(data: str, split: str | None, reading: Reading) -> object:
 
 
 def _dataset(data: str, split: str | None) -> object:
-    """Return a dataset made by a factory, arrays from a file, or what is in a folder."""
+    """Return a dataset made by a factory, or what is in a folder."""
     if Path(data).is_dir():
         from rsverify.smoothing.data.folders import read_folder
 
         return read_folder(Path(data), split)
-    if Path(data).suffix not in {".npy", ".npz"}:
-        if ":" not in data:
-            raise ValueError(
-                f"data={data!r} must end in .npy or .npz, be MODULE:FACTORY, or a folder that is "
-                "there"
-            )
+    if ":" in data:
         return _call(data) if split is None else _call(data, split)
-    if Path(data).suffix == ".npy":
-        if split is not None:
-            raise ValueError(f"split={split!r} must be left out: {data} holds one array")
-        return read_npy(Path(data), mapped=True)
-    ending = "" if split is None else f"_{split}"
-    arrays, names = read_npz(Path(data), f"x{ending}", f"y{ending}")
-    if f"x{ending}" not in arrays:
-        raise DataError(
-            f"{data} holds {', '.join(names) or 'nothing'}; it must hold x{ending}, and "
-            f"y{ending} if it is known{_splits(names)}"
+    kinds = ".npy, .npz, FILE.py:FUNCTION, or a folder of images"
+    if not Path(data).exists():
+        raise FileNotFoundError(f"{data} does not exist: data are {kinds}")
+    if data.endswith(".py"):
+        raise ValueError(
+            f"data={data!r} must say which function of it returns the data set: {data}:FUNCTION"
         )
-    x, y = arrays[f"x{ending}"], arrays.get(f"y{ending}")
-    return x if y is None else (x, y)
-
-
-def _splits(names: Iterable[str]) -> str:
-    found = sorted(name.removeprefix("x_") for name in names if name.startswith("x_"))
-    return f"; --split can be {' or '.join(found)}" if found else ""
+    raise DataError(
+        f"{data} is a file of another kind: data are {kinds}; a function returns what any other "
+        "file holds"
+    )
 
 
 def _call(target: str, *arguments: str, **named: object) -> object:

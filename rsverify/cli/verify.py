@@ -28,6 +28,15 @@ def verify(
     budget: Annotated[
         int, typer.Option(help="Probabilities that may be summed for one row.")
     ] = 20_000,
+    same_version: Annotated[
+        bool | None,
+        typer.Option(
+            "--same-version/--other-version",
+            help="Whether this version of rsverify computed the rows: then a margin below what "
+            "its bound gives is refuted as changed.",
+            show_default="as the JSON beside TABLE says",
+        ),
+    ] = None,
     format: FormatOption = "text",
 ) -> None:
     """Prove the radii of TABLE again, by code that shares nothing with what computed them.
@@ -40,7 +49,14 @@ def verify(
 
     with InputProgress("verifying", 0, unit="rows") as bar:
         try:
-            found = verify_table(table, sample=sample, seed=seed, budget=budget, progress=bar.reach)
+            found = verify_table(
+                table,
+                sample=sample,
+                seed=seed,
+                budget=budget,
+                same_version=same_version,
+                progress=bar.reach,
+            )
         except KeyboardInterrupt:
             raise Interrupted("interrupted: no verdict; --sample ROWS checks fewer") from None
     if format == "json":
@@ -64,8 +80,9 @@ def _print(table: Path, found: TableVerification) -> None:
             print_lines(f"and {len(wrong) - SHOWN} more {name}; --format json names them all")
     below = [idx for idx, row in found.rows.items() if row.below_bound]
     if below:
+        rows = "row states less than its" if len(below) == 1 else "rows state less than their"
         print_lines(
-            f"{len(below)} proved rows state less than their bound gives, the first is idx "
-            f"{below[0]}: another version computed them, or a number was changed"
+            f"{len(below)} proved {rows} bound gives, the first is idx {below[0]}: another version "
+            "computed it, or a number was changed"
         )
     print_note("What a proof rests on: " + "; ".join(ASSUMPTIONS) + ".")

@@ -133,6 +133,8 @@ def check_model_output(
             f"model returned scores of shape {tuple(scores.shape)} for {shape[0]} inputs; with "
             f"num_classes={shape[1]} it must be {shape}{hint_for(scores, shape[1], shape[0])}"
         )
+    if scores.is_complex():
+        raise TypeError(f"model returned scores of {scores.dtype}; they must be real numbers")
     if scores.device != device:
         raise ValueError(f"model returned scores on {scores.device}; they must be on {device}")
     return scores

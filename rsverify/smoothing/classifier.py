@@ -25,6 +25,7 @@ from rsverify.certificates.assumptions import warn_of_level
 from rsverify.certificates.certificate import ABSTAIN, Certificate
 from rsverify.noise import Noise, Norm
 from rsverify.smoothing.batches import Scores
+from rsverify.smoothing.data.fingerprint import check_made
 from rsverify.smoothing.data.inputs import (
     LARGEST_CLASSES,
     Input,
@@ -172,6 +173,8 @@ class SmoothedClassifier(Sampled):
     ) -> None:
         if not callable(model):
             raise TypeError(f"model={shown(model)} must be a torch.nn.Module or a callable")
+        if isinstance(model, torch.nn.Module):
+            check_made(model)
         sampler = sampler_of(
             noise, sigma=sigma, lattice=lattice, mask=mask, channel_axis=channel_axis
         )

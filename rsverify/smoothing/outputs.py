@@ -80,6 +80,13 @@ def _parts(value: object) -> Iterator[tuple[str, object]]:
 
 def hint_for(scores: torch.Tensor, num_classes: int, rows: int) -> str:
     """Return what to do about scores of the wrong shape, where that can be told from it."""
+    if scores.ndim > 2 and scores.shape[:2] == (rows, num_classes):
+        return (
+            ". These are scores of every position, as of a segmentation: one class per input is "
+            "certified, such as that of one position, or of their mean"
+        )
+    if scores.ndim == 2 and len(scores) == rows and scores.shape[1] > 1:
+        return f". The model has {scores.shape[1]} classes: give num_classes={scores.shape[1]}"
     one_each = scores.shape in ((rows,), (rows, 1))
     if not one_each:
         return ""

@@ -56,7 +56,7 @@ class RadiusFormat:
     @classmethod
     def of_texts(cls, texts: Iterable[str]) -> Self:
         """Return the format of a table from the texts of its positive, finite radii."""
-        shown = [_shown(text) for text in dict.fromkeys(texts)]
+        shown = [_shown(_first_text(text)) for text in dict.fromkeys(texts)]
         shown = [s for s in shown if s.digits > 0]
         if not shown:
             return cls()
@@ -113,7 +113,7 @@ def printed_intervals(
     ValueError
         If a radius shows more than `digits` digits.
     """
-    exact = [Decimal(repr(r)).normalize() for r in radii.tolist()]
+    exact = [Decimal(_first_text(repr(r))).normalize() for r in radii.tolist()]
     length = np.array([len(r.as_tuple().digits) for r in exact], dtype=np.int64)
     if digits is not None and digits < length.max(initial=1):
         raise ValueError(
@@ -201,6 +201,19 @@ class _Shown:
     decimals: int
     digits: int
     keeps_zero: bool
+
+
+def _first_text(text: str) -> str:
+    """Return the text of a number before a float32 was made of it, and printed in full.
+
+    1.1790000200271606 is what a float64 shows of the float32 that is nearest to 1.179.
+    """
+    value = float(text)
+    if len(re.sub(r"[eE].*|\D", "", text).strip("0")) > _FLOAT32_DIGITS:
+        with np.errstate(over="ignore"):
+            single = np.float32(value)
+        return str(single) if float(single) == value else text
+    return text
 
 
 def _shown(text: str) -> _Shown:

@@ -80,6 +80,10 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     separator = separator_of(header, COMMON_COLUMNS, str(path))
     quoted = is_quoted(header, separator)
     columns = split_line(header, separator, quoted=quoted, place=f"line 1 of {path}")
+    if lost := sorted(set(COMMON_COLUMNS) - set(columns)):
+        raise ValueError(
+            f"line 1 of {path} has a quote in the wrong place: it must have a column {lost[0]!r}"
+        )
     if not text.is_ended and not _is_last_line_whole(text, columns, separator):
         text = text.without_last()
         warnings.warn(

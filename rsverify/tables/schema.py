@@ -75,6 +75,8 @@ def check_cells(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
             valid, wanted = (table[name] > 0) & np.isfinite(table[name]), "positive and finite"
         elif name == "alpha":
             valid, wanted = (table[name] > 0) & (table[name] < 1), "in (0, 1)"
+        elif name == "correct":
+            valid, wanted = table[name].isin([0, 1]), "0 or 1"
         elif name == "alpha_shares":
             valid, wanted = table[name] >= 1, "at least 1"
         elif name in ("n", "n0") or name in votes:

@@ -18,7 +18,7 @@ from typing import Literal
 from flint import arb, ctx
 from scipy.special import betaincinv
 
-from rsverify._core.check import check_size, shown
+from rsverify._core.check import check_flag, check_size, shown
 from rsverify._core.types import MarginName
 from rsverify.verification.claims import CertificateLike, Claim, ball, claim_of_certificate
 from rsverify.verification.edge import end_of_curve, prove_at_the_edge
@@ -57,6 +57,10 @@ OWN_LIMIT = Fraction(1, 10**7)
 BELOW_BOUND = (
     "the bound named gives more: another version computed the row, or a number of it was changed"
 )
+CHANGED = (
+    "the radius holds, but is not this row's: the bound named gives more than the margin stated; "
+    "a number was changed, or another version computed it (same_version=False, --other-version)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +89,8 @@ class Verification:
     """How many probabilities were summed."""
     below_bound: bool = False
     """Where proved, whether the margin stated is below what the bound named gives, by more than
-    1e-7: the radius holds, but another version computed it, or a number was changed."""
+    1e-7: the radius holds, but another version computed it, or a number was changed. Where it is
+    said that this version computed it, such a margin is refuted."""
 
     def __str__(self) -> str:
         return f"{self.verdict}: {self.reason}"
@@ -98,7 +103,9 @@ class Verification:
         return fields
 
 
-def verify_certificate(certificate: CertificateLike, *, budget: int = BUDGET) -> Verification:
+def verify_certificate(
+    certificate: CertificateLike, *, budget: int = BUDGET, same_version: bool = True
+) -> Verification:
     """Check a certificate by a second way that shares no code with the first.
 
     Parameters
@@ -107,14 +114,18 @@ def verify_certificate(certificate: CertificateLike, *, budget: int = BUDGET) ->
         As `certify_counts` returns it.
     budget : int, default 20000
         How many probabilities may be summed.
+    same_version : bool, default True
+        Whether this version of the package computed it. Then a stated margin more than 1e-7 below
+        what the bound gives shows that a number was changed, and is refuted. With False such a
+        claim, which is true, is proved and `below_bound`.
 
     Returns
     -------
     Verification
-        *proved* where the bound named gives at least this radius, and `below_bound` where it
-        gives more; *refuted* where it does not, with the point of the nuisance parameter that
-        shows it, or where the certificate contradicts itself; *not proved* where the budget was
-        too small or there is no checker for the bound.
+        *proved* where the bound named gives this radius; *refuted* where it does not, with the
+        point of the nuisance parameter that shows it, or where the certificate contradicts itself
+        or is not what the bound gives; *not proved* where the budget was too small or there is no
+        checker for the bound.
 
     Raises
     ------
@@ -148,17 +159,19 @@ def verify_certificate(certificate: CertificateLike, *, budget: int = BUDGET) ->
         raise TypeError(f"certificate={shown(certificate)} must be a certificate")
     size = check_size("budget", budget)
     with ctx.workprec(BITS):
-        return verify_claim(claim_of_certificate(certificate), size)
+        return verify_claim(
+            claim_of_certificate(certificate), size, check_flag("same_version", same_version)
+        )
 
 
-def verify_claim(claim: Claim, budget: int = BUDGET) -> Verification:
+def verify_claim(claim: Claim, budget: int = BUDGET, same_version: bool = True) -> Verification:
     """Return the verdict on a claim, at the working precision of the caller."""
     if claim.certifies and claim.radius > 0:
         unchecked = _without_checker(claim)
         if unchecked:
             return Verification(verdict="not proved", reason=unchecked)
         if claim.level > 0:
-            found = _verify_radius(claim, budget)
+            found = _verify_radius(claim, budget, same_version)
             if found.verdict == "refuted" or not claim.flaws:
                 return found
     if claim.flaws:
@@ -193,7 +206,7 @@ def _without_checker(claim: Claim) -> str:
     return ""
 
 
-def _verify_radius(claim: Claim, budget: int) -> Verification:
+def _verify_radius(claim: Claim, budget: int, same_version: bool) -> Verification:
     """Return the verdict on a positive radius of a bound that has a checker."""
     margin = ball(claim.radius) / claim.slope()
     if claim.estimand == "difference" and not margin < 1:
@@ -212,11 +225,14 @@ def _verify_radius(claim: Claim, budget: int) -> Verification:
     found, at = check(claim, margin, budget, None)
     if found.verdict != "proved" or claim.margin is None or claim.flaws:
         return found
-    # A smaller claim is as true; but the margin stated should be the bound's own.
+    # A smaller claim is as true; but of this version the margin stated must be the bound's own.
     larger = ball(claim.margin * (1 + OWN_LIMIT) + OWN_LIMIT)
     if claim.estimand == "difference" and not larger < 1:
         return found
     if check(claim, larger, budget, at)[0].verdict == "proved":
+        # A nested limit may be below its own ordering's: a larger level keeps it down.
+        if same_version and claim.ordering != "nested":
+            return _verdict("refuted", CHANGED, claim, margin)
         return replace(found, below_bound=True, reason=f"{found.reason}; {BELOW_BOUND}")
     return found
 

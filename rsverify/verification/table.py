@@ -6,6 +6,7 @@ A radius is checked with the digits that the file shows. Nothing of the reader o
 from __future__ import annotations
 
 import csv
+import json
 import os
 import random
 import zlib
@@ -17,7 +18,8 @@ from typing import NamedTuple
 
 from flint import ctx
 
-from rsverify._core.check import check_size, shown
+from rsverify import __version__
+from rsverify._core.check import check_flag, check_size, shown
 from rsverify._core.errors import DataError
 from rsverify.verification.checker import (
     ASSUMPTIONS,
@@ -79,6 +81,7 @@ def verify_table(
     sample: int | None = None,
     seed: int = 0,
     budget: int = BUDGET,
+    same_version: bool | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> TableVerification:
     """Check the certificates of a table by a second way that shares no code with the first.
@@ -93,6 +96,9 @@ def verify_table(
         Of the draw.
     budget : int, default 20000
         How many probabilities may be summed for a row.
+    same_version : bool, optional
+        Whether this version of the package computed the rows, as `verify_certificate` says. By
+        default as the JSON beside the table has it, and yes where there is none.
     progress : callable, optional
         Called with the number of rows done and of all to do.
 
@@ -137,6 +143,9 @@ def verify_table(
         if size < len(rows):
             picked = sorted(random.Random(seed).sample(picked, size))
     budget = check_size("budget", budget)
+    same = (
+        _computed_here(path) if same_version is None else check_flag("same_version", same_version)
+    )
     known: dict[Claim, Verification] = {}
     found: dict[str, Verification] = {}
     with ctx.workprec(BITS):
@@ -152,11 +161,23 @@ def verify_table(
                 flaw = "the line does not match its checksum: it was changed after it was written"
                 claim = replace(claim, flaws=(*claim.flaws, flaw))
             if claim not in known:
-                known[claim] = verify_claim(claim, budget)
+                known[claim] = verify_claim(claim, budget, same)
             found[row.idx] = known[claim]
     if progress is not None:
         progress(len(picked), len(picked))
     return TableVerification(found, len(rows))
+
+
+def _computed_here(path: str | os.PathLike[str]) -> bool:
+    """Return whether the JSON beside a table names this version, or no version is known."""
+    table = Path(path)
+    named = table.name.removesuffix(".tsv")
+    beside = table.with_name(named + (".json" if named != table.name else ".meta.json"))
+    try:
+        found = json.loads(beside.read_text("utf-8"))["versions"]["rsverify"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return True  # no JSON of a table of this package, or nothing in it about the version
+    return bool(found == __version__)
 
 
 class _Row(NamedTuple):

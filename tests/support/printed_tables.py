@@ -51,6 +51,8 @@ FORMATS: dict[str, Callable[[float], str]] = {
     "float32 as float64": lambda r: repr(float(np.float32(r))),
     "float32, four decimals": lambda r: f"{np.float32(r):.4f}",
     "float32, six decimals": lambda r: f"{np.float32(r):.6f}",
+    "float32 of three decimals, as float64": lambda r: repr(float(np.round(np.float32(r), 3))),
+    "float32 rounded down to four, as float64": lambda r: repr(float(np.float32(_down(r, 4)))),
     "float16 as float64": lambda r: repr(float(np.float16(r))),
 }
 """How tools print a positive radius."""

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsverify._core.check import FloatArray
-from rsverify.auditing.caller import AGAIN, NEAR, Caller, Limits
+from rsverify.auditing.caller import AGAIN, Caller, Limits, near
 from rsverify.auditing.design import Design
 from rsverify.auditing.estimand import Data
 from rsverify.auditing.simulation.blocks import generator
@@ -90,44 +90,22 @@ def _asked_again(
     each = math.ceil(rows / calls)
     for _ in range(calls):
         picks = rng.integers(len(table.outcomes), size=each)
-        unlike = _unlike(plain, table, picks)
+        seen = plain.limits(table.outcomes[picks])
+        unlike = ~_alike(seen, table.lower[picks], table.upper[picks])
         if not unlike.any():
             continue
         first = int(picks[np.argmax(unlike)])
-        if _comes_again(plain, table, picks, unlike):
+        again = (plain.limits(table.outcomes[picks]) for _ in range(AGAIN))
+        if all(_alike(other, seen.lower, seen.upper).all() for other in again):
             return "mixed", first
         return ("shared" if each > 3 and unlike.mean() > 0.5 else "random"), first
     return "same", 0
 
 
-def _comes_again(
-    caller: Caller, table: Table, picks: npt.NDArray[np.int64], unlike: npt.NDArray[np.bool_]
-) -> bool:
-    """Return whether these outcomes have the same other limits each time.
-
-    Limits that are drawn from a continuous distribution are others on every row, too, but
-    never the same ones.
-    """
-    data = table.outcomes[picks]
-    once = caller.limits(data)
-    for _ in range(AGAIN):
-        again = caller.limits(data)
-        other = ~_near(again, table.lower[picks], table.upper[picks])
-        if not np.array_equal(other, unlike):
-            return False
-        if not _near(again, once.lower, once.upper)[unlike].all():
-            return False
-    return True
-
-
 def _unlike(caller: Caller, table: Table, picks: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Return where limits of these outcomes are others than before."""
-    return ~_near(caller.limits(table.outcomes[picks]), table.lower[picks], table.upper[picks])
+    return ~_alike(caller.limits(table.outcomes[picks]), table.lower[picks], table.upper[picks])
 
 
-def _near(limits: Limits, lower: FloatArray, upper: FloatArray) -> npt.NDArray[np.bool_]:
-    """Return where limits agree with others up to rounding."""
-    alike = np.ones(len(lower), dtype=bool)
-    for new, old in ((limits.lower, lower), (limits.upper, upper)):
-        alike &= np.isclose(new, old, rtol=NEAR, atol=NEAR)
-    return alike
+def _alike(limits: Limits, lower: FloatArray, upper: FloatArray) -> npt.NDArray[np.bool_]:
+    return np.asarray(near(limits.lower, lower) & near(limits.upper, upper))

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from rsverify._core.check import check_flag, check_size, shown
+from rsverify._core.errors import DataError
 from rsverify._core.types import AnyArray
 from rsverify.smoothing.data.convert import LABEL_NAMES, Reading, check_scale
 
@@ -116,31 +117,38 @@ class Inputs:
         return f"Inputs({', '.join([f'{self._kind} of {len(self)}', *given])})"
 
 
-class _Arrays(torch.utils.data.Dataset[object]):
+class Arrays(torch.utils.data.Dataset[object]):
     """Inputs along the first axis of an array, and labels."""
 
     def __init__(self, x: AnyArray | torch.Tensor, y: object = None) -> None:
         if x.ndim < 2:
-            raise ValueError(
+            raise DataError(
                 f"dataset of shape {tuple(x.shape)} must hold inputs along its first axis"
             )
-        self._x, self._y = x, None if y is None else self._labels(y, len(x))
+        self._x, self.labels = x, None if y is None else self._labels(y, len(x))
 
     @staticmethod
     def _labels(y: object, inputs: int) -> AnyArray:
         labels = np.asarray(y.cpu() if isinstance(y, torch.Tensor) else y)
-        # Of several labels each, one is chosen later.
-        if labels.shape[:1] != (inputs,) or labels.ndim > 2 or labels.dtype.kind not in "iub":
-            raise ValueError(
-                f"y of shape {labels.shape} and type {labels.dtype} must hold {inputs} integers"
+        found = f"y of shape {labels.shape} and type {labels.dtype}"
+        if labels.ndim == 0 or len(labels) != inputs:
+            raise DataError(f"{found} must hold one class for each of the {inputs} inputs")
+        if labels.dtype.kind not in "iubf":
+            raise DataError(
+                f"{found} must hold integers: for names, np.unique(y, return_inverse=True)[1]"
             )
-        return labels
+        if labels.dtype.kind == "f" and not np.array_equal(labels, np.rint(labels)):
+            raise DataError(f"{found} must hold the numbers of classes, which are integers")
+        # Of several labels each, one is chosen later.
+        if labels.ndim > 2:
+            raise DataError(f"{found} must hold one class per input, or several labels of it")
+        return labels.astype(np.int64) if labels.dtype.kind == "f" else labels
 
     def __len__(self) -> int:
         return len(self._x)
 
     def __getitem__(self, i: int) -> object:
-        return (self._x[i],) if self._y is None else (self._x[i], self._y[i])
+        return (self._x[i],) if self.labels is None else (self._x[i], self.labels[i])
 
 
 class Iterated:
@@ -176,9 +184,9 @@ def as_map_style(dataset: object) -> MapStyle:
     if isinstance(dataset, tuple) and len(dataset) == 2:
         dataset = tuple(_plain(part) for part in dataset)
     if isinstance(dataset, array):
-        return _Arrays(dataset)
+        return Arrays(dataset)
     if isinstance(dataset, tuple) and len(dataset) == 2 and isinstance(dataset[0], array):
-        return _Arrays(*dataset)
+        return Arrays(*dataset)
     if isinstance(dataset, torch.utils.data.DataLoader):
         raise TypeError(
             "dataset of type DataLoader must be the data set that it loads, loader.dataset: noisy "
@@ -190,7 +198,7 @@ def as_map_style(dataset: object) -> MapStyle:
             f"entries, {', '.join(map(repr, list(dataset)[:5])) or '(none)'}"
         )
     if hasattr(dataset, "__array__") and not isinstance(dataset, pd.DataFrame | pd.Series):
-        return _Arrays(_plain_array(dataset))
+        return Arrays(_plain_array(dataset))
     iterated = isinstance(dataset, torch.utils.data.IterableDataset)
     known = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__") and not iterated
     if known and not isinstance(dataset, pd.DataFrame | pd.Series | str | bytes):

@@ -51,7 +51,7 @@ class Reading:
     def __call__(self, item: object) -> tuple[torch.Tensor, object]:
         """Return the input of an item as a floating tensor on the host, and its label or None."""
         x, y = self._parts(item)
-        return self._input(x), self._label(y)
+        return self._input(x), self.chosen_label(y)
 
     def _parts(self, item: object) -> tuple[object, object]:
         if isinstance(item, Mapping):
@@ -106,7 +106,7 @@ class Reading:
             )
         return item[place]
 
-    def _label(self, value: object) -> object:
+    def chosen_label(self, value: object) -> object:
         """Return the class: of a multi-label item that of the one label that is meant."""
         if self.label is None or value is None:
             return value

@@ -28,6 +28,7 @@ def model_hash(model: object) -> str:
             return ""
         named = model if hasattr(model, "__qualname__") else type(model)
         return f"{named.__module__}.{named.__qualname__}"
+    check_made(model)
     digest = hashlib.blake2b(digest_size=8)
     digest.update("\n".join(f"{k} {type(m).__name__}" for k, m in model.named_modules()).encode())
     for name, value in sorted(model.state_dict().items()):
@@ -35,6 +36,16 @@ def model_hash(model: object) -> str:
         if isinstance(value, torch.Tensor):
             _add_tensor(digest, value)
     return f"{type(model).__name__} {digest.hexdigest()}"
+
+
+def check_made(module: torch.nn.Module) -> None:
+    """Raise where a module has layers that get their weights with the first batch."""
+    for name, value in [*module.named_parameters(), *module.named_buffers()]:
+        if torch.nn.parameter.is_lazy(value):
+            raise ValueError(
+                f"model={type(module).__name__} must have all its weights, and {name} gets its "
+                "shape from the first batch (a Lazy layer): call the model on one batch first"
+            )
 
 
 def _add_tensor(digest: hashlib.blake2b, tensor: torch.Tensor) -> None:

@@ -19,7 +19,7 @@ from rsverify._core.check import (
 from rsverify._core.check import check_size as _check_size
 from rsverify._core.errors import DataError, cause_of
 from rsverify.certificates.certificate import ABSTAIN
-from rsverify.smoothing.data.containers import Inputs, Iterated
+from rsverify.smoothing.data.containers import Arrays, Inputs, Iterated
 from rsverify.smoothing.data.fingerprint import input_hash
 
 _MOST_WORKERS = 1024
@@ -75,7 +75,7 @@ class Items:
         inputs = dataset if isinstance(dataset, Inputs) else Inputs(dataset)
         self._dataset, self._reading = inputs.dataset, replace(inputs.reading, tokens=tokens)
         if len(self._dataset) == 0:
-            raise ValueError("dataset is empty; it must hold at least one input")
+            raise DataError("dataset is empty; it must hold at least one input")
         self._num_classes = num_classes
         self._range = _check_range(input_range)
         self._workers = _check_size("workers", workers, 0, _MOST_WORKERS)
@@ -88,6 +88,18 @@ class Items:
 
     def __len__(self) -> int:
         return len(self._dataset)
+
+    def check_labels(self, indices: Sequence[int]) -> None:
+        """Raise where a label of an array is no class, before what may be hours of work."""
+        labels = self._dataset.labels if isinstance(self._dataset, Arrays) else None
+        if labels is None or labels.ndim != 1:
+            return
+        given = labels[list(indices)]
+        for place in np.flatnonzero((given < ABSTAIN) | (given >= self._num_classes))[:1]:
+            try:
+                self._label(given[place])
+            except ValueError as error:
+                raise type(error)(f"input {indices[place]}: {error}") from error
 
     def load(self, indices: Sequence[int]) -> Iterator[Item]:
         """Yield the items of `indices`, in their order."""
@@ -116,15 +128,15 @@ class Items:
         x, label = self._reading(item)
         self.shape = self.shape or x.shape
         if x.shape != self.shape:
-            raise ValueError(
+            raise DataError(
                 f"x of shape {tuple(x.shape)} must be of shape {tuple(self.shape)} as those before"
             )
         if not bool(torch.isfinite(x).all()):
-            raise ValueError("x contains NaN or infinity; it must be finite")
+            raise DataError("x contains NaN or infinity; it must be finite")
         if self._range is not None:
             least, greatest = float(x.min()), float(x.max())
             if least < self._range[0] or greatest > self._range[1]:
-                raise ValueError(
+                raise DataError(
                     f"x from {least:g} to {greatest:g} must be within input_range={self._range}"
                 )
         return Item(idx, x, self._label(label), input_hash(x))
@@ -133,13 +145,13 @@ class Items:
         if value is None:
             return ABSTAIN
         if math.prod(shape := tuple(np.shape(value))) != 1:
-            raise ValueError(
+            raise DataError(
                 f"label of shape {shape} must be one class: of several labels one is "
-                "named by Inputs(…, label=…), or --label"
+                "named by Inputs(…, label=…), or --label; of one-hot classes give y.argmax(axis=1)"
             )
         label = check_integer("label", value.item() if hasattr(value, "item") else value)
         if label.ndim or not ABSTAIN <= label < self._num_classes:
-            raise ValueError(
+            raise DataError(
                 f"label={label} must be a class between 0 and {self._num_classes - 1}, or "
                 f"{ABSTAIN} where it is not known"
             )

@@ -226,6 +226,7 @@ def _report(stages: dict[str, TensorMap], sample: Sample, progress: bool) -> lis
     with evaluating(*stages.values()):
         subject = Subject(stages)
         try:
+            subject.record(sample.rows(1, seed=0))  # which may set up what later runs find there
             recording, _ = subject.record(sample.rows(1, seed=0))
             with InputProgress(
                 "bounding the operations",

@@ -5,15 +5,18 @@ Tensors are left out: the recorder sees which of them are read and changed.
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import gc
 import hashlib
 import itertools
 import os
+import queue
 import random
 import sys
 import types
 import warnings
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -61,9 +64,10 @@ def _reachable(roots: Mapping[str, object]) -> Iterator[tuple[str, object]]:
         path, value = queue.popleft()
         if _is_plain(value):
             yield path, value
-        elif id(value) not in seen and not isinstance(value, torch.Tensor):
+        elif id(value) not in seen:
             seen[id(value)] = value
-            yield path, value
+            if not isinstance(value, torch.Tensor):
+                yield path, value
             queue.extend((f"{path}{step}", part) for step, part in _parts(value))
 
 
@@ -88,7 +92,21 @@ def _own_state(value: object) -> str | None:
         return repr([key if isinstance(key, _PLAIN) else id(key) for key in value])
     if isinstance(value, list | tuple | set | frozenset | deque):
         return repr(len(value))
-    return _place(value)
+    if isinstance(value, functools._lru_cache_wrapper):
+        return repr(value.cache_info()[1:])  # not how often it was of use
+    if isinstance(value, queue.SimpleQueue):
+        return repr(value.qsize())
+    return _place(value) or _of_memory(value)
+
+
+def _of_memory(value: object) -> str | None:
+    """Return what bytes, arrays and numbers of C hold; None of what has no memory to be read."""
+    if isinstance(value, type) or not _of_library(type(value)):
+        return None
+    try:
+        return _digest(memoryview(value).tobytes())  # type: ignore[arg-type]
+    except (TypeError, ValueError, NotImplementedError):
+        return None
 
 
 def _place(value: object) -> str | None:
@@ -130,6 +148,8 @@ def _parts(value: object) -> Iterable[tuple[str, object]]:
         return [(f"[{i}]", part) for i, part in enumerate(value)]
     if isinstance(value, set | frozenset):
         return [("{…}", part) for part in sorted(value, key=repr)]
+    if isinstance(value, torch.Tensor):
+        return [("", vars(value))]
     if isinstance(value, types.FunctionType):
         return _parts_of_function(value)
     if isinstance(value, types.MethodType):
@@ -142,10 +162,38 @@ def _parts(value: object) -> Iterable[tuple[str, object]]:
         return [("", value.fget)]
     if isinstance(value, types.GeneratorType):
         frame = value.gi_frame
-        return [] if frame is None else [(f".{k}", v) for k, v in frame.f_locals.items()]
+        held = {} if frame is None else frame.f_locals
+        return [*((f".{k}", v) for k, v in held.items()), *_referred_to(value)]
+    if isinstance(value, types.BuiltinMethodType | types.MethodWrapperType):
+        return [(".__self__", value.__self__)]
+    if isinstance(value, weakref.ReferenceType):
+        return [("()", value())]
+    if isinstance(value, contextvars.ContextVar):
+        return [(".get()", value.get(None))]
     if isinstance(value, type):
-        return [] if _of_library(value) else [(f".{k}", v) for k, v in vars(value).items()]
+        return [] if _of_library(value) else _parts_of_class(value)
     return _parts_of_object(value)
+
+
+def _parts_of_class(cls: type) -> list[tuple[str, object]]:
+    parts: list[tuple[str, object]] = [(f".{k}", v) for k, v in vars(cls).items()]
+    return [*parts, *((f".{base.__name__}", base) for base in (*cls.__bases__, type(cls)))]
+
+
+def _referred_to(iterator: object) -> list[tuple[str, object]]:
+    """Return what an iterator goes over, and what it does with it."""
+    return [("…", part) for part in gc.get_referents(iterator)]
+
+
+def _reduced(value: object) -> list[tuple[str, object]]:
+    """Return what an object of a library, one without attributes, is made of again by `pickle`."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            reduced = value.__reduce_ex__(2)
+    except Exception:  # whatever it says of why it has no such state: locks, files, connections
+        return []
+    return [("", list(part) if isinstance(part, Iterator) else part) for part in reduced[1:]]
 
 
 def _parts_of_function(function: types.FunctionType) -> list[tuple[str, object]]:
@@ -160,25 +208,43 @@ def _parts_of_function(function: types.FunctionType) -> list[tuple[str, object]]
     parts += [(".__defaults__", function.__defaults__)]
     parts += [(".__kwdefaults__", function.__kwdefaults__)]
     names = set(_names_in(function.__code__))
-    for name in sorted(names & function.__globals__.keys()):
-        held = function.__globals__[name]
+    for name in sorted(names):
+        held = function.__globals__.get(name, sys.modules.get(name))
         if isinstance(held, types.ModuleType):
-            if held.__name__.split(".")[0] not in _LIBRARIES:
-                inside = sorted(names & vars(held).keys())
-                parts += [(f".{name}.{n}", vars(held)[n]) for n in inside]
-        else:
+            parts += [(f".{name}{step}", part) for step, part in _parts_of_module(held, names)]
+        elif name in function.__globals__:
             parts.append((f".{name}", held))
     return parts
 
 
+def _parts_of_module(
+    module: types.ModuleType, names: set[str], within: tuple[object, ...] = ()
+) -> Iterator[tuple[str, object]]:
+    """Yield what code that has these names may reach; of libraries, plain values alone."""
+    library = module.__name__.split(".")[0] in _LIBRARIES
+    for name in sorted(names & vars(module).keys()):
+        held = vars(module)[name]
+        if isinstance(held, types.ModuleType):
+            if held not in (module, *within):
+                inside = _parts_of_module(held, names, (module, *within))
+                yield from ((f".{name}{step}", part) for step, part in inside)
+        elif not library or _is_plain(held):
+            yield f".{name}", held
+        elif isinstance(held, type | types.FunctionType):
+            own = vars(held)
+            yield from ((f".{name}.{n}", own[n]) for n in names & own.keys() if _is_plain(own[n]))
+
+
 def _parts_of_object(value: object) -> list[tuple[str, object]]:
-    if _of_library(type(value)) and not isinstance(value, torch.nn.Module):
-        if type(value).__module__.split(".")[0] != "builtins":
-            held = getattr(value, "__dict__", None)
-            return [] if held is None or isinstance(value, types.ModuleType) else [("", held)]
+    if isinstance(value, types.ModuleType | types.BuiltinFunctionType | types.CodeType):
         return []
-    parts: list[tuple[str, object]] = [(f".{k}", v) for k, v in _attributes(value)]
-    return [*parts, (f".{type(value).__name__}", type(value))]
+    if _of_library(type(value)) and not isinstance(value, torch.nn.Module):
+        held = getattr(value, "__dict__", None)
+        parts: list[tuple[str, object]] = [("", held)] if isinstance(held, Mapping) else []
+        parts += _referred_to(value) if isinstance(value, Iterator) else []
+        return parts if held or callable(value) else [*parts, *_reduced(value)]
+    own: list[tuple[str, object]] = [(f".{k}", v) for k, v in _attributes(value)]
+    return [*own, (f".{type(value).__name__}", type(value))]
 
 
 def _attributes(value: object) -> Iterator[tuple[str, object]]:
@@ -195,10 +261,13 @@ def _attributes(value: object) -> Iterator[tuple[str, object]]:
 
 
 def _names_in(code: types.CodeType) -> Iterator[str]:
+    """Yield the names in code, and its texts that may be names: of `getattr`, of `globals`."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _names_in(constant)
+        elif isinstance(constant, str) and constant.isidentifier():
+            yield constant
 
 
 def _of_library(thing: object) -> bool:
@@ -229,6 +298,11 @@ _CALLS = {
     **{("posix", name): "random numbers" for name in ("urandom", "getrandom")},
     **{("nt", name): "random numbers" for name in ("urandom",)},
     **{("posix", name): "a clock" for name in ("times", "getloadavg")},
+    **{("resource", name): "a clock" for name in ("getrusage",)},
+    **{("_uuid", name): "random numbers" for name in ("generate_time_safe", "UuidCreate")},
+    **{("gc", name): "the memory in use" for name in ("get_count", "get_stats", "get_objects")},
+    **{("sys", name): "the memory in use" for name in ("getallocatedblocks", "getrefcount")},
+    **{("_tracemalloc", name): "the memory in use" for name in ("get_traced_memory",)},
 }
 _CALLS_OF_DATES = frozenset({"now", "utcnow", "today"})
 _THREADS = frozenset({"start_new_thread", "start_joinable_thread", "start_new"})
@@ -236,7 +310,7 @@ _THREADS = frozenset({"start_new_thread", "start_joinable_thread", "start_new"})
 
 @contextmanager
 def watched(aside: Callable[[types.FrameType], bool] | None = None) -> Iterator[Asked]:
-    """Notice calls of clocks, of random generators and of threads in the body.
+    """Notice calls of clocks, of random generators, of threads and about memory in the body.
 
     Not those from code for which `aside` is true.
 

@@ -59,6 +59,8 @@ TensorMap = Callable[[torch.Tensor], torch.Tensor]
 
 # Writes the statistics of the module back unchanged where it does not take them from the input.
 _WRITES_BACK = "instance_norm"
+# bfloat16: what is coarser is not a rounding of the model's own function any more.
+_COARSEST = torch.finfo(torch.bfloat16).eps
 _ORDINARY = (torch.Tensor, torch.nn.Parameter)
 _PLAIN = (
     *(int, float, complex, bool, str, type(None), type(...)),
@@ -322,6 +324,10 @@ class _Recorder(TorchFunctionMode):
         floating = results[:1] if indices else results
         if not all(t.is_floating_point() for t in floating):
             raise self.refuse(name, "its result is not a tensor of a floating type")
+        if any(torch.finfo(t.dtype).eps > _COARSEST for t in floating):
+            raise self.refuse(
+                name, f"its result is of {floating[0].dtype}, so coarse that it jumps"
+            )
         numbers = [self._add_node(t) for t in results]
         place, _ = self._place(name)
         forms = mapped(out, lambda t: self._nodes[id(t)].form)

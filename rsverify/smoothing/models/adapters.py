@@ -262,7 +262,10 @@ class SklearnModel:
         if classes is None:
             raise ValueError(f"{type(estimator).__name__} must be fitted: it has no classes_ yet")
         if isinstance(classes, list) or np.ndim(classes) != 1:
-            raise ValueError(f"{type(estimator).__name__} must predict one output, not several")
+            raise ValueError(
+                f"{type(estimator).__name__} must predict one output, not several: give one of its "
+                "estimators_"
+            )
         self.estimator = estimator
         self.classes: list[object] = np.asarray(classes).tolist()
 
@@ -273,9 +276,11 @@ class SklearnModel:
     def rsverify_hash(self) -> str:
         """Return what tells this model from another when a run is resumed."""
         name = type(self.estimator).__name__
+        # A search keeps what else it tried in masked arrays, of which joblib makes no hash.
+        used = getattr(self.estimator, "best_estimator_", self.estimator)
         try:
-            return f"{name} {joblib.hash(self.estimator)[:16]}"
-        except (pickle.PicklingError, TypeError, AttributeError):
+            return f"{name} {joblib.hash(used)[:16]}"
+        except (pickle.PicklingError, TypeError, AttributeError, ValueError):
             return name  # cannot be pickled: known by its class alone
 
     @property

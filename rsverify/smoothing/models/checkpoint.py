@@ -10,12 +10,18 @@ from pathlib import Path
 import torch
 
 from rsverify._core.errors import DataError, cause_of
+from rsverify._core.load_function import add_folder
 from rsverify._core.optional import missing
+from rsverify.smoothing.data.fingerprint import check_made
 from rsverify.smoothing.models.allowed import allowing, names_in, refusal
 from rsverify.smoothing.models.archive import check_file, check_torch, kind_of, unsafe_globals
 from rsverify.smoothing.models.states import State, fitting_state
 
 __all__ = ["load_weights"]
+
+_WEIGHTS = "weights by name, as torch.save(module.state_dict(), …) or safetensors write them"
+# The oldest files begin as anything might, and are told by trying.
+_READABLE = ("a file of torch.save", "a pickle", "a tar archive", "a file of another kind")
 
 
 def load_weights(
@@ -63,7 +69,8 @@ def load_weights(
         names which are missing, unexpected, or of another shape or kind of number), several
         entries fit and differ, or it needs `allow_globals`; a ValueError.
     ValueError
-        If a name in `allow_globals` is not that of a class or function.
+        If a name in `allow_globals` is not that of a class or function, or layers of `module` get
+        their shape from the first batch, which they have not had.
 
     Warns
     -----
@@ -81,6 +88,7 @@ def load_weights(
     Linear(in_features=2, out_features=3, bias=True)
     """
     path = Path(path)
+    check_made(module)
     own = module.state_dict()
     loaded = _load(path, allow_globals, allow_pickle)
     state, left = fitting_state(loaded, own, path, key, type(module).__name__)
@@ -137,14 +145,22 @@ def _load(path: Path, allow_globals: Sequence[str], allow_pickle: bool) -> objec
 
 
 def _unpickled(path: Path, kind: str, allowed: Sequence[str], allow_pickle: bool) -> object:
+    if kind not in _READABLE:
+        raise DataError(f"{path} is {kind}; it must hold {_WEIGHTS}")
+    if allow_pickle:
+        add_folder(Path.cwd())  # where the code may be that the file needs
     try:
-        return torch.load(path, map_location="cpu", weights_only=not allow_pickle)
+        with warnings.catch_warnings():  # of pickles that torch did not write
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.load(path, map_location="cpu", weights_only=not allow_pickle)
     except Exception as error:  # torch, and code of the file, raise errors of all kinds
         if allow_pickle or "weights_only" not in str(error).lower():
             raise DataError(
                 f"{path} is {kind}, not a checkpoint that torch can load: {cause_of(error)}"
             ) from error
         names = unsafe_globals(path) or names_in(error)
+        if not names and kind == "a file of another kind":
+            raise DataError(f"{path} is {kind}, or damaged: it must hold {_WEIGHTS}") from None
         raise DataError(refusal(path, names, allowed)) from None
 
 

@@ -6,9 +6,12 @@ weights is certified only where that is said.
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Literal, get_args
 
@@ -69,14 +72,14 @@ def load_from_hub(
     make: Callable[..., torch.nn.Module]
     package = _imported(hub)
     if hub == "timm":
-        make, option = package.create_model, "pretrained"
+        names, make, option = package, package.create_model, "pretrained"
     else:
-        make, option = package.models.get_model, "weights"
+        names, make, option = package.models, package.models.get_model, "weights"
     if trained:
         given.setdefault(option, True if hub == "timm" else "DEFAULT")
     if num_classes is not None:
         given.setdefault("num_classes", num_classes)
-    return _made(make, hub, name, given, option)
+    return _made(make, names, hub, name, given, option)
 
 
 def _imported(package: str) -> ModuleType:
@@ -94,25 +97,59 @@ def _imported(package: str) -> ModuleType:
 
 def _made(
     make: Callable[..., torch.nn.Module],
+    names: ModuleType,
     hub: str,
     name: str,
     given: Mapping[str, object],
     option: str,
 ) -> torch.nn.Module:
+    random = f"{option}={False if hub == 'timm' else None}"
     try:
-        return make(name, **given)
+        with _quiet():
+            return make(name, **given)
     except Exception as error:  # of the collection: unknown names, arguments, downloads
         if given.get(option) and (isinstance(error, OSError) or _of_network(error)):
             raise UnavailableError(
                 f"the trained weights of {hub}:{name} cannot be fetched: {cause_of(error)}; give "
-                f"them as checkpoint (--checkpoint), or {option}=False for random ones "
-                f"(--model-arg {option}=False)"
+                f"them as checkpoint (--checkpoint), or {random} for random ones "
+                f"(--model-arg {random})"
             ) from error
+        if "unknown model" in str(error).lower():
+            near = _near(name, names.list_models())
+            raise ValueError(
+                f"model={f'{hub}:{name}'!r} must be a model of {hub}{near}: "
+                f"{names.__name__}.list_models() has all names"
+            ) from error
+        remedy = ""
+        if given.get(option) and "num_classes" in str(error):  # of torchvision
+            remedy = (
+                f"; trained weights have classes of their own: give as many, or {random} "
+                f"(--model-arg {random}) with a checkpoint"
+            )
         raise ValueError(
             f"{hub}:{name} cannot be made with "
             f"{', '.join(f'{k}={v!r}' for k, v in given.items()) or 'no arguments'}: "
-            f"{cause_of(error)}"
+            f"{cause_of(error).rstrip('.')}{remedy}"
         ) from error
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    """Return the names like one that is not known."""
+    lower = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(name.lower(), lower, n=3)
+    return f", such as {', '.join(lower[each] for each in close)}" if close else ""
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let what fetches weights not print each of its tries: the last one is told."""
+    logger = logging.getLogger("huggingface_hub")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _of_network(error: BaseException | None) -> bool:

@@ -215,7 +215,10 @@ def load_folder(folder: str | os.PathLike[str]) -> torch.nn.Module:
 
 def _configuration(folder: Path) -> dict[str, object]:
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} does not exist, or is not a folder")
+        raise FileNotFoundError(
+            f"{folder} does not exist, or is not a folder: a model of the hub is fetched first, by "
+            "from_pretrained(NAME).save_pretrained(DIRECTORY)"
+        )
     path = folder / "config.json"
     if (folder / "adapter_config.json").exists():
         raise DataError(

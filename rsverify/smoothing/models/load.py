@@ -10,15 +10,17 @@ and write files when it is called.
 from __future__ import annotations
 
 import os
+import pickle
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import joblib
 import torch
 
 from rsverify._core.check import shown
 from rsverify._core.errors import DataError, cause_of
-from rsverify._core.load_function import load_function
+from rsverify._core.load_function import add_folder, load_function
 from rsverify.smoothing.device import choose_device
 from rsverify.smoothing.models.adapters import LimitedBatch, Scores, SelectedOutput, SklearnModel
 from rsverify.smoothing.models.archive import kind_of, unsafe_globals
@@ -26,6 +28,13 @@ from rsverify.smoothing.models.binary import BinaryLogit
 from rsverify.smoothing.models.checkpoint import load_weights
 from rsverify.smoothing.models.hubs import hub_of, load_from_hub
 from rsverify.smoothing.models.huggingface import HFModel
+from rsverify.smoothing.models.mistaken import (
+    check_model_file,
+    code_of_module,
+    is_no_model,
+    module_in,
+    no_model,
+)
 from rsverify.smoothing.models.onnx import load_onnx
 
 __all__ = ["load_model", "load_module"]
@@ -136,14 +145,13 @@ def load_model(
             f"arguments={shown(dict(arguments))} must be left out: {model} is a file, not a "
             "function"
         )
-    if Path(model).is_dir():
-        raise DataError(
-            f"{model} is not a file: a folder of save_pretrained is given as hf:{model}"
-        )
     if Path(model).suffix == ".onnx":
         return _selected(load_onnx(model, output=output, device=device), None, label)
-    loaded = load_module(model, allow_pickle=allow_pickle, device=device)
-    return _selected(loaded, output, label)
+    check_model_file(model)
+    loaded = _saved(Path(model), allow_pickle=allow_pickle, device=device)
+    if hasattr(loaded, "predict_proba"):
+        return _selected(SklearnModel(loaded), output, label)
+    return _selected(module_in(loaded, Path(model)), output, label)
 
 
 def made_by(function: Callable[..., object], name: str, arguments: Mapping[str, object]) -> object:
@@ -208,15 +216,14 @@ def as_model(
         if not isinstance(made, HFModel) and _is_of_transformers(made):
             made = HFModel(made)  # takes its input by name
         loaded: Scores = made.to(choose_device(device))
-    elif hasattr(made, "predict_proba"):
+    elif is_no_model(made):
+        raise no_model(made, name)
+    elif hasattr(made, "predict_proba") or (hasattr(made, "fit") and not callable(made)):
         loaded = SklearnModel(made)
     elif callable(made):
         loaded = made
     else:
-        raise TypeError(
-            f"{name} returned a {type(made).__name__}; it must return a model: a module, a "
-            "callable from batch to scores, or a fitted classifier with predict_proba"
-        )
+        raise no_model(made, name)
     return _selected(loaded, output, label)
 
 
@@ -256,26 +263,22 @@ def load_module(
         If `allow_pickle` is false, or the file is damaged, holds only weights, or is none of
         the three kinds; a ValueError.
     """
-    path = Path(path)
+    return module_in(_saved(Path(path), allow_pickle=allow_pickle, device=device), Path(path))
+
+
+def _saved(path: Path, *, allow_pickle: bool, device: str) -> object:
+    """Return what the program saved at `path` is; errors are those of `load_module`."""
     kind = kind_of(path)
     if not allow_pickle:
         raise DataError(_refusal(path, kind))
     place = choose_device(device)
+    add_folder(Path.cwd())  # where the code may be that defines the module
     try:
-        loaded = _loaded(path, kind, place)
+        return _loaded(path, kind, place)
     except (AttributeError, ModuleNotFoundError) as error:
-        raise DataError(
-            f"{path} needs the code that defines its module to be importable: {error}"
-        ) from None
+        raise code_of_module(path, error) from None
     except Exception as error:  # torch, and code of the file, raise errors of all kinds
         raise DataError(f"{path} is {kind} that cannot be loaded: {cause_of(error)}") from error
-    if not isinstance(loaded, torch.nn.Module):
-        raise DataError(
-            f"{path} holds a {type(loaded).__name__}; it must hold a whole module, as saved by "
-            "torch.jit.save or torch.export.save. Weights only are a checkpoint of a module "
-            "that a function returns: FILE.py:FUNCTION with checkpoint"
-        )
-    return loaded
 
 
 def _refusal(path: Path, kind: str) -> str:
@@ -312,7 +315,22 @@ def _loaded(path: Path, kind: str, device: torch.device) -> object:
             return torch.jit.load(path, map_location=device)
         if kind == "an exported program":
             return _exported(torch.export.load(path), device)
+        if kind == "a pickle":
+            return _unpickled(path, device)
         return torch.load(path, map_location=device, weights_only=False)
+
+
+def _unpickled(path: Path, device: torch.device) -> object:
+    """Return what is in a pickle: of torch before its archives, of pickle itself, or of joblib."""
+    try:
+        return torch.load(path, map_location=device, weights_only=False)
+    except (RuntimeError, pickle.UnpicklingError):  # which are alike in their first bytes
+        found: object = joblib.load(path)
+        if isinstance(found, torch.nn.Module):
+            return found.to(device)
+        if hasattr(found, "predict_proba"):
+            return found
+        raise
 
 
 def _exported(program: torch.export.ExportedProgram, device: torch.device) -> torch.nn.Module:

@@ -25,6 +25,34 @@ class OutOfMemoryWarning(UserWarning):
     """A batch was too large for memory or kernels; smaller pieces are computed from here on."""
 
 
+class Untouched:
+    """A model that gets a copy of each batch where it changes what it is given, in place.
+
+    A batch is asked about again: when the model is probed, and in pieces where memory runs out.
+    Whether it changes its batch is seen at the first call, of which it always gets a copy.
+    """
+
+    def __init__(self, scores_of: Scores) -> None:
+        self._scores_of = scores_of
+        self._changes: bool | None = None
+
+    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return the scores of a batch, which stays as it is."""
+        if self._changes is False:
+            return self._scores_of(batch)
+        given = batch.clone()
+        version = _version(given)
+        scores = self._scores_of(given)
+        if self._changes is None:  # NumPy does not count its changes
+            self._changes = _version(given) != version or not torch.equal(given, batch)
+        return scores
+
+
+def _version(tensor: torch.Tensor) -> int:
+    """Return how often a tensor was changed in place, 0 where torch does not count."""
+    return 0 if tensor.is_inference() else tensor._version
+
+
 class Forward:
     """The model as the scheduler calls it: a batch of noisy inputs to one vote each.
 
@@ -54,7 +82,9 @@ class Forward:
         self.num_classes = num_classes
         self.device = device
         self.autocast = autocast
-        self.scores_of = torch.compile(scores_of, dynamic=False) if compiled else scores_of
+        self.scores_of: Scores = Untouched(
+            torch.compile(scores_of, dynamic=False) if compiled else scores_of
+        )
         self.largest: int | None = None  # rows at once, where memory has set a limit
 
     def _precision(self) -> AbstractContextManager[object]:
@@ -114,11 +144,12 @@ def try_model(forward: Forward, new_batch: Callable[[int], torch.Tensor], batch_
         except Exception as error:
             cause = str(error).strip().partition("\n")[0]
             if exhausted(error) is None:
-                if isinstance(error, ValueError | TypeError):
+                if isinstance(error, ValueError | TypeError) and _is_ours(error):
                     raise
+                remedy = "; it must take a batch alone" * ("required positional" in cause)
                 raise ValueError(
                     f"model failed on a batch of shape {tuple(new_batch(1).shape)}: "
-                    f"{type(error).__name__}: {cause}"
+                    f"{type(error).__name__}: {cause}{remedy}"
                 ) from error
             if batch_size == 1:
                 raise UnavailableError(
@@ -128,6 +159,15 @@ def try_model(forward: Forward, new_batch: Callable[[int], torch.Tensor], batch_
             return batch_size
         batch_size = (batch_size + 1) // 2
         DeviceContext(forward.device).release_memory()
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Return whether an error was raised by this package, and not by code of a model."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    raised_in = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
+    return raised_in.partition(".")[0] == __name__.partition(".")[0]
 
 
 def memory_format(shape: Sequence[int], channels_last: bool) -> torch.memory_format:

@@ -26,7 +26,7 @@ from rsverify.smoothing.probing.probe import probe
 from rsverify.smoothing.probing.subject import Inputs, Subject
 from rsverify.smoothing.request import Request
 from rsverify.smoothing.sampling.asked import Asked, Entropy, Finished, Found, Told
-from rsverify.smoothing.sampling.forward import Forward, memory_format, try_model
+from rsverify.smoothing.sampling.forward import Forward, Untouched, memory_format, try_model
 from rsverify.smoothing.sampling.job import Job, Scheduler
 from rsverify.smoothing.sampling.sampled import Sampled
 from rsverify.smoothing.sampling.score_runs import ScoreRuns
@@ -68,16 +68,16 @@ class Session:
         """What was checked of the model."""
         self._center, model = sampled.center(example)
         self._fits = False  # the model has returned scores of the right shape
-        self._scores_of = model if how.compiled else partial(self._noted, model)
         self.context = DeviceContext(self._center.device)
         self._format = memory_format(self._center.shape, how.channels_last)
         self.forward = Forward(
-            self._scores_of,
+            model if how.compiled else partial(self._noted, model),
             sampled.num_classes,
             self._center.device,
             autocast=how.autocast,
             compiled=how.compiled,
         )
+        self._scores_of = Untouched(model) if how.compiled else self.forward.scores_of
 
     def _noted(self, model: Scores, batch: torch.Tensor) -> torch.Tensor:
         output = model(batch)
@@ -125,11 +125,20 @@ class Session:
     @contextmanager
     def _probed_once(self, rows: int) -> Iterator[None]:
         """Run the body on a model that was probed in batches as large, now or earlier."""
-        sampled = self.sampled
         with self.evaluating(), self._of_one_input():
-            subject = sampled.subject(self._scores_of)
-            self.probed = sampled.probes.probe(subject, sampled.noise, self._center, rows)
+            self.probed = self._probe_once(rows)
             yield
+
+    def _probe_once(self, rows: int) -> str:
+        sampled = self.sampled
+        subject = sampled.subject(self._scores_of)
+        try:
+            return sampled.probes.probe(subject, sampled.noise, self._center, rows)
+        except Exception as error:
+            if not is_out_of_memory(error) or rows == 1:
+                raise
+        self.context.release_memory()
+        return self._probe_once((rows + 1) // 2)
 
     @contextmanager
     def _of_one_input(self) -> Iterator[None]:
@@ -289,17 +298,22 @@ class Session:
     ) -> FloatArray:
         """Return the scores of noisy copies of the example."""
         rows, generator = min(batch_size, n), seeded_generator(seed, COUNTS, self.context.device)
-        with self._probed_once(rows), _progress(n, shown) as bar:
-            batches = noisy_batches(self.sampled.noise, self._center, n, rows, generator=generator)
-            arrived = queue_scores(
-                self._scores_of,
-                batches,
-                self.sampled.num_classes,
-                self.context.device,
-                mapped,
-                lambda samples: bar.advance(samples, samples),
-            )
-        return arrived()
+        try:
+            with self._probed_once(rows), _progress(n, shown) as bar:
+                arrived = queue_scores(
+                    self._scores_of,
+                    noisy_batches(self.sampled.noise, self._center, n, rows, generator=generator),
+                    self.sampled.num_classes,
+                    self.context.device,
+                    mapped,
+                    lambda samples: bar.advance(samples, samples),
+                )
+            return arrived()
+        except Exception as error:
+            if not is_out_of_memory(error) or rows == 1:
+                raise
+        self.context.release_memory()
+        return self.scores(n, (rows + 1) // 2, seed, mapped, shown)
 
 
 def _progress(samples: int, shown: ProgressOption, *, early: bool = False) -> InputProgress:

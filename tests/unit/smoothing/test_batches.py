@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+from contextlib import nullcontext
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,9 +13,10 @@ torch = pytest.importorskip("torch")
 
 from rsverify import SmoothedClassifier  # noqa: E402
 from rsverify.smoothing.batches import evaluating, noisy_batches  # noqa: E402
+from rsverify.smoothing.models.adapters import NumpyModel  # noqa: E402
 from rsverify.smoothing.noise import gaussian as noise_module  # noqa: E402
 from rsverify.smoothing.noise.gaussian import Gaussian, seeded_generator  # noqa: E402
-from rsverify.smoothing.sampling.forward import Forward  # noqa: E402
+from rsverify.smoothing.sampling.forward import Forward, OutOfMemoryWarning  # noqa: E402
 from rsverify.smoothing.sampling.job import Job, Scheduler  # noqa: E402
 
 CPU = torch.device("cpu")
@@ -159,3 +164,54 @@ def test_flags_come_back_even_where_train_is_overridden() -> None:
         pass
     assert not module.merged
     assert module.training
+
+
+class Normalizes(torch.nn.Module):
+    """Standardizes its batch in place, as fast preprocessing does."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        super().__init__()
+        self.layer, self.limit = torch.nn.Linear(4, 3), limit
+        with torch.no_grad():
+            self.layer.weight.copy_(torch.arange(12.0).reshape(3, 4).sin())
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        batch.sub_(0.4).div_(0.2)
+        if self.limit is not None and len(batch) > self.limit:
+            raise torch.OutOfMemoryError("too many")
+        return self.layer(batch)
+
+
+def _numpy(batch: np.ndarray) -> np.ndarray:
+    batch -= 0.4
+    batch /= 0.2
+    return np.asarray(batch @ np.sin(np.arange(12.0, dtype=np.float32).reshape(3, 4)).T)
+
+
+@pytest.mark.parametrize("way", ["plain", "inference mode", "numpy", "memory", "scores", "softmax"])
+def test_a_model_may_change_its_batch_in_place(way: str) -> None:
+    class Copies(Normalizes):
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            return self.layer((batch - 0.4) / 0.2)
+
+    x = torch.tensor([0.5, 0.1, 0.9, -0.8])
+    options: dict[str, Any] = {"n": 500, "n0": 50, "batch_size": 64, "seed": 0, "alpha": 0.05}
+    if way in ("scores", "softmax"):
+        options |= {"bound": "betting", "radius": "R1" if way == "softmax" else "R2"}
+    limit = 20 if way == "memory" else None
+    model: Any = NumpyModel(_numpy) if way == "numpy" else Normalizes(limit)
+    other = Copies()
+    other.load_state_dict(Normalizes().state_dict())
+    if way == "numpy":
+        torch.nn.init.zeros_(other.layer.bias)
+    else:
+        model.load_state_dict(other.state_dict())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OutOfMemoryWarning)
+        with torch.inference_mode() if way == "inference mode" else nullcontext():
+            found = SmoothedClassifier(model, 3, 0.1).certify(x, **options)
+    wanted = SmoothedClassifier(other, 3, 0.1).certify(x, **options)
+
+    assert found.prediction == wanted.prediction
+    assert found.radius == pytest.approx(wanted.radius, rel=1e-6)
+    assert found.radius > 0

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import warnings
+from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -12,6 +15,7 @@ from support.one_class import CLASSES, WAYS, always, smoothed, table_of  # noqa:
 
 from rsverify import SmoothedClassifier  # noqa: E402
 from rsverify.smoothing.device import exhausted, first_batch_size, indexable_batch_size  # noqa: E402
+from rsverify.smoothing.sampling.forward import OutOfMemoryWarning  # noqa: E402
 
 EXHAUSTED = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
@@ -221,3 +225,29 @@ def test_a_batch_is_held_once(gpus, channels_last):
     makers = ("empty", "clone", "copy", "contiguous", "zeros", "empty_like")
     made = [name for name, shape in gpus.made if shape == (1000, 3, 8, 8)]
     assert sum(any(maker in name for maker in makers) for name in made) == 1, made
+
+
+@pytest.mark.parametrize("call", ["certify", "betting", "predict", "counts", "scores"])
+def test_one_input_goes_on_with_smaller_batches(call: str) -> None:
+    x, sizes = torch.tensor([0.1, 0.9, 0.3, 0.2]), list[int]()
+
+    def limited(batch: torch.Tensor) -> torch.Tensor:
+        if len(batch) > 20:
+            raise torch.OutOfMemoryError("too many")
+        sizes.append(len(batch))
+        return batch[:, :3]
+
+    def asked(model: Any) -> object:
+        smoothed = SmoothedClassifier(model, 3, 0.25)
+        options = {"n": 200, "seed": 0}
+        if call == "betting":
+            return smoothed.certify(x, **options, bound="betting").radius
+        found = getattr(smoothed, call)(x, **options)
+        return found.radius if call == "certify" else np.asarray(found).tolist()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OutOfMemoryWarning)
+        found = asked(limited)
+
+    assert found == asked(lambda batch: batch[:, :3])
+    assert max(sizes) <= 20

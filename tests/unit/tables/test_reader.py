@@ -435,3 +435,22 @@ def test_summaries_refuse_what_they_cannot_answer():
         certified_accuracy(table.iloc[:0], 0.1)
     with pytest.raises(ValueError, match="no rows"):
         average_certified_radius(table.iloc[:0])
+
+
+@pytest.mark.parametrize(
+    "header",
+    ['idx","label","predict","radius","correct","time"', 'idx",label,predict,radius,correct,time'],
+)
+def test_a_header_that_lost_a_quote_is_one_line(path, header):
+    path.write_text(header + "\n0,1,1,0.5,1,2.0\n")
+
+    with pytest.raises(ValueError, match=r"line 1 of .*table.tsv has a quote in the wrong place"):
+        read_table(path)
+
+
+@pytest.mark.parametrize("correct", ["2", "-1", "10"])
+def test_correct_is_one_or_zero(path, correct):
+    path.write_text("\t".join(COMMON_COLUMNS) + f"\n0\t1\t1\t0.5\t{correct}\t2.0\n")
+
+    with pytest.raises(ValueError, match=rf"correct={correct} of idx=0 in .* must be 0 or 1"):
+        read_table(path)

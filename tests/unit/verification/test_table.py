@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import rsverify
 from rsverify import certify_counts, read_table, recertify, recertify_radii, verify_table
 from rsverify.cli.app import main
 from rsverify.tables.schema import table_row
@@ -71,6 +72,30 @@ def test_a_vote_moved_in_the_text_is_refuted(table: Path) -> None:
     for column, by in (("count_0", -1), ("count_0", 1), ("count_1", 1)):
         value = str(int(field(table, 1, column)) + by)
         assert verify_table(changed(table, 1, column, value)).rows["1"].verdict == "refuted"
+
+
+@pytest.mark.parametrize(("column", "value"), [("alpha", "0.02"), ("alpha", "0.0101")])
+def test_a_smaller_claim_is_refuted_unless_another_version_made_it(
+    table: Path, column: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    smaller = changed(table, 1, column, value)
+    found = verify_table(smaller)
+    assert found.rows["1"].verdict == "refuted"
+    assert "the radius holds, but" in found.rows["1"].reason
+    assert code_of(str(smaller)) == 1
+    for of_another in (True, False):
+        beside = smaller.with_suffix(".json")
+        version = "0.1.0" if of_another else rsverify.__version__
+        beside.write_text(json.dumps({"versions": {"rsverify": version}}))
+        found = verify_table(smaller)
+        assert found.verdict == ("proved" if of_another else "refuted")
+        assert found.rows["1"].below_bound == of_another
+        assert verify_table(smaller, same_version=False).rows["1"].below_bound
+        assert verify_table(smaller, same_version=True).verdict == "refuted"
+        assert code_of(str(smaller), "--other-version") == 0
+        assert "1 proved row states less than its bound gives" in capsys.readouterr().out
+    beside.write_text("{")
+    assert verify_table(smaller).verdict == "refuted"
 
 
 def test_a_checksum_tells_what_votes_do_not(table: Path) -> None:

@@ -3,6 +3,7 @@
 
 import pytest
 import torch
+from support.hidden_state import COUNTED, Holds
 from support.idioms import SEEN, UNSEEN, Idiom, LoudFunctions, LoudKernels
 from torch import nn
 
@@ -28,6 +29,34 @@ def test_what_is_not_seen_is_refused_by_the_modules_name(name, late):
         ValueError, match=r"^no Lipschitz constant for [^:]*\b(1|2|Sequential|Idiom)"
     ):
         lipschitz_bound(module, (4,))
+
+
+@pytest.mark.parametrize("late", [0, 10**9])
+@pytest.mark.parametrize("name", COUNTED)
+def test_calls_that_are_counted_out_of_sight_are_refused(name, late):
+    module = nn.Sequential(Idiom(COUNTED[name], FACTOR, late).double(), nn.Linear(4, 2).double())
+
+    with pytest.raises(ValueError, match=r"^no Lipschitz constant for "):
+        lipschitz_bound(module, (4,))
+
+
+def test_what_networks_hold_is_no_state():
+    module = Holds()
+
+    first = lipschitz_bound(module, (4,))
+
+    assert first == lipschitz_bound(nn.Sequential(nn.Flatten(), module), (4,))
+    assert first == pytest.approx(torch.linalg.norm(module.layer.weight, 2).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+@pytest.mark.parametrize("factor", [0.01, 1.0, 200.0])
+def test_a_type_so_coarse_that_values_jump_is_refused(dtype, factor):
+    def coarse(x):
+        return torch.sigmoid(factor * x.to(dtype).to(x.dtype))
+
+    with pytest.raises(ValueError, match=f"for to: its result is of {dtype}, so coarse"):
+        lipschitz_bound(coarse, (4,))
 
 
 @pytest.mark.parametrize("name", SEEN)

@@ -4,6 +4,7 @@ import random
 
 import pytest
 import torch
+from support.hidden_state import COUNTED
 from support.idioms import SEEN, UNSEEN, Idiom
 from torch import nn
 
@@ -75,7 +76,8 @@ def network(rng):
         idiom = Idiom(SEEN[name], rng.choice([0.01, 30.0, 500.0]), 0)
     elif what < 0.75:
         late = rng.choice([0, 1, 5, 20, 60, 10**9])
-        idiom = Idiom(UNSEEN[rng.choice(sorted(UNSEEN))], rng.choice([0.01, 30.0, 500.0]), late)
+        unseen = {**UNSEEN, **COUNTED}
+        idiom = Idiom(unseen[rng.choice(sorted(unseen))], rng.choice([0.01, 30.0, 500.0]), late)
     else:
         return layers, True
     # Not within what makes two dimensions more of its four.

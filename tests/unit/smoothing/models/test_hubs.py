@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -256,8 +257,13 @@ def test_timm_by_name(tmp_path: Path) -> None:
     assert torch.equal(again.eval()(x[None]), made(x[None]))
     with pytest.raises(ValueError, match=r"timm:resnet10t cannot be made with .*no_such=1"):
         load_model("timm:resnet10t", arguments=random | {"no_such": 1})
-    with pytest.raises(ValueError, match="timm:no_such_net cannot be made"):
-        load_model("timm:no_such_net", arguments=random)
+    for name, near in (
+        ("resnet10", ", such as resnet10t, .*: timm.list_models"),
+        ("ResNet10T", ", such as resnet10t"),
+        ("no_such_net", r": timm\.list_models\(\) has all names"),
+    ):
+        with pytest.raises(ValueError, match=rf"model='timm:{name}' must be a model of timm{near}"):
+            load_model(f"timm:{name}", arguments=random)
 
 
 def test_trained_weights_that_cannot_be_fetched(timm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,6 +274,24 @@ def test_trained_weights_that_cannot_be_fetched(timm: Any, monkeypatch: pytest.M
     monkeypatch.setattr(timm, "create_model", refuses)
     with pytest.raises(UnavailableError, match=r"no route.*--checkpoint.*--model-arg pretrained=F"):
         load_model("timm:resnet10t")
+
+
+def test_tries_to_fetch_are_not_printed(
+    timm: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What fetches logs each of its tries; the line of the error says it all."""
+    logger = logging.getLogger("huggingface_hub")
+
+    def tries(*_: Any, **__: Any) -> None:
+        logger.warning("Retrying in 1s")
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(timm, "create_model", tries)
+    before = logger.level
+    with pytest.raises(UnavailableError):
+        load_model("timm:resnet10t")
+    assert not caplog.records
+    assert logger.level == before
 
 
 # ---- torchvision, in whose place a package of the same functions stands.
@@ -289,6 +313,32 @@ def test_torchvision_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
         ("resnet18", {"weights": "DEFAULT"}),
         ("resnet18", {"weights": None, "width": 2, "num_classes": 3}),
     ]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            ValueError("The parameter 'num_classes' expected value 1000 but got 3 instead."),
+            r"but got 3 instead; trained weights have classes of their own: .*weights=None",
+        ),
+        (OSError("no route"), r"cannot be fetched.*--checkpoint.*--model-arg weights=None"),
+        (ValueError("Unknown model resnet8"), "must be a model of torchvision, such as resnet18"),
+    ],
+)
+def test_what_torchvision_refuses(
+    error: Exception, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def get_model(*_: Any, **__: Any) -> None:
+        raise error
+
+    models = SimpleNamespace(
+        get_model=get_model, list_models=lambda: ["resnet18"], __name__="torchvision.models"
+    )
+    monkeypatch.setattr(hubs, "need", lambda *_, **__: None)
+    monkeypatch.setattr(hubs.importlib, "import_module", lambda _: SimpleNamespace(models=models))
+    with pytest.raises(ValueError, match=message):
+        load_model("torchvision:resnet8", num_classes=3)
 
 
 def test_packages_that_are_not_there_or_do_not_go_together(monkeypatch: pytest.MonkeyPatch) -> None:

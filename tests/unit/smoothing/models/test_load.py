@@ -187,7 +187,7 @@ def test_functions_of_all_kinds(models: Path) -> None:
 def test_functions_that_give_no_model(models: Path, tmp_path: Path) -> None:
     torch.save(net().state_dict(), tmp_path / "w.pt")
     for name, error, message in (
-        ("number", TypeError, "number returned a int; it must return a model"),
+        ("number", TypeError, "number returned an int; it must return a model"),
         ("wants", ValueError, "wants failed: TypeError: .*missing 1 required"),
         ("fails", ValueError, "fails failed: RuntimeError: no such data"),
         ("absent", ValueError, "has no function 'absent'"),
