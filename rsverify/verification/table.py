@@ -196,8 +196,9 @@ def _read(path: str | os.PathLike[str]) -> list[_Row]:
     missing = [name for name in NEEDED if name not in columns]
     if not {"count_0", "votes"} & set(columns):
         raise DataError(
-            f"{path} has no vote counts, so that nothing can be proved: a table of radii only can "
-            "be certified again from its radii (rsverify recertify) and then be verified"
+            f"{path} has no certificates with vote counts, so that nothing can be proved: radii "
+            "only can be certified again (rsverify recertify), vote counts alone certified "
+            "(rsverify certify-counts), and then be verified"
         )
     if missing:
         raise DataError(f"{path} has no column {missing[0]!r}; it must have {', '.join(NEEDED)}")
