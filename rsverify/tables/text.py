@@ -28,7 +28,7 @@ _OTHER_FILES = {
     b"\x89HDF": "an HDF5 file: save it as .parquet or .csv",
     b"\x80": "a pickle, which is not read: save it as .parquet or .csv",
     b"[": "JSON, or a list as Python prints it: save it as .csv",
-    b"{": "JSON: save it as .csv",
+    b"{": "JSON: give the table that it belongs to, or save it as .csv",
 }
 _UTF_16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 

@@ -188,7 +188,10 @@ class _Row(NamedTuple):
 
 def _read(path: str | os.PathLike[str]) -> list[_Row]:
     """Return the rows of a table; a last line that is not whole is one that its fields tell."""
-    lines = [s for s in Path(path).read_text("utf-8-sig").splitlines() if s.strip()]
+    try:
+        lines = [s for s in Path(path).read_text("utf-8-sig").splitlines() if s.strip()]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not a table: it is not UTF-8 at byte {error.start}") from None
     header = lines[0] if lines else ""
     separator = next((c for c in "\t,;" if c in header), "\t")
     records = list(csv.reader(lines, delimiter=separator))

@@ -215,7 +215,7 @@ def test_labels_that_are_names_of_classes(tmp_path):
         (b"\x80\x05 and so on", "a pickle, which is not read"),
         (b"[[980, 20], [1, 2]]", "JSON, or a list as Python prints it"),
         (b"[[980  20]\n [  1   2]]", "JSON, or a list as Python prints it"),
-        (b'{"c0": [1], "c1": [2]}', "JSON: save it as .csv"),
+        (b'{"c0": [1], "c1": [2]}', "JSON: give the table that it belongs to, or save it as .csv"),
     ],
 )
 def test_other_files_are_called_what_they_are(tmp_path, content, what):
