@@ -29,7 +29,7 @@ from rsverify.tables.planning import early_votes, margin_of_radius, pilot_inputs
 
 __all__ = ["plan_dataset"]
 
-_PRECISION_RUNS = 40
+_PRECISION_RUNS = 120
 
 
 def plan_dataset(
@@ -66,8 +66,8 @@ def plan_dataset(
         As for `certify_dataset`; the run that is planned would have them.
     target_radius, precision, relative_precision
         As for `certify_dataset`. Without a target a few round radii are planned for, where the
-        noise is Gaussian; early decisions are then those of all of them. Other noise has none, and
-        needs a target, in its norm.
+        noise is Gaussian; early decisions are then those of all of them. Other noise needs a
+        target, in its norm.
     skip, max_inputs, input_range, batch_size, autocast, compile, channels_last
         As for `certify_dataset`.
     probability
@@ -174,11 +174,9 @@ def plan_request(
     request = classifier.resolve(request, example, batch_size=batch_size, progress=False)
     threat = request.threat(noise, example.numel())
     radii = request.target_radius
-    if not threat.is_plain:  # there are no early decisions: what is planned is a fixed n
-        if radii is None:
+    if radii is None:
+        if not threat.is_plain:
             raise ValueError(f"target_radius must be given for noise={threat.noise}")
-        request = replace(request, target_radius=None)
-    elif radii is None:
         radii = default_radii(classifier.sigma, 0.0)[1:4]
     request.check(classifier.num_classes, noise, 0 if certify_label else None, example.numel())
     check_placement(classifier.model, classifier.placement(example.dtype)[0])
@@ -211,15 +209,13 @@ def plan_request(
         early=False,
         seed=start,
     )
-    early = (
-        _early(plan, request, classifier, threat, pilot, size, start) if threat.is_plain else None
-    )
+    early = _early(plan, request, classifier, threat, pilot, size, start)
     decided = 0.0
     if early is not None:
         if not request.stops_early:  # what it would be with the radii that are planned for
             timing = replace(timing, request=replace(request, target_radius=plan.target_radii))
         decided = timing.early_overhead(
-            items, wanted, rate, 0.3 * budget, certify_label=certify_label
+            items, wanted, rate, 0.3 * budget, early.looks, certify_label=certify_label
         )
     cost = Cost(
         device=device_text(place),

@@ -18,8 +18,6 @@ from rsverify.tables.plan import EarlyVotes
 
 ROWS = 1000
 """About so many inputs are simulated, those of a pilot several times where it has fewer."""
-EARLY_ROWS = 600
-"""So many runs with early decisions."""
 _MOST_TIMES = 50
 # Of votes of a pilot: the class certified has half a vote more, and all others together.
 _PRIOR = 0.5
@@ -51,8 +49,11 @@ class Inputs:
         """Return at most so many, evenly spaced."""
         if len(self) <= count:
             return self
-        keep = np.linspace(0, len(self) - 1, count).astype(np.int64)
-        return Inputs(self.shares[keep], self.y[keep], self.right[keep], self.estimand)
+        return self.at(np.linspace(0, len(self) - 1, count).astype(np.int64))
+
+    def at(self, rows: IntArray) -> Inputs:
+        """Return those of some rows."""
+        return Inputs(self.shares[rows], self.y[rows], self.right[rows], self.estimand)
 
     def margins_reached(
         self,
@@ -126,15 +127,21 @@ def posterior_shares(
     The prior is Jeffreys' of the class certified against all others, whose half vote is divided
     equally. About `ROWS` are drawn in all.
     """
-    if len(counts) > ROWS:
-        kept = np.linspace(0, len(counts) - 1, ROWS).astype(np.int64)
-    else:
-        times = min(_MOST_TIMES, -(-ROWS // len(counts)))
-        kept = np.repeat(np.arange(len(counts)), times)
+    kept = repeated(len(counts))
     prior = np.full(counts.shape, _PRIOR / (counts.shape[1] - 1))
     np.put_along_axis(prior, y[:, np.newaxis], _PRIOR, axis=1)
     drawn = rng.standard_gamma((counts + prior)[kept])
     return drawn / drawn.sum(axis=1, keepdims=True), kept
+
+
+def repeated(count: int, rows: int = ROWS) -> IntArray:
+    """Return rows of `count` inputs that make about so many, each input as often as any other.
+
+    Otherwise some inputs would weigh twice as much as others.
+    """
+    if count > rows:
+        return np.linspace(0, count - 1, rows).astype(np.int64)
+    return np.repeat(np.arange(count), min(_MOST_TIMES, max(round(rows / count), 1)))
 
 
 @dataclass(frozen=True)

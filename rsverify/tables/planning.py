@@ -38,12 +38,11 @@ from rsverify.noise import Noise, Norm
 from rsverify.tables.counts import counts_of_frame
 from rsverify.tables.plan import Cost, EarlyVotes, ExpectedShare, NeededVotes, Plan
 from rsverify.tables.plan_draws import (
-    EARLY_ROWS,
-    ROWS,
     Inputs,
     Sampling,
     leading_shares,
     posterior_shares,
+    repeated,
     simulate_decisions,
 )
 from rsverify.tables.schema import count_columns
@@ -56,6 +55,7 @@ _FEW = 3
 _STEPS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 _CLOSE = 1.01  # two numbers of votes that are not told apart
 _LEAST_N = 10
+_FEWEST_RUNS = 400  # with early decisions
 LARGEST_MARGIN = 80.0
 """No number of votes shows so much of quantiles."""
 
@@ -214,12 +214,9 @@ def early_votes(
     """Return what early decisions take of inputs; None where a margin cannot be decided."""
     if not (wanted < (1.0 if inputs.estimand == "difference" else np.inf)).all():
         return None
-    some = inputs.some(EARLY_ROWS)
-    if len(some) < EARLY_ROWS:
-        times = -(-EARLY_ROWS // len(some) // 4)
-        keep = np.repeat(np.arange(len(some)), max(times, 1))
-        some = Inputs(some.shares[keep], some.y[keep], some.right[keep], some.estimand)
-    return simulate_decisions(some, wanted, how, alpha, futility=futility, seed=seed)
+    if len(inputs) < _FEWEST_RUNS:  # few that are assumed
+        inputs = inputs.at(np.repeat(np.arange(len(inputs)), -(-_FEWEST_RUNS // len(inputs))))
+    return simulate_decisions(inputs, wanted, how, alpha, futility=futility, seed=seed)
 
 
 def margin_of_radius(threat: Threat, target: float) -> float:
@@ -255,9 +252,7 @@ def _inputs(
         right = np.ones(count, dtype=bool)
         given = Inputs(shares, label, right, threat.estimand)
         if count > _FEW:
-            times = max(1, -(-ROWS // count))
-            keep = np.repeat(np.arange(count), times)
-            given = Inputs(shares[keep], label[keep], right[keep], threat.estimand)
+            given = given.at(repeated(count))
         return given, "assumed probabilities", count <= _FEW, count
     assert pilot is not None, "one of the two is given"
     return *pilot_inputs(pilot, y, threat, seed), False, _rows(pilot)

@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from rsverify import SmoothedClassifier, certify_dataset  # noqa: E402
-from rsverify.noise import Uniform  # noqa: E402
+from rsverify.noise import Ablation, Laplace, Splitting, Uniform  # noqa: E402
 from rsverify.smoothing.planning import plan_dataset  # noqa: E402
 from rsverify.smoothing.timing import device_text  # noqa: E402
 
@@ -146,8 +146,39 @@ def test_other_noise_needs_a_target(data: Any) -> None:
     with pytest.raises(ValueError, match="target_radius must be given for noise=uniform:1"):
         plan_dataset(boxed, some, seconds=0.1)
     plan = plan_dataset(boxed, some, target_radius=0.2, n=1000, seconds=0.1, seed=0)
-    assert (plan.early, plan.noise) == (None, "uniform:1, l1")
+    assert plan.noise == "uniform:1, l1"
     assert plan.reachable[0] > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("noise", "target"),
+    [(Uniform(1.0), 0.2), (Laplace(0.5), 0.25), (Splitting(0.6), [0.1, 0.3]), (Ablation(5, 20), 1)],
+    ids=str,
+)
+def test_early_decisions_of_other_noise_take_the_votes_planned(
+    noise: Any, target: Any, tmp_path: Path
+) -> None:
+    hidden = isinstance(noise, Ablation)
+    spread_out = torch.linspace(0.0, 1.0, 120)[:, None]
+    x = (torch.linspace(0.0, 0.99, 20) < spread_out).float() if hidden else spread_out
+
+    def above(batch: Any) -> Any:  # class 1 where the mean, of 5 of 20 most are ones, is above
+        mean = batch.mean(dim=1) - (0.125 if hidden else 0.0)
+        return torch.stack([-mean, mean], dim=1)
+
+    smoothed = SmoothedClassifier(above, 2, noise=noise, mask=0.0 if hidden else None)
+    asked: Any = {"target_radius": target, "n": 2000, "alpha": 0.001}
+    plan = plan_dataset(smoothed, (x, torch.ones(120).long()), seconds=1.0, seed=0, **asked)
+    table = certify_dataset(
+        smoothed, (x, torch.ones(120).long()), tmp_path / "t.tsv", seed=1, progress=False, **asked
+    )
+    assert plan.early is not None
+    spread = table["n"].std() * (1 / 120 + 1 / plan.early.simulated) ** 0.5
+    # Of several radii the plan is that of the one that takes the most alone.
+    assert abs(plan.early.votes - table["n"].mean()) < 4 * spread + 0.05 * table["n"].mean()
+    assert plan.cost is not None
+    assert plan.cost.seconds_per_early_input > 0
 
 
 @pytest.mark.parametrize(
