@@ -3,7 +3,8 @@
 A bound that pools its batch may never fail to cover among a thousand replications, and fail to
 cover often where it is called as people call it, on one sample. So rows alone are compared with
 rows in company: value by value where the bound returns the same twice, in distribution where it is
-random.
+random. In the same way a row is asked again after other rows: what keeps something from call to
+call may cover in one long audit, whose replications are alike, and not after a user's other data.
 """
 
 from __future__ import annotations
@@ -32,14 +33,20 @@ from rsverify.auditing.caller import (
     same,
 )
 from rsverify.auditing.estimand import Data, Estimand
+from rsverify.auditing.one_sample import made_for_one
 from rsverify.auditing.verdict import FALSE_ALARM
 
 PROBE_ROWS = 7  # by which it is found out how a bound is called
 COMPANY = 128  # rows at once that a random bound gets
 CROWD = 1024  # rows at once, to see whether it pools larger batches
 CALLS, CROWD_CALLS = 60, 16
+BEFORE = 3  # rows that are asked before a row that is asked again
 COPIES, COPIED_CALLS = 64, 24
 SHARE = 0.01  # of `false_alarm`, spent on the tests of a random bound's rows
+REMEMBERING = (
+    "the bound of a replication changes with those asked before it: it keeps something from call "
+    "to call"
+)
 VALUES = ("NaN", "outside")  # failures of a value, not of a call
 
 
@@ -83,10 +90,25 @@ def prepare(
     whole = Caller(bound, alpha, side, estimand.space, sequential=estimand.sequential)
     layout = whole.fits(first)
     if layout is None:
-        return scalar(whole, first, data, name, suggest)
-    whole = replace(whole, layout=layout)
+        caller = scalar(whole, first, data, name, suggest)
+    elif not steady and _of_one_path(whole, first):
+        caller, layout = replace(whole, rowwise=True), None
+    else:
+        caller = whole
     if steady:
-        return whole
+        return replace(caller, layout=layout)
+    if layout is not None:
+        caller = _of_batches(replace(whole, layout=layout), first, data, false_alarm)
+    if caller.mixed is not None or caller.costly:  # a process for each call remembers nothing
+        return caller
+    row = _remembering_row(caller, first, false_alarm)
+    if row is None:
+        return caller
+    return replace(caller, alone=not caller.rowwise, mixed=_mixing(first[row], REMEMBERING))
+
+
+def _of_batches(whole: Caller, first: Data, data: Data, false_alarm: float) -> Caller:
+    """Return how to call a bound that takes all rows at once."""
     once, twice = whole.limits(first), whole.limits(first)
     if all(np.array_equal(a, b, equal_nan=True) for a, b in zip(once[:3], twice[:3], strict=True)):
         return _of_steady(whole, once, first)
@@ -101,12 +123,32 @@ def rows_of_a_probe(data: Data) -> int:
     return rows
 
 
+def _of_one_path(whole: Caller, data: Data) -> bool:
+    """Return whether a bound with one limit per observation is made for a single sample."""
+    if not whole.sequential or data.ndim < 2:
+        return False
+
+    def asked(some: Data, rows: tuple[int, ...]) -> FloatArray | None:
+        try:
+            value = whole.call(some).astype(np.float64)
+        except Exception:  # found again, and counted, by the audit
+            return None
+        shape = (*rows, data.shape[1])
+        if whole.side != "two-sided":
+            return value if value.shape == shape else None
+        return np.moveaxis(value, 0, -1) if value.shape == (2, *shape) else None
+
+    return made_for_one(lambda some: asked(some, (len(some),)), lambda row: asked(row, ()), data)
+
+
 def scalar(whole: Caller, first: Data, data: Data, name: str, suggest: Callable[[], str]) -> Caller:
     """Return how to call a bound that does not take all rows at once, or raise."""
     single = replace(whole, rowwise=True)
     if _works(single, first):
         return single
-    if _works(whole, first) or _works(single, data) or _works(whole, data):
+    if not _answers(whole, first) and (
+        _works(whole, first) or _works(single, data) or _works(whole, data)
+    ):
         return whole
     text = f"bound={name} {_complaint(whole, single, first)}{suggest()}"
     try:
@@ -122,6 +164,15 @@ def _works(caller: Caller, data: Data) -> bool:
     """Return whether the bound takes some row: returns limits, be they wrong."""
     parts = (caller.row(data[i : i + 1]) for i in range(len(data)))
     return any(all(f.kind in VALUES for f in part.failures) for part in parts)
+
+
+def _answers(caller: Caller, data: Data) -> bool:
+    """Return whether the bound returns something for all rows: of the wrong shape, it is then."""
+    try:
+        caller.call(data)
+    except Exception:  # of the bound: it takes rows one at a time, perhaps
+        return False
+    return True
 
 
 def _complaint(whole: Caller, single: Caller, data: Data) -> str:
@@ -155,8 +206,44 @@ def _of_steady(whole: Caller, once: Limits, data: Data) -> Caller:
     return replace(whole, alone=True, mixed=_mixing(data[found]))
 
 
-def _mixing(row: Data) -> Failure:
-    return Failure(MIXED, MIXING, plain_row(row))
+def _mixing(row: Data, how: str = MIXING) -> Failure:
+    return Failure(MIXED, how, plain_row(row))
+
+
+def _remembering_row(caller: Caller, data: Data, false_alarm: float) -> int | None:
+    """Return a row whose limits follow from the rows asked before it, None if none is seen.
+
+    Asked are the rows of the smallest, a middle and the largest limit, for one that remembers may
+    let the largest count, or the smallest.
+    """
+    values = np.array([_alone(caller, each)[caller.side == "upper"] for each in data])
+    order = np.argsort(values, kind="stable")
+    rows = (int(order[0]), int(order[len(order) // 2]), int(order[-1]))
+    level = SHARE * false_alarm / (2 * len(rows))
+    return next((row for row in rows if _remembers(caller, data, row, values, level)), None)
+
+
+def _remembers(caller: Caller, data: Data, row: int, values: FloatArray, level: float) -> bool:
+    """Return whether a row's limits follow from the rows asked before it.
+
+    Those are of the smallest limit, of the largest, and of the smallest again: whether the last or
+    the most extreme is remembered, one of the two changes shows it.
+    """
+    strangers = _strangers(values, data, row)
+    if not strangers:
+        return False
+    most, least = strangers
+
+    def after(other: int) -> Point:
+        for _ in range(BEFORE):
+            _alone(caller, data[other])
+        return _alone(caller, data[row])
+
+    first = after(least)
+    if all(same(first, after(other)) for other in (most, least)):
+        return False
+    asked = [[after(other) for _ in range(CALLS)] for other in (least, most, least)]
+    return any(_differ(asked[i], asked[i + 1], level) for i in (0, 1))
 
 
 def _other_contents(data: Data, row: int, by: int) -> Data:

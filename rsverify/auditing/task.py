@@ -14,7 +14,7 @@ import numpy as np
 from rsverify._core.files import Interrupted
 from rsverify._core.types import AuditMethodName
 from rsverify.auditing.caller import MIXED, Bound, Caller, merge_failures
-from rsverify.auditing.company import COMPANY, prepare
+from rsverify.auditing.company import COMPANY, PROBE_ROWS, prepare
 from rsverify.auditing.design import Design, Progress, Record
 from rsverify.auditing.estimand import Data, Estimand, Parameters
 from rsverify.auditing.exact.repeats import Answer, Table, shared_look
@@ -43,10 +43,11 @@ from rsverify.auditing.simulation.tally import Tally
 from rsverify.auditing.simulation.votes import worst_votes
 from rsverify.auditing.verdict import combine
 
-BATCHED = "in a batch: "
+BATCHES = (2, PROBE_ROWS, 32, COMPANY)  # sizes at which a bound is audited that changes with them
 PLACED = (
-    f"the bound of a row changes with its place in the batch or with the batch's size: rows "
-    f"{BATCHED!r} are simulated {COMPANY} at once, all others one a call"
+    "the bound of a row changes with its place in the batch or with the batch's size: rows 'in a "
+    f"batch of …' are simulated so many at once ({', '.join(map(str, BATCHES))}), all others one a "
+    "call"
 )
 PROBE = "how the bound is called"  # the random numbers of the rows that find it out
 
@@ -135,19 +136,23 @@ def _with_places(
     """
     if not caller.placed:
         return report
-    batch = replace(caller, alone=False, chunk=COMPANY)
-    suite = [replace(s, name=f"{BATCHED}{s.name}", stream=s.stream or s.name) for s in suite]
-    tallies = simulate(
-        batch, task.estimand, suite, task.design, n_jobs=task.n_jobs, progress=task.progress
-    )
-    more = simulation_report(tallies, Replay(batch, task.estimand, suite, task.design), {})
-    return replace(
-        report,
-        verdict=combine([report.verdict, more.verdict]),
-        rows=report.rows + more.rows,
-        failures=merge_failures(report.failures + more.failures),
-        notes=[*report.notes, PLACED],
-    )
+    for size in BATCHES:
+        batch = replace(caller, alone=False, chunk=size)
+        laws = [
+            replace(s, name=f"in a batch of {size}: {s.name}", stream=s.stream or s.name)
+            for s in suite
+        ]
+        tallies = simulate(
+            batch, task.estimand, laws, task.design, n_jobs=task.n_jobs, progress=task.progress
+        )
+        more = simulation_report(tallies, Replay(batch, task.estimand, laws, task.design), {})
+        report = replace(
+            report,
+            verdict=combine([report.verdict, more.verdict]),
+            rows=report.rows + more.rows,
+            failures=merge_failures(report.failures + more.failures),
+        )
+    return replace(report, notes=[*report.notes, PLACED])
 
 
 def _with_hint(task: Task, report: AuditReport) -> AuditReport:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsverify._core.check import FloatArray
-from rsverify.auditing.caller import AGAIN, NEAR, Caller
+from rsverify.auditing.caller import AGAIN, Caller, Limits, near
 from rsverify.auditing.design import Design
 from rsverify.auditing.estimand import Data
 from rsverify.auditing.simulation.blocks import generator
@@ -90,11 +90,13 @@ def _asked_again(
     each = math.ceil(rows / calls)
     for _ in range(calls):
         picks = rng.integers(len(table.outcomes), size=each)
-        unlike = _unlike(plain, table, picks)
+        seen = plain.limits(table.outcomes[picks])
+        unlike = ~_alike(seen, table.lower[picks], table.upper[picks])
         if not unlike.any():
             continue
         first = int(picks[np.argmax(unlike)])
-        if all(np.array_equal(_unlike(plain, table, picks), unlike) for _ in range(AGAIN)):
+        again = (plain.limits(table.outcomes[picks]) for _ in range(AGAIN))
+        if all(_alike(other, seen.lower, seen.upper).all() for other in again):
             return "mixed", first
         return ("shared" if each > 3 and unlike.mean() > 0.5 else "random"), first
     return "same", 0
@@ -102,8 +104,8 @@ def _asked_again(
 
 def _unlike(caller: Caller, table: Table, picks: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Return where limits of these outcomes are others than before."""
-    again = caller.limits(table.outcomes[picks])
-    alike = np.ones(len(picks), dtype=bool)
-    for new, old in ((again.lower, table.lower), (again.upper, table.upper)):
-        alike &= np.isclose(new, old[picks], rtol=NEAR, atol=NEAR)
-    return ~alike
+    return ~_alike(caller.limits(table.outcomes[picks]), table.lower[picks], table.upper[picks])
+
+
+def _alike(limits: Limits, lower: FloatArray, upper: FloatArray) -> npt.NDArray[np.bool_]:
+    return np.asarray(near(limits.lower, lower) & near(limits.upper, upper))

@@ -31,6 +31,12 @@ ALWAYS_FAIL = {
     "text": (lambda _x, _a: "0.3", TypeError, "returned <U3 and no numbers"),
     "masked": (lambda x, _a: np.ma.masked_less(x[:, 0], 2), TypeError, "returned a masked array"),
     "one too many": (lambda x, _a: np.zeros(len(x) + 1), ValueError, r"returned shape \(8,\)"),
+    "in one row": (lambda x, _a: x.mean(axis=1)[None], ValueError, r"returned shape \(1, 7\)"),
+    "pooled to one": (
+        lambda x, a: np.atleast_1d(hoeffding(np.atleast_2d(x), a).mean())[None],
+        ValueError,
+        r"returned shape \(1, 1\) for data",
+    ),
     "an exception": (
         lambda _x, _a: 1 / 0,
         ValueError,
