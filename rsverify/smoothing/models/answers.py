@@ -185,7 +185,7 @@ def _scores(
         batch = torch.cat([part, part[:1].expand(missing, *part.shape[1:])]) if missing else part
         output = scores_of(batch.contiguous(memory_format=layout))
         checked = check_model_output(output, (len(batch), num_classes), rows.device)
-        parts.append(checked[: len(part)].cpu().double())
+        parts.append(checked[: len(part)].to("cpu", torch.float64, copy=True))
     return torch.cat(parts)
 
 
