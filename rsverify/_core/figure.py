@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 
-def check_figure(path: str | os.PathLike[str], *, force: bool = False) -> str:
+def check_figure(path: str | os.PathLike[str], *, force: bool = False, option: str = "path") -> str:
     """Return the format that the ending of `path` names, or raise before anything is drawn.
 
     Raises
@@ -33,7 +33,7 @@ def check_figure(path: str | os.PathLike[str], *, force: bool = False) -> str:
     ending = Path(path).suffix.lower().lstrip(".")
     known = FigureCanvasBase.get_supported_filetypes()
     if ending not in known:
-        raise ValueError(f"path={str(path)!r} must end in .png, .pdf, .svg or another figure's")
+        raise ValueError(f"{option}={str(path)!r} must end in .png, .pdf, .svg or another figure's")
     check_free(path, force=force)
     return ending
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shlex
 import signal
@@ -157,6 +158,10 @@ def _communicate(command: list[str], text: str, timeout: float, rows: int) -> tu
             errors="replace",
             start_new_session=True,  # so that what it has started ends with it
         )
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            errno.ENOENT, "no such program; is it installed, and on PATH?", command[0]
+        ) from None
     except PermissionError as error:
         raise ValueError(f"command={shown(command[0])} must be a program: {error}") from None
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, get_args
@@ -120,7 +121,11 @@ def find_bound(name: str) -> Bound:
             f"rsverify.paper.FORMULAS"
         )
     if name not in BOUNDS:
-        raise ValueError(f"bound={name!r} must be a callable or one of {', '.join(sorted(BOUNDS))}")
+        near = difflib.get_close_matches(name, BOUNDS, n=1)
+        meant = f"; is {near[0]} meant?" if near else ""
+        raise ValueError(
+            f"bound={name!r} must be a callable or one of {', '.join(sorted(BOUNDS))}{meant}"
+        )
     return BOUNDS[name]
 
 

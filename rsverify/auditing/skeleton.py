@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import keyword
 from collections.abc import Mapping
 from pathlib import Path
@@ -201,7 +200,7 @@ def write_skeleton(
     }
     for each in (file, test):
         if each.exists():
-            raise FileExistsError(errno.EEXIST, "exists already: name another file", str(each))
+            raise FileExistsError(f"{each} exists already: name another file")
     write_file(file, _BOUND.format(**words))
     write_file(test, _TEST.format(**{**words, "title": f"What `{name}` claims, audited."}))
     return file, test

@@ -76,6 +76,8 @@ def bound(
     """Bound the margin of class Y from vote COUNTS, by every method side by side."""
     if not 0 <= y < len(counts):
         raise ValueError(f"y={y} must be a class between 0 and {len(counts) - 1}")
+    if y in (ignore or ()):
+        raise ValueError(f"y={y} must not be one of ignore={ignore}: it is what is bounded")
     if noise is None and (norm is not None or dimension is not None):
         given = f"norm={norm!r}" if norm is not None else f"dimension={dimension}"
         raise ValueError(f"{given} must come with --noise: its radii are measured so")

@@ -40,7 +40,7 @@ def demo(
     from rsverify.demo.outputs import check_outputs
 
     need("torch", "sklearn", extra="demo")
-    check_outputs(out, images=images, force=force)
+    check_outputs(out, images=images, n=n, force=force)
     with starting("demo: loading torch; then a network is trained and images are certified"):
         import sklearn.datasets  # noqa: F401
         import torch  # noqa: F401

@@ -108,9 +108,14 @@ def _of_parser(error: BaseException, message: str) -> str:
     Which words it has depends on the version of typer; a message of other words stays.
     """
     message = message.replace("Value error, ", "")
+    negative = re.match(r"No such option: (-[0-9.]+)", message)
+    if negative is not None:
+        return f"{negative[1]} is not an option, and numbers without one must not be negative"
     found = re.fullmatch(r"Invalid value for '(?P<name>[^']+)'[^:]*: (?P<rest>.*?)\.?", message)
     if found is None:
-        return message
+        used = getattr(getattr(error, "ctx", None), "command_path", None)
+        ends = message.endswith(("?", ")"))
+        return message if used is None or ends else f"{message.rstrip('.')}; see {used} --help"
     name = found["name"].partition(" / ")[0].removeprefix("--").replace("-", "_")
     choice = re.fullmatch(r"(?P<value>'.*') is not one of (?P<choices>.*)", found["rest"])
     if choice is not None:

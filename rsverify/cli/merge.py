@@ -27,7 +27,9 @@ def merge(
     from rsverify.tables.merge import merge_tables
     from rsverify.tables.metadata import metadata_path, resumable_metadata
 
-    for part in parts:
+    for i, part in enumerate(parts):
+        if part.resolve() in {other.resolve() for other in parts[:i]}:
+            raise ValueError(f"parts={str(part)!r} must be given once: it is there twice")
         if not part.is_file():
             raise FileNotFoundError(2, "no such table", str(part))
         if part.resolve() == out.resolve():

@@ -103,7 +103,7 @@ def plan(
     if json is not None:
         check_free(json, force=force)
     if figure is not None:
-        check_figure(figure, force=force)
+        check_figure(figure, force=force, option="figure")
     options = dict(certifying)
     own = {"probabilities": probabilities, "inputs": inputs, "passes_per_second": passes_per_second}
     if data is None:
@@ -163,8 +163,10 @@ def _from_votes(
     given: Json = dict(options)
     source, text = votes["source"], votes["probabilities"]
     if (source is None) == (text is None):
+        given_both = "only one of them" if source is not None else "one of them"
         raise ValueError(
-            "a model with DATA, the file of a pilot's votes, or --probabilities must be given"
+            "a model with DATA, the file of a pilot's votes, or --probabilities must be given: "
+            f"{given_both}"
         )
     if given["target_radius"] is None:
         raise ValueError("target_radius must be given: the radius that is to be certified")
@@ -208,6 +210,9 @@ def _numbers(text: str) -> list[float]:
 def _votes_of(path: Path) -> pd.DataFrame:
     """Return the rows of a table of certificates, or of a file of counts."""
     from rsverify.tables.counts import read_counts
+
+    if ":" in str(path) and not path.exists():
+        raise ValueError(f"data must be given: {path} is a model, whose votes are drawn on DATA")
 
     if path.suffix in {".tsv", ".csv", ".txt"} and path.is_file():
         with path.open(encoding="utf-8", errors="replace") as file:

@@ -313,16 +313,15 @@ def _dataset(data: str, split: str | None) -> object:
         return read_folder(Path(data), split)
     if ":" in data:
         return _call(data) if split is None else _call(data, split)
-    kinds = ".npy, .npz, FILE.py:FUNCTION, or a folder of images"
+    kinds = "data must end in .npy or .npz, be FILE.py:FUNCTION, or a folder of images"
     if not Path(data).exists():
-        raise FileNotFoundError(f"{data} does not exist: data are {kinds}")
+        raise FileNotFoundError(f"{data} does not exist: {kinds}")
     if data.endswith(".py"):
         raise ValueError(
             f"data={data!r} must say which function of it returns the data set: {data}:FUNCTION"
         )
     raise DataError(
-        f"{data} is a file of another kind: data are {kinds}; a function returns what any other "
-        "file holds"
+        f"{data} is a file of another kind: {kinds}; a function returns what any other file holds"
     )
 
 

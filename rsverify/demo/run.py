@@ -103,7 +103,7 @@ def run_demo(
     """
     from rsverify.tables.plot import plot_certified_accuracy
 
-    table_path, early_path, picture_path = check_outputs(out, images=images, force=force)
+    table_path, early_path, picture_path = check_outputs(out, images=images, n=n, force=force)
     with _compiling() as (wait_sooner, wait_later), _one_thread():
         train_x, train_y, held_x, held_y = _digits(seed)
         model = _train(train_x, train_y, seed, track)

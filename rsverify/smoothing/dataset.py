@@ -268,7 +268,7 @@ def certify_request(
         tokens=classifier.noise.takes_tokens,
     )
     wanted = options.wanted(len(items))
-    items.check_labels(wanted)
+    items.check_labels(wanted, required=options.certify_label)
     example = next(items.load(wanted[:1])).x  # one for all shares, which are probed alike
     wanted = options.of_share(wanted)
     request = classifier.resolve(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from rsverify._core.errors import DataError
 from rsverify._core.files import Interrupted, check_free, remove_file
 from rsverify._core.lock import locked
 from rsverify._core.progress import InputProgress, ProgressOption
@@ -18,7 +19,7 @@ from rsverify.smoothing.accuracy import Prefix, random_order
 from rsverify.smoothing.classifier import SmoothedClassifier
 from rsverify.smoothing.data.fingerprint import model_hash
 from rsverify.smoothing.data.inputs import check_seed
-from rsverify.smoothing.data.items import Item, Items
+from rsverify.smoothing.data.items import NO_LABEL, Item, Items
 from rsverify.smoothing.device import DeviceContext, device_facts, is_out_of_memory
 from rsverify.smoothing.distributed import (
     Group,
@@ -302,9 +303,7 @@ class TableRun:
 
     def _asked(self, item: Item, seed: tuple[int, ...]) -> Asked:
         if self.options.certify_label and item.label == ABSTAIN:
-            raise ValueError(
-                f"input {item.idx} has no label: certify_label=True certifies the true class"
-            )
+            raise DataError(f"input {item.idx} {NO_LABEL}")
         given = item.label if self.options.certify_label else None
         return Asked(item.x, (*seed, item.idx), given, item)
 

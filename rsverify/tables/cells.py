@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from rsverify._core.check import FloatArray, IntArray
+from rsverify._core.errors import DataError
 from rsverify.tables.text import SEPARATORS, TableText, is_quoted, split_line
 
 INTEGER_COLUMNS = frozenset(
@@ -64,9 +65,9 @@ class Places:
     """The line of each row, from 1."""
     separator: str = "\t"
 
-    def error(self, column: str, row: int, text: str, problem: str) -> ValueError:
+    def error(self, column: str, row: int, text: str, problem: str) -> DataError:
         """Return the error of a cell."""
-        return ValueError(
+        return DataError(
             f"column {column!r} of {self.path} must hold numbers: line {self.numbers[row]} has "
             f"{text!r}, which {problem}{_hint(text)}"
         )
@@ -74,7 +75,7 @@ class Places:
 
 def _hint(text: str) -> str:
     if re.fullmatch(r"[+-]?[0-9]+,[0-9]+", text):
-        return "; a decimal point must be a point"
+        return "; a decimal point must be a point, and thousands are not separated"
     return ""
 
 
@@ -87,7 +88,7 @@ def check_widths(text: TableText, columns: Sequence[str], separator: str) -> Non
     """Raise where a line has not one field for each column, or two columns have one name."""
     twice = [name for name, times in Counter(columns).items() if times > 1]
     if twice:
-        raise ValueError(f"{text.path} has two columns {twice[0]!r}; it must have one")
+        raise DataError(f"{text.path} has two columns {twice[0]!r}; it must have one")
     kind = "" if separator == "\t" else f" (separated by {SEPARATORS[separator]})"
     quoted = is_quoted(text.lines[0], separator)
     for number, line in zip(text.numbers[1:], text.lines[1:], strict=True):
@@ -97,7 +98,7 @@ def check_widths(text: TableText, columns: Sequence[str], separator: str) -> Non
         else:
             fields = line.count(separator) + 1
         if fields != len(columns):
-            raise ValueError(
+            raise DataError(
                 f"line {number} of {text.path}{kind} has {fields} fields; it must have "
                 f"{len(columns)}"
             )

@@ -302,7 +302,10 @@ def _integers_per_row(
 ) -> IntArray:
     if isinstance(values, str):
         if values not in others:
-            raise ValueError(f"{name}={values!r} must be a column of counts: {list(others)}")
+            raise ValueError(
+                f"{name}={values!r} must be the number of a class, from 0, or a column beside the "
+                f"counts: {', '.join(map(str, others)) or '(none)'}"
+            )
         return classes_of(others, values, "counts")
     classes = check_integer(name, values)
     if classes.shape not in ((), (1,), (rows,)):
@@ -336,8 +339,9 @@ def _classes(
     if len(given) != 1:
         said = f"{' and '.join(given)} are both given" if given else "the class is not said"
         raise ValueError(
-            f"{said}: give one of y (fixed without these counts, as the true class is), selection "
-            "(votes of another sample) and winner=True (the winner of these counts, at alpha/m)"
+            f"{said}: give one of y (--y, --certify-label: fixed without these counts, as the true "
+            "class is), selection (columns selected_0, …: votes of another sample) and winner=True "
+            "(--winner: the winner of these counts, at alpha/m)"
         )
     if y is not None:
         return _integers_per_row("y", y, others, len(votes)), None

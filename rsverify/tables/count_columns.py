@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rsverify._core.check import IntArray, shown
+from rsverify._core.errors import DataError
 from rsverify._core.types import AnyArray
 
 _NUMBERED = re.compile(r"(.*?)([0-9]+)")
@@ -79,7 +80,7 @@ def find_counts(names: Sequence[str], where: str, given: Sequence[str] | None = 
         sets.pop(_SELECTED, None)
     if len(sets) != 1:
         if {"predict", "radius"} <= set(names):
-            raise ValueError(
+            raise DataError(
                 f"{where} is a table of certificates without vote counts: `rsverify recertify` "
                 "takes those"
             )
@@ -224,7 +225,7 @@ def check_totals(counts: IntArray, names: Sequence[str], where: str) -> None:
 def check_shape(counts: AnyArray, where: str) -> None:
     """Raise where counts are not those of one input a row, of two classes or more."""
     if counts.ndim != 2 or counts.shape[1] < 2 or len(counts) == 0:
-        raise ValueError(
+        raise DataError(
             f"{where} of shape {counts.shape} must hold one row per input, and at least two classes"
         )
 
@@ -234,13 +235,13 @@ def check_rows(counts: IntArray, where: str) -> None:
     check_shape(counts, where)
     if counts.min() < 0:
         row, column = map(int, np.argwhere(counts < 0)[0])
-        raise ValueError(
+        raise DataError(
             f"{where} has {counts[row, column]} in row {row}, class {column}; it must be at least 0"
         )
     totals = counts.sum(axis=1, dtype=np.float64)
     if not totals.all():
-        raise ValueError(f"{where} has no votes in row {int((totals == 0).argmax())}")
+        raise DataError(f"{where} has no votes in row {int((totals == 0).argmax())}")
     if (totals >= 2.0**53).any():
-        raise ValueError(
+        raise DataError(
             f"{where} has 2**53 votes or more in row {int((totals >= 2.0**53).argmax())}"
         )

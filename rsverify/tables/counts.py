@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -43,10 +44,11 @@ def read_counts(
     ----------
     path : path-like
         UTF-8 text, its fields separated by tabs, commas, semicolons or spaces; a ``.parquet`` file;
-        or an array of integers in a ``.npy`` file. With a header, the counts are the columns
-        whose names differ by a number only, from 0 or 1 on without gaps: ``count_0, count_1, …``
-        where there are such, else ``c0, c1, …``, ``0, 1, …`` and the like. Without one, all columns
-        of numbers are counts but that of `label`.
+        or an array of integers in a ``.npy`` file. Lines that begin with # and come first are
+        comments, the last of them a header if it has as many fields. With a header, the counts are
+        the columns whose names differ by a number only, from 0 or 1 on without gaps:
+        ``count_0, count_1, …`` where there are such, else ``c0, c1, …``, ``0, 1, …`` and the like.
+        Without one, all columns of numbers are counts but that of `label`.
     label : int, optional
         Which column of a file without a header is the true class; −1 is the last one.
     columns : sequence of str or int, optional
@@ -63,11 +65,13 @@ def read_counts(
 
     Raises
     ------
-    ValueError
+    DataError
         If a line has the wrong number of fields or a count that is not a nonnegative integer,
-        of which it names file, line and column; if the counts of no single set of columns can
-        be meant; or, without a header, if rows add up to different numbers of votes and would
-        not without some columns, which then are something else.
+        of which it names file, line and column; a ValueError.
+    ValueError
+        If the counts of no single set of columns can be meant; or, without a header, if rows add
+        up to different numbers of votes and would not without some columns, which then are
+        something else.
     ModuleNotFoundError
         For a ``.parquet`` file, if pyarrow is not installed.
 
@@ -123,7 +127,8 @@ def _counts_of_text(
     text: TableText, label: int | None, given: Sequence[str] | None
 ) -> pd.DataFrame:
     if not text.lines:
-        raise ValueError(f"{text.path} is empty; it must hold vote counts")
+        raise DataError(f"{text.path} is empty; it must hold vote counts")
+    text = _without_comments(text)
     separator = max(SEPARATORS, key=lambda s: text.lines[0].count(s))
     lines = text.lines
     if separator not in lines[0]:
@@ -153,6 +158,20 @@ def _counts_of_text(
             named = _classes_by_name(texts, found.counts) if name == "label" else None
             others[name] = parse_integers(texts, name, places) if named is None else named
     return _with_classes(pd.concat([others, counts], axis=1), found.counts)
+
+
+def _without_comments(text: TableText) -> TableText:
+    """Return the lines without comments before them; the last one may be a header (savetxt's)."""
+    begin = next((i for i, s in enumerate(text.lines) if not s.lstrip().startswith("#")), None)
+    if begin is None:
+        raise DataError(f"{text.path} holds comments only; it must hold vote counts")
+    if begin == 0:
+        return text
+    header = text.lines[begin - 1].lstrip().lstrip("#").strip()
+    first = text.lines[begin]
+    named = any(len(header.split(s)) == len(first.split(s)) > 1 for s in (*SEPARATORS, None))
+    kept = [header, *text.lines[begin:]] if named else text.lines[begin:]
+    return replace(text, lines=kept, numbers=text.numbers[begin - named :])
 
 
 def _with_classes(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
@@ -202,7 +221,7 @@ def _check_widths(lines: list[str], text: TableText, separator: str, *, quoted: 
     wanted = fields(text.numbers[0], lines[0])
     for number, line in zip(text.numbers, lines, strict=True):
         if (width := fields(number, line)) != wanted:
-            raise ValueError(
+            raise DataError(
                 f"line {number} of {text.path} has {width} fields; it must have {wanted}"
             )
 
@@ -217,7 +236,7 @@ def counts_of_frame(
     names = [str(name) for name in frame.columns]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{where} has two columns {twice!r}; it must have one")
+        raise DataError(f"{where} has two columns {twice!r}; it must have one")
     frame = frame.set_axis(names, axis=1)
     counted = find_counts(names, where, columns)
     if frame.index.name is not None and str(frame.index.name) not in names:

@@ -179,7 +179,7 @@ def resumable_metadata(path: str | os.PathLike[str]) -> Json:
     if not content:
         raise DataError(
             f"{path} has no {metadata_path(path).name} beside it, which says what its rows are: "
-            "it cannot be resumed"
+            "it cannot be resumed; name another table, or give --force (force=True)"
         )
     if content["format"] != FORMAT:
         raise DataError(

@@ -24,6 +24,11 @@ _OTHER_FILES = {
     b"PK\x03\x04": "a zip archive or a spreadsheet: save it as .csv",
     b"PAR1": "a Parquet file: give it the ending .parquet",
     b"\x93NUMPY": "an array of numpy: give it the ending .npy",
+    b"ARROW1": "a Feather file: save it as .parquet or .csv",
+    b"\x89HDF": "an HDF5 file: save it as .parquet or .csv",
+    b"\x80": "a pickle, which is not read: save it as .parquet or .csv",
+    b"[": "JSON, or a list as Python prints it: save it as .csv",
+    b"{": "JSON: give the table that it belongs to, or save it as .csv",
 }
 _UTF_16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
@@ -50,7 +55,7 @@ def read_text(path: str | os.PathLike[str]) -> TableText:
 
     Raises
     ------
-    ValueError
+    DataError
         If the file is not UTF-8 text; a byte-order mark is allowed.
     """
     if not isinstance(path, str | os.PathLike):
@@ -60,7 +65,7 @@ def read_text(path: str | os.PathLike[str]) -> TableText:
         if content.startswith(begin):
             raise DataError(f"{path} is {what}")
     if content.startswith(_UTF_16_OR_32):
-        raise ValueError(f"{path} is encoded as UTF-16 or UTF-32: save it as UTF-8")
+        raise DataError(f"{path} is encoded as UTF-16 or UTF-32: save it as UTF-8")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -68,7 +73,7 @@ def read_text(path: str | os.PathLike[str]) -> TableText:
             # The writer was stopped within a character: what is left of its line is cut off.
             return _lines(str(path), content[: error.start].decode("utf-8-sig"))
         line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(
+        raise DataError(
             f"line {line} of {path} is not UTF-8 (byte 0x{content[error.start]:02x}): save the "
             "file as UTF-8"
         ) from None
@@ -78,7 +83,7 @@ def read_text(path: str | os.PathLike[str]) -> TableText:
 def _lines(path: str, text: str) -> TableText:
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise ValueError(f"line {line} of {path} holds a NUL character: it is not UTF-8 text")
+        raise DataError(f"line {line} of {path} holds a NUL character: it is not UTF-8 text")
     if "\r" in text:
         text = re.sub(r"\r+\n", "\n", text)
         # Where no line ends in \n, a carriage return ends it.
@@ -102,7 +107,7 @@ def separator_of(header: str, columns: Sequence[str], path: str) -> str:
 
     Raises
     ------
-    ValueError
+    DataError
         If no separator of `SEPARATORS` gives all of the columns.
     """
     found = {s: {name.strip(' "') for name in header.split(s)} for s in SEPARATORS}
@@ -110,13 +115,13 @@ def separator_of(header: str, columns: Sequence[str], path: str) -> str:
         if names.issuperset(columns):
             return separator
     if set(header.split()) >= set(columns):
-        raise ValueError(f"{path} is separated by spaces: it must be separated by tabs or commas")
+        raise DataError(f"{path} is separated by spaces: it must be separated by tabs or commas")
     best = max(found, key=lambda s: len(found[s].intersection(columns)))
     missing = next(name for name in columns if name not in found[best])
     kind = "" if best == "\t" else f" (separated by {SEPARATORS[best]})"
-    raise ValueError(
+    raise DataError(
         f"{path}{kind} has no column {missing!r}; it must have {tuple(columns)} "
-        "(of vote counts only: read_counts reads them)"
+        "(vote counts alone are read by rsverify certify-counts, or read_counts)"
     )
 
 
@@ -135,5 +140,5 @@ def split_line(line: str, separator: str, *, quoted: bool, place: str) -> list[s
     try:
         (fields,) = csv.reader([line], delimiter=separator, strict=True, skipinitialspace=True)
     except csv.Error as error:
-        raise ValueError(f"{place} has a quote in the wrong place: {error}") from None
+        raise DataError(f"{place} has a quote in the wrong place: {error}") from None
     return [field.strip() for field in fields]

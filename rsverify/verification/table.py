@@ -188,7 +188,10 @@ class _Row(NamedTuple):
 
 def _read(path: str | os.PathLike[str]) -> list[_Row]:
     """Return the rows of a table; a last line that is not whole is one that its fields tell."""
-    lines = [s for s in Path(path).read_text("utf-8-sig").splitlines() if s.strip()]
+    try:
+        lines = [s for s in Path(path).read_text("utf-8-sig").splitlines() if s.strip()]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not a table: it is not UTF-8 at byte {error.start}") from None
     header = lines[0] if lines else ""
     separator = next((c for c in "\t,;" if c in header), "\t")
     records = list(csv.reader(lines, delimiter=separator))
@@ -196,8 +199,9 @@ def _read(path: str | os.PathLike[str]) -> list[_Row]:
     missing = [name for name in NEEDED if name not in columns]
     if not {"count_0", "votes"} & set(columns):
         raise DataError(
-            f"{path} has no vote counts, so that nothing can be proved: a table of radii only can "
-            "be certified again from its radii (rsverify recertify) and then be verified"
+            f"{path} has no certificates with vote counts, so that nothing can be proved: radii "
+            "only can be certified again (rsverify recertify), vote counts alone certified "
+            "(rsverify certify-counts), and then be verified"
         )
     if missing:
         raise DataError(f"{path} has no column {missing[0]!r}; it must have {', '.join(NEEDED)}")

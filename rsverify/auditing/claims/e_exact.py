@@ -37,6 +37,8 @@ MOST_LAWS = 60  # whose paths are summed
 PERTURBED = 1000  # observations of samples whose future is changed
 STREAM = "e-values"
 
+NOT_FINITE = "the e-value is infinite", "the e-value is NaN"
+
 Found = tuple[Row, list[Failure], Witness | None, str]
 
 
@@ -176,7 +178,7 @@ def _of_paths(caller: Caller, name: str, law: Law, n: int) -> tuple[Row | None, 
     # Later observations are given too, all alike: a process must not change with them.
     data = np.concatenate([paths, np.full((len(paths), n - length), points[0])], axis=1)
     e = values(caller, data)
-    failures = _failures(e, data)
+    failures = _failures(e, data, lambda row: _why(caller, row))
     if e.shape[1] == 1 and n > 1:
         if length < n:
             return None, []  # a function of the whole sample: simulated
@@ -188,12 +190,21 @@ def _of_paths(caller: Caller, name: str, law: Law, n: int) -> tuple[Row | None, 
     return _row(f"{name}; paths of {length} of n={n}", value, note, measure=measure), failures
 
 
-def _failures(e: FloatArray, data: Data) -> list[Failure]:
+def _failures(e: FloatArray, data: Data, why: Callable[[Data], str]) -> list[Failure]:
     bad = ~np.isfinite(e).all(axis=1)
     if not bad.any():
         return []
-    text = "the e-value is infinite, not a number, or the function raises"
-    return [Failure("infinite", text, plain_row(data[int(np.argmax(bad))]), int(bad.sum()))]
+    row = data[int(np.argmax(bad))]
+    return [Failure("infinite", why(row), plain_row(row), int(bad.sum()))]
+
+
+def _why(caller: Caller, row: Data) -> str:
+    """Return what is wrong with the e-value of a row: what is raised, or not finite."""
+    try:
+        value = caller.call(row if caller.rowwise else row[None]).astype(np.float64)
+    except Exception as error:  # the function's own
+        return f"{type(error).__name__}: {said(error)}"
+    return NOT_FINITE[1 if np.isnan(value).any() else 0]
 
 
 def _sum(weights: FloatArray, e: FloatArray) -> float:
@@ -273,7 +284,7 @@ def combination_rows(
             failures.append(Failure(kind, said(error), plain_row(points[0]), len(points)))
             rows.append(_row(name, math.inf, f"{kind}: {said(error)}"))
             continue
-        failures += _failures(e[:, None], points)
+        failures += _failures(e[:, None], points, lambda _: f"{NOT_FINITE[0]} or NaN")
         rows.append(_row(name, _sum(weights, e)))
     return rows, merge_failures(failures)
 
@@ -296,7 +307,7 @@ def _one_each(rule: Callable[..., object], points: FloatArray) -> FloatArray:
                 f"the rule returned shape {value.shape[1:]}; it must return one number"
             )
     if (value < 0.0).any():
-        raise ValueError(f"the e-value {value.min():.4g} is negative")
+        raise ValueError("an e-value is negative: is it the logarithm of one?")
     return np.where(np.isnan(value), np.inf, value)
 
 

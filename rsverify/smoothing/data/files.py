@@ -97,4 +97,6 @@ def _remedy(names: Sequence[str], split: str | None) -> str:
     found = sorted(filter(None, splits))
     if found and split not in found:
         return f"; --split can be {' or '.join(found)}"
+    if split is not None and any(name.lower() in INPUT_NAMES for name in names):
+        return "; it holds one data set: leave --split out"
     return f"; name them by --x and --y, as --x {names[0]}" if names else ""

@@ -23,6 +23,7 @@ from rsverify.smoothing.data.containers import Arrays, Inputs, Iterated
 from rsverify.smoothing.data.fingerprint import input_hash
 
 _MOST_WORKERS = 1024
+NO_LABEL = "has no label: certify_label=True (--certify-label) certifies the true class"
 
 
 class Item(NamedTuple):
@@ -89,9 +90,16 @@ class Items:
     def __len__(self) -> int:
         return len(self._dataset)
 
-    def check_labels(self, indices: Sequence[int]) -> None:
-        """Raise where a label of an array is no class, before what may be hours of work."""
-        labels = self._dataset.labels if isinstance(self._dataset, Arrays) else None
+    def check_labels(self, indices: Sequence[int], *, required: bool) -> None:
+        """Raise where a label of an array is no class, before what may be hours of work.
+
+        And, where they are `required`, where there is none.
+        """
+        if not isinstance(self._dataset, Arrays):
+            return
+        labels = self._dataset.labels
+        if required and labels is None:
+            raise DataError(f"input {indices[0]} {NO_LABEL}")
         if labels is None or labels.ndim != 1:
             return
         given = labels[list(indices)]

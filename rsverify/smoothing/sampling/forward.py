@@ -7,6 +7,7 @@ that a noisy input meets the same kernel whatever shares its batch.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -16,6 +17,8 @@ import torch
 from rsverify._core.errors import UnavailableError, cause_of
 from rsverify.smoothing.batches import Scores, check_model_output, votes_of_scores
 from rsverify.smoothing.device import DeviceContext, exhausted
+
+_WRONG_CALL = re.compile("positional argument|unexpected keyword argument")
 
 INVALID = -1
 """The vote of a row with NaN among its scores, or −∞ alone."""
@@ -163,6 +166,8 @@ def try_model(forward: Forward, new_batch: Callable[[int], torch.Tensor], batch_
 
 def _is_ours(error: BaseException) -> bool:
     """Return whether an error was raised by this package, and not by code of a model."""
+    if isinstance(error, TypeError) and _WRONG_CALL.search(str(error)):
+        return False
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

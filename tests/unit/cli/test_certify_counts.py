@@ -109,7 +109,12 @@ def test_without_labels_nothing_is_called_correct(tmp_path, capsys):
         ([*OPTIONS, "--y", "0", "--ignore", "9"], 64, "ignore=[9] must be classes between 0 and 2"),
         ([*OPTIONS, "--y", "0", "--ignore", "0"], 64, "y=0 must not be one of ignore=(0,)"),
         ([*OPTIONS, "--y", "0", "--top-k", "2"], 64, "top_k=2 needs selection"),
-        (OPTIONS, 64, "the class is not said: give one of y"),
+        (OPTIONS, 64, "the class is not said: give one of y (--y, --certify-label"),
+        (
+            [*OPTIONS, "--y", "c0"],
+            64,
+            "y='c0' must be the number of a class, from 0, or a column beside the counts: ",
+        ),
         ([*OPTIONS, "--y", "0", "--winner"], 64, "y and winner are both given"),
         ([*OPTIONS, "--y", "0", "--certify-label"], 64, "--y and --certify-label are both given"),
         ([*OPTIONS, "--y", "7"], 64, "y=7 of row 0 must be a class between 0 and 2"),
@@ -126,7 +131,7 @@ def test_wrong_options_are_one_line(options, code, message, tmp_path, capsys):
 
 def test_a_bad_cell_is_one_line_with_its_place(tmp_path, capsys):
     (tmp_path / "votes.csv").write_text("c0,c1\n980,20\n97O,30\n")
-    assert run(tmp_path / "votes.csv", "--y", 0, *OPTIONS) != 0
+    assert run(tmp_path / "votes.csv", "--y", 0, *OPTIONS) == 65
     assert "column 'c0' of " in (printed := capsys.readouterr().err)
     assert "line 3 has '97O', which is not an integer" in printed
 

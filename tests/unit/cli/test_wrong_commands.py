@@ -50,14 +50,64 @@ def data(split="train"):
 
 def words():
     return ["a", "b"]
+
+def klass():
+    return torch.nn.Linear
+
+def reads():
+    open("/absent/weights.pt")
+
+def on_a_gpu():
+    raise AssertionError("Torch not compiled with CUDA enabled")
 """
 CERTIFY = "--sigma 0.5 --num-classes 2 --n 60 --n0 10"
+PLAN = "--probabilities 0.9,0.1 --sigma 0.25 --target-radius 0.1"
 NET, DATA = "certify net.py:net", "images.npz o.tsv " + CERTIFY
 
 WRONG = [
     (64, "No such command 'certfy'", "certfy net.py:net images.npz o.tsv"),
     (64, "No such option: --sigmaa", "bound 5 4 --y 0 --sigmaa 1"),
-    (64, "Missing option '--y'", "bound 5 4"),
+    (64, "Missing option '--y'; see rsverify bound --help", "bound 5 4"),
+    (64, "Missing argument 'DATA'; see rsverify certify --help", "certify net.py:net"),
+    (64, "-5 is not an option, and numbers without one must not be negative", "bound -5 4 --y 0"),
+    (64, "y=0 must not be one of ignore=[0]", "bound 5 4 --y 0 --ignore 0"),
+    (64, "figure='p.xyz' must end in .png", f"plan {PLAN} --figure p.xyz"),
+    (64, "must be given: only one of them", f"plan counts.csv {PLAN}"),
+    (
+        64,
+        "data must be given: net.py:net is a model",
+        "plan net.py:net --target-radius 1 --sigma 1",
+    ),
+    (64, "parts='strict.tsv' must be given once", "merge strict.tsv ./strict.tsv -o o.tsv"),
+    (64, "is hoeffding_lower meant?", "audit hoefding_lower --n 5"),
+    (64, "n=0 must be at least 1", "demo --n 0"),
+    (
+        64,
+        "must say which function of it makes the model: net.py:FUNCTION",
+        f"certify net.py {DATA}",
+    ),
+    (64, "must say which function of it returns the data", f"{NET} net.py o.tsv {CERTIFY}"),
+    (64, "wide() takes 0 positional arguments", f"{NET} {DATA} --preprocess odd.py:wide"),
+    (64, "odd.py:klass returned the class Linear", f"certify odd.py:klass {DATA}"),
+    (65, "bytes.bin is not a table: it is not UTF-8", "verify bytes.bin"),
+    (65, "strict.json is JSON: give the table that it belongs to", "recertify strict.json"),
+    (
+        65,
+        "input 0 has no label: certify_label=True (--certify-label)",
+        f"{NET} x.npy o.tsv {CERTIFY} --certify-label",
+    ),
+    (65, "it holds one data set: leave --split out", f"{NET} {DATA} --split val"),
+    (65, "input 0: x contains NaN", f"{NET} nan.npy o.tsv {CERTIFY}"),
+    (
+        65,
+        "it cannot be resumed; name another table, or give --force",
+        f"{NET} images.npz words.tsv {CERTIFY}",
+    ),
+    (66, "odd.py:reads failed: FileNotFoundError", f"certify odd.py:reads {DATA}"),
+    (66, "absent does not exist: a model is a saved module", f"certify absent {DATA}"),
+    (66, "no such program; is it installed, and on PATH?", "audit --command absent_program --n 5"),
+    (69, "leave the choice of a device to --device", f"certify odd.py:on_a_gpu {DATA}"),
+    (73, "my_bounds.py exists already: name another file", "new-bound my_bounds.py"),
     (64, "COUNTS='many' must be", "bound many 4 --y 0"),
     (64, "y=2 must be a class between 0 and 1", "bound 5 4 --y 2"),
     (64, "alpha=1.5 must be in (0, 1)", "bound 5 4 --y 0 --alpha 1.5"),
@@ -142,6 +192,9 @@ def write_files() -> None:
         archive.writestr("a", "b")
     Path("zip.npz").write_bytes(Path("zip.pt").read_bytes()[:-9])
     np.save("cut.npy", np.zeros((4, 2)))
+    np.save("x.npy", np.zeros((4, 2)))
+    np.save("nan.npy", np.full((4, 2), np.nan))
+    Path("bytes.bin").write_bytes(bytes(range(256)))
     Path("cut.npy").write_bytes(Path("cut.npy").read_bytes()[:-9])
 
 

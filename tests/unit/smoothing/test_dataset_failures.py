@@ -23,7 +23,12 @@ from rsverify.tables.reader import read_metadata, read_table  # noqa: E402
     [
         (object(), {}, TypeError, "dataset of type object must be a map-style dataset"),
         ([], {}, ValueError, "dataset is empty"),
-        ((X, Y[:3]), {}, ValueError, r"y of shape \(3,\) .* must hold 8 integers"),
+        (
+            (X, Y[:3]),
+            {},
+            ValueError,
+            r"y of shape \(3,\) .* must hold one class for each of the 8 inputs",
+        ),
         (X.to(torch.int64), {}, TypeError, "input 0: x of dtype torch.int64 must be floating"),
         ([(X[0], 3)], {}, ValueError, "input 0: label=3 must be a class between 0 and 2"),
         ([{"shown": X[0]}], {}, ValueError, "input 0: x must name the entry that is the input"),

@@ -234,7 +234,7 @@ def test_a_bad_cell_is_named_by_row_and_column(counts, message):
         ({"y": 0, "winner": True}, "y and winner are both given"),
         ({"y": 3}, "y=3 of row 0 must be a class between 0 and 2"),
         ({"y": [0, 1]}, r"y of shape \(2,\)"),
-        ({"y": "true"}, "y='true' must be a column of counts"),
+        ({"y": "true"}, "y='true' must be the number of a class, from 0, or a column"),
         ({"y": 0, "sigma": [1, 2]}, r"sigma of shape \(2,\)"),
         ({"y": 0, "alpha": 0}, "alpha=0"),
         ({"y": 0, "bound": "best"}, "bound='best' must be one of"),

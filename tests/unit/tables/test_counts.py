@@ -31,6 +31,12 @@ VOTES = [[980, 15, 5], [400, 350, 250]]
         '"class 2","class 0","class 1"\n5,980,15\n250,400,350\n',
         "image,c0,c1,c2,time\nimg_0,980,15,5,0:14\nimg_1,400,350,250,0:15\n",
         "count_0,count_1,count_2,selected_0,selected_1\n980,15,5,1,0\n400,350,250,0,1\n",
+        "# c0,c1,c2\n980,15,5\n400,350,250\n",  # as np.savetxt(header=…) writes them
+        "# votes of run 3\n980,15,5\n400,350,250\n",
+        "# votes of run\n980,15,5\n400,350,250\n",
+        "# sigma 0.5\n#\n# c0 c1 c2\n980 15 5\n400 350 250\n",
+        "#count_0\tcount_1\tcount_2\n980\t15\t5\n400\t350\t250\n",
+        "# of run 3\nc0,c1,c2\n980,15,5\n400,350,250\n",
     ],
 )
 def test_counts_of_many_layouts(tmp_path, content):
@@ -204,6 +210,12 @@ def test_labels_that_are_names_of_classes(tmp_path):
         (b"PK\x03\x04 and so on", "a zip archive or a spreadsheet"),
         (b"PAR1 and so on", "a Parquet file: give it the ending .parquet"),
         (b"\x93NUMPY and so on", "an array of numpy"),
+        (b"ARROW1 and so on", "a Feather file"),
+        (b"\x89HDF and so on", "an HDF5 file"),
+        (b"\x80\x05 and so on", "a pickle, which is not read"),
+        (b"[[980, 20], [1, 2]]", "JSON, or a list as Python prints it"),
+        (b"[[980  20]\n [  1   2]]", "JSON, or a list as Python prints it"),
+        (b'{"c0": [1], "c1": [2]}', "JSON: give the table that it belongs to, or save it as .csv"),
     ],
 )
 def test_other_files_are_called_what_they_are(tmp_path, content, what):
@@ -212,3 +224,33 @@ def test_other_files_are_called_what_they_are(tmp_path, content, what):
         read_counts(tmp_path / "votes.csv")
     with pytest.raises(DataError, match=what):
         read_table(tmp_path / "votes.csv")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "c0,c1\n980,2O\n",
+        "c0,c1\n980,20\n3\n",
+        "c0,c1\n980,-1\n",
+        "c0,c1\n980,0.5\n",
+        "c0,c1\n980,\n",
+        "c0,c1\n0,0\n",
+        f"c0,c1\n{10**30},1\n",
+        'c0,c1\n"980,1\n',
+        "# only a comment\n",
+        "",
+        "c0,c1\n",
+    ],
+)
+def test_what_a_file_holds_is_an_error_of_data(tmp_path, content):
+    """Which the command line tells from wrong options, by the code 65."""
+    (tmp_path / "votes.csv").write_text(content)
+    with pytest.raises(DataError, match=r"votes\.csv") as caught:
+        read_counts(tmp_path / "votes.csv")
+    assert "\n" not in str(caught.value)
+
+
+def test_thousands_are_not_separated(tmp_path):
+    (tmp_path / "votes.csv").write_text('c0,c1\n"1,000",1\n')
+    with pytest.raises(DataError, match=r"line 2 has '1,000', .*thousands are not separated"):
+        read_counts(tmp_path / "votes.csv")

@@ -139,7 +139,8 @@ def test_a_sample_is_drawn_by_its_seed(table: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("", "no vote counts"), ("idx\tlabel\tpredict\tradius\tcorrect\ttime\n", "no vote counts"),
+    [("", "no certificates with vote counts"),
+     ("idx\tlabel\tpredict\tradius\tcorrect\ttime\n", "no certificates with vote counts"),
      ("idx\tpredict\tcount_0\n", "no column 'radius'"),
      ("idx\tpredict\tradius\tn\tsigma\talpha\tbound\tradius_kind\tcount_0\n1\t2\n", "2 fields")],
 )  # fmt: skip

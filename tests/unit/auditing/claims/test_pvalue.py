@@ -80,6 +80,50 @@ def test_failures_reject_at_every_level():
     assert "below 0" in negative.failures[0].message
 
 
+@pytest.mark.parametrize(("power", "verdict"), [(1.0, "supported"), (1.5, "refuted")])
+def test_a_random_p_value_of_one_row_is_simulated(power, verdict):
+    """It is another one on every row each time, and not because of other rows."""
+    rng = np.random.default_rng(3)
+
+    def drawn(row):
+        if np.ndim(row) != 1:
+            raise ValueError("one row")
+        return rng.random() ** power
+
+    report = audit_test(drawn, null=(None, 0.5), alpha=0.05, **COUNTS)
+    assert (report.verdict, report.failures) == (verdict, [])
+    assert report.worst.replications > 0
+
+
+def test_rates_far_above_the_counts_that_are_tried_otherwise():
+    """An exposure of 400 at a rate of 2: 800 events are expected."""
+
+    def few(counts, slip=0):
+        return stats.poisson.cdf(counts[:, 0] - slip, 2.0 * counts[:, 1])
+
+    asked = {"estimand": "poisson-rate", "n": 400, "alpha": 0.05}
+    report = audit_test(few, null=(2.0, None), **asked)
+    assert report.verdict == "supported"
+    k = stats.poisson.ppf(0.05, 800) - 1
+    assert report.worst.miscoverage == pytest.approx(stats.poisson.cdf(k, 800), rel=1e-9)
+    assert audit_test(lambda c: few(c, 5), null=2.0, **asked).verdict == "refuted"
+
+
+def test_what_holds_at_every_level_is_said_once():
+    report = audit_test(binomial, null=(None, 0.5), **COUNTS)
+    assert len([note for note in report.notes if "attributed to rounding" in note]) == 1
+    assert len([note for note in report.notes if "asked again" in note]) == 3
+
+
+def test_a_message_does_not_tell_of_sides():
+    def with_statistic(counts):
+        return counts[:, 0], binomial(counts)
+
+    with pytest.raises(ValueError, match="one p-value per replication") as error:
+        audit_test(with_statistic, null=0.5, **COUNTS)
+    assert "side" not in str(error.value)
+
+
 def test_above_one_rejects_nothing():
     assert audit_test(lambda c: np.full(len(c), 3.0), null=0.5, **COUNTS).verdict == "supported"
 
