@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 _PLAIN = (bool, int, float, complex, str, bytes, torch.dtype, torch.device, np.generic)
@@ -79,7 +80,7 @@ def streams_of(roots: Mapping[str, object]) -> dict[str, str]:
 def _own_state(value: object) -> str | None:
     """Return what an object holds that is in no part of it."""
     if isinstance(value, np.ndarray):
-        return repr(value) if value.dtype.hasobject else _digest(value.tobytes())
+        return repr(value) if value.dtype.hasobject else _of_numbers(value)
     if isinstance(value, np.random.Generator):
         return repr(value.bit_generator.state)
     if isinstance(value, random.SystemRandom):
@@ -97,6 +98,12 @@ def _own_state(value: object) -> str | None:
     if isinstance(value, queue.SimpleQueue):
         return repr(value.qsize())
     return _place(value) or _of_memory(value)
+
+
+def _of_numbers(array: npt.NDArray[Any]) -> str:
+    if not array.size or not array.itemsize:
+        return repr(array.shape)
+    return _digest(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
 def _of_memory(value: object) -> str | None:
@@ -274,7 +281,7 @@ def _of_library(thing: object) -> bool:
     return str(getattr(thing, "__module__", "builtins")).split(".")[0] in _LIBRARIES
 
 
-def _digest(value: str | bytes) -> str:
+def _digest(value: str | bytes | memoryview) -> str:
     data = value.encode() if isinstance(value, str) else value
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
