@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import types
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -24,19 +26,31 @@ def unseen(
     """Return what a model does when it is run whose later effect cannot be tried; else nothing.
 
     That is to ask the system for random numbers, or a clock, other than in an installed package,
-    whose own are for its threads and logs; and to go on in an iterator from call to call.
+    whose own are for its threads and logs; and to go on in an iterator from call to call, one
+    that is reached without going through the code of such a package.
     """
     roots = {"model": model, "preprocess": preprocess}
-    before = streams_of(roots)
+    before = streams_of(roots, _of_package)
     with watched(_is_installed) as asked:
         run(batch)
-    after = streams_of(roots)
+    after = streams_of(roots, _of_package)
     moved = next((path for path, place in before.items() if after.get(path) != place), None)
     if moved is not None:
         return f"takes the next of {moved} when it is called"
     if asked.what in ("a clock", "random numbers"):
         return f"asks the system for {asked.what} when it is called"
     return ""
+
+
+def _of_package(value: object) -> bool:
+    """Return whether a function or class is of an installed package."""
+    return isinstance(value, types.FunctionType | type) and _in_package(str(value.__module__))
+
+
+@lru_cache
+def _in_package(module: str) -> bool:
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return file is not None and bool(_PACKAGES & set(Path(file).parts))
 
 
 def _is_installed(frame: types.FrameType) -> bool:
