@@ -32,6 +32,7 @@ from rsverify.auditing.processes import (
     STREAM,
     Process,
     asked,
+    of_tables,
     refuse_unusable,
     times,
 )
@@ -99,6 +100,7 @@ def audit_bets(
     size = min(total, PERTURBED_N)
     rng = generator(check_seed_number(seed), STREAM, 1)
     refuse_unusable(title, bets, level)
+    bets = of_tables(bets, level)
     shape = (PERTURBED_ROWS, size)
     samples = {
         "uniform": rng.random(shape),

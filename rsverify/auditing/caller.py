@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -277,6 +278,8 @@ class Caller:
                 return value[0][:, None], value[1][:, None]
             if value.ndim == 3 and value.shape[0] == 2 and value.shape[1] == rows:
                 return value[0], value[1]
+            if self.rowwise and value.ndim == 3 and value.shape[1] == 2:  # a pair of paths each
+                return value[:, 0], value[:, 1]
             return None
         if value.shape == (rows,):
             value = value[:, None]
@@ -356,6 +359,8 @@ def same(one: Point, other: Point) -> bool:
 
 def name_of(bound: object) -> str:
     """Return how a bound is called in reports."""
+    while isinstance(bound, partial):
+        bound = bound.func
     try:
         return str(getattr(bound, "__name__", None) or type(bound).__name__)
     except Exception:  # of the bound's own attribute: the audit goes on

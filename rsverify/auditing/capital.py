@@ -43,6 +43,7 @@ from rsverify.auditing.processes import (
     STREAM,
     Process,
     asked,
+    of_tables,
     refuse_unusable,
     times,
 )
@@ -187,6 +188,7 @@ def audit_capital(
     size, level = check_size("n", n, largest=LARGEST_N), check_level(alpha)
     rng = generator(check_seed_number(seed), STREAM, 0)
     refuse_unusable(title, capital, level)
+    capital = of_tables(capital, level)
     rows: list[Row] = []
     failures: list[Failure] = []
     for bets in (_listed(size, level), _drawn(size, level, rng)):

@@ -33,6 +33,7 @@ from rsverify.auditing.caller import (
     same,
 )
 from rsverify.auditing.estimand import Data, Estimand
+from rsverify.auditing.one_sample import made_for_one
 from rsverify.auditing.verdict import FALSE_ALARM
 
 PROBE_ROWS = 7  # by which it is found out how a bound is called
@@ -88,7 +89,12 @@ def prepare(
     first = data[: rows_of_a_probe(data)]
     whole = Caller(bound, alpha, side, estimand.space, sequential=estimand.sequential)
     layout = whole.fits(first)
-    caller = scalar(whole, first, data, name, suggest) if layout is None else whole
+    if layout is None:
+        caller = scalar(whole, first, data, name, suggest)
+    elif not steady and _of_one_path(whole, first):
+        caller, layout = replace(whole, rowwise=True), None
+    else:
+        caller = whole
     if steady:
         return replace(caller, layout=layout)
     if layout is not None:
@@ -115,6 +121,24 @@ def rows_of_a_probe(data: Data) -> int:
     while rows in data.shape[1:]:
         rows += 1
     return rows
+
+
+def _of_one_path(whole: Caller, data: Data) -> bool:
+    """Return whether a bound with one limit per observation is made for a single sample."""
+    if not whole.sequential or data.ndim < 2:
+        return False
+
+    def asked(some: Data, rows: tuple[int, ...]) -> FloatArray | None:
+        try:
+            value = whole.call(some).astype(np.float64)
+        except Exception:  # found again, and counted, by the audit
+            return None
+        shape = (*rows, data.shape[1])
+        if whole.side != "two-sided":
+            return value if value.shape == shape else None
+        return np.moveaxis(value, 0, -1) if value.shape == (2, *shape) else None
+
+    return made_for_one(lambda some: asked(some, (len(some),)), lambda row: asked(row, ()), data)
 
 
 def scalar(whole: Caller, first: Data, data: Data, name: str, suggest: Callable[[], str]) -> Caller:

@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from rsverify._core.said import said
 from rsverify._core.types import FloatArray
+from rsverify.auditing.estimand import Data
+from rsverify.auditing.one_sample import made_for_one
 
 Process = Callable[[FloatArray, float, float], npt.ArrayLike]
 """A capital or bets: of samples (R, n), the mean bet against and alpha."""
@@ -34,6 +36,22 @@ def asked(process: Process, x: FloatArray, m: float, alpha: float) -> FloatArray
         if value is None:
             raise
     return value
+
+
+def of_tables(process: Process, alpha: float) -> Process:
+    """Return a process of samples (R, n), called sample by sample if it is made for one."""
+    x = np.random.default_rng(0).random((3, 5))
+
+    def of_shape(some: Data) -> FloatArray | None:
+        try:
+            value = np.asarray(process(some.astype(np.float64), 0.5, alpha), dtype=np.float64)
+        except Exception:  # found again, and told, by the audit
+            return None
+        return value if value.shape == some.shape else None
+
+    if not made_for_one(of_shape, of_shape, x):
+        return process
+    return lambda x, m, alpha: np.array([process(row, m, alpha) for row in x])
 
 
 def refuse_unusable(name: str, process: Process, alpha: float) -> None:

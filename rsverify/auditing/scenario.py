@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from rsverify._core.check import shown
 from rsverify._core.types import MarginName
+from rsverify.auditing.draws import real_sample
 from rsverify.auditing.estimand import Estimand, Parameters
 from rsverify.auditing.suites import count_suite, real_laws
 
@@ -204,8 +205,9 @@ def default_scenarios(
         return [Scenario(name, {"p": p}, _stream(name)) for name, p in votes.items()]
     if estimand.model is not None:
         return [Scenario(name, p) for name, p in count_suite(estimand.model(n)).items()]
-    if kind == "median" or kind.startswith("quantile-"):
-        return [Scenario(name, {"law": law}) for name, law in real_laws(n, alpha).items()]
+    if estimand.draw is real_sample:  # a quantile, by whatever name
+        level = estimand.truth(law=("uniform", 0.0, 1.0))
+        return [Scenario(name, {"law": law}) for name, law in real_laws(n, level).items()]
     if kind in _SAMPLES:
         suite = _SAMPLES[kind](n, alpha)
         laws = _for_side(suite, side, votes=False, keep=kind.startswith("score"))

@@ -16,6 +16,7 @@ Law = tuple[Any, ...]
 Named = dict[str, Mapping[str, object]]
 
 MEANS = (0.02, 0.5, 1.0, 2.3, 4.6, 7.0, 20.0, 100.0)  # expected counts
+SPREAD = 1000  # values of what is nearly without ties
 SHARES = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)  # of distributions with one estimand
 
 
@@ -66,9 +67,8 @@ def _shown(value: object) -> str:
     return f"{value:.6g}"
 
 
-def real_laws(n: int, alpha: float) -> dict[str, Law]:
+def real_laws(n: int, level: float) -> dict[str, Law]:
     """Return distributions of real numbers for quantiles: smooth, heavy-tailed, with atoms."""
-    del alpha
     laws: dict[str, Law] = {
         "normal": ("norm", 0.0, 1.0),
         "normal, far below 0": ("norm", -100.0, 1.0),
@@ -86,6 +86,14 @@ def real_laws(n: int, alpha: float) -> dict[str, Law]:
     }
     for share in (0.01, 0.1, 0.25, 0.49, 0.51, 0.75, 0.9, 0.99, 1.0 / (n + 1)):
         laws[f"0, or 1 with {share:.3g}"] = ("points", (0.0, 1.0), (1.0 - share, share))
+    # The quantile is where ties are, and all other numbers are different and on one side.
+    for sign, side, share in ((1.0, "above", level), (-1.0, "below", 1.0 - level)):
+        tied = min(share + 0.01, 0.5 + 0.5 * share)
+        laws[f"0 with {tied:.3g}, else {side}"] = (
+            "points",
+            (0.0, *(sign * k / SPREAD for k in range(1, SPREAD + 1))),
+            (tied, *((1.0 - tied) / SPREAD,) * SPREAD),
+        )
     return laws
 
 

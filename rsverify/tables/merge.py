@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 
 from rsverify._core.files import replace_file
 from rsverify._core.lock import locked
+from rsverify._core.types import Json
+from rsverify.tables.answers import check_answers
 from rsverify.tables.lines import Lines, complete_lines, text_of
 from rsverify.tables.metadata import (
     check_same_configuration,
@@ -18,6 +20,8 @@ from rsverify.tables.metadata import (
 )
 
 __all__ = ["merge_tables"]
+
+PathLike = str | os.PathLike[str]
 
 
 def merge_tables(
@@ -43,15 +47,17 @@ def merge_tables(
     Raises
     ------
     ValueError
-        If configurations or columns differ, two rows of one index do, or a line does not match
-        its checksum. Nothing is written then.
+        If configurations, models or columns differ, two rows of one index do, or a line does not
+        match its checksum. Nothing is written then.
     OSError
         If the table cannot be written, or another process is writing it or a part.
 
     Notes
     -----
     *Guarantee*: each row is one of the parts', byte for byte, with the guarantee that it has
-    there: the checksum of every line is checked, and configurations are equal.
+    there: the checksum of every line is checked, and configurations are equal. Models gave the
+    same scores for the same noisy inputs, where their tables keep scores, as those of
+    `certify_dataset` do.
 
     Examples
     --------
@@ -79,11 +85,35 @@ def merge_tables(
             check_same_configuration(
                 each, first["configuration"], f"to be merged with {os.fspath(sources[0])}"
             )
+            _check_same_model(first, sources[0], each)
         header, merged = _union(target, sources)
         if not begun:
             write_metadata(target, first["configuration"], first.get("execution"))
         if header:
             replace_file(target, text_of(header, (merged[i] for i in sorted(merged))))
+
+
+def _check_same_model(first: Json, begun: PathLike, other: PathLike) -> None:
+    """Raise where a part was made with another model, or of other inputs, than the first.
+
+    Neither is in the configuration alone: the hash of a model does not see the code of functions.
+    """
+    where = f"when {os.fspath(begun)} was begun"
+    kept, found = (
+        content.get("execution", {}).get("answers")
+        for content in (first, resumable_metadata(other))
+    )
+    if kept is None and found is None:
+        return  # of tables that no model was asked for
+    if not isinstance(kept, Mapping) or not isinstance(found, Mapping):
+        raise ValueError(
+            f"{os.fspath(begun if kept is None else other)} keeps no answers of its model, so that "
+            "it is not known whether its rows are of the same model: certify it anew"
+        )
+    try:
+        check_answers(kept, found, where, "merge tables of one model only, preprocessing included")
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(other)} is no part of the same table: {error}") from None
 
 
 def _union(

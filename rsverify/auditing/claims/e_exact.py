@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -36,6 +37,8 @@ MOST_POINTS = 3
 MOST_LAWS = 60  # whose paths are summed
 PERTURBED = 1000  # observations of samples whose future is changed
 STREAM = "e-values"
+
+NOT_FINITE = "the e-value is infinite", "the e-value is NaN"
 
 Found = tuple[Row, list[Failure], Witness | None, str]
 
@@ -96,7 +99,7 @@ def count_row(caller: Caller, model: CountModel, design: Design) -> Found | None
         high=max(found.certified, attained),
         allowed=1.0 + design.tolerance,
     )
-    row = Row(**{**vars(row), "note": note, "truth": float(model.value(found.point[None])[0])})
+    row = replace(row, note=note, truth=float(model.value(found.point[None])[0]))
     witness = None
     if excess:
         point = found.point.tolist() if proof is None else proof.point
@@ -144,9 +147,12 @@ def _of_row(caller: Caller, row: Data) -> FloatArray:
 
 
 def path_rows(
-    caller: Caller, suite: Mapping[str, Parameters], n: int
+    caller: Caller, suite: Mapping[str, Parameters], n: int, truth: Callable[..., float]
 ) -> tuple[list[Row], list[Failure]]:
-    """Return the rows of distributions of few points, all of whose paths are summed."""
+    """Return the rows of distributions of few points, all of whose paths are summed.
+
+    `truth` returns the value of the estimand.
+    """
     rows: list[Row] = []
     failures: list[Failure] = []
     for name, parameters in suite.items():
@@ -156,7 +162,7 @@ def path_rows(
         row, failed = _of_paths(caller, name, law, n)
         failures += failed
         if row is not None:
-            rows.append(row)
+            rows.append(replace(row, truth=float(truth(**parameters))))
         if len(rows) >= MOST_LAWS:
             break
     return rows, merge_failures(failures)
@@ -176,7 +182,7 @@ def _of_paths(caller: Caller, name: str, law: Law, n: int) -> tuple[Row | None, 
     # Later observations are given too, all alike: a process must not change with them.
     data = np.concatenate([paths, np.full((len(paths), n - length), points[0])], axis=1)
     e = values(caller, data)
-    failures = _failures(e, data)
+    failures = _failures(e, data, lambda row: _why(caller, row))
     if e.shape[1] == 1 and n > 1:
         if length < n:
             return None, []  # a function of the whole sample: simulated
@@ -188,12 +194,21 @@ def _of_paths(caller: Caller, name: str, law: Law, n: int) -> tuple[Row | None, 
     return _row(f"{name}; paths of {length} of n={n}", value, note, measure=measure), failures
 
 
-def _failures(e: FloatArray, data: Data) -> list[Failure]:
+def _failures(e: FloatArray, data: Data, why: Callable[[Data], str]) -> list[Failure]:
     bad = ~np.isfinite(e).all(axis=1)
     if not bad.any():
         return []
-    text = "the e-value is infinite, not a number, or the function raises"
-    return [Failure("infinite", text, plain_row(data[int(np.argmax(bad))]), int(bad.sum()))]
+    row = data[int(np.argmax(bad))]
+    return [Failure("infinite", why(row), plain_row(row), int(bad.sum()))]
+
+
+def _why(caller: Caller, row: Data) -> str:
+    """Return what is wrong with the e-value of a row: what is raised, or not finite."""
+    try:
+        value = caller.call(row if caller.rowwise else row[None]).astype(np.float64)
+    except Exception as error:  # the function's own
+        return f"{type(error).__name__}: {said(error)}"
+    return NOT_FINITE[1 if np.isnan(value).any() else 0]
 
 
 def _sum(weights: FloatArray, e: FloatArray) -> float:
@@ -273,7 +288,7 @@ def combination_rows(
             failures.append(Failure(kind, said(error), plain_row(points[0]), len(points)))
             rows.append(_row(name, math.inf, f"{kind}: {said(error)}"))
             continue
-        failures += _failures(e[:, None], points)
+        failures += _failures(e[:, None], points, lambda _: f"{NOT_FINITE[0]} or NaN")
         rows.append(_row(name, _sum(weights, e)))
     return rows, merge_failures(failures)
 
@@ -296,7 +311,7 @@ def _one_each(rule: Callable[..., object], points: FloatArray) -> FloatArray:
                 f"the rule returned shape {value.shape[1:]}; it must return one number"
             )
     if (value < 0.0).any():
-        raise ValueError(f"the e-value {value.min():.4g} is negative")
+        raise ValueError("an e-value is negative: is it the logarithm of one?")
     return np.where(np.isnan(value), np.inf, value)
 
 

@@ -13,7 +13,14 @@ from rsverify._core.check import FloatArray, check_choice, check_takes, shown
 from rsverify._core.types import AuditEstimandName, EInputName
 from rsverify.auditing.caller import name_of
 from rsverify.auditing.claims.e_exact import combination_rows, count_row, longest, path_rows
-from rsverify.auditing.claims.levels import Levels, Options, Words, at_levels, check_levels
+from rsverify.auditing.claims.levels import (
+    Levels,
+    Options,
+    Words,
+    at_levels,
+    check_levels,
+    told,
+)
 from rsverify.auditing.claims.null import AT, Null, check_null, mover, null_scenarios, restricted
 from rsverify.auditing.company import COMPANY, prepare
 from rsverify.auditing.design import FLOAT_ERRORS, Progress, Record
@@ -47,6 +54,7 @@ WORDS = Words(
     "are counted",
     "the expectation of the e-value, cut off at {b:g}, is",
     expectation=True,
+    argument="e",
 )
 
 
@@ -235,7 +243,7 @@ class _Claim:
                 name=design.bound,
             )
         except (TypeError, ValueError) as error:
-            raise type(error)(WORDS.told(str(error)).replace("e-value=", "e=")) from error
+            raise type(error)(WORDS.told(str(error))) from error
         if caller.chunk is not None or not by_sums:
             return None
         witness: Witness | None = None
@@ -249,7 +257,9 @@ class _Claim:
             row, failures, witness, note = found
             rows, notes = [row], [note]
         else:
-            rows, failures = path_rows(caller, {**self.suite, **self._drawn()}, design.n)
+            rows, failures = path_rows(
+                caller, {**self.suite, **self._drawn()}, design.n, self.thing.truth
+            )
             if not rows:
                 return None
             notes = ["exact: summed over all paths, of the rows without replications"]
@@ -259,7 +269,7 @@ class _Claim:
         }
         verdict = combine([r.verdict for r in rows])
         report = AuditReport(verdict, rows, failures, witness, record, notes)
-        return with_mixing(report, caller.mixed)
+        return told(with_mixing(report, caller.mixed), WORDS)
 
     def _drawn(self) -> dict[str, Parameters]:
         """Return more distributions of two points at the ends of the null."""
@@ -324,7 +334,7 @@ def checked(value: object) -> FloatArray:
         raise TypeError(f"the e-value is {array.dtype} and not a number")
     out = array.astype(np.float64)
     if (out < 0.0).any():
-        raise ValueError(f"the e-value {out.min():.4g} is negative")
+        raise ValueError("an e-value is negative: is it the logarithm of one?")
     return out
 
 
@@ -356,6 +366,8 @@ class _Reaching:
         u = rows[:, -1].reshape(len(rows), -1)[:, 0]
         value = checked(self.e(plain[0] if single else plain))
         path = value.ndim == (1 if single else 2)
+        if path and value.shape[-1] == 1 != self.kind.shape[1]:  # one e-value, in a column
+            value, path = value[..., 0], False
         with np.errstate(divide="ignore"):
             log = np.clip(np.log(value), -800.0, 690.0)  # infinite: reached for sure; 0: never
         log = log + 4e-12 * np.abs(log) + 2e-12  # a tie is reached

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from rsverify._core.check import check_jobs, check_level, check_scale, check_seed_number, check_size
-from rsverify.auditing.caller import Failure, merge_failures
+from rsverify.auditing.caller import merge_failures
 from rsverify.auditing.design import LARGEST_N, Design, Progress, Record
 from rsverify.auditing.report import AuditReport, Row
 from rsverify.auditing.verdict import combine
@@ -36,16 +37,21 @@ class Words:
     witness: str  # what outcomes do that are counted
     clause: str = ""  # "the p-value is at most {a:g}": what has the probability, in a sentence
     expectation: bool = False  # not a probability but an expectation follows it
+    argument: str = ""  # "predict": how the audit calls what it audits
+    numbers: bool = True  # a number per replication is what it returns, and not something else
 
     def told(self, text: str) -> str:
         """Return a message about bounds as one about this claim."""
+        text = text.replace("; is it side='two-sided'?", "")
+        if not self.numbers:
+            text = re.sub(r", given data of shape \([^)]*\)|; it must return shape .*", "", text)
         return (
             text.replace("the bound of a replication", f"the {self.thing} of a replication")
             .replace("the bound of a row", f"the {self.thing} of a row")
             .replace("the bound is", f"the {self.thing} is")
             .replace("every row is of the bound", f"every row is of the {self.kind}")
             .replace("the bound", f"the {self.thing}")
-            .replace("bound=", f"{self.kind}=".replace("-", "_").replace(" ", "_"))
+            .replace("bound=", f"{self.argument or self.kind}=")
             .replace("one limit per replication", f"one {self.thing} per replication")
             .replace("miscoverage", "probability")
             .replace("non-coverage", "probability")
@@ -110,7 +116,7 @@ def at_levels(
     reports: list[AuditReport] = []
     for level in levels:
         try:
-            reports.append(audited(level, share))
+            reports.append(told(audited(level, share), words))
         except (TypeError, ValueError) as error:
             raise type(error)(words.told(str(error))) from error
     rows = [
@@ -118,19 +124,18 @@ def at_levels(
         for level, report in zip(levels, reports, strict=True)
         for row in report.rows
     ]
-    refuted = [r for r in reports if r.verdict == "refuted"]
-    first = refuted[0] if refuted else reports[0]
-    witness = first.witness if refuted else None
+    # Witness and sentence are about the level of the worst row.
+    worst = AuditReport("inconclusive", rows, [], None, {}, []).worst
+    first = reports[levels.index(worst.allowed)]
+    witness = first.witness if first.verdict == "refuted" else None
+    of_all = [note for note in reports[0].notes if all(note in r.notes for r in reports)]
     notes = [
-        words.told(f"{words.event.format(a=level)}: {note}" if len(levels) > 1 else note)
+        f"{words.event.format(a=level)}: {note}"
         for level, report in zip(levels, reports, strict=True)
         for note in report.notes
+        if note not in of_all
     ]
-    failures = [
-        Failure(f.kind, words.told(f.message), f.example, f.count)
-        for report in reports
-        for f in report.failures
-    ]
+    failures = [f for report in reports for f in report.failures]
     methods = {str(r.design["method"]) for r in reports}
     design: Record = {
         **first.design,
@@ -151,9 +156,15 @@ def at_levels(
         merge_failures(failures),
         None if witness is None else replace(witness, event=words.witness),
         design,
-        list(dict.fromkeys(notes)),
+        [*notes, *of_all],
         first.evidence if len(levels) == 1 else None,
     )
+
+
+def told(report: AuditReport, words: Words) -> AuditReport:
+    """Return a report whose failures and notes are about this claim, and not about bounds."""
+    failures = [replace(f, message=words.told(f.message)) for f in report.failures]
+    return replace(report, failures=failures, notes=[words.told(note) for note in report.notes])
 
 
 def _row(row: Row, level: float, words: Words, *, several: bool) -> Row:

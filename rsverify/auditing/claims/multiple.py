@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import get_args
+from typing import cast, get_args
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from rsverify.auditing.claims.hypotheses import Hypotheses, estimates_suite, p_v
 from rsverify.auditing.claims.levels import Options, Words, at_levels
 from rsverify.auditing.design import FLOAT_ERRORS, Progress, Record
 from rsverify.auditing.estimand import Data, Estimand, Generator
+from rsverify.auditing.one_sample import made_for_one
 from rsverify.auditing.report import AuditReport
 from rsverify.auditing.task import Task, answered
 from rsverify.auditing.verdict import FALSE_ALARM, TOLERANCE
@@ -42,6 +43,7 @@ WORDS = Words(
     "whether the procedure controls its error rate",
     "error rate",
     "are counted",
+    numbers=False,
 )
 CLAUSES = {
     ("FWER", "p-values"): "the procedure rejects a true null",
@@ -198,8 +200,7 @@ def _takes_one(procedure: Callable[..., object], n: int, level: float, given: Gi
     """Return whether a procedure is made for one replication, though several do not make it fail.
 
     What it returns has the shape of what it gets, so that a function of p-values that uses their
-    number, ``len(p)``, takes a table too, and gets its number of rows. Then its answers in a table
-    are others than those for each row, also as a table of one row.
+    number, ``len(p)``, takes a table too, and gets its number of rows.
     """
     rng = np.random.default_rng(n)
     rows = 4 * n + 3 if n <= MANY else n // 5  # far from n
@@ -207,22 +208,14 @@ def _takes_one(procedure: Callable[..., object], n: int, level: float, given: Gi
     # Spread evenly over all orders of size where thresholds are.
     values = 2.0 * level * (16.0 * n) ** -u if given == "p-values" else 8.0 * u - 2.0
 
-    def asked(some: FloatArray) -> FloatArray | None:
+    def asked(some: Data) -> FloatArray | None:
         try:
             result = np.asarray(procedure(some.copy(), level), dtype=np.float64)
         except Exception:  # found again, and told, by the audit
             return None
         return result if result.shape == some.shape else None
 
-    whole, again = asked(values), asked(values)
-    if whole is None or again is None or not np.array_equal(whole, again, equal_nan=True):
-        return False
-    single = [asked(row) for row in values]
-    if any(row is None for row in single) or np.allclose(np.array(single), whole, equal_nan=True):
-        return False
-    alone = [asked(row[None]) for row in values]
-    known = [row[0] for row in alone if row is not None]
-    return len(known) < rows or not np.allclose(np.array(known), whole, equal_nan=True)
+    return made_for_one(asked, asked, values)
 
 
 class _OneByOne:
@@ -241,12 +234,25 @@ def _claim(suite: Mapping[str, Hypotheses], level: float) -> Estimand:
     """Return the estimand whose data are p-values, which nulls are true, and a uniform number."""
 
     def draw(rng: Generator, replications: int, n: int, hypotheses: str) -> Data:
-        values, truth = suite[hypotheses](rng, replications, n, level)
+        drawn = suite[hypotheses](rng, replications, n, level)
+        values, truth = _checked(drawn, (replications, n), hypotheses)
         u = 1.0 - rng.random((replications, 1))
-        return np.concatenate([values, np.asarray(truth, dtype=np.float64), u], axis=1)
+        return np.concatenate([values, truth, u], axis=1)
 
     names = {name: {"hypotheses": name} for name in suite}
     return Estimand(draw, lambda **_: 0.0, names, sequential=False)
+
+
+def _checked(drawn: object, shape: tuple[int, int], name: str) -> tuple[FloatArray, FloatArray]:
+    """Return what a scenario drew, or raise where it has another shape."""
+    found = [np.shape(part) for part in drawn] if isinstance(drawn, tuple | list) else []
+    if found != [shape, shape]:
+        raise ValueError(
+            f"scenarios[{name!r}] must return two arrays of shape {shape}, for so many "
+            f"replications; it returned {found or type(drawn).__name__}"
+        )
+    values, truth = cast(tuple[FloatArray, FloatArray], drawn)
+    return np.asarray(values, dtype=np.float64), np.asarray(truth, dtype=np.float64)
 
 
 class _Erring:
@@ -270,7 +276,10 @@ class _Erring:
             raise ValueError(f"result of shape {result.shape} must have the shape {values.shape}")
         if self.given == "p-values":
             if result.dtype.kind not in "biu" or not np.isin(result, (0, 1)).all():
-                raise TypeError(f"rejections of type {result.dtype} must be truth values")
+                raise TypeError(
+                    f"rejections of type {result.dtype} must be truth values: of adjusted p-values "
+                    "return whether they are at most alpha"
+                )
             claimed = result.astype(bool)
             wrong = claimed & (truth > 0.0)
         else:

@@ -10,6 +10,7 @@ from typing import cast, get_args
 from rsverify._core.check import FloatArray, check_number, shown
 from rsverify._core.types import MarginName
 from rsverify.auditing.counts import Region
+from rsverify.auditing.draws import real_sample
 from rsverify.auditing.estimand import Estimand, Parameters
 from rsverify.auditing.scenario import Law, Scenario, default_scenarios
 from rsverify.auditing.simulation.search import Family, find_family
@@ -64,7 +65,7 @@ def null_scenarios(
     }
     for end in sorted({v for v in region if math.isfinite(v)}):
         # Those at an end are the dangerous ones, and come first.
-        found = {**_moved(estimand, suite, end, n), **found}
+        found = {**_moved(estimand, suite, end, region, n), **found}
     found = {k: p for k, p in found.items() if within(estimand.truth(**p), region)}
     if not found:
         raise ValueError(
@@ -91,12 +92,16 @@ def _checked(
     return {str(name): dict(p) for name, p in scenarios.items()}
 
 
-def _moved(estimand: Estimand, suite: list[Scenario], end: float, n: int) -> dict[str, Parameters]:
+def _moved(
+    estimand: Estimand, suite: list[Scenario], end: float, region: Region, n: int
+) -> dict[str, Parameters]:
     """Return distributions like those of a suite whose estimand is `end`."""
     if estimand.scenarios:  # the caller's own: nothing is known about how to move them
         return {}
     if estimand.model is not None:
-        return {AT + name: p for name, p in counts_at(estimand.model(n), end).items()}
+        # That of the null: rates of events are cut off far above its own ends only.
+        model = replace(estimand.model(n), region=region)
+        return {AT + name: p for name, p in counts_at(model, end).items()}
     base, _, _ = estimand.name.partition(":")
     if base.removeprefix("path-") in get_args(MarginName):
         votes = votes_at(base.removeprefix("path-"), end)
@@ -120,7 +125,7 @@ def mover(estimand: Estimand) -> Callable[[Law, float], Law | None] | None:
         return law_at_mean
     if estimand.name == "variance":
         return law_at_variance
-    if estimand.name == "median" or estimand.name.startswith("quantile-"):
+    if estimand.draw is real_sample:
         return lambda law, end: _shifted(law, end - estimand.truth(law=law))
     return None
 

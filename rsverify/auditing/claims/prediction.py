@@ -52,6 +52,8 @@ WORDS = Words(
     "P(Y outside its set)",
     "are outside",
     "the next y is outside its set",
+    argument="predict",
+    numbers=False,
 )
 GROUP_WORDS = replace(
     WORDS,
@@ -211,8 +213,9 @@ def _pairs(suite: Mapping[str, Points], *, by_group: bool) -> Estimand:
     def draw(
         rng: Generator, replications: int, n: int, points: str, group: int | None = None
     ) -> Data:
-        x, y = suite[points](rng, replications, n + (1 if group is None else EXTRA))
-        data = np.concatenate([np.asarray(x, float), np.asarray(y, float)[..., None]], axis=2)
+        size = n + (1 if group is None else EXTRA)
+        x, y = _drawn(suite[points](rng, replications, size), (replications, size), points)
+        data = np.concatenate([x, y[..., None]], axis=2)
         if group is None:
             return data
         # The next pair of that group: the first of those drawn beyond the calibration data.
@@ -230,6 +233,19 @@ def _pairs(suite: Mapping[str, Points], *, by_group: bool) -> Estimand:
         else:
             names[name] = {"points": name}
     return Estimand(draw, lambda **_: 0.0, names, sequential=False)
+
+
+def _drawn(pairs: object, shape: tuple[int, int], name: str) -> tuple[FloatArray, FloatArray]:
+    """Return the pairs that a scenario drew, or raise where they have another shape."""
+    found = [np.shape(part) for part in pairs] if isinstance(pairs, tuple | list) else []
+    if len(found) != 2 or found[0][:2] != shape or len(found[0]) != 3 or found[1] != shape:
+        rows, size = shape
+        raise ValueError(
+            f"scenarios[{name!r}] must return x of shape ({rows}, {size}, d) and y of shape "
+            f"{shape}, for so many replications; it returned {found or type(pairs).__name__}"
+        )
+    x, y = cast(tuple[FloatArray, FloatArray], pairs)
+    return np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
 
 
 def _training(laws: Mapping[str, Law]) -> Estimand:
@@ -292,10 +308,11 @@ class _Outside:
     def _labels(self, x: Data, y: Data, new: Data, truth: FloatArray) -> FloatArray:
         value = np.asarray(self.predict(x.copy(), y.copy(), new.copy(), self.level))
         shape = (*truth.shape, LABELS)
-        if value.shape != shape or value.dtype.kind not in "biu":
+        whole = value.dtype.kind in "biu" and bool(np.isin(value, (0, 1)).all())
+        if value.shape != shape or not whole:
             raise ValueError(
-                f"sets of shape {value.shape} and type {value.dtype} must be truth values of "
-                f"shape {shape}"
+                f"sets of shape {value.shape} and type {value.dtype} must be truth values "
+                f"(or 0 and 1) of shape {shape}"
             )
         held = value.astype(bool)
         picked = np.nan_to_num(truth).astype(np.int64)[..., None]

@@ -214,7 +214,7 @@ class _Rejecting:
             raise TypeError(f"the p-value is {array.dtype} and not a number")
         p = array.astype(np.float64)
         if (p < 0.0).any():
-            raise ValueError(f"the p-value {p.min():.4g} is below 0")
+            raise ValueError("a p-value is below 0: is it the logarithm of one?")
         with np.errstate(invalid="ignore"):
             limits = -np.log(np.clip(p, LEAST_P, 1.0))
         return np.asarray(limits * (1.0 + 4e-12) + 2e-12)

@@ -17,12 +17,9 @@ on all of the batch is not told apart.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from rsverify.smoothing.batches import NoisyInputs, check_model_output, evaluating
@@ -32,15 +29,13 @@ from rsverify.smoothing.device import DeviceContext
 from rsverify.smoothing.noise.gaussian import seeded_generator
 from rsverify.smoothing.sampling.forward import memory_format
 from rsverify.smoothing.sampling.session import Execution
+from rsverify.tables.answers import Answers, check_answers
 
 _ROWS = 8
 _STREAM = 5  # of the noise: none of the samples' streams
 _MOVED_BY = 4.0
 _MOVES = 2
 _ALLOWED = 4.0
-
-Answers = Mapping[str, Any]
-"""What is kept, of JSON types."""
 
 
 def record_answers(
@@ -87,42 +82,6 @@ def record_answers(
         "scores": base64.b64encode(found.numpy().astype("<f8").tobytes()).decode("ascii"),
         "tolerance": _ALLOWED * (min(moved, scale) + unit * scale),
     }
-
-
-def check_answers(before: Answers, now: Answers, where: str) -> None:
-    """Raise where a model does not answer as the one that `before` was recorded of did.
-
-    `where` says whose answers those were, such as ``"when table.tsv was begun"``.
-
-    Raises
-    ------
-    ValueError
-        If it is another model, or another first input, or what was kept is damaged.
-    """
-    if before.get("input") != now["input"]:
-        raise ValueError(
-            f"the first input is {now['input']} and was {before.get('input')} {where}: the data "
-            "must be the same"
-        )
-    old, tolerance = _kept(before, where)
-    new, _ = _kept(now, "now")
-    if old.shape != new.shape:
-        raise ValueError(
-            f"the model gives {new.shape[-1]} scores and gave {old.shape[-1]} {where}: it must be "
-            "the same"
-        )
-    same = (old == new) | (np.isnan(old) & np.isnan(new))
-    with np.errstate(invalid="ignore"):
-        apart = np.where(same, 0.0, np.abs(old - new))
-    worst = int(np.nanargmax(np.where(np.isnan(apart), np.inf, apart)))
-    if apart.flat[worst] <= tolerance:
-        return
-    raise ValueError(
-        f"the model is another one than {where}: of {len(old)} noisy copies of the first input it "
-        f"gives one the score {new.flat[worst]:.6g} where it was {old.flat[worst]:.6g}, which "
-        f"rounding does not explain (it changes scores by {tolerance:.2g} at most); resume with "
-        "the same model, preprocessing included, or begin another table"
-    )
 
 
 def same_answers(
@@ -185,7 +144,7 @@ def _scores(
         batch = torch.cat([part, part[:1].expand(missing, *part.shape[1:])]) if missing else part
         output = scores_of(batch.contiguous(memory_format=layout))
         checked = check_model_output(output, (len(batch), num_classes), rows.device)
-        parts.append(checked[: len(part)].cpu().double())
+        parts.append(checked[: len(part)].to("cpu", torch.float64, copy=True))
     return torch.cat(parts)
 
 
@@ -193,17 +152,3 @@ def _distance(a: torch.Tensor, b: torch.Tensor) -> float:
     apart = (a - b).abs()
     finite = apart[apart.isfinite()]
     return float(finite.max()) if len(finite) else 0.0
-
-
-def _kept(answers: Answers, where: str) -> tuple[npt.NDArray[np.float64], float]:
-    try:
-        content = base64.b64decode(answers["scores"], validate=True)
-        scores = np.frombuffer(content, dtype="<f8").reshape(answers["shape"]).astype(np.float64)
-        tolerance = float(answers["tolerance"])
-        if scores.ndim != 2 or not 0 <= tolerance < np.inf or scores.size == 0:
-            raise ValueError(f"shape {scores.shape}, tolerance {tolerance}")
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"the model's answers {where} cannot be read from the table's JSON: {error}"
-        ) from None
-    return scores, tolerance

@@ -49,7 +49,8 @@ class Subject:
         with precision:
             output = (scores_of or self.scores_of)(batch)
         scores = check_model_output(output, (len(batch), self.num_classes), batch.device)
-        return scores.cpu().double()
+        # A copy, as a model may return the same memory each time.
+        return scores.to("cpu", torch.float64, copy=True)
 
 
 class Inputs:

@@ -252,3 +252,27 @@ def test_a_fault_at_means_near_an_end_is_refuted(edge):
 
     assert audit_capital(capital, n=8, alpha=0.05).verdict == "refuted"
     assert audit_bets(bets, n=8, alpha=0.05).verdict == "refuted"
+
+
+def test_a_loop_over_one_sample_is_called_sample_by_sample():
+    """It takes a table too, whose rows it then takes for observations."""
+
+    def capital(x, m, _alpha, gift=0.0):
+        value, path = 1.0, []
+        for each in x:
+            value = value * (1.0 + 0.5 * (each - m) + gift)
+            path.append(value)
+        return path
+
+    def bets(x, m, _alpha, first=0):
+        total, placed = 0.5, []
+        for t, each in enumerate(x, 1):
+            placed.append((total + first * each) / (t + first) - m)
+            total = total + each
+        return placed
+
+    assert audit_capital(capital, n=10, alpha=0.05).verdict == "supported"
+    unfair = audit_capital(lambda x, m, a: capital(x, m, a, 0.01), n=10, alpha=0.05)
+    assert unfair.verdict == "refuted"
+    assert audit_bets(bets, n=10, alpha=0.05).verdict == "supported"
+    assert audit_bets(lambda x, m, a: bets(x, m, a, 1), n=10, alpha=0.05).verdict == "refuted"

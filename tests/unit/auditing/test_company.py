@@ -168,6 +168,47 @@ def test_a_function_of_one_sample_is_known_by_its_shape(n):
     assert not report.failures
 
 
+def looped(x, alpha, width=1.0):
+    """A confidence sequence by a loop over the observations of one sample."""
+    total, lower, upper = 0.0, [], []
+    for t, each in enumerate(x, 1):
+        total = total + each
+        around = width * np.sqrt(np.log(4 * t * t / alpha) / (2 * t))
+        lower.append(total / t - around)
+        upper.append(total / t + around)
+    return lower, upper
+
+
+@pytest.mark.parametrize(("side", "part"), [("lower", 0), ("upper", 1), ("two-sided", None)])
+def test_a_loop_over_one_sample_is_called_with_one(side, part):
+    def bound(x, alpha, width=1.0):
+        found = looped(x, alpha, width)
+        return found if part is None else found[part]
+
+    settings = SAMPLES | {"side": side, "replications": 1000}
+    report = audit(bound, **settings)
+    assert report.verdict != "refuted", str(report)
+    assert not report.failures
+    narrow = audit(lambda x, a: bound(x, a, 0.3), **settings)
+    assert narrow.verdict == "refuted"
+    assert not [f for f in narrow.failures if f.kind == "mixed replications"]
+
+
+def test_a_random_bound_of_one_row_of_counts_is_simulated():
+    """Another limit on every row each time: that is no proof that other rows matter."""
+    rng = np.random.default_rng(7)
+
+    def drawn(row, alpha):
+        if np.ndim(row) != 1:
+            raise ValueError("one row")
+        return float(rng.random() < alpha) + 1e-3 * rng.random() - 1e-3
+
+    report = audit(drawn, estimand="proportion", n=12, alpha=0.05)
+    assert report.verdict != "refuted", str(report)
+    assert not [f for f in report.failures if f.kind == "mixed replications"]
+    assert report.worst.replications > 0
+
+
 def two_sided(x, alpha):
     return [hoeffding(x, alpha / 2), 1 - hoeffding(1 - x, alpha / 2)]
 

@@ -1,7 +1,11 @@
 """Estimands of two samples, pairs, rates, finite populations, quantiles and variances."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+from scipy import stats
+from support.claims.bounds import order_lower
 
 from rsverify import audit
 from rsverify.auditing.estimand import ESTIMANDS, hypergeometric, quantile, two_proportions
@@ -92,3 +96,29 @@ def test_the_sizes_of_samples_and_populations_are_checked():
         hypergeometric(0)
     with pytest.raises(ValueError, match="level=1"):
         quantile(1.0)
+
+
+@pytest.mark.parametrize(("level", "side"), [(0.5, "lower"), (0.9, "lower"), (0.5, "upper")])
+def test_ranks_of_a_sample_without_its_ties_are_refuted(level, side):
+    """Where the quantile is tied, what is left lies on one side of it."""
+
+    def distinct(x, alpha):
+        sign = 1.0 if side == "lower" else -1.0
+        q = level if side == "lower" else 1.0 - level
+        values = np.unique(sign * x)
+        r = int(np.sum(stats.binom.cdf(np.arange(values.size + 1), values.size, q) <= alpha))
+        return sign * values[r - 1] if r > 0 else -sign * np.inf
+
+    report = audit(
+        distinct, estimand=quantile(level), n=60, alpha=0.05, side=side, replications=500
+    )
+    assert report.verdict == "refuted"
+    assert report.worst.scenario.startswith("0 with")
+
+
+def test_a_quantile_of_another_name_has_the_same_distributions():
+    lower = partial(order_lower, q=0.9)
+    named = audit(lower, estimand=quantile(0.9, name="p90"), n=40, alpha=0.05, replications=500)
+    plain = audit(lower, estimand=quantile(0.9), n=40, alpha=0.05, replications=500)
+    assert named.rows == plain.rows
+    assert named.design["bound"] == "order_lower"

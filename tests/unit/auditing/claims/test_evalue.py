@@ -49,15 +49,78 @@ def test_a_process_that_knows_what_comes_is_refuted_also_late():
 @pytest.mark.parametrize(
     ("e", "text"),
     [
-        (lambda x: np.full(len(x), np.nan), "infinite"),
-        (lambda x: np.where(x.sum(axis=1) > 1, np.inf, 0.5), "infinite"),
-        (lambda x: np.where(x.sum(axis=1) > 1, -0.5, 0.5), "infinite"),
+        (lambda x: np.full(len(x), np.nan), "the e-value is NaN"),
+        (lambda x: np.where(x.sum(axis=1) > 1, np.inf, 0.5), "the e-value is infinite"),
+        (lambda x: np.where(x.sum(axis=1) > 1, -0.5, 0.5), "an e-value is negative"),
+        (lambda x: np.log(wealth(x)), "the logarithm of one?"),
     ],
 )
 def test_failures_count(e, text):
     report = audit_e_value(e, null=(None, 0.5), n=5)
     assert report.verdict == "refuted"
     assert any(text in f.message for f in report.failures)
+    assert len(report.failures) == 1, "one line for one fault"
+
+
+def of_one_sample(x):
+    """A loop over observations, which takes a table for one sample of rows."""
+    value, path = 1.0, []
+    for each in x:
+        value = value * (1.0 + (each - 0.5))
+        path.append(value)
+    return path
+
+
+@pytest.mark.parametrize("n", [5, 13])
+def test_a_loop_over_the_observations_of_one_sample_is_called_with_one(n):
+    asked = {"null": (None, 0.5), "n": n, "replications": 500}
+    report = audit_e_value(of_one_sample, **asked)
+    assert report.failures == []
+    assert [(r.scenario, r.miscoverage) for r in report.rows] == [
+        (r.scenario, pytest.approx(r.miscoverage)) for r in audit_e_value(wealth, **asked).rows
+    ]
+
+
+def test_a_loop_that_grows_is_refuted_for_that():
+    def grows(x):
+        return [1.2 * value for value in of_one_sample(x)]
+
+    report = audit_e_value(grows, null=(None, 0.5), n=5)
+    assert report.verdict == "refuted"
+    assert report.worst.miscoverage == pytest.approx(1.2)
+
+
+def test_e_values_in_a_column_are_one_each():
+    asked = {"null": (None, 0.5), "n": 5, "replications": 2000}
+    column = audit_e_value(lambda x: wealth(x)[:, -1:], **asked)
+    assert column.rows == audit_e_value(lambda x: wealth(x)[:, -1], **asked).rows
+
+
+@pytest.mark.parametrize(("most", "verdict"), [(2.0, "supported"), (3.0, "refuted")])
+def test_random_e_values_of_one_row_of_counts_are_simulated(most, verdict):
+    rng = np.random.default_rng(5)
+
+    def drawn(row):
+        if np.ndim(row) != 1:
+            raise ValueError("one row")
+        return most * rng.random()
+
+    report = audit_e_value(drawn, null=(None, 0.5), estimand="proportion", n=20)
+    assert (report.verdict, report.failures) == (verdict, [])
+    assert report.worst.replications > 0
+
+
+def test_rates_far_above_the_counts_that_are_tried_otherwise():
+    """An exposure of 400 at a rate of 2: 800 events are expected."""
+
+    def fewer(counts):
+        k, n = counts.T
+        return np.exp(k * np.log(0.9) + 0.2 * n)
+
+    asked = {"estimand": "poisson-rate", "n": 400}
+    assert audit_e_value(fewer, null=(2.0, None), **asked).verdict == "supported"
+    report = audit_e_value(lambda c: 1.1 * fewer(c), null=(2.0, None), **asked)
+    assert report.worst.miscoverage == pytest.approx(1.1)
 
 
 def test_e_values_that_change_with_the_other_rows_are_refuted():

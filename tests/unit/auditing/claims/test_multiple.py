@@ -75,11 +75,7 @@ def test_a_share_of_false_rejections_is_counted_as_often():
 
 
 def test_procedures_that_use_other_replications_are_refuted():
-    def of_tables(p, alpha):
-        assert p.ndim == 2
-        return pooled(p, alpha)
-
-    report = audit_multiple_testing(of_tables, **QUICK | {"controls": "FDR"})
+    report = audit_multiple_testing(pooled, **QUICK | {"controls": "FDR"})
     assert report.verdict == "refuted"
     assert any(f.kind == "mixed replications" for f in report.failures)
 
@@ -146,8 +142,17 @@ def test_failures_are_false_rejections():
 
 
 def test_adjusted_p_values_are_not_rejections():
-    with pytest.raises(TypeError, match="must be truth values"):
+    with pytest.raises(TypeError, match="must be truth values: of adjusted") as error:
         audit_multiple_testing(lambda p, _: np.minimum(p * 6, 1.0), **QUICK)
+    assert "per replication" not in str(error.value)
+
+
+def test_a_custom_way_to_draw_must_return_two_tables():
+    def odd(rng, rows, n, alpha):
+        return rng.random((rows, n)), np.ones(n)
+
+    with pytest.raises(ValueError, match=r"scenarios\['odd'\] must return two arrays of shape"):
+        audit_multiple_testing(bonferroni, scenarios={"odd": odd}, **QUICK)
 
 
 def test_bounds_that_are_nan_fail():

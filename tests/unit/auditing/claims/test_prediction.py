@@ -109,6 +109,37 @@ def test_the_sets_of_labels_are_truth_values():
     assert audit_prediction_set(threshold, target="labels", **QUICK).verdict != "refuted"
 
 
+def test_the_numbers_of_labels_are_no_truth_values():
+    def numbers(x, y, x_new, alpha):
+        return np.tile([0, 1, 2], (len(y), 1))
+
+    with pytest.raises(ValueError, match=r"truth values \(or 0 and 1\)"):
+        audit_prediction_set(numbers, target="labels", **QUICK)
+
+
+def test_what_is_wrong_with_a_set_is_said_alone():
+    def largest(x, y, x_new, alpha):
+        return y.max(axis=1)
+
+    with pytest.raises(ValueError, match=r"intervals of shape \(7,\)") as error:
+        audit_prediction_set(largest, **QUICK)
+    assert str(error.value).startswith("predict=largest fails on every call: ")
+    assert "per replication" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda rng, rows, size: rng.normal(size=(rows, size)),
+        lambda rng, rows, size: (np.zeros((rows, size)), rng.normal(size=(rows, size))),
+        lambda rng, rows, size: (np.zeros((rows, size, 1)), rng.normal(size=(rows, size + 1))),
+    ],
+)
+def test_a_custom_way_to_draw_must_return_pairs(draw):
+    with pytest.raises(ValueError, match=r"scenarios\['odd'\] must return x of shape"):
+        audit_prediction_set(absolute, scenarios={"odd": draw}, **QUICK)
+
+
 @pytest.mark.parametrize("suite", [numbers_suite(0.1), labels_suite()])
 def test_pairs_are_exchangeable(suite):
     """First and last pair agree in mean of y and x: 6 standard errors of 20,000."""

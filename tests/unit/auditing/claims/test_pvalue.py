@@ -10,7 +10,7 @@ from rsverify import Estimand, audit_test
 COUNTS = {"estimand": "proportion", "n": 20}
 
 
-def test_every_level_has_its_row_and_the_witness_is_of_a_refuted_one():
+def test_every_level_has_its_row_and_the_witness_is_of_the_worst_one():
     def normal(counts):
         return stats.norm.sf((counts[:, 0] - 10) / np.sqrt(5))
 
@@ -23,8 +23,12 @@ def test_every_level_has_its_row_and_the_witness_is_of_a_refuted_one():
     exact = [stats.binom.sf(k, 20, 0.5) for k in (15, 13, 12)]
     assert [r.miscoverage for r in report.rows] == pytest.approx(exact, rel=1e-9)
     assert [r.verdict for r in report.rows] == ["supported", "refuted", "refuted"]
-    assert report.witness.probability == pytest.approx(exact[1])
+    assert report.worst.allowed == 0.1, "0.1316 and not 0.0577"
+    assert report.witness.probability == pytest.approx(exact[2])
+    found = "The p-value is at most 0.1 with probability 13.2 % at p=1/2, where 10 % is allowed"
+    assert report.conclusion.startswith(found)
     assert "are rejected" in str(report)
+    assert "alpha=0.01, 0.05, 0.1" in str(report)
     assert report.design["levels"] == [0.01, 0.05, 0.1]
 
 
@@ -78,6 +82,50 @@ def test_failures_reject_at_every_level():
     )
     assert negative.verdict == "refuted"
     assert "below 0" in negative.failures[0].message
+
+
+@pytest.mark.parametrize(("power", "verdict"), [(1.0, "supported"), (1.5, "refuted")])
+def test_a_random_p_value_of_one_row_is_simulated(power, verdict):
+    """It is another one on every row each time, and not because of other rows."""
+    rng = np.random.default_rng(3)
+
+    def drawn(row):
+        if np.ndim(row) != 1:
+            raise ValueError("one row")
+        return rng.random() ** power
+
+    report = audit_test(drawn, null=(None, 0.5), alpha=0.05, **COUNTS)
+    assert (report.verdict, report.failures) == (verdict, [])
+    assert report.worst.replications > 0
+
+
+def test_rates_far_above_the_counts_that_are_tried_otherwise():
+    """An exposure of 400 at a rate of 2: 800 events are expected."""
+
+    def few(counts, slip=0):
+        return stats.poisson.cdf(counts[:, 0] - slip, 2.0 * counts[:, 1])
+
+    asked = {"estimand": "poisson-rate", "n": 400, "alpha": 0.05}
+    report = audit_test(few, null=(2.0, None), **asked)
+    assert report.verdict == "supported"
+    k = stats.poisson.ppf(0.05, 800) - 1
+    assert report.worst.miscoverage == pytest.approx(stats.poisson.cdf(k, 800), rel=1e-9)
+    assert audit_test(lambda c: few(c, 5), null=2.0, **asked).verdict == "refuted"
+
+
+def test_what_holds_at_every_level_is_said_once():
+    report = audit_test(binomial, null=(None, 0.5), **COUNTS)
+    assert len([note for note in report.notes if "attributed to rounding" in note]) == 1
+    assert len([note for note in report.notes if "asked again" in note]) == 3
+
+
+def test_a_message_does_not_tell_of_sides():
+    def with_statistic(counts):
+        return counts[:, 0], binomial(counts)
+
+    with pytest.raises(ValueError, match="one p-value per replication") as error:
+        audit_test(with_statistic, null=0.5, **COUNTS)
+    assert "side" not in str(error.value)
 
 
 def test_above_one_rejects_nothing():

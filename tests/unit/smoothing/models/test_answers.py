@@ -16,9 +16,10 @@ torch = pytest.importorskip("torch")
 
 from rsverify import SmoothedClassifier, certify_dataset  # noqa: E402
 from rsverify.smoothing.models.adapters import NumpyModel, SelectedOutput  # noqa: E402
-from rsverify.smoothing.models.answers import check_answers, record_answers  # noqa: E402
+from rsverify.smoothing.models.answers import record_answers  # noqa: E402
 from rsverify.smoothing.models.load import load_model  # noqa: E402
 from rsverify.smoothing.sampling.session import Execution  # noqa: E402
+from rsverify.tables.answers import check_answers  # noqa: E402
 
 X = torch.linspace(-1, 1, 3 * 8).reshape(3, 8)
 WEIGHT = torch.linspace(-1, 2, 24).reshape(3, 8).sin()

@@ -288,6 +288,26 @@ def test_preprocessing_is_probed_too(preprocess: Any, message: str) -> None:
         smoothed.predict(X, n=100, seed=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dim", [0, 1])
+def test_a_model_that_returns_the_same_memory_each_time(dtype: torch.dtype, dim: int) -> None:
+    class Static(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(SIZE, CLASSES).to(dtype)
+            self.out = torch.zeros(4096, CLASSES, dtype=dtype)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.out[: len(x)].copy_(self.layer(x.flatten(1)).softmax(dim))
+
+    smoothed = SmoothedClassifier(Static(), CLASSES, 0.5)
+    if dim == 1:
+        assert "the same scores" in smoothed.certify(X, n=200, seed=0).probed
+        return
+    with pytest.raises(ModelProbeError, match="depend on each other"):
+        smoothed.certify(X, n=200, seed=0)
+
+
 def test_a_network_inside_a_function_is_named() -> None:
     net = around(torch.nn.Dropout()).train()
     smoothed = SmoothedClassifier(lambda batch: net(batch), CLASSES, 0.5)
