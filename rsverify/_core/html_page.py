@@ -8,7 +8,6 @@ telephone. Every text is escaped.
 from __future__ import annotations
 
 import base64
-import html
 import io
 import os
 from collections.abc import Sequence
@@ -35,7 +34,8 @@ body{margin:0 auto;padding:1.5rem 1.2rem 3rem;max-width:64rem;background:var(--p
 color:var(--ink);font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 h1{font-size:1.35rem;line-height:1.3;margin:.4rem 0;overflow-wrap:anywhere}
 h2{font-size:1.05rem;margin:2rem 0 .6rem}
-.lead{font-size:1.1rem;max-width:46em;margin:.6rem 0 1.4rem;overflow-wrap:anywhere}
+.lead{font-size:1.1rem;max-width:46em;margin:.6rem 0 1.4rem;overflow-wrap:anywhere;
+text-wrap:pretty}
 .badge{display:inline-block;padding:.1rem .7rem;border-radius:1rem;border:1.5px solid;
 font-weight:600;font-size:.9rem}
 .good{color:var(--good)}.bad{color:var(--bad)}.open{color:var(--open)}
@@ -43,6 +43,7 @@ figure{margin:1.2rem 0;padding:.4rem;background:transparent}
 figure img{display:block;width:100%;min-width:34rem;max-width:52rem;height:auto;margin:0 auto}
 figcaption{color:var(--soft);font-size:.9rem;max-width:46em;margin:.4rem auto 0}
 .wide{overflow-x:auto}
+.narrow{display:none;color:var(--soft);font-size:.85rem;margin:.3rem 0 0}
 table{border-collapse:collapse;width:100%;font-size:.92rem;font-variant-numeric:tabular-nums}
 th,td{text-align:right;padding:.3rem .6rem;border-bottom:1px solid var(--line);
 vertical-align:top}
@@ -63,6 +64,7 @@ table.rows td{display:flex;justify-content:space-between;gap:1rem}
 table.rows td::before{content:attr(data-of);color:var(--soft);font-weight:normal;
 text-align:left;white-space:normal}
 .facts th{width:8rem}
+.narrow{display:block}figure img{min-width:0}
 }
 @media print{body{max-width:none}tr,figure{break-inside:avoid}}
 """
@@ -97,7 +99,7 @@ class Table:
         tone = self.tones[index] if self.tones else "plain"
         for i, (name, cell) in enumerate(zip(self.columns[1:], row[1:], strict=True), 1):
             shown = f' class="tone {tone}"' if i == last and tone != "plain" else ""
-            cells.append(f'<td data-of="{html.escape(text(name))}"{shown}>{text(cell)}</td>')
+            cells.append(f'<td data-of="{text(name)}"{shown}>{text(cell)}</td>')
         marked = ' class="marked"' if index in self.marked else ""
         return f"<tr{marked}>{''.join(cells)}</tr>"
 
@@ -144,7 +146,9 @@ class Picture:
         below = f"<figcaption>{text(self.caption)}</figcaption>" if self.caption else ""
         return (
             f'<figure><div class="wide"><img alt="{text(self.words)}" '
-            f'src="{figure_uri(self.figure)}"></div>{below}</figure>'
+            f'src="{figure_uri(self.figure)}"></div>'
+            '<p class="narrow">Zoom in to read the figure: it stays sharp.</p>'
+            f"{below}</figure>"
         )
 
 

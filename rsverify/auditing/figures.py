@@ -29,6 +29,7 @@ from rsverify.auditing.exact.evidence import (
     ProportionLimits,
 )
 from rsverify.auditing.exact.proportion import miscoverage_at
+from rsverify.auditing.report_text import levels_in_words
 from rsverify.auditing.simulation.blocks import Replay, block_span, missed
 from rsverify.bounds.proportion import clopper_pearson_lower, clopper_pearson_upper
 
@@ -110,7 +111,7 @@ def _stated(report: AuditReport, name: Literal["alpha", "tolerance"]) -> float:
 
 def _title(report: AuditReport) -> plotting.Title:
     d = report.design
-    audited = f"{d['bound']}, {d['estimand']}, n = {d['n']:,}, α = {d['alpha']:g}"
+    audited = f"{d['bound']}, {d['estimand']}, n = {d['n']:,}, α = {levels_in_words(report)}"
     return plotting.Title(f"{report.verdict.capitalize()}: {finding(report)}", audited)
 
 

@@ -9,7 +9,13 @@ from rsverify._core import notebook
 from rsverify._core.html_page import Facts, Notes, Page, Part, Picture, Table, Tone
 from rsverify._core.optional import need
 from rsverify._core.types import VerdictName
-from rsverify.auditing.report_text import asked, headline, remarks, table_cells
+from rsverify.auditing.report_text import (
+    asked,
+    headline,
+    levels_in_words,
+    remarks,
+    table_cells,
+)
 
 if TYPE_CHECKING:
     from rsverify.auditing.report import AuditReport
@@ -26,7 +32,11 @@ _NAMES = {
     "kind": "kind of claim",
     "version": "rsverify",
 }
-_LEFT_OUT = ("scenarios", "clause", "event", "expectation", "aim")
+_LEFT_OUT = (
+    *("scenarios", "clause", "event", "expectation", "aim"),
+    *("detectable", "expected_gaps"),  # remarks say them in words
+)
+_OF_DRAWS = ("seed", "replications")
 
 
 def report_page(report: AuditReport) -> Page:
@@ -68,11 +78,32 @@ def _picture(report: AuditReport) -> list[Part]:
 
 def _design(report: AuditReport) -> list[tuple[str, str]]:
     facts = [("aim", str(report.ademp["aims"]))]
+    left_out = {*_LEFT_OUT, *(() if any(r.replications for r in report.rows) else _OF_DRAWS)}
+    if report.design["kind"] != "coverage":
+        left_out.add("side")
     for name, value in report.design.items():
-        if value is None or name in _LEFT_OUT:
+        if value is None or name in left_out or name == "levels":
             continue
-        facts.append((_NAMES.get(name, name.replace("_", " ")), _shown(value)))
+        if name == "alpha":
+            facts.append((name, levels_in_words(report)))
+        elif name == "null":
+            low, high = _listed(value)
+            facts.append(("null hypothesis", _interval(float(low), float(high))))
+        else:
+            facts.append((_NAMES.get(name, name.replace("_", " ")), _shown(value)))
     return facts
+
+
+def _listed(value: object) -> list[float]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _interval(low: float, high: float) -> str:
+    """Return in words which values of the estimand are in a null."""
+    if low == high:
+        return f"the estimand is {low:g}"
+    ends = [f"at least {low:g}"] * math.isfinite(low) + [f"at most {high:g}"] * math.isfinite(high)
+    return f"the estimand is {' and '.join(ends) or 'any number'}"
 
 
 def _shown(value: object) -> str:

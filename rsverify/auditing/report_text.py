@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 from rsverify._core.text import fitted_table, table_lines
 from rsverify._core.types import VerdictName
@@ -57,26 +57,50 @@ def headline(report: AuditReport) -> str:
 def asked(report: AuditReport) -> str:
     """Return what was audited."""
     d = report.design
-    return f"{d['bound']}, {d['estimand']}, n={d['n']}, alpha={d['alpha']:g}"
+    return f"{d['bound']}, {d['estimand']}, n={d['n']}, alpha={levels_in_words(report)}"
+
+
+def levels_in_words(report: AuditReport) -> str:
+    """Return alpha, or all levels of a claim at several."""
+    levels = report.design.get("levels") or [report.design["alpha"]]
+    return ", ".join(f"{level:g}" for level in cast(list[float], levels))
 
 
 def table_cells(report: AuditReport) -> list[list[str]]:
-    """Return headings and rows, the worst first; a mean gap only where there is one."""
-    rows = report.ranked
-    heads = ["scenario", "truth", f"{report.measure} [interval]", "mean gap", "verdict"]
-    cells = [_cells(row) for row in rows]
-    if all(row[3] == _NONE for row in cells):
-        return [[*heads[:3], heads[4]], *([*row[:3], row[4]] for row in cells)]
-    return [heads, *cells]
+    """Return headings and rows, the worst first; a truth or a mean gap only where there is one."""
+    e_values = report.design["kind"] == "e-value"
+    heads = ["scenario", "truth", f"{_measured(report)} [interval]", "mean gap", "verdict"]
+    # An e-value is simulated as a probability, which is to be alpha at most.
+    cells = [_cells(r, 1.0 / r.allowed if e_values else 1.0) for r in report.ranked]
+    left_out = [1] * (not _has_truth(report)) + [3] * all(row[3] == _NONE for row in cells)
+    return [[cell for i, cell in enumerate(row) if i not in left_out] for row in [heads, *cells]]
 
 
 _NONE = "—"
+_WITHOUT_TRUTH = ("prediction set", "procedure")
 
 
-def _cells(r: Row) -> list[str]:
+def _has_truth(report: AuditReport) -> bool:
+    """Return whether rows are about distributions that have an estimand."""
+    d = report.design
+    return d["kind"] not in _WITHOUT_TRUTH and (d["kind"] != "e-value" or "null" in d)
+
+
+def _measured(report: AuditReport) -> str:
+    """Return what rows measure, in the scale in which they are shown."""
+    if report.design["kind"] != "e-value":
+        return report.measure
+    measures = {r.measure: r for r in report.rows if not r.replications}
+    drawn = {1.0 / r.allowed for r in report.rows if r.replications}
+    if drawn and not measures:
+        return f"E[min(e, {drawn.pop():g})]" if len(drawn) == 1 else "E[min(e, 1/a)]"
+    return "expectation" if drawn or len(measures) > 1 else report.measure
+
+
+def _cells(r: Row, scale: float) -> list[str]:
     digits = 3 if r.replications else 4
-    low, high = _digits(r.low, "down", digits), _digits(r.high, "up", digits)
-    interval = f"{r.miscoverage:.4g} [{low}, {high}]"
+    low, high = _digits(scale * r.low, "down", digits), _digits(scale * r.high, "up", digits)
+    interval = f"{scale * r.miscoverage:.4g} [{low}, {high}]"
     known = r.replications and not math.isnan(r.tightness)
     gap = f"{r.tightness:.4g} ±{r.tightness_error:.1g}" if known else _NONE
     return [r.scenario, f"{r.truth:.4g}", interval, gap, r.verdict]

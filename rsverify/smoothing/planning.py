@@ -173,25 +173,15 @@ def plan_request(
     example = next(items.load(wanted[:1])).x
     request = classifier.resolve(request, example, batch_size=batch_size, progress=False)
     threat = request.threat(noise, example.numel())
-    radii = request.target_radius
-    if radii is None:
-        if not threat.is_plain:
-            raise ValueError(f"target_radius must be given for noise={threat.noise}")
-        radii = default_radii(classifier.sigma, 0.0)[1:4]
+    radii = request.target_radius or _round_radii(threat, classifier)
     request.check(classifier.num_classes, noise, 0 if certify_label else None, example.numel())
-    check_placement(classifier.model, classifier.placement(example.dtype)[0])
     began = clock()
-    session = Session(classifier, example, execution)
-    size = session.try_batch_size(None if batch_size is None else check_batch_size(batch_size))
-    session.probe(size)
-    record_answers(classifier, example, size, execution)
+    session, size = _tried(classifier, example, execution, batch_size)
     setup = clock() - began
     entropy = check_seed(seed)
     timing = Timing(session, request, example, size, entropy, clock)
     rate = timing.rate(0.3 * budget)
     pilot, overhead = timing.pilot(items, wanted, budget * rate, rate, certify_label=certify_label)
-    place = classifier.placement(example.dtype)[0]
-    given = 0 if certify_label else request.n0
     start = int(np.random.default_rng([*parts_of(entropy), PILOT]).integers(2**31))
     plan = plan_samples(
         pilot=pilot,
@@ -203,7 +193,7 @@ def plan_request(
         radius=request.radius,
         lipschitz=request.constant,
         n=request.n,
-        n0=given,
+        n0=0 if certify_label else request.n0,
         inputs=len(wanted),
         probability=probability,
         early=False,
@@ -218,7 +208,7 @@ def plan_request(
             items, wanted, rate, 0.3 * budget, early.looks, certify_label=certify_label
         )
     cost = Cost(
-        device=device_text(place),
+        device=device_text(classifier.placement(example.dtype)[0]),
         passes_per_second=rate,
         seconds_per_input=overhead + timing.bound(pilot, example.numel()),
         seconds_per_early_input=decided,
@@ -226,6 +216,28 @@ def plan_request(
         batch_size=size,
     )
     return replace(plan, cost=cost, early=early, clean=True)
+
+
+def _round_radii(threat: Threat, classifier: SmoothedClassifier) -> tuple[float, ...]:
+    """Return the radii that are planned for where no target is given."""
+    if not threat.is_plain:
+        raise ValueError(f"target_radius must be given for noise={threat.noise}")
+    return default_radii(classifier.sigma, 0.0)[1:4]
+
+
+def _tried(
+    classifier: SmoothedClassifier,
+    example: torch.Tensor,
+    execution: Execution,
+    batch_size: int | None,
+) -> tuple[Session, int]:
+    """Return a session whose model was tried and probed, and its batch size."""
+    check_placement(classifier.model, classifier.placement(example.dtype)[0])
+    session = Session(classifier, example, execution)
+    size = session.try_batch_size(None if batch_size is None else check_batch_size(batch_size))
+    session.probe(size)
+    record_answers(classifier, example, size, execution)
+    return session, size
 
 
 def _early(

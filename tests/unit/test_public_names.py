@@ -163,8 +163,10 @@ def mentions_any(
         return any(mentions_any(getattr(h, "__forward_arg__", h), inner, seen) for h in hints)
     arguments = typing.get_args(annotation)
     origin = typing.get_origin(annotation)
-    if getattr(origin, "__module__", "").startswith("numpy._typing"):  # of its ArrayLike
-        return False
+    if getattr(origin, "__module__", "").startswith("numpy._typing"):
+        # Of its ArrayLike; since numpy 2.5 also of NDArray, whose argument is ours.
+        ours = arguments if getattr(origin, "__name__", "") == "NDArray" else ()
+        return any(mentions_any(a, scope, seen) for a in ours)
     if inspect.isclass(origin) and issubclass(origin, np.ndarray | np.dtype | np.generic):
         # numpy writes shapes of any number of dimensions with Any.
         arguments = [a for a in arguments[-1:] if typing.get_origin(a) is not tuple]

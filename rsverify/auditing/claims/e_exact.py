@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -98,7 +99,7 @@ def count_row(caller: Caller, model: CountModel, design: Design) -> Found | None
         high=max(found.certified, attained),
         allowed=1.0 + design.tolerance,
     )
-    row = Row(**{**vars(row), "note": note, "truth": float(model.value(found.point[None])[0])})
+    row = replace(row, note=note, truth=float(model.value(found.point[None])[0]))
     witness = None
     if excess:
         point = found.point.tolist() if proof is None else proof.point
@@ -146,9 +147,12 @@ def _of_row(caller: Caller, row: Data) -> FloatArray:
 
 
 def path_rows(
-    caller: Caller, suite: Mapping[str, Parameters], n: int
+    caller: Caller, suite: Mapping[str, Parameters], n: int, truth: Callable[..., float]
 ) -> tuple[list[Row], list[Failure]]:
-    """Return the rows of distributions of few points, all of whose paths are summed."""
+    """Return the rows of distributions of few points, all of whose paths are summed.
+
+    `truth` returns the value of the estimand.
+    """
     rows: list[Row] = []
     failures: list[Failure] = []
     for name, parameters in suite.items():
@@ -158,7 +162,7 @@ def path_rows(
         row, failed = _of_paths(caller, name, law, n)
         failures += failed
         if row is not None:
-            rows.append(row)
+            rows.append(replace(row, truth=float(truth(**parameters))))
         if len(rows) >= MOST_LAWS:
             break
     return rows, merge_failures(failures)

@@ -257,7 +257,9 @@ class _Claim:
             row, failures, witness, note = found
             rows, notes = [row], [note]
         else:
-            rows, failures = path_rows(caller, {**self.suite, **self._drawn()}, design.n)
+            rows, failures = path_rows(
+                caller, {**self.suite, **self._drawn()}, design.n, self.thing.truth
+            )
             if not rows:
                 return None
             notes = ["exact: summed over all paths, of the rows without replications"]

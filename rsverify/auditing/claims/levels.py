@@ -124,9 +124,10 @@ def at_levels(
         for level, report in zip(levels, reports, strict=True)
         for row in report.rows
     ]
-    refuted = [r for r in reports if r.verdict == "refuted"]
-    first = refuted[0] if refuted else reports[0]
-    witness = first.witness if refuted else None
+    # Witness and sentence are about the level of the worst row.
+    worst = AuditReport("inconclusive", rows, [], None, {}, []).worst
+    first = reports[levels.index(worst.allowed)]
+    witness = first.witness if first.verdict == "refuted" else None
     of_all = [note for note in reports[0].notes if all(note in r.notes for r in reports)]
     notes = [
         f"{words.event.format(a=level)}: {note}"

@@ -19,7 +19,7 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -31,12 +31,14 @@ _LIBRARIES = frozenset({"torch", "numpy", "torchvision", *sys.stdlib_module_name
 _MOST_OBJECTS = 200_000
 
 
-def state_of(roots: Mapping[str, object]) -> dict[str, str]:
+def state_of(
+    roots: Mapping[str, object], aside: Callable[[object], bool] | None = None
+) -> dict[str, str]:
     """Return what Python objects hold that functions can reach, by where it is.
 
     Attributes, containers, closures, defaults, the globals that code names, class attributes,
     NumPy arrays, iterators and random generators, the global ones too, and the environment
-    variables; up to 200,000 objects.
+    variables; up to 200,000 objects. `aside` is as for `_reachable`.
     """
     found = {
         "the environment": _digest(repr(sorted(os.environ.items()))),
@@ -44,7 +46,7 @@ def state_of(roots: Mapping[str, object]) -> dict[str, str]:
         "the generator of numpy.random": _of_generator(np.random),
         "the generator of torch": _digest(torch.get_rng_state().numpy().tobytes()),
     }
-    for path, value in _reachable(roots):
+    for path, value in _reachable(roots, aside):
         while path in found:  # the order is the same every time
             path += "'"
         own = repr(value) if _is_plain(value) else _own_state(value)
@@ -57,8 +59,13 @@ def _is_plain(value: object) -> bool:
     return value is None or isinstance(value, _PLAIN)
 
 
-def _reachable(roots: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    """Yield what functions can reach, each object once but for plain ones, with where it is."""
+def _reachable(
+    roots: Mapping[str, object], aside: Callable[[object], bool] | None = None
+) -> Iterator[tuple[str, object]]:
+    """Yield what functions can reach, each object once but for plain ones, with where it is.
+
+    Of functions and classes for which `aside` is true what they close over, and no more.
+    """
     seen: dict[int, object] = {}
     queue: deque[tuple[str, object]] = deque(roots.items())
     while queue and len(seen) < _MOST_OBJECTS:
@@ -69,12 +76,24 @@ def _reachable(roots: Mapping[str, object]) -> Iterator[tuple[str, object]]:
             seen[id(value)] = value
             if not isinstance(value, torch.Tensor):
                 yield path, value
-            queue.extend((f"{path}{step}", part) for step, part in _parts(value))
+            left_out = aside is not None and aside(value)
+            parts = _closed_over(value) if left_out else _parts(value)
+            queue.extend((f"{path}{step}", part) for step, part in parts)
 
 
-def streams_of(roots: Mapping[str, object]) -> dict[str, str]:
+def streams_of(roots: Mapping[str, object], aside: Callable[[object], bool]) -> dict[str, str]:
     """Return how far iterators and generators are that functions can reach, by where they are."""
-    return {path: place for path, value in _reachable(roots) if (place := _place(value))}
+    return {path: place for path, value in _reachable(roots, aside) if (place := _place(value))}
+
+
+def _closed_over(value: object) -> Iterable[tuple[str, object]]:
+    """Return what a function closes over; nothing of a class."""
+    if not isinstance(value, types.FunctionType):
+        return
+    yield "", vars(value)
+    for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
+        with suppress(ValueError):  # not set yet
+            yield f".{name}", cell.cell_contents
 
 
 def _own_state(value: object) -> str | None:

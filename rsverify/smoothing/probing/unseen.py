@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import types
 from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -27,19 +29,20 @@ def unseen(
 
     That is to ask the system for random numbers, or a clock, other than in an installed package,
     whose own are for its threads and logs; to go on in an iterator from call to call; and to keep
-    what changes, unless that is a number or list of a name in `tried`.
+    what changes, unless that is a number or list of a name in `tried`. Both are looked for without
+    going through the code of such a package.
     """
     roots = {"model": model, "preprocess": preprocess}
-    streams, before = streams_of(roots), state_of(roots)
+    streams, before = streams_of(roots, _of_package), state_of(roots, _of_package)
     with watched(_is_installed) as asked:
         run(batch)
-    after = streams_of(roots)
+    after = streams_of(roots, _of_package)
     moved = next((path for path, place in streams.items() if after.get(path) != place), None)
     if moved is not None:
         return f"takes the next of {moved} when it is called"
     if asked.what in ("a clock", "random numbers"):
         return f"asks the system for {asked.what} when it is called"
-    changed = _changed(before, state_of(roots), tried)
+    changed = _changed(before, state_of(roots, _of_package), tried)
     return f"keeps {changed}, which changes when it is called" if changed else ""
 
 
@@ -52,6 +55,17 @@ def _changed(before: Mapping[str, str], after: Mapping[str, str], tried: Collect
         if re.findall(r"\w+", re.sub(r"(\[\d+\])+$", "", path))[-1] not in tried:
             return path
     return ""
+
+
+def _of_package(value: object) -> bool:
+    """Return whether a function or class is of an installed package."""
+    return isinstance(value, types.FunctionType | type) and _in_package(str(value.__module__))
+
+
+@lru_cache
+def _in_package(module: str) -> bool:
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return file is not None and bool(_PACKAGES & set(Path(file).parts))
 
 
 def _is_installed(frame: types.FrameType) -> bool:

@@ -15,7 +15,7 @@ from rsverify import (
     audit_prediction_set,
     audit_test,
 )
-from rsverify.auditing.report_text import report_lines
+from rsverify.auditing.report_text import report_lines, table_cells
 
 SUITE = {
     "even": {"law": ("points", (0.0, 1.0), (0.5, 0.5))},
@@ -251,9 +251,42 @@ def test_narrow_screens_cut_nothing(width, reports):
     for report in reports.values():
         text = " ".join(line.text for line in report_lines(report, width) if line.verdict)
         squeezed = re.sub(r"\s+", "", text)
-        for row in report.rows:
-            assert f"{row.truth:.4g}" in squeezed
-            assert f"{row.miscoverage:.4g}" in squeezed
+        for row in table_cells(report)[1:]:
+            for cell in row[1:-1]:
+                assert cell.split()[0] in squeezed
+
+
+def test_what_has_no_truth_has_no_column_of_it(reports):
+    for name, report in reports.items():
+        shown = "truth" in table_cells(report)[0]
+        assert shown == (
+            name not in ("set", "good set", "procedure", "good procedure", "FDR", "rule")
+        ), name
+
+
+def test_e_values_are_shown_as_expectations(reports):
+    """Of those simulated a report has the probability alpha E[min(e, 1/alpha)]."""
+    report = reports["good e-process"]
+    heads, *rows = table_cells(report)
+    assert heads[2] == "expectation [interval]"
+    for row, cells in zip(report.ranked, rows, strict=True):
+        assert row.truth <= 0.5 + 1e-9, "the mean, of every row"
+        value = row.miscoverage / (0.05 if row.replications else 1.0)
+        assert cells[2].startswith(f"{value:.4g} [")
+    both = audit_e_value(fair_wealth, **NULL, scenarios={"flat": {"law": ("beta", 1.0, 1.0)}})
+    assert table_cells(both)[0][2] == "E[min(e, 20)] [interval]"
+
+
+def test_the_page_says_in_words_what_was_asked(reports):
+    page = html.unescape(reports["p-value"].to_html())
+    assert "the estimand is at most 0.5" in page
+    assert "0.01, 0.05, 0.1" in page
+    assert "&lt;" not in page, "escaped once"
+    assert ">side<" not in page
+    assert ">maximum replications<" not in page, "nothing was drawn"
+    whole = html.unescape(reports["interval"].to_html())
+    assert ">side<" in whole
+    assert "{'" not in whole
 
 
 def test_text_of_the_user_is_escaped():

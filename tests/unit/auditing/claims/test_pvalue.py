@@ -10,7 +10,7 @@ from rsverify import Estimand, audit_test
 COUNTS = {"estimand": "proportion", "n": 20}
 
 
-def test_every_level_has_its_row_and_the_witness_is_of_a_refuted_one():
+def test_every_level_has_its_row_and_the_witness_is_of_the_worst_one():
     def normal(counts):
         return stats.norm.sf((counts[:, 0] - 10) / np.sqrt(5))
 
@@ -23,8 +23,12 @@ def test_every_level_has_its_row_and_the_witness_is_of_a_refuted_one():
     exact = [stats.binom.sf(k, 20, 0.5) for k in (15, 13, 12)]
     assert [r.miscoverage for r in report.rows] == pytest.approx(exact, rel=1e-9)
     assert [r.verdict for r in report.rows] == ["supported", "refuted", "refuted"]
-    assert report.witness.probability == pytest.approx(exact[1])
+    assert report.worst.allowed == 0.1, "0.1316 and not 0.0577"
+    assert report.witness.probability == pytest.approx(exact[2])
+    found = "The p-value is at most 0.1 with probability 13.2 % at p=1/2, where 10 % is allowed"
+    assert report.conclusion.startswith(found)
     assert "are rejected" in str(report)
+    assert "alpha=0.01, 0.05, 0.1" in str(report)
     assert report.design["levels"] == [0.01, 0.05, 0.1]
 
 

@@ -491,3 +491,48 @@ def test_what_cannot_be_tried_is_warned_about(name: str) -> None:
 
     with pytest.warns(ModelProbeWarning, match=message):
         probed(model, size=64)
+
+
+LIBRARY = """
+import itertools
+tickets = itertools.count()  # as a package numbers its messages, say
+
+def logged(x):
+    next(tickets)
+    return x
+
+class Layer:
+    numbers = itertools.count()
+
+    def __call__(self, x):
+        next(self.numbers)
+        return logged(x)
+
+def decorated(function):
+    def called(x):
+        return function(x)
+    return called
+"""
+
+
+def test_iterators_of_installed_packages_are_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As their clocks are; but what they wrap of the user's is looked into."""
+    (tmp_path / "site-packages").mkdir()
+    (tmp_path / "site-packages" / "a_library_of_layers.py").write_text(LIBRARY)
+    monkeypatch.syspath_prepend(str(tmp_path / "site-packages"))
+    import a_library_of_layers as library
+
+    plain, layer = mlp(), library.Layer()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ModelProbeWarning)
+        probed(lambda x: plain(layer(x)), size=64)
+    own = itertools.count()
+
+    def mine(x: torch.Tensor) -> torch.Tensor:
+        next(own)
+        return plain(x)
+
+    with pytest.warns(ModelProbeWarning, match="takes the next of .*own"):
+        probed(library.decorated(mine), size=64)
