@@ -7,6 +7,7 @@ import re
 import textwrap
 import unicodedata
 from collections.abc import Sequence
+from decimal import Decimal
 
 # Control characters, among them those that begin escape sequences of terminals; marks that
 # change the direction of text, which make it read as something else; and halves of a pair.
@@ -46,6 +47,33 @@ def unprintable_escaped(text: str) -> str:
         _UNPRINTABLE.sub(lambda found: json.dumps(found.group())[1:-1], line)
         for line in text.split("\n")
     )
+
+
+def number_text(value: float) -> str:
+    """Return the shortest text that is read as the same number: no digit is rounded away.
+
+    Examples
+    --------
+    >>> from rsverify._core.text import number_text
+    >>> [number_text(v) for v in (0.25, 2.0, 1e-7, 0.123456789)]
+    ['0.25', '2', '1e-07', '0.123456789']
+    """
+    short = f"{value:g}"
+    return short if float(short) == value else repr(float(value))
+
+
+def complement_text(alpha: float, *, of: int = 1) -> str:
+    """Return 1 − `alpha` as it is, not rounded to 1; with ``of=100`` in percent.
+
+    Examples
+    --------
+    >>> from rsverify._core.text import complement_text
+    >>> complement_text(0.001), complement_text(1e-7), complement_text(0.05, of=100)
+    ('0.999', '0.9999999', '95')
+    """
+    rest = of * (1 - Decimal(number_text(alpha)))
+    text = f"{rest:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def duration(seconds: float) -> str:

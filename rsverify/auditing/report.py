@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rsverify._core.equal import EqualNaN
 from rsverify._core.files import check_free, write_file
 from rsverify._core.html_page import write_page
 from rsverify._core.types import FigureName
@@ -34,8 +35,8 @@ SEVERITY: dict[Verdict, int] = {"refuted": 0, "inconclusive": 1, "supported": 2}
 ALIKE = 1e-9  # limits of a smaller spread are one value
 
 
-@dataclass(frozen=True)
-class Row:
+@dataclass(frozen=True, eq=False)
+class Row(EqualNaN):
     """One scenario of an audit, or the exact worst case, with its evidence."""
 
     scenario: str

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from rsverify._core.check import FloatArray, IntArray
+from rsverify._core.text import number_text
 from rsverify._core.types import VoteBoundName
 
 __all__ = ["Status"]
@@ -85,7 +86,7 @@ def why_abstain(
     if bound not in get_args(VoteBoundName):
         return Status.MARGIN_NOT_POSITIVE, (
             f"{lead}: the lower limit of the margin by the bound {bound!r} is {margin:.4g}, not "
-            f"positive at alpha={alpha:g}; more samples or a larger alpha may do"
+            f"positive at alpha={number_text(alpha)}; more samples or a larger alpha may do"
         )
 
     def limits(k1: IntArray, k2: IntArray, _n: IntArray, _alpha: FloatArray) -> FloatArray:
@@ -97,8 +98,8 @@ def why_abstain(
     smallest = int(smallest_certifying_n(np.array([alpha]), limits)[0])
     if n < smallest:
         return Status.TOO_FEW_SAMPLES, (
-            f"n={n} cannot certify anything at alpha={alpha:g}, not even if all votes agree: "
-            f"use n >= {smallest} or a larger alpha"
+            f"n={n} cannot certify anything at alpha={number_text(alpha)}, not even if all votes "
+            f"agree: use n >= {smallest} or a larger alpha"
         )
     if bound == "cohen" and 2 * k1 <= n:
         remedy = "this bound needs more than half of all votes: use bound='exact'"
@@ -106,7 +107,7 @@ def why_abstain(
         needed = samples_needed(np.array(k1), np.array(k2), np.array(n), np.array(alpha), bound)
         remedy = f"at these vote shares about n={needed:.0f} would do"
     return Status.MARGIN_NOT_POSITIVE, (
-        f"{lead}, too little for alpha={alpha:g}: the margin's lower limit is "
+        f"{lead}, too little for alpha={number_text(alpha)}: the margin's lower limit is "
         f"{margin:.4g}; {remedy}"
     )
 

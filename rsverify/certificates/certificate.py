@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 
+from rsverify._core.text import number_text
 from rsverify._core.types import MarginName, OrderingName, RadiusName
 from rsverify.bounds.margin import Taylor
 from rsverify.certificates.abstention import Status
@@ -199,7 +200,10 @@ class Certificate:
     def __str__(self) -> str:
         if self.status is not Status.CERTIFIED:
             return f"abstained ({self.status}): {self.reason}"
-        made = f"{self.bound} bound, {self.counts[self.y]} of {self.n} votes, alpha={self.alpha:g}"
+        made = (
+            f"{self.bound} bound, {self.counts[self.y]} of {self.n} votes, "
+            f"alpha={number_text(self.alpha)}"
+        )
         return self._certified(made)
 
     def _certified(self, made: str) -> str:
@@ -218,7 +222,7 @@ class Certificate:
     def _made(self, made: str) -> str:
         """Return by what and under which noise."""
         if self.noise is None:
-            return f"{self.radius_kind}, {made}, sigma={self.sigma:g}"
+            return f"{self.radius_kind}, {made}, sigma={number_text(self.sigma)}"
         return f"{made}, {self.noise.brief}"
 
     def _among(self) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rsverify._core import notebook
 from rsverify._core.margin import Margin
+from rsverify._core.text import number_text
 from rsverify.certificates.abstention import Status
 from rsverify.certificates.radius import round_down_digits
 
@@ -57,8 +58,8 @@ def guarantee_of(c: Certificate) -> str:
     if c.status is not Status.CERTIFIED:
         return ""
     return (
-        f"Wrong with probability at most {c.alpha:g} over the votes, if they are independent and "
-        "their number and the class were fixed beforehand."
+        f"Wrong with probability at most {number_text(c.alpha)} over the votes, if they are "
+        "independent and their number and the class were fixed beforehand."
     )
 
 
@@ -71,11 +72,11 @@ def _facts(c: Certificate) -> list[tuple[str, str]]:
         (f"lower limit of {wanted}", limit_text(c.margin)),
         (kind, radius_text(c.radius)),
         ("bound", f"{c.bound}{ordering}"),
-        ("alpha", f"{c.alpha:g}"),
-        ("sigma", f"{c.sigma:g}") if c.noise is None else ("noise", c.noise.brief),
+        ("alpha", f"{number_text(c.alpha)}"),
+        ("sigma", f"{number_text(c.sigma)}") if c.noise is None else ("noise", c.noise.brief),
     ]
     optional = {
-        "Lipschitz constant": None if c.lipschitz is None else f"{c.lipschitz:g}",
+        "Lipschitz constant": None if c.lipschitz is None else f"{number_text(c.lipschitz)}",
         "classes that are no runner-up": ", ".join(map(str, c.ignored)),
         "classes that may be ahead": ", ".join(map(str, c.top_others)),
         "part of alpha that the noise has": f"{c.noise_excess:.3g}" if c.noise_excess else None,

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsverify._core.check import FloatArray, check_integer, share_of_alpha
+from rsverify._core.text import number_text
 from rsverify._core.types import DecisionName, FloatLike, RadiusName
 from rsverify.bounds.margin_decision import Answer, Decision, decide_margin
 from rsverify.certificates.abstention import Status
@@ -77,20 +78,23 @@ class EarlyCertificate(Certificate):
         return self.futile
 
     def __str__(self) -> str:
-        text = f"{self.decision} {self.target_radius:g} after {self.n} votes"
+        text = f"{self.decision} {number_text(self.target_radius)} after {self.n} votes"
         if self.futile:
             text += " (more are unlikely to decide)"
         if self.status is not Status.CERTIFIED:
             return f"{text}; abstained ({self.status}): {self.reason}"
-        return f"{text}; {self._certified(f'anytime bound, alpha={self.alpha:g}')}"
+        return f"{text}; {self._certified(f'anytime bound, alpha={number_text(self.alpha)}')}"
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows."""
         later = " (more votes are unlikely to decide)" if self.futile else ""
-        asked = (f"is the radius at least {self.target_radius:g}?", f"{self.decision}{later}")
+        asked = (
+            f"is the radius at least {number_text(self.target_radius)}?",
+            f"{self.decision}{later}",
+        )
         promised = (
-            f"Answer and radius are wrong with probability at most {self.alpha:g}, whenever the "
-            "sampling stopped, if the votes are independent."
+            f"Answer and radius are wrong with probability at most {number_text(self.alpha)}, "
+            "whenever the sampling stopped, if the votes are independent."
         )
         return certificate_html(self, [asked, *votes_of(self)], promised)
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rsverify._core.check import check_fraction, check_integer, check_scale, check_single
+from rsverify._core.text import complement_text
 from rsverify._core.types import RadiusName
 from rsverify.bounds.margin_sequence import margin_sequence
 from rsverify.certificates.abstention import Status
@@ -75,7 +76,7 @@ class IntervalCertificate(Certificate):
         """Return what a notebook shows."""
         promised = (
             "The classifier's own radius is between the two ends, whenever one looked, with "
-            f"probability at least {1 - self.alpha:g}, if the votes are independent."
+            f"probability at least {complement_text(self.alpha)}, if the votes are independent."
         )
         upper = ("upper end of the radius", limit_text(self.radius_upper, upper=True))
         return certificate_html(self, votes_of(self), promised, [upper])

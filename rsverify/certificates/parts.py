@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rsverify._core.check import IntArray
+from rsverify._core.equal import EqualNaN
 from rsverify._core.types import MarginName, OrderingName, RadiusName
 from rsverify.bounds.margin import Taylor
 from rsverify.certificates.abstention import Status
 from rsverify.noise import Noise, Norm
 
 
-@dataclass(frozen=True, kw_only=True)
-class Claim:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Claim(EqualNaN):
     """What is claimed: each field is what the property of that name of `Certificate` says."""
 
     prediction: int

@@ -12,6 +12,7 @@ import typer
 from rsverify._core.arrays import read_npy
 from rsverify._core.files import check_free, write_file
 from rsverify._core.optional import need
+from rsverify._core.text import complement_text
 from rsverify._core.types import AnyArray
 from rsverify.cli.console import (
     FormatOption,
@@ -342,8 +343,8 @@ def _print(analyses: Sequence[Analysis], comparisons: Sequence[Comparison], pape
         title = "Certified accuracy in percent at each radius"
     else:
         frame = to_frame(analyses, comparisons)
-        level = 100 * (1 - analyses[0].alpha)
-        title = f"Estimates with {level:.6g} % confidence intervals"
+        level = complement_text(analyses[0].alpha, of=100)
+        title = f"Estimates with {level} % confidence intervals"
     print_table(
         title,
         [str(frame.index.name or ""), *frame.columns],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, get_args
 
 import typer
 
+from rsverify._core.text import complement_text, number_text
 from rsverify._core.types import MarginName, OrderingName, RadiusName, VoteBoundName
 from rsverify.cli.console import (
     FormatOption,
@@ -83,8 +84,8 @@ def bound(
         raise ValueError(f"{given} must come with --noise: its radii are measured so")
     if noise is not None and sigma is not None:
         raise ValueError(
-            f"sigma={sigma:g} must be left out with noise={noise!r}: it is short for "
-            f"--noise gaussian:{sigma:g}"
+            f"sigma={number_text(sigma)} must be left out with noise={noise!r}: it is short for "
+            f"--noise gaussian:{number_text(sigma)}"
         )
     asked = _Asked(
         counts, y, alpha, sigma, *noise_and_norm(noise, norm), dimension, sorted(set(ignore or ()))
@@ -169,7 +170,7 @@ def _print(methods: list[_Method], asked: _Asked) -> None:
     under = "" if asked.noise is None else f", {asked.noise}"
     left_out = f", class {', '.join(map(str, asked.ignore))} ignored" if asked.ignore else ""
     print_table(
-        f"Class {asked.y}: {votes}, alpha = {asked.alpha:g}{under}{left_out}",
+        f"Class {asked.y}: {votes}, alpha = {number_text(asked.alpha)}{under}{left_out}",
         ["lower limit", *(Margin.named(e).text for e in methods[0].limits), *kinds],
         [
             [
@@ -184,8 +185,9 @@ def _print(methods: list[_Method], asked: _Asked) -> None:
         ],
     )
     print_note(
-        f"Each limit is at most the true value with probability at least {1 - asked.alpha:g}. "
-        "Use one, chosen in advance: the largest of several has no such guarantee."
+        "Each limit is at most the true value with probability at least "
+        f"{complement_text(asked.alpha)}. Use one, chosen in advance: the largest of several "
+        "has no such guarantee."
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from rsverify._core.text import number_text
 from rsverify._core.types import PrecisionName
 from rsverify.cli.console import (
     Format,
@@ -337,8 +338,8 @@ def certify(
     # Before a model is loaded, which may take long.
     if noise is not None and sigma:
         raise ValueError(
-            f"sigma={sigma[0]:g} must be left out with --noise {noise}: it is short for "
-            f"--noise gaussian:{sigma[0]:g}"
+            f"sigma={number_text(sigma[0])} must be left out with --noise {noise}: it is short for "
+            f"--noise gaussian:{number_text(sigma[0])}"
         )
     if dry_run and planning is None:
         planning = Planning(taken=lambda plan: print_plan(plan, format))
@@ -455,9 +456,10 @@ def _print(
 ) -> None:
     from rsverify.tables.metadata import metadata_path
 
-    several = len(found) > 1
     named = {
-        f"sigma {tables[path]:g}" if several else bound: table for path, table in found.items()
+        bound if sigma is None or len(found) == 1 else f"sigma {number_text(sigma)}": found[path]
+        for path, sigma in tables.items()
+        if path in found
     }
     written = [str(p) for path in found for p in (path, metadata_path(path))]
     if format == "json":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rsverify._core.text import number_text
 from rsverify.cli.console import Format, print_json, print_note, print_table
 
 if TYPE_CHECKING:
@@ -18,11 +19,11 @@ def print_plan(plan: Plan, format: Format) -> None:
         print_json(plan.to_dict())
         return
     print_table(f"Forward passes of {_inputs(plan)}", *cost_rows(plan))
-    print_table(
-        f"Votes per input that certify with probability {plan.probability:g}", *needed_rows(plan)
-    )
+    wanted = number_text(plan.probability)
+    print_table(f"Votes per input that certify with probability {wanted}", *needed_rows(plan))
     for radius in plan.target_radii:
-        print_table(f"Expected to be certified within {radius:g}", *expected_rows(plan, radius))
+        title = f"Expected to be certified within {number_text(radius)}"
+        print_table(title, *expected_rows(plan, radius))
     for note in notes(plan):
         print_note(note)
 

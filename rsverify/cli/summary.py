@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from rsverify._core.errors import DataError
+from rsverify._core.text import number_text
 from rsverify.cli.console import print_table
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def print_summary(
     found = summarize(tables)
     first = next(iter(found.values()))
     rows = [
-        [f"{r:g}", *(f"{s.certified_accuracy[r]:.3f}" for s in found.values())]
+        [number_text(r), *(f"{s.certified_accuracy[r]:.3f}" for s in found.values())]
         for r in first.certified_accuracy
     ]
     rows.append(["average radius", *(f"{s.average_radius:.4f}" for s in found.values())])
@@ -78,7 +79,7 @@ def summary_content(tables: dict[str, pd.DataFrame]) -> dict[str, object]:
     return {
         name: {
             "inputs": s.inputs,
-            "certified_accuracy": {f"{r:g}": a for r, a in s.certified_accuracy.items()},
+            "certified_accuracy": {number_text(r): a for r, a in s.certified_accuracy.items()},
             "average_radius": s.average_radius,
             "abstained": s.abstained,
         }

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rsverify._core.check import FloatArray, IntArray, check_real, check_size
-from rsverify.noise.norms import Lp, Norm, NormName, number_text, parse_norm
+from rsverify._core.text import number_text
+from rsverify.noise.norms import Lp, Norm, NormName, parse_norm
 
 __all__ = ["Noise", "NoiseMargin"]
 

@@ -6,6 +6,7 @@ import math
 from typing import Literal, TypeAlias, cast, get_args
 
 from rsverify._core.check import check_number, shown
+from rsverify._core.text import number_text
 
 __all__ = ["Lp", "Norm", "NormName", "parse_norm"]
 
@@ -18,12 +19,6 @@ divided by its own standard deviation of the noise.
 """
 
 _LARGEST_POWER = 1e6
-
-
-def number_text(value: float) -> str:
-    """Return the shortest text that is read as the same number."""
-    short = f"{value:g}"
-    return short if float(short) == value else repr(value)
 
 
 class Lp(str):

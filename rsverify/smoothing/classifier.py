@@ -19,6 +19,7 @@ from rsverify._core.check import (
     shown,
 )
 from rsverify._core.progress import ProgressOption, check_progress
+from rsverify._core.text import number_text
 from rsverify._core.types import Auto, BoundName, NoiseName, OrderingName, RadiusName, ScoreMapName
 from rsverify.bounds.margin import Taylor
 from rsverify.certificates.assumptions import warn_of_level
@@ -201,7 +202,7 @@ class SmoothedClassifier(Sampled):
         if self.noise.sigma is None:
             kind = f"noise={self.noise.distribution.brief}"
         else:
-            kind = f"sigma={self.sigma:g}"
+            kind = f"sigma={number_text(self.sigma)}"
             kind += "" if isinstance(self.noise, Gaussian) else f", noise={self.noise}"
         return f"SmoothedClassifier({name}, num_classes={self.num_classes}, {kind})"
 

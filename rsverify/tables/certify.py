@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -278,6 +278,10 @@ def _as_frame(name: str, counts: npt.ArrayLike | pd.DataFrame) -> pd.DataFrame:
     convert = getattr(counts, "to_pandas", None)  # of polars and pyarrow
     if callable(convert) and isinstance(frame := convert(), pd.DataFrame):
         return frame
+    if isinstance(counts, str | os.PathLike):
+        raise TypeError(f"{name}={shown(counts)} must be counts: a file's are read_counts(…) of it")
+    if isinstance(counts, Mapping):
+        raise TypeError(f"{name} is a {type(counts).__name__}: give pandas.DataFrame(…) of it")
     if isinstance(counts, pd.Series):
         raise TypeError(f"{name} is a Series: it must have one row per input, one column per class")
     try:

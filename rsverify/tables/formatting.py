@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from rsverify._core.optional import need
-from rsverify._core.text import printable, unprintable_escaped
+from rsverify._core.text import complement_text, number_text, printable, unprintable_escaped
 from rsverify.certificates.certificate import ABSTAIN
 from rsverify.tables.abstentions import NOT_SAID
 
@@ -201,7 +201,7 @@ def _changes(name: str, comparisons: Sequence[Comparison]) -> dict[str, str]:
 
 def values_text(values: Sequence[object]) -> str:
     """Return the different values of a setting, or the ends of many."""
-    texts = [f"{v:g}" if isinstance(v, float) else _shortened(str(v)) for v in values]
+    texts = [number_text(v) if isinstance(v, float) else _shortened(str(v)) for v in values]
     if len(texts) > _MOST_VALUES:
         return f"{texts[0]} … {texts[-1]}"
     return ", ".join(texts) or UNKNOWN
@@ -244,12 +244,12 @@ def _most_frequent(a: Analysis) -> str:
 
 def explanation(analyses: Sequence[Analysis], comparisons: Sequence[Comparison] = ()) -> str:
     """Return what the figures of `to_frame` mean, in a few sentences."""
-    level = 1 - analyses[0].alpha
+    level = complement_text(analyses[0].alpha)
     sentences = [
         "[lower, upper]: confidence limits of the figure over all inputs of this kind, certified "
         "in the same way. Robust figures are those of the smoothed classifier itself under any "
         "perturbation of that size, wrong certificates allowed for. Each limit holds with "
-        f"probability {level:.6g} separately, for inputs drawn independently."
+        f"probability {level} separately, for inputs drawn independently."
     ]
     if any(not a.has_votes for a in analyses):
         sentences.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rsverify._core import notebook
+from rsverify._core.text import complement_text
 from rsverify.tables.formatting import RADIUS_DECIMALS, estimate_text, explanation, to_frame
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ def analysis_html(a: Analysis) -> str:
     """Return an analysis as a notebook shows it."""
     frame = to_frame([a])
     rows = [(str(label), str(cells[0])) for label, *cells in frame.itertuples()]
-    headline = f"{a.name}: estimates with {100 * (1 - a.alpha):.6g} % confidence intervals"
+    headline = f"{a.name}: estimates with {complement_text(a.alpha, of=100)} % confidence intervals"
     return notebook.table(headline, ["", ""], rows, *a.notes, explanation([a]))
 
 

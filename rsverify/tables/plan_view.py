@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rsverify._core import notebook
 from rsverify._core.figure import check_figure, finish_figure, new_figure
-from rsverify._core.text import duration, figure_label
+from rsverify._core.text import duration, figure_label, number_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +55,7 @@ def needed_rows(plan: Plan) -> tuple[list[str], Rows]:
     for radius, reachable in zip(plan.target_radii, plan.reachable, strict=True):
         own = {v.bound: v for v in plan.needed if v.radius == radius}
         cells = [_NONE if own[b].n is None else f"{own[b].n:,}" for b in bounds]
-        rows.append([f"{radius:g}", f"{reachable:.3f}", *cells])
+        rows.append([f"{number_text(radius)}", f"{reachable:.3f}", *cells])
     return ["radius", "reachable", *bounds], rows
 
 
@@ -67,7 +67,7 @@ def expected_rows(plan: Plan, radius: float) -> tuple[list[str], Rows]:
     rows = []
     for _, n, negative in keys:
         found = {e.bound: e.share for e in own if e.n == n and e.alpha == -negative}
-        rows.append([f"{n:,}", f"{-negative:g}", *(f"{found[b]:.3f}" for b in bounds)])
+        rows.append([f"{n:,}", f"{number_text(-negative)}", *(f"{found[b]:.3f}" for b in bounds)])
     return ["n", "alpha", *bounds], rows
 
 
@@ -92,12 +92,12 @@ def cost_rows(plan: Plan) -> tuple[list[str], Rows]:
 def notes(plan: Plan) -> list[str]:
     """Return sentences on what the tables mean."""
     found = [
-        f"From {plan.source}; {plan.noise}, alpha={plan.alpha:g}.",
+        f"From {plan.source}; {plan.noise}, alpha={number_text(plan.alpha)}.",
         "Reachable: share of the inputs whose radius is at least that, at any number of votes. "
-        f"Votes needed certify each of these with probability {plan.probability:g}"
+        f"Votes needed certify each of these with probability {number_text(plan.probability)}"
         + (" on average." if plan.inputs > 1 else "."),
     ]
-    found += [f"{v.bound} at {v.radius:g}: {v.reason}." for v in plan.needed if v.reason]
+    found += [f"{v.bound} at {number_text(v.radius)}: {v.reason}." for v in plan.needed if v.reason]
     if plan.early is not None:
         decided = ", ".join(f"{d:.3f}" for d in plan.early.decided)
         found.append(
@@ -117,11 +117,12 @@ def plan_html(plan: Plan) -> str:
     parts = [notebook.table(f"Plan: {summary(plan)}", *cost_rows(plan))]
     parts.append(
         notebook.table(
-            f"Votes that certify with probability {plan.probability:g}", *needed_rows(plan)
+            f"Votes that certify with probability {number_text(plan.probability)}",
+            *needed_rows(plan),
         )
     )
     parts += [
-        notebook.table(f"Expected to be certified within {r:g}", *expected_rows(plan, r))
+        notebook.table(f"Expected to be certified within {number_text(r)}", *expected_rows(plan, r))
         for r in plan.target_radii
     ]
     parts.append(notebook.facts("Notes", [], *notes(plan)))
@@ -143,7 +144,7 @@ def plot_plan(
         for v in plan.needed:
             if v.radius == radius and v.n is not None and v.probability is not None:
                 axes.axvline(v.n, color=_STYLES[v.bound][0], linewidth=0.8, alpha=0.5)
-        axes.set_title(f"within {radius:g}", fontsize="medium", loc="left")
+        axes.set_title(f"within {number_text(radius)}", fontsize="medium", loc="left")
         axes.set_xlabel("votes n")
     one = plan.inputs == 1
     panels[0].set_ylabel("probability of certifying" if one else "expected share certified")

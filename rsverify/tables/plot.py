@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from rsverify._core.figure import check_figure, finish_figure, new_figure
-from rsverify._core.text import figure_label
+from rsverify._core.text import complement_text, figure_label
 from rsverify.bounds.proportion import clopper_pearson_interval
 from rsverify.certificates.certificate import ABSTAIN
 from rsverify.tables.input_limits import stopped
@@ -147,7 +147,8 @@ def plot_analyses(
     for i, a in enumerate(analyses):
         _draw_certified_accuracy(left, a.table, _average(a.name, a.table), i, alpha=a.alpha)
     _finish_certified_accuracy(left, [a.table for a in analyses])
-    left.set_title(f"pointwise {100 * (1 - analyses[0].alpha):.6g} % confidence band", fontsize=9)
+    level = complement_text(analyses[0].alpha, of=100)
+    left.set_title(f"pointwise {level} % confidence band", fontsize=9)
     _draw_predictions(right, analyses)
     handles, labels = left.get_legend_handles_labels()
     for i, handle in enumerate(handles):

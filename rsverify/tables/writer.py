@@ -36,7 +36,7 @@ class TableWriter:
 
     Parameters
     ----------
-    path : path-like
+    path : str or os.PathLike
         The tab-separated file; its JSON goes where `metadata_path` says.
     configuration : mapping
         What the run was asked to do, of JSON types; kept in the JSON file.
@@ -178,7 +178,7 @@ def write_table(
     table : DataFrame
         With at least the six common columns; radii are rounded down to six decimals. A
         column `checksum` is made anew.
-    path : path-like
+    path : str or os.PathLike
         The tab-separated file.
     configuration : mapping
         What produced the table, of JSON types.

@@ -148,6 +148,13 @@ def test_examples_show_nothing_that_only_the_tests_need(site: Path) -> None:
         assert found is None, f"{path.parent.name} shows {found and found[0]}"
 
 
+def test_types_are_not_read_as_arithmetic(site: Path) -> None:
+    """A type such as path-like, alone, is no difference of two names."""
+    for path in site.glob("api/*/index.html"):
+        found = re.search(r"<code>[^\n]*</span> - [a-z]+</code>", path.read_text("utf-8"))
+        assert found is None, f"{path.parent.name} shows {found and found[0]}"
+
+
 def test_figures_open_at_full_size(site: Path) -> None:
     html = (site / "limit/index.html").read_text("utf-8")
     assert re.findall(r'<a href="([^"]*)"[^>]*><img [^>]*src="\1"', html) == [

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rsverify._core.equal import EqualNaN
 from rsverify._core.files import write_file
 from rsverify._core.html_page import write_page
 from rsverify.auditing.caller import Failure
@@ -26,8 +27,8 @@ TABLES = (".json", ".csv", ".html")
 WIDTH = 80
 
 
-@dataclass(frozen=True)
-class ComparedBound:
+@dataclass(frozen=True, eq=False)
+class ComparedBound(EqualNaN):
     """One bound under one distribution.
 
     Attributes

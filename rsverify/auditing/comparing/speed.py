@@ -6,6 +6,7 @@ import math
 import time
 from dataclasses import dataclass
 
+from rsverify._core.equal import EqualNaN
 from rsverify.auditing.caller import Caller
 from rsverify.auditing.design import Design
 from rsverify.auditing.estimand import Data, Estimand
@@ -22,8 +23,8 @@ BUDGET = 1.0  # seconds for one size
 FACTOR = 4  # from one size to the next
 
 
-@dataclass(frozen=True)
-class Speed:
+@dataclass(frozen=True, eq=False)
+class Speed(EqualNaN):
     """How fast a bound is.
 
     Attributes

@@ -19,10 +19,11 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 _PLAIN = (bool, int, float, complex, str, bytes, torch.dtype, torch.device, np.generic)
@@ -30,12 +31,14 @@ _LIBRARIES = frozenset({"torch", "numpy", "torchvision", *sys.stdlib_module_name
 _MOST_OBJECTS = 200_000
 
 
-def state_of(roots: Mapping[str, object]) -> dict[str, str]:
+def state_of(
+    roots: Mapping[str, object], aside: Callable[[object], bool] | None = None
+) -> dict[str, str]:
     """Return what Python objects hold that functions can reach, by where it is.
 
     Attributes, containers, closures, defaults, the globals that code names, class attributes,
     NumPy arrays, iterators and random generators, the global ones too, and the environment
-    variables; up to 200,000 objects.
+    variables; up to 200,000 objects. `aside` is as for `_reachable`.
     """
     found = {
         "the environment": _digest(repr(sorted(os.environ.items()))),
@@ -43,7 +46,7 @@ def state_of(roots: Mapping[str, object]) -> dict[str, str]:
         "the generator of numpy.random": _of_generator(np.random),
         "the generator of torch": _digest(torch.get_rng_state().numpy().tobytes()),
     }
-    for path, value in _reachable(roots):
+    for path, value in _reachable(roots, aside):
         while path in found:  # the order is the same every time
             path += "'"
         own = repr(value) if _is_plain(value) else _own_state(value)
@@ -56,8 +59,13 @@ def _is_plain(value: object) -> bool:
     return value is None or isinstance(value, _PLAIN)
 
 
-def _reachable(roots: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    """Yield what functions can reach, each object once but for plain ones, with where it is."""
+def _reachable(
+    roots: Mapping[str, object], aside: Callable[[object], bool] | None = None
+) -> Iterator[tuple[str, object]]:
+    """Yield what functions can reach, each object once but for plain ones, with where it is.
+
+    Of functions and classes for which `aside` is true what they close over, and no more.
+    """
     seen: dict[int, object] = {}
     queue: deque[tuple[str, object]] = deque(roots.items())
     while queue and len(seen) < _MOST_OBJECTS:
@@ -68,18 +76,30 @@ def _reachable(roots: Mapping[str, object]) -> Iterator[tuple[str, object]]:
             seen[id(value)] = value
             if not isinstance(value, torch.Tensor):
                 yield path, value
-            queue.extend((f"{path}{step}", part) for step, part in _parts(value))
+            left_out = aside is not None and aside(value)
+            parts = _closed_over(value) if left_out else _parts(value)
+            queue.extend((f"{path}{step}", part) for step, part in parts)
 
 
-def streams_of(roots: Mapping[str, object]) -> dict[str, str]:
+def streams_of(roots: Mapping[str, object], aside: Callable[[object], bool]) -> dict[str, str]:
     """Return how far iterators and generators are that functions can reach, by where they are."""
-    return {path: place for path, value in _reachable(roots) if (place := _place(value))}
+    return {path: place for path, value in _reachable(roots, aside) if (place := _place(value))}
+
+
+def _closed_over(value: object) -> Iterable[tuple[str, object]]:
+    """Return what a function closes over; nothing of a class."""
+    if not isinstance(value, types.FunctionType):
+        return
+    yield "", vars(value)
+    for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
+        with suppress(ValueError):  # not set yet
+            yield f".{name}", cell.cell_contents
 
 
 def _own_state(value: object) -> str | None:
     """Return what an object holds that is in no part of it."""
     if isinstance(value, np.ndarray):
-        return repr(value) if value.dtype.hasobject else _digest(value.tobytes())
+        return repr(value) if value.dtype.hasobject else _of_numbers(value)
     if isinstance(value, np.random.Generator):
         return repr(value.bit_generator.state)
     if isinstance(value, random.SystemRandom):
@@ -97,6 +117,12 @@ def _own_state(value: object) -> str | None:
     if isinstance(value, queue.SimpleQueue):
         return repr(value.qsize())
     return _place(value) or _of_memory(value)
+
+
+def _of_numbers(array: npt.NDArray[Any]) -> str:
+    if not array.size or not array.itemsize:
+        return repr(array.shape)
+    return _digest(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
 def _of_memory(value: object) -> str | None:
@@ -274,7 +300,7 @@ def _of_library(thing: object) -> bool:
     return str(getattr(thing, "__module__", "builtins")).split(".")[0] in _LIBRARIES
 
 
-def _digest(value: str | bytes) -> str:
+def _digest(value: str | bytes | memoryview) -> str:
     data = value.encode() if isinstance(value, str) else value
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 

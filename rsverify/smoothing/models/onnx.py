@@ -28,7 +28,7 @@ class OnnxModel:
 
     Parameters
     ----------
-    path : path-like
+    path : str or os.PathLike
         An ``.onnx`` file. Its first dimension of input and output is the batch.
     output : str or int, optional
         Name or position of the output that holds the scores; needed where there are several.

@@ -372,3 +372,15 @@ def test_counts_of_the_caller_are_left_alone():
             certify_table(given, y=0, bound="cohen", **OPTIONS)
     np.testing.assert_array_equal(counts, COUNTS)
     pd.testing.assert_frame_equal(frame, pd.DataFrame(COUNTS))
+
+
+@pytest.mark.parametrize(
+    ("counts", "remedy"),
+    [
+        ("votes.csv", r"counts='votes\.csv' must be counts: a file's are read_counts"),
+        ({"c0": [9], "c1": [1]}, r"counts is a dict: give pandas\.DataFrame"),
+    ],
+)
+def test_what_is_no_array_of_counts_names_its_remedy(counts, remedy):
+    with pytest.raises(TypeError, match=remedy):
+        certify_table(counts, sigma=1.0, alpha=0.05, y=0)

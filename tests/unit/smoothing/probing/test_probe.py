@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import random
+import re
 import time
 import uuid
 import warnings
@@ -21,6 +22,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from support.hidden_state import COUNTED  # noqa: E402
+from support.idioms import Idiom  # noqa: E402
 from support.model_zoo import (  # noqa: E402
     CHANGING,
     CLASSES,
@@ -459,6 +462,24 @@ UNSEEN: dict[str, tuple[Callable[[], Callable[[], object]], str]] = {
 }
 
 
+KEPT = sorted(set(COUNTED) - {"memory in use", "collections of garbage"})
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_is_kept_out_of_sight_is_warned_about_or_refused(name: str) -> None:
+    """Calls are counted, and the count has an effect after many more of them than are made."""
+    counting = Idiom(COUNTED[name], -1.0, 10**5)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(SIZE, 4), counting)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            probed(torch.nn.Sequential(model, torch.nn.Linear(4, CLASSES)), size=64)
+        except ModelProbeError:
+            return
+    messages = [str(w.message) for w in caught if w.category is ModelProbeWarning]
+    assert any(re.search(r"keeps|takes the next of|asks the system", m) for m in messages)
+
+
 @pytest.mark.parametrize("name", UNSEEN)
 def test_what_cannot_be_tried_is_warned_about(name: str) -> None:
     make, message = UNSEEN[name]
@@ -470,3 +491,48 @@ def test_what_cannot_be_tried_is_warned_about(name: str) -> None:
 
     with pytest.warns(ModelProbeWarning, match=message):
         probed(model, size=64)
+
+
+LIBRARY = """
+import itertools
+tickets = itertools.count()  # as a package numbers its messages, say
+
+def logged(x):
+    next(tickets)
+    return x
+
+class Layer:
+    numbers = itertools.count()
+
+    def __call__(self, x):
+        next(self.numbers)
+        return logged(x)
+
+def decorated(function):
+    def called(x):
+        return function(x)
+    return called
+"""
+
+
+def test_iterators_of_installed_packages_are_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As their clocks are; but what they wrap of the user's is looked into."""
+    (tmp_path / "site-packages").mkdir()
+    (tmp_path / "site-packages" / "a_library_of_layers.py").write_text(LIBRARY)
+    monkeypatch.syspath_prepend(str(tmp_path / "site-packages"))
+    import a_library_of_layers as library
+
+    plain, layer = mlp(), library.Layer()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ModelProbeWarning)
+        probed(lambda x: plain(layer(x)), size=64)
+    own = itertools.count()
+
+    def mine(x: torch.Tensor) -> torch.Tensor:
+        next(own)
+        return plain(x)
+
+    with pytest.warns(ModelProbeWarning, match="takes the next of .*own"):
+        probed(library.decorated(mine), size=64)
