@@ -39,7 +39,8 @@ def state_of(
 
     Attributes, containers, closures, defaults, the globals that code names, class attributes,
     NumPy arrays, iterators and random generators, the global ones too, and the environment
-    variables; up to 200,000 objects, and of arrays of more than 256 MB some rows. `aside` is as for `_reachable`.
+    variables; up to 200,000 objects, and of arrays of more than 256 MB some rows. `aside` is as
+    for `_reachable`.
     """
     found = {
         "the environment": _digest(repr(sorted(os.environ.items()))),
