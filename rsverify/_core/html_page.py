@@ -49,7 +49,7 @@ th,td{text-align:right;padding:.3rem .6rem;border-bottom:1px solid var(--line);
 vertical-align:top}
 th:first-child{text-align:left;font-weight:normal;overflow-wrap:anywhere}
 thead th,thead th:first-child{font-weight:600;color:var(--soft)}
-tr.marked>*{background:var(--mark)}tr.marked>th{font-weight:600;border-left:4px solid var(--bad)}
+tr.marked>*{background:var(--mark)}tr.marked>th{font-weight:600;border-left:4px solid var(--ink)}
 table.rows td{white-space:nowrap}td.tone{font-weight:600}
 .facts th{color:var(--soft);width:14rem}.facts td{text-align:left;overflow-wrap:anywhere}
 ul{padding-left:1.2rem;max-width:52em}li{margin:.25rem 0;overflow-wrap:anywhere}

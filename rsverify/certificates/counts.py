@@ -119,7 +119,8 @@ def certify_counts(
     6. Bound, ordering, radius, `sigma` and `alpha` were fixed beforehand; of several
        certificates for one input the best is wrong with up to the sum of their `alpha`. *Not
        checkable* here; `analyze` warns of tables with several `sigma`.
-    7. `lipschitz`, where given, is a constant of the vote probabilities. *Not checkable*.
+    7. `lipschitz`, where given, is a constant of the vote probabilities, and `dimension` the number
+       of numbers in an input. *Not checkable*.
     8. The counts are those of all votes drawn, none left out. *Not checkable*.
     9. Counts are nonnegative integers of m ≥ 2 classes, at least one in all, below 2⁵³; options
        are within their ranges. *Checked*: an error.

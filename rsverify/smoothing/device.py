@@ -11,6 +11,7 @@ not pinned waits for the stream.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -27,8 +28,9 @@ from rsverify._core.types import AnyArray
 _OutOfMemory = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)
 
 # What libraries say that have no memory left, in small letters: torch's allocators (CUDA, HIP,
-# XPU, MPS, CPU), cuBLAS, cuDNN, cuFFT, cuSOLVER, MIOpen and rocBLAS, and runtimes of other
-# formats. cuDNN and MIOpen also find no algorithm where none fits into the memory that is left.
+# XPU, MPS, CPU), cuBLAS, cuDNN, cuFFT, cuSOLVER, MIOpen and rocBLAS, drivers, and runtimes of
+# other formats. cuDNN and MIOpen also find no algorithm where none fits into the memory that is
+# left, and cuBLAS cannot be set up.
 _NO_MEMORY = (
     "out of memory",
     "can't allocate memory",
@@ -37,8 +39,18 @@ _NO_MEMORY = (
     "allocation_failed",
     "allocfailed",
     "outofmemory",
+    "out_of_memory",
+    "out_of_device_memory",
+    "out_of_host_memory",
+    "out_of_resources",
+    "memoryallocation",
     "memory_error",
     "failed to allocate memory",
+    "unable to allocate",
+    "oom when allocating",
+    "bfcarena",
+    "could not create a memory object",
+    "cublas_status_not_initialized",
     "bad allocation",
     "bad_alloc",
     "resource_exhausted",
@@ -54,6 +66,7 @@ _TOO_LARGE = (
     "int_max",
     "invalid configuration argument",
     "integer out of range",
+    "ndarray > 2**32",
 )
 
 # Kernels index by 32 bits.
@@ -294,6 +307,8 @@ def _exhausted(error: BaseException) -> str | None:
         return "out of memory"
     if not isinstance(error, Exception) or isinstance(error, ValueError | TypeError | Warning):
         return None
+    if isinstance(error, OSError):
+        return "out of memory" if error.errno == errno.ENOMEM else None
     text = str(error).lower()
     if any(sign in text for sign in _NO_MEMORY):
         return "out of memory"

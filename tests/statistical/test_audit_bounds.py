@@ -4,12 +4,14 @@ A valid bound is refuted with probability at most 1e-3 each, where it is simulat
 """
 
 import pytest
+from support.claims import textbook_bounds
 from support.claims.bounds import EXAMPLES, INVALID, VALID
 
 pytestmark = pytest.mark.slow
+EVERY = EXAMPLES + textbook_bounds.EXAMPLES
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.name)
+@pytest.mark.parametrize("example", EVERY, ids=lambda e: e.name)
 def test_the_truth_by_another_computation(example):
     probability, level = example.truth()
 
@@ -17,7 +19,7 @@ def test_the_truth_by_another_computation(example):
 
 
 @pytest.mark.statistical
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.name)
+@pytest.mark.parametrize("example", EVERY, ids=lambda e: e.name)
 def test_judged_right(example):
     assert example.audited().verdict == ("supported" if example.valid else "refuted")
 

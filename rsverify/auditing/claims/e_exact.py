@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from rsverify._core.check import FloatArray
+from rsverify._core.check import FloatArray, IntArray
 from rsverify._core.said import said
 from rsverify._core.types import EInputName
 from rsverify.auditing.caller import Caller, Failure, merge_failures, plain_row
@@ -176,18 +176,20 @@ def longest(law: Law) -> int:
 
 
 def _of_paths(caller: Caller, name: str, law: Law, n: int) -> tuple[Row | None, list[Failure]]:
-    points, chances = tuple(map(float, law[1])), tuple(map(float, law[2]))
+    points, chances = np.asarray(law[1], dtype=np.float64), tuple(map(float, law[2]))
     length = min(n, longest(law))
-    paths, weights = all_paths(points, chances, length)
+    which, weights = all_paths(tuple(range(len(points))), chances, length)
     # Later observations are given too, all alike: a process must not change with them.
-    data = np.concatenate([paths, np.full((len(paths), n - length), points[0])], axis=1)
+    picks = np.zeros((len(which), n), dtype=np.int64)
+    picks[:, :length] = which
+    data = points[picks]  # numbers, or rows of scores
     e = values(caller, data)
     failures = _failures(e, data, lambda row: _why(caller, row))
     if e.shape[1] == 1 and n > 1:
         if length < n:
             return None, []  # a function of the whole sample: simulated
         return _row(f"{name}; all paths of n={n}", _sum(weights, e[:, 0])), failures
-    ahead = _look_ahead(e[:, :length], len(points)) or _later(caller, data, length)
+    ahead = _look_ahead(e[:, :length], len(points)) or _later(caller, points, picks, length)
     value = _snell(e[:, :length], np.array(chances))
     note = f"e_{ahead} changes with later observations" if ahead else ""
     measure = STOPPED if e.shape[1] > 1 else MEASURE
@@ -244,20 +246,20 @@ def _look_ahead(e: FloatArray, points: int) -> int:
     return 0
 
 
-def _later(caller: Caller, data: Data, length: int) -> int:
+def _later(caller: Caller, points: FloatArray, picks: IntArray, length: int) -> int:
     """Return the first t whose e_t changes when what comes after t does, after `length`."""
-    n = data.shape[1]
+    n = picks.shape[1]
     if n <= length:
         return 0
     rng = np.random.default_rng(n)
-    base = rng.permuted(data[:: max(1, len(data) // 8)], axis=1)
-    own = values(caller, base)
+    base = rng.permuted(picks[:: max(1, len(picks) // 8)], axis=1)
+    own = values(caller, points[base])
     if own.shape != base.shape:
         return 0
     for t in times(1, min(n, PERTURBED)):
         other = base.copy()
         other[:, t:] = rng.permuted(base, axis=1)[:, t:]
-        new = values(caller, other)
+        new = values(caller, points[other])
         with np.errstate(invalid="ignore"):
             unlike = np.abs(new[:, :t] - own[:, :t]) > ERROR * np.abs(own[:, :t])
         if unlike.any():

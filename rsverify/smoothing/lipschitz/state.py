@@ -23,19 +23,24 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 _PLAIN = (bool, int, float, complex, str, bytes, torch.dtype, torch.device, np.generic)
 _LIBRARIES = frozenset({"torch", "numpy", "torchvision", *sys.stdlib_module_names}) - {"__main__"}
 _MOST_OBJECTS = 200_000
+_MOST_BYTES = 2**28
 
 
-def state_of(roots: Mapping[str, object]) -> dict[str, str]:
+def state_of(
+    roots: Mapping[str, object], aside: Callable[[object], bool] | None = None
+) -> dict[str, str]:
     """Return what Python objects hold that functions can reach, by where it is.
 
     Attributes, containers, closures, defaults, the globals that code names, class attributes,
     NumPy arrays, iterators and random generators, the global ones too, and the environment
-    variables; up to 200,000 objects.
+    variables; up to 200,000 objects, and of arrays of more than 256 MB some rows. `aside` is as
+    for `_reachable`.
     """
     found = {
         "the environment": _digest(repr(sorted(os.environ.items()))),
@@ -43,7 +48,7 @@ def state_of(roots: Mapping[str, object]) -> dict[str, str]:
         "the generator of numpy.random": _of_generator(np.random),
         "the generator of torch": _digest(torch.get_rng_state().numpy().tobytes()),
     }
-    for path, value in _reachable(roots):
+    for path, value in _reachable(roots, aside):
         while path in found:  # the order is the same every time
             path += "'"
         own = repr(value) if _is_plain(value) else _own_state(value)
@@ -96,7 +101,7 @@ def _closed_over(value: object) -> Iterable[tuple[str, object]]:
 def _own_state(value: object) -> str | None:
     """Return what an object holds that is in no part of it."""
     if isinstance(value, np.ndarray):
-        return repr(value) if value.dtype.hasobject else _digest(value.tobytes())
+        return repr(value) if value.dtype.hasobject else _of_numbers(value)
     if isinstance(value, np.random.Generator):
         return repr(value.bit_generator.state)
     if isinstance(value, random.SystemRandom):
@@ -114,6 +119,14 @@ def _own_state(value: object) -> str | None:
     if isinstance(value, queue.SimpleQueue):
         return repr(value.qsize())
     return _place(value) or _of_memory(value)
+
+
+def _of_numbers(array: npt.NDArray[Any]) -> str:
+    if not array.size or not array.itemsize:
+        return repr(array.shape)
+    if array.nbytes > _MOST_BYTES:  # of a data set that is mapped from a disk, say
+        array = array[:: 1 + array.nbytes // _MOST_BYTES]
+    return _digest(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
 def _of_memory(value: object) -> str | None:
@@ -291,7 +304,7 @@ def _of_library(thing: object) -> bool:
     return str(getattr(thing, "__module__", "builtins")).split(".")[0] in _LIBRARIES
 
 
-def _digest(value: str | bytes) -> str:
+def _digest(value: str | bytes | memoryview) -> str:
     data = value.encode() if isinstance(value, str) else value
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 

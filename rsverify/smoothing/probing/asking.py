@@ -266,7 +266,8 @@ class Asking:
 
     def _unseen(self, base: torch.Tensor) -> None:
         """Warn of what a model asks or keeps of which nobody can tell what it will be later."""
-        found = unseen(self.subject.model, self.subject.preprocess, self._instrumented, base)
+        subject, tried = self.subject, self.state.tried()
+        found = unseen(subject.model, subject.preprocess, self._instrumented, base, tried)
         if found:
             warnings.warn(
                 f"the model {found}; scores were the same each time it was asked, but whether they "

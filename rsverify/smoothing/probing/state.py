@@ -20,6 +20,8 @@ _CALLS = 10**6
 # At the start, and at a round number: after, or before, the call counts itself.
 _COUNTS = (0, _CALLS, _CALLS - 1)
 
+_LENGTH = "the length of a list"
+
 _Value = int | float | torch.Tensor
 
 
@@ -32,6 +34,7 @@ class _Slot(NamedTuple):
 
 
 class _Kept(NamedTuple):
+    path: str
     layer: Layer
     part: object
     name: str
@@ -55,11 +58,19 @@ class State:
             for slot in _slots(part):
                 value = slot.value
                 copied = value.detach().clone() if isinstance(value, torch.Tensor) else value
-                self._kept.append(_Kept(layer, part, slot.name, copied))
+                self._kept.append(_Kept(path, layer, part, slot.name, copied))
 
     def changed(self) -> Iterator[Layer]:
         """Yield the layers that keep something which has changed."""
         yield from (kept.layer for kept in self._kept if kept.changed() is not None)
+
+    def tried(self) -> set[str]:
+        """Return the names of what has changed, which `extrapolations` tries: values and lists."""
+        return {
+            kept.path.rpartition(".")[2] if kept.name == _LENGTH else kept.name
+            for kept in self._kept
+            if kept.changed() is not None
+        }
 
     def extrapolations(self) -> Iterator[tuple[str, Layer]]:
         """Set each value that has changed to later ones in turn; yield its name and layer."""
@@ -89,6 +100,7 @@ def _slots(part: object) -> Iterator[_Slot]:
         for key, value in list(part.items()):
             yield from _slot(str(key), value, partial(part.__setitem__, key))
     elif isinstance(part, list):
+        yield from _slot(_LENGTH, len(part), partial(_resize, part, list(part)))
         for i, value in enumerate(part):
             yield from _slot(str(i), value, partial(part.__setitem__, i))
     if isinstance(part, torch.nn.Module):
@@ -106,6 +118,12 @@ def _slot(name: str, value: object, put: Callable[[object], None]) -> Iterator[_
             yield _Slot(name, value, put)
     elif isinstance(value, int | float):
         yield _Slot(name, value, put)
+
+
+def _resize(part: list[object], held: list[object], length: object) -> None:
+    """Let a list hold the first of what it held, or its last again and again."""
+    missing = int(str(length)) - len(held)
+    part[:] = held[: len(held) + missing] if missing <= 0 else held + held[-1:] * missing
 
 
 def _changed(before: _Value, now: _Value) -> bool:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 
-from rsverify.smoothing.lipschitz.state import streams_of, watched
+from rsverify.smoothing.lipschitz.state import state_of, streams_of, watched
 
 _STANDARD = Path(os.__file__).parent
 _PACKAGES = {"site-packages", "dist-packages"}
@@ -22,23 +23,37 @@ def unseen(
     preprocess: object,
     run: Callable[[torch.Tensor], object],
     batch: torch.Tensor,
+    tried: Collection[str],
 ) -> str:
     """Return what a model does when it is run whose later effect cannot be tried; else nothing.
 
     That is to ask the system for random numbers, or a clock, other than in an installed package,
-    whose own are for its threads and logs; and to go on in an iterator from call to call, one
-    that is reached without going through the code of such a package.
+    whose own are for its threads and logs; to go on in an iterator from call to call; and to keep
+    what changes, unless that is a number or list of a name in `tried`. Both are looked for without
+    going through the code of such a package.
     """
     roots = {"model": model, "preprocess": preprocess}
-    before = streams_of(roots, _of_package)
+    streams, before = streams_of(roots, _of_package), state_of(roots, _of_package)
     with watched(_is_installed) as asked:
         run(batch)
     after = streams_of(roots, _of_package)
-    moved = next((path for path, place in before.items() if after.get(path) != place), None)
+    moved = next((path for path, place in streams.items() if after.get(path) != place), None)
     if moved is not None:
         return f"takes the next of {moved} when it is called"
     if asked.what in ("a clock", "random numbers"):
         return f"asks the system for {asked.what} when it is called"
+    changed = _changed(before, state_of(roots, _of_package), tried)
+    return f"keeps {changed}, which changes when it is called" if changed else ""
+
+
+def _changed(before: Mapping[str, str], after: Mapping[str, str], tried: Collection[str]) -> str:
+    """Return where something has changed that was not tried and is no generator watched."""
+    for path in {**before, **after}:
+        if before.get(path) == after.get(path) or path.startswith("the generator of "):
+            continue
+        # An item of a list is of the list.
+        if re.findall(r"\w+", re.sub(r"(\[\d+\])+$", "", path))[-1] not in tried:
+            return path
     return ""
 
 

@@ -276,3 +276,53 @@ def test_a_loop_over_one_sample_is_called_sample_by_sample():
     assert unfair.verdict == "refuted"
     assert audit_bets(bets, n=10, alpha=0.05).verdict == "supported"
     assert audit_bets(lambda x, m, a: bets(x, m, a, 1), n=10, alpha=0.05).verdict == "refuted"
+
+
+def _past_mean(x):
+    """A sum less its last term, which depends on that term by rounding."""
+    t = np.arange(x.shape[-1])
+    return np.where(t > 0, (np.cumsum(x, axis=-1) - x) / np.maximum(t, 1), 0.5)
+
+
+def _past_deviation(x):
+    t = np.arange(1, x.shape[-1] + 1)
+    squares = np.cumsum((x - _past_mean(x)) ** 2, axis=-1) - (x - _past_mean(x)) ** 2
+    return np.sqrt((0.25 + np.maximum(squares, 0.0)) / t)
+
+
+ROUNDED_BETS = {
+    "mean": lambda x, m, _a: np.clip(2 * (_past_mean(x) - m), 0, 0.5),
+    "deviation": lambda x, m, _a: (
+        np.minimum(0.5, 0.3 / _past_deviation(x)) * (_past_mean(x) > m + 1e-6)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ["mean", "deviation"])
+@pytest.mark.parametrize("n", [3, 50, 150])
+def test_bets_that_depend_on_the_future_by_rounding_alone_are_supported(name, n):
+    report = audit_bets(ROUNDED_BETS[name], n=n, alpha=0.05)
+    assert report.verdict == "supported", str(report)
+
+
+@pytest.mark.parametrize("by", [1e-2, 1e-5, 1e-8])
+def test_bets_that_depend_on_the_future_by_more_are_refuted(by):
+    def peeks(x, m, _alpha):
+        return np.clip(2 * (_past_mean(x) - m), 0, 0.5) + by * (x > m)
+
+    assert audit_bets(peeks, n=50, alpha=0.05).verdict == "refuted"
+
+
+@pytest.mark.parametrize("at", [0, 41, 333, 498, 499])
+@pytest.mark.parametrize("single", [False, True])
+def test_bets_that_peek_at_one_time_alone_are_refuted(at, single):
+    def peeks(x, m, _alpha):
+        return np.where(np.arange(x.shape[-1]) == at, 0.1 * (x > m), 0.2)
+
+    def of_one(x, m, alpha):
+        assert x.ndim == 1
+        return peeks(x, m, alpha)
+
+    report = audit_bets(of_one if single else peeks, n=500, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert f"bet {at + 1} changes with observation {at + 1} or a later one" in str(report)

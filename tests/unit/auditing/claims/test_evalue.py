@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from support.claims.evalues import breathing, wealth
 
-from rsverify import audit_capital, audit_e_value
+from rsverify import Estimand, audit_capital, audit_e_value
+from rsverify.auditing.estimand import ESTIMANDS
 
 
 def test_an_e_process_need_not_be_a_supermartingale():
@@ -88,6 +89,41 @@ def test_a_loop_that_grows_is_refuted_for_that():
     report = audit_e_value(grows, null=(None, 0.5), n=5)
     assert report.verdict == "refuted"
     assert report.worst.miscoverage == pytest.approx(1.2)
+
+
+def score_wealth(scores, peek=0):
+    """Bets that class 0 has a larger score than each other; with peek=1 not where it has not.
+
+    The least of the capitals: one of the others is the runner-up.
+    """
+    gaps = scores[:, :, :1] - scores[:, :, 1:]
+    gaps = np.maximum(gaps, 0.0) if peek else gaps
+    return np.cumprod(1.0 + gaps, axis=1).min(axis=2)
+
+
+@pytest.mark.parametrize("estimand", ["score-difference", "score-probit"])
+@pytest.mark.parametrize(("peek", "verdict"), [(0, "supported"), (1, "refuted")])
+def test_all_paths_of_few_scores_are_summed(estimand, peek, verdict):
+    options = {"null": (None, 0.0), "estimand": estimand, "n": 8}
+    report = audit_e_value(lambda x: score_wealth(x, peek), **options)
+    assert report.verdict == verdict
+    assert {row.replications > 0 for row in report.rows} >= {False}
+    assert all(row.truth <= 1e-9 for row in report.rows)
+
+
+def test_the_expectation_over_paths_of_scores_is_the_sum():
+    """Two rows of scores whose gaps are 0.4 and -0.6: E = 1 + (0.6)(0.4) - (0.4)(0.6) each time."""
+    rows = ((0.7, 0.3, 0.0), (0.2, 0.8, 0.0))
+    law = {"law": ("points", rows, (0.6, 0.4))}
+    thing = Estimand(
+        ESTIMANDS["score-difference"].draw,
+        ESTIMANDS["score-difference"].truth,
+        {"two rows": law},
+        name="scores",
+    )
+    report = audit_e_value(lambda x: 1.25 * score_wealth(x), null=(None, 0.0), estimand=thing, n=6)
+    assert report.worst.miscoverage == pytest.approx(1.25, rel=1e-12)
+    assert report.worst.replications == 0
 
 
 def test_e_values_in_a_column_are_one_each():

@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import random
+import re
 import time
 import uuid
 import warnings
@@ -21,6 +22,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from support.hidden_state import COUNTED  # noqa: E402
+from support.idioms import Idiom  # noqa: E402
 from support.model_zoo import (  # noqa: E402
     CHANGING,
     CLASSES,
@@ -457,6 +460,24 @@ UNSEEN: dict[str, tuple[Callable[[], Callable[[], object]], str]] = {
     "a list's iterator": (lambda: functools.partial(next, iter([0] * 999)), "takes the next of"),
     "a generator": (lambda: functools.partial(next, (i for i in range(999))), "takes the next of"),
 }
+
+
+KEPT = sorted(set(COUNTED) - {"memory in use", "collections of garbage"})
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_is_kept_out_of_sight_is_warned_about_or_refused(name: str) -> None:
+    """Calls are counted, and the count has an effect after many more of them than are made."""
+    counting = Idiom(COUNTED[name], -1.0, 10**5)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(SIZE, 4), counting)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            probed(torch.nn.Sequential(model, torch.nn.Linear(4, CLASSES)), size=64)
+        except ModelProbeError:
+            return
+    messages = [str(w.message) for w in caught if w.category is ModelProbeWarning]
+    assert any(re.search(r"keeps|takes the next of|asks the system", m) for m in messages)
 
 
 @pytest.mark.parametrize("name", UNSEEN)
