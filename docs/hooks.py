@@ -25,6 +25,7 @@ _FETCHED = re.compile(
 _FOR_TESTS = re.compile(r'\s*<span class="c1"># doctest: [^<]*</span>|&lt;BLANKLINE&gt;')
 _INLINE = re.compile(r"<pre.*?</pre>|<code>([^<]+)</code>", re.DOTALL)
 _FIGURE = re.compile(r'<img [^>]*src="([^"]*figures/[^"]+)"[^>]*>')
+_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")  # which a browser would break at its hyphens
 _PLACES = re.compile(r"(?<=[/(_])(?=[A-Za-z])|(?<=\.)(?=[A-Za-z]{5})")
 
 COMMANDS = "<!-- commands -->"
@@ -71,7 +72,8 @@ def _breaking(found: re.Match[str]) -> str:
         return found[0]
     if len(unescape(found[1])) <= 18:
         return f'<code class="short">{found[1]}</code>'
-    return f"<code>{_PLACES.sub('<wbr>', found[1])}</code>"
+    code = _OPTION.sub(r'<span class="short">\g<0></span>', _PLACES.sub("<wbr>", found[1]))
+    return f"<code>{code}</code>"
 
 
 def _listed(found: re.Match[str]) -> str:

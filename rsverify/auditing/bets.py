@@ -62,8 +62,8 @@ def audit_bets(
         ``bets(x, m, alpha)`` returns the bet on each observation, of the shape (R, n) of `x`,
         against the mean m in (0, 1). A function of a single sample is called sample by sample.
     n : int
-        Observations, from 1 to 10,000,000, of which at most 1000 are used; the future is changed
-        at the first 40 and at ever later ones.
+        Observations, from 1 to 10,000,000, of which at most 1000 are used; against the mean 1/2 the
+        future is changed at each, against others at the first 40 and at ever later ones.
     alpha : float
         In (0, 1). Besides it, 0.97, 0.5 and 1e-9 are tried.
     seed : int, default 0
@@ -182,6 +182,8 @@ def _first_peek(
     time, spread over (0, 1).
     """
     law, x, alpha = sample
+    if not several and (peek := _peek_at_any_time(bets, sample, rng)) is not None:
+        return peek
     all_times = times(0, x.shape[1])
     spread = (rng.permutation(len(all_times)) + rng.random(len(all_times))) / len(all_times)
     pairs = [(t, m) for m in (FIXED_MEANS if several else (HALF,)) for t in all_times]
@@ -200,6 +202,26 @@ def _first_peek(
             i = int(np.argmin(same))
             pair = now[i], other[i], base[m][i], changed[i]
             return Futures(int(t) + 1, float(m), law, *pair)
+    return None
+
+
+def _peek_at_any_time(bets: Process, sample: Sample, rng: np.random.Generator) -> Futures | None:
+    """Return a peek of one path at any of its times, each changed in a row of its own; or None."""
+    law, x, alpha = sample
+    now = np.repeat(x[:1], x.shape[1], axis=0)
+    time = np.arange(len(now))
+    past = time[:, None] > time
+    base = _shaped(bets, now, HALF, alpha)
+    for future in (
+        np.where(now > HALF, 0.0, 1.0),
+        np.broadcast_to(rng.random(len(now)), now.shape),
+    ):
+        other = np.where(past, now, future)
+        changed = _shaped(bets, other, HALF, alpha)
+        same = (_alike(base, changed) | (time[:, None] < time)).all(axis=1)
+        if not same.all():
+            i = int(np.argmin(same))
+            return Futures(i + 1, HALF, law, now[i], other[i], base[i], changed[i])
     return None
 
 

@@ -328,7 +328,7 @@ def test_a_folder_of_transformers(capsys):
         (("--model-arg", "depth=3"), "unexpected keyword argument 'depth'"),
         (("--scale", "0"), "scale='0' must be a positive number, such as 1/255"),
         (("--key", "ema"), "key must be left out without checkpoint"),
-        (("--x", "image", "--scale", "1/255"), "x='image' must be a position"),
+        (("--x", "image", "--scale", "1/255"), "x='image' must be an array of d.npz"),
     ],
 )
 @pytest.mark.usefixtures("place")

@@ -31,9 +31,9 @@ def read_arrays(
     FileNotFoundError
         If there is no such file.
     DataError
-        If it is damaged, or does not say which arrays are meant; a ValueError.
+        If it is damaged, or holds no inputs; a ValueError.
     ValueError
-        If `split` is given for one array.
+        If several arrays can be meant, `x` or `y` is none of them, or `split` is given for one.
     """
     if path.suffix == ".npy":
         if split is not None:
@@ -66,13 +66,13 @@ def _name_of(
     """Return the array that is wanted, else the one called `option`, else the only usual one."""
     if wanted is not None:
         if wanted not in names:
-            raise DataError(f"{option}={wanted!r} must be an array of {path}: {', '.join(names)}")
+            raise ValueError(f"{option}={wanted!r} must be an array of {path}: {', '.join(names)}")
         return wanted
     if _called(option, split) in names:
         return _called(option, split)
     found = [name for name in names if name.lower() in _with_split(usual, split)]
     if len(found) > 1:
-        raise DataError(
+        raise ValueError(
             f"{option} must name one of {', '.join(found)} of {path} (--{option} {found[0]})"
         )
     return found[0] if found else None

@@ -50,10 +50,14 @@ def check_input(x: Input, *, tokens: bool = False) -> torch.Tensor:
     if tokens and not fitting:
         fitting = str(x.dtype).removeprefix("torch.") in _INTEGERS
     if not fitting:
-        by = "x / 255" if str(x.dtype).endswith("uint8") else "x in the units of sigma"
+        given = f"x of dtype {x.dtype} must be floating, in the units of sigma"
+        if str(x.dtype).endswith("uint8"):
+            raise TypeError(
+                f"{given}: give x / 255; of a data set Inputs(…, scale=1/255), or --scale 1/255"
+            )
         raise TypeError(
-            f"x of dtype {x.dtype} must be floating, in the units of sigma: give {by}; of a data "
-            "set Inputs(…, scale=1/255), or --scale 1/255"
+            f"{given}; of token numbers give the embeddings (HFModel.embed), or a noise of tokens "
+            "(--noise deletion:…)"
         )
     if x.ndim < 1 or 0 in x.shape:
         raise ValueError(

@@ -153,7 +153,7 @@ class Items:
         if value is None:
             return ABSTAIN
         if math.prod(shape := tuple(np.shape(value))) != 1:
-            raise DataError(
+            raise ValueError(  # an option names the one that is meant
                 f"label of shape {shape} must be one class: of several labels one is "
                 "named by Inputs(…, label=…), or --label; of one-hot classes give y.argmax(axis=1)"
             )

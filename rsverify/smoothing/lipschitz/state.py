@@ -29,6 +29,7 @@ import torch
 _PLAIN = (bool, int, float, complex, str, bytes, torch.dtype, torch.device, np.generic)
 _LIBRARIES = frozenset({"torch", "numpy", "torchvision", *sys.stdlib_module_names}) - {"__main__"}
 _MOST_OBJECTS = 200_000
+_MOST_BYTES = 2**28
 
 
 def state_of(
@@ -38,7 +39,8 @@ def state_of(
 
     Attributes, containers, closures, defaults, the globals that code names, class attributes,
     NumPy arrays, iterators and random generators, the global ones too, and the environment
-    variables; up to 200,000 objects. `aside` is as for `_reachable`.
+    variables; up to 200,000 objects, and of arrays of more than 256 MB some rows. `aside` is as
+    for `_reachable`.
     """
     found = {
         "the environment": _digest(repr(sorted(os.environ.items()))),
@@ -122,6 +124,8 @@ def _own_state(value: object) -> str | None:
 def _of_numbers(array: npt.NDArray[Any]) -> str:
     if not array.size or not array.itemsize:
         return repr(array.shape)
+    if array.nbytes > _MOST_BYTES:  # of a data set that is mapped from a disk, say
+        array = array[:: 1 + array.nbytes // _MOST_BYTES]
     return _digest(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 

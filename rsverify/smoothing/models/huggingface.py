@@ -166,6 +166,11 @@ class HFModel(torch.nn.Module):
 
     def forward(self, batch: torch.Tensor) -> object:
         """Return the scores of a batch."""
+        if self.input == "inputs_embeds" and not batch.is_floating_point():
+            raise ValueError(
+                "the batch is of token numbers, and the model is given embeddings: give "
+                "HFModel(model, input='input_ids') (--model-arg input=input_ids)"
+            )
         given = {k: _repeated(v, len(batch), batch.device) for k, v in self.arguments.items()}
         output = self.model(**{self.input: batch}, **given)
         logits = output.get("logits") if isinstance(output, Mapping) else None

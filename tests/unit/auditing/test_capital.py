@@ -299,7 +299,7 @@ ROUNDED_BETS = {
 
 
 @pytest.mark.parametrize("name", ["mean", "deviation"])
-@pytest.mark.parametrize("n", [3, 50, 600])
+@pytest.mark.parametrize("n", [3, 50, 150])
 def test_bets_that_depend_on_the_future_by_rounding_alone_are_supported(name, n):
     report = audit_bets(ROUNDED_BETS[name], n=n, alpha=0.05)
     assert report.verdict == "supported", str(report)
@@ -311,3 +311,18 @@ def test_bets_that_depend_on_the_future_by_more_are_refuted(by):
         return np.clip(2 * (_past_mean(x) - m), 0, 0.5) + by * (x > m)
 
     assert audit_bets(peeks, n=50, alpha=0.05).verdict == "refuted"
+
+
+@pytest.mark.parametrize("at", [0, 41, 333, 498, 499])
+@pytest.mark.parametrize("single", [False, True])
+def test_bets_that_peek_at_one_time_alone_are_refuted(at, single):
+    def peeks(x, m, _alpha):
+        return np.where(np.arange(x.shape[-1]) == at, 0.1 * (x > m), 0.2)
+
+    def of_one(x, m, alpha):
+        assert x.ndim == 1
+        return peeks(x, m, alpha)
+
+    report = audit_bets(of_one if single else peeks, n=500, alpha=0.05)
+    assert report.verdict == "refuted"
+    assert f"bet {at + 1} changes with observation {at + 1} or a later one" in str(report)

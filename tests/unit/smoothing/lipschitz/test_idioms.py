@@ -1,12 +1,14 @@
 """What is bounded is what is sampled: bounded as it is, or refused by name."""
 # ruff: noqa: ARG005  (mistakes ignore their input)
 
+import numpy as np
 import pytest
 import torch
 from support.hidden_state import COUNTED, Holds
 from support.idioms import SEEN, UNSEEN, Idiom, LoudFunctions, LoudKernels
 from torch import nn
 
+from rsverify.smoothing.lipschitz import state
 from rsverify.smoothing.lipschitz.bound import lipschitz_bound
 
 FACTOR = 200.0
@@ -38,6 +40,16 @@ def test_calls_that_are_counted_out_of_sight_are_refused(name, late):
 
     with pytest.raises(ValueError, match=r"^no Lipschitz constant for "):
         lipschitz_bound(module, (4,))
+
+
+@pytest.mark.parametrize("shape", [(5000,), (50, 100), (1, 5000), ()])
+def test_of_large_arrays_some_rows_are_compared(shape, monkeypatch):
+    monkeypatch.setattr(state, "_MOST_BYTES", 2000)
+    held = {"": [np.zeros(shape)]}
+    before = state.state_of(held)
+    assert state.state_of(held) == before
+    held[""][0][...] = 1.0
+    assert state.state_of(held) != before
 
 
 def test_what_networks_hold_is_no_state():

@@ -366,3 +366,13 @@ def test_arguments_go_to_functions_only(tmp_path: Path) -> None:
         load_model(tmp_path / "net.pt", arguments={"a": 1})
     with pytest.raises(ValueError, match="key must be left out without checkpoint"):
         load_model(torch.nn.Linear(2, 2), key="ema")
+
+
+def test_token_numbers_for_a_model_of_embeddings_name_the_option() -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.BertConfig(vocab_size=9, num_labels=3, **SMALL)
+    bert = transformers.BertForSequenceClassification(config)
+    tokens = torch.tensor([[1, 2]])
+    with pytest.raises(ValueError, match=r"is of token numbers.*--model-arg input=input_ids"):
+        HFModel(bert)(tokens)
+    assert HFModel(bert, input="input_ids")(tokens).shape == (1, 3)
