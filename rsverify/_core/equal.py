@@ -1,4 +1,4 @@
-"""Equality of records in which NaN says that there is no number."""
+"""Equality of records whose missing numbers are NaN."""
 
 from __future__ import annotations
 
