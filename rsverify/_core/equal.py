@@ -1,4 +1,4 @@
-"""Equality of records in which NaN stands where there is no value."""
+"""Equality of records whose missing numbers are NaN."""
 
 from __future__ import annotations
 
