@@ -60,15 +60,17 @@ def _branch_and_bound(
     log_fact: FloatArray,
     gap: float,
     budget: float,
+    known: float,
 ) -> tuple[float, float, float, float]:
     """Return the attained and the certified supremum, and the level and nuisance attaining it.
 
-    `values` are the distinct claims, rising; `rank` gives each outcome's place in them.
+    `values` are the distinct claims, rising; `rank` gives each outcome's place in them. Of a
+    supremum that is `known` to be reached nothing is looked for but what is larger.
     """
     n = rank.shape[0] - 1
     levels = values.size
     steps = np.empty(n + 1, dtype=np.int64)
-    best, best_v, best_s, work = 0.0, values[0], first_end(values[0], code), 0.0
+    best, best_v, best_s, work = known, values[0], first_end(values[0], code), 0.0
     start, end = first_end(values[levels - 1], code), last_end(values[0], code)
     heap = [(-1.0, 0, levels - 1, min(start, first_end(values[0], code)), end)]
     while len(heap) > 0:
@@ -124,9 +126,16 @@ def raised(table: FloatArray) -> FloatArray:
 
 
 def supremum(
-    envelope: FloatArray, valid: npt.NDArray[np.bool_], code: int, log_fact: FloatArray
+    envelope: FloatArray,
+    valid: npt.NDArray[np.bool_],
+    code: int,
+    log_fact: FloatArray,
+    known: float = 0.0,
 ) -> tuple[float, float, tuple[float, float] | None]:
-    """Return the attained and certified supremum of the envelope, and where it is attained."""
+    """Return the attained and certified supremum of the envelope, and where it is attained.
+
+    That is None where nothing above `known` was found, which is attained elsewhere.
+    """
     largest = farthest(code) if code else 1.0
     smallest = -largest
     if code:  # a finite claim below what float64 resolves: raised, which only certifies less
@@ -134,12 +143,12 @@ def supremum(
         envelope = np.where(low, np.maximum(envelope, np.nextafter(smallest, 0.0)), envelope)
     values = np.unique(envelope[valid & (envelope > smallest)])
     if values.size == 0:
-        return 0.0, 0.0, None
+        return known, known, None
     if values[-1] >= largest:  # no distribution reaches them: some makes them almost sure
-        return 0.0, 1.0, None
+        return known, 1.0, None
     rank = np.searchsorted(values, np.where(valid, envelope, -np.inf), side="left")
     rank[envelope <= smallest] = -1
     attained, certified, v, s = _branch_and_bound(
-        rank.astype(np.int64), values, code, log_fact, GAP, BUDGET
+        rank.astype(np.int64), values, code, log_fact, GAP, BUDGET, known
     )
-    return attained, certified, (v, s)
+    return attained, certified, (v, s) if attained > known else None

@@ -126,9 +126,14 @@ def margin_worst(table: FloatArray, margin: str, largest: bool, level: float) ->
     for each in tables:
         envelope = raised(each)
         monotone &= _rises(envelope[valid], each[valid])
-        attained, limit, start = supremum(envelope, valid, code, log_fact)
+        # What the claims themselves miss somewhere, raised ones do too.
+        inside, laws = _grid(each, valid, code, largest, log_fact)
+        known = max(float(laws[:, 0].max()), 0.0)
+        _, limit, start = supremum(envelope, valid, code, log_fact, known)
         certified = max(certified, limit)
-        laws = _grid(each, valid, code, largest, log_fact, start)
+        if start is not None and inside.size:
+            further = _refined(each, inside, start, code, largest, log_fact)
+            laws = np.concatenate([laws, further])
         points.append(laws)
         top = laws[np.argmax(laws[:, 0])]
         if top[0] > best[0]:
@@ -168,27 +173,24 @@ def _grid(
     code: int,
     largest: bool,
     log_fact: FloatArray,
-    start: tuple[float, float] | None,
-) -> FloatArray:
-    """Return (miscoverage, level, nuisance) of the claims themselves, refined at the largest."""
+) -> tuple[FloatArray, FloatArray]:
+    """Return the claims, and (miscoverage, level, nuisance) of them, refined at the largest."""
     reach = (8.0 if code == PROBIT else 60.0) if code else 1.0
     ends = (-reach, reach)
     inside = np.unique(table[valid & (table > ends[0]) & (table < ends[1])])
     if (table[valid] >= ends[1]).any():  # such claims fail to cover wherever the truth is smaller
         inside = np.append(inside, ends[1] - (0.5 if code else 1e-3))
     if inside.size == 0:
-        return np.array([[0.0, 0.0, first_end(0.0, code)]])
+        return inside, np.array([[0.0, 0.0, first_end(0.0, code)]])
     picks = np.linspace(0, inside.size - 1, min(inside.size, COARSE_LEVELS)).astype(int)
     values = inside[np.unique(picks)]
     laws = np.empty((values.size * COARSE_POINTS, 3))
     _search(table, values, code, largest, log_fact, laws)
     found = [laws]
-    peaks = [tuple(laws[i, 1:]) for i in np.argsort(laws[:, 0])[-3:]]
-    if start is not None:
-        peaks.append(start)
-    for v, s in peaks:
-        found.append(_refined(table, inside, (v, s), code, largest, log_fact))
-    return np.concatenate(found)
+    for i in np.argsort(laws[:, 0])[-3:]:
+        place = float(laws[i, 1]), float(laws[i, 2])
+        found.append(_refined(table, inside, place, code, largest, log_fact))
+    return inside, np.concatenate(found)
 
 
 def _refined(
