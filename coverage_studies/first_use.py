@@ -77,7 +77,7 @@ spent = {}
 for name, call in calls.items():
     call()
     times = []
-    for _ in range(5):
+    for _ in range(40):
         start = time.process_time()
         call()
         times.append(time.process_time() - start)
