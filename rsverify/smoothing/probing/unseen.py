@@ -58,12 +58,14 @@ def _changed(before: Mapping[str, str], after: Mapping[str, str], tried: Collect
 
 
 def _of_package(value: object) -> bool:
-    """Return whether a function or class is of an installed package."""
+    """Return whether a function or class is of an installed package, or of this one."""
     return isinstance(value, types.FunctionType | type) and _in_package(str(value.__module__))
 
 
 @lru_cache
 def _in_package(module: str) -> bool:
+    if module.partition(".")[0] == __name__.partition(".")[0]:
+        return True  # where it runs from a folder too
     file = getattr(sys.modules.get(module), "__file__", None)
     return file is not None and bool(_PACKAGES & set(Path(file).parts))
 

