@@ -206,7 +206,7 @@ def test_labels_that_are_names_of_classes(tmp_path):
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        (gzip.compress(b"c0,c1\n980,20\n"), "compressed by gzip: decompress it"),
+        (gzip.compress(b"c0,c1\n980,20\n", mtime=0), "compressed by gzip: decompress it"),
         (b"PK\x03\x04 and so on", "a zip archive or a spreadsheet"),
         (b"PAR1 and so on", "a Parquet file: give it the ending .parquet"),
         (b"\x93NUMPY and so on", "an array of numpy"),
