@@ -191,7 +191,7 @@ def check_probabilities(probabilities: npt.ArrayLike) -> FloatArray:
         raise ValueError(f"probabilities of shape {p.shape} must be of two or more classes")
     if (p < 0).any() or abs(float(p.sum()) - 1.0) > _SUMS_TO_ONE:
         raise ValueError(
-            f"probabilities={shown(probabilities)} must be at least 0 and add up to 1, "
+            f"probabilities={shown(p.tolist())} must be at least 0 and add up to 1, "
             f"not {float(p.sum()):.6g}"
         )
     scaled: FloatArray = p / p.sum()

@@ -83,6 +83,11 @@ WRONG = [
     (64, "n=0 must be at least 1", "demo --n 0"),
     (
         64,
+        "probabilities=[0.9, 0.2] must be at least 0 and add up to 1, not 1.1",
+        "plan --probabilities 0.9,0.2 --sigma 1 --target-radius 0.1",
+    ),
+    (
+        64,
         "must say which function of it makes the model: net.py:FUNCTION",
         f"certify net.py {DATA}",
     ),
