@@ -24,6 +24,15 @@ settings.register_profile(
 settings.load_profile("rsverify")
 
 
+@pytest.fixture(autouse=True)
+def _gradients_stay_on():
+    """Let no test leave gradients off: some later test that trains would fail, and not say why."""
+    yield
+    if (torch := sys.modules.get("torch")) is not None:
+        off, _ = not torch.is_grad_enabled(), torch.set_grad_enabled(True)
+        assert not off, "gradients were left off"
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Return the folder of published certificates and counts kept beside the checkout."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -196,6 +197,10 @@ class Scheduler:
         Maps a batch to one vote a row, on its device.
     batch : Tensor
         Where noisy inputs are put, the same for every batch.
+    evaluating : callable
+        Returns the context in which inputs are drawn and the model is run. It is entered for
+        each batch anew: whoever consumes the votes keeps gradients and training flags of their
+        own, when they stop consuming too.
     in_flight : int
         How many batches may be computed before the votes of the first are looked at. The
         host waits for no batch but the oldest, so that a device has the next ones already.
@@ -207,9 +212,11 @@ class Scheduler:
         votes_of: Callable[[torch.Tensor], torch.Tensor],
         batch: torch.Tensor,
         *,
+        evaluating: Callable[[], AbstractContextManager[None]],
         in_flight: int = 0,
     ) -> None:
         self._waiting = iter(jobs)
+        self._evaluating = evaluating
         self._votes_of = votes_of
         self._batch = batch
         self._context = DeviceContext(batch.device)
@@ -226,7 +233,7 @@ class Scheduler:
         An input that cannot be had raises when those before it are done.
         """
         while True:
-            with self._context.active():  # not while the caller has the floor
+            with self._evaluating():  # not while the caller has the floor
                 shares = self._shares()
                 if shares:
                     self._send(shares)

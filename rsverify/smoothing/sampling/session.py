@@ -247,9 +247,8 @@ class Session:
             waits = min(waits, 1)  # what is in flight is wasted where the votes have answered
         with self.context.active():
             batch = self.new_batch(batch_size)
-        scheduler = Scheduler(jobs, self.forward, batch, in_flight=waits)
-        with evaluating(self.sampled.model, self.sampled.preprocess):
-            yield from scheduler.run()
+        how = self.evaluating
+        return Scheduler(jobs, self.forward, batch, evaluating=how, in_flight=waits).run()
 
     def _job(self, request: Request, asked: Asked) -> Job:
         center, _ = self.sampled.center(asked.x)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from rsverify import SmoothedClassifier  # noqa: E402
+from rsverify import SmoothedClassifier, certify_dataset  # noqa: E402
 from rsverify.smoothing.batches import evaluating, noisy_batches  # noqa: E402
 from rsverify.smoothing.models.adapters import NumpyModel  # noqa: E402
 from rsverify.smoothing.noise import gaussian as noise_module  # noqa: E402
@@ -72,7 +74,7 @@ def votes_of(scores: torch.Tensor, batch_size: int = 2) -> np.ndarray:
     votes = Forward(lambda batch: batch, scores.shape[1], CPU)
     job = Job(scores.shape[1], 0, len(scores), None, (None, None, Rows(scores)))
     batch = torch.empty((batch_size, scores.shape[1]), dtype=scores.dtype)
-    for _ in Scheduler([job], votes, batch).run():
+    for _ in Scheduler([job], votes, batch, evaluating=nullcontext).run():
         pass
     return job.counts
 
@@ -164,6 +166,43 @@ def test_flags_come_back_even_where_train_is_overridden() -> None:
         pass
     assert not module.merged
     assert module.training
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"target_radius": 0.3}, {"bound": "betting", "radius": "R1"}]
+)
+def test_who_stops_consuming_keeps_gradients_and_flags(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    """Also where an exception holds on to the frames, as a debugger or a notebook's does.
+
+    Two are held, and let go in the order in which they came: had they switched gradients off,
+    the last one would have found them off and left them so.
+    """
+    model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Dropout()).train()
+    smoothed = SmoothedClassifier(model, 3, 0.1)
+    seen = list[tuple[bool, bool]]()
+
+    def full(*_: object, **__: object) -> None:
+        seen.append((torch.is_grad_enabled(), model.training))
+        raise OSError("disk full")
+
+    monkeypatch.setattr("rsverify.tables.writer.TableWriter.write", full)
+    data = [(torch.full((4,), 0.1 * i), 0) for i in range(8)]
+    held = list[BaseException]()
+    for i in range(2):
+        with pytest.raises(OSError, match="disk full") as caught:
+            certify_dataset(smoothed, data, tmp_path / f"{i}.tsv", n=50, n0=5, seed=0, **options)
+        held.append(caught.value)
+        assert torch.is_grad_enabled()
+        assert model.training
+    del caught
+    while held:
+        held.pop(0)
+        gc.collect()
+    assert torch.is_grad_enabled()
+    assert model.training
+    assert seen == [(True, True)] * 2
 
 
 class Normalizes(torch.nn.Module):

@@ -97,6 +97,7 @@ def test_what_the_caller_does_between_results_changes_nothing(gpus):
     """A scheduler is a generator: between its results the caller may choose other devices."""
     from rsverify.certificates.parts import evidence_of
     from rsverify.smoothing.batches import CleanInput
+    from rsverify.smoothing.device import DeviceContext
     from rsverify.smoothing.request import Request
     from rsverify.smoothing.sampling.job import Job, Scheduler
 
@@ -110,7 +111,14 @@ def test_what_the_caller_does_between_results_changes_nothing(gpus):
         jobs.append(Job(CLASSES, 20, 200, question, sources=(source, source, source)))
     batch = torch.empty((32, 5), device="cuda:0")
     made = list[Any]()
-    for done, _ in Scheduler(jobs, lambda b: model(b).argmax(dim=1), batch, in_flight=4).run():
+    scheduler = Scheduler(
+        jobs,
+        lambda b: model(b).argmax(dim=1),
+        batch,
+        evaluating=DeviceContext(batch.device).active,
+        in_flight=4,
+    )
+    for done, _ in scheduler.run():
         made += done
         assert gpus.current in (0, 1)
         torch.cuda.set_device(1)
