@@ -234,9 +234,7 @@ def _columns_of(
     return frame, frame[count_columns(frame)].to_numpy(), others
 
 
-def _check_said(
-    others: pd.DataFrame, made: Mapping[str, Any], *, has_selection: bool
-) -> None:
+def _check_said(others: pd.DataFrame, made: Mapping[str, Any], *, has_selection: bool) -> None:
     """Raise where a column that comes with the counts says another setting than is used."""
     for name in _SAID:
         if name not in others or (name == "n0" and not has_selection):

@@ -240,7 +240,9 @@ def _check_thousands(cells: pd.DataFrame, places: Places) -> None:
     for row, column in np.argwhere(pointed):
         if _THOUSAND.fullmatch(text := texts[row, column].strip()):
             name = str(cells.columns[column])
-            raise places.error(name, int(row), text, "may be a thousand: write counts without a point")
+            raise places.error(
+                name, int(row), text, "may be a thousand: write counts without a point"
+            )
 
 
 def _check_texts(others: pd.DataFrame, places: Places) -> None:

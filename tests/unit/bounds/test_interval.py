@@ -69,7 +69,7 @@ def test_intervals_are_compared_and_shown():
     """Of arrays too, and after a pickle; as a pair without a level, by its limits."""
     single = Interval(np.float64(0.25), 0.5, np.float64(0.05))
     assert repr(single) == "Interval(lower=0.25, upper=0.5, alpha=0.05)"
-    assert eval(repr(single)) == single  # noqa: S307
+    assert eval(repr(single)) == single
     assert single == (0.25, 0.5)
     assert single != (0.25, 0.75)
     assert single != Interval(0.25, 0.5, 0.01)
