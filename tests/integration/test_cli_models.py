@@ -131,11 +131,9 @@ def test_what_is_there_already_needs_no_function(named, function, data, capsys, 
     ],
 )
 def test_what_is_there_and_does_not_fit(model, options, message, capsys, models):
+    sizes = ["--num-classes", "3", "--sigma", "0.5"]
     with pytest.raises(SystemExit) as end:
-        cli.main(
-            ["certify", f"{models}:{model}", f"{models}:arrays", "o.tsv", "--num-classes", "3"]
-            + ["--sigma", "0.5", *options]
-        )
+        cli.main(["certify", f"{models}:{model}", f"{models}:arrays", "o.tsv", *sizes, *options])
     assert end.value.code == 64
     printed = capsys.readouterr().err
     assert message in printed
