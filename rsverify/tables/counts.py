@@ -158,8 +158,8 @@ def _counts_of_text(
     places = Places(text.path, text.numbers[start:])
     if any(".000" in line for line in lines[start:]):
         # Read as integers, they would be ones.
-        texts = read_cells(lines[start:], found.names, [], separator, quoted=quoted)
-        _check_thousands(texts[found.counts], places)
+        printed = read_cells(lines[start:], found.names, [], separator, quoted=quoted)
+        _check_thousands(printed[found.counts], places)
     votes = _parsed(cells[found.counts], places)
     counts = pd.DataFrame(votes, columns=[f"count_{i}" for i in range(len(found.counts))])
     if not found.has_header and label is None and given is None:

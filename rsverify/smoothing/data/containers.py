@@ -224,9 +224,9 @@ def _pair(dataset: tuple[object, ...] | list[object]) -> object:
     array = torch.Tensor | np.ndarray
     if isinstance(dataset, list):
         # Two arrays of one length that are no items of one shape.
-        both = isinstance(x, array) and isinstance(y, array)
-        is_pair = both and x.ndim > 1 == y.ndim and len(x) == len(y)
-        return (x, y) if is_pair else dataset
+        if not (isinstance(x, array) and isinstance(y, array)):
+            return dataset
+        return (x, y) if x.ndim > 1 == y.ndim and len(x) == len(y) else dataset
     if not isinstance(x, list | tuple) or any(isinstance(item, int | float) for item in x):
         return x, y
     classes = y.tolist() if isinstance(y, array) else y
