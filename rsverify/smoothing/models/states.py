@@ -90,7 +90,7 @@ def _check_whole(entries: list[Entry], own: State, path: Path, module: str) -> N
                 f"this part is the model, key={key!r} (--key {key})"
             )
     for entry in entries:
-        for prefix in _beginnings(entry.state, own.keys()):
+        for prefix in filter(None, _beginnings(entry.state, own.keys())):
             key = f"{entry.key}.{prefix}".strip(".")
             raise DataError(
                 f"{path} holds the weights of {module} under {prefix!r}, a place in a sequence: "

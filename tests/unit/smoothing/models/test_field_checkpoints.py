@@ -183,7 +183,9 @@ def test_a_layer_of_a_sequence_is_not_a_prefix(tmp_path: Path) -> None:
 @pytest.mark.parametrize("inside", ["1.", "1.module.", "module.1.", "2.0."])
 def test_the_place_in_a_sequence_is_named(inside: str, tmp_path: Path) -> None:
     """As published checkpoints have it, whose normalization is a layer before the network."""
-    path = save({"arch": "n", "state_dict": {f"{inside}{k}": v for k, v in STATE.items()}}, tmp_path)
+    path = save(
+        {"arch": "n", "state_dict": {f"{inside}{k}": v for k, v in STATE.items()}}, tmp_path
+    )
     with pytest.raises(DataError, match="a place in a sequence") as caught:
         load_weights(net(), path)
     key = str(caught.value).rpartition("--key ")[2].rstrip(")")
