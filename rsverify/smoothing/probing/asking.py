@@ -10,6 +10,7 @@ rounding of each other.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -309,9 +310,10 @@ _Rows = slice | torch.Tensor
 
 @contextmanager
 def _eager() -> Iterator[None]:
-    """Run compiled modules as they were before, where torch can."""
+    """Run compiled modules as they were before, where there are any and torch can."""
     stance: Callable[[str], object] | None = getattr(torch.compiler, "set_stance", None)
-    if stance is None:
+    # The compiler takes a second to import, and sets variables and filters of the process.
+    if stance is None or "torch._dynamo" not in sys.modules:
         yield
         return
     with stance("force_eager"):  # type: ignore[attr-defined]
