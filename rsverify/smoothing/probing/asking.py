@@ -120,16 +120,16 @@ class Asking:
         if rows == 1:
             return
         batch = base.clone()  # one piece of memory, overwritten, as when sampling
-        order = torch.randperm(rows, generator=torch.Generator().manual_seed(0))
+        order = torch.randperm(rows, generator=torch.Generator().manual_seed(0), device="cpu")
         batch[:] = base[order]
         self._compare(batch, slice(None), base, order)
-        kept = torch.arange(0, rows, max(rows // 4, 2))
+        kept = torch.arange(0, rows, max(rows // 4, 2), device="cpu")
         batch[:] = self.inputs.clean()
         batch[kept] = base[kept]
         self._compare(batch, kept, base, kept)
         for i in (0, rows - 1):
             batch[:] = base[i : i + 1]
-            self._compare(batch, slice(None), base, torch.full((rows,), i))
+            self._compare(batch, slice(None), base, torch.full((rows,), i, device="cpu"))
 
     def _longer(self, base: torch.Tensor) -> str:
         """Ask about rows of which the noise leaves the same: as long ones, and after insertions."""
@@ -208,7 +208,7 @@ class Asking:
                 if size == self.batch_size:
                     raise
                 return False
-            same_as = torch.arange(start, start + shared)
+            same_as = torch.arange(start, start + shared, device="cpu")
             self._judge(found[:shared], batch, slice(0, shared), base, same_as)
         return True
 
@@ -217,7 +217,7 @@ class Asking:
 
         Room that is given to those who come first, or a last row that is padding, shows there.
         """
-        places = torch.linspace(0, size - 1, self.rows).round().long()
+        places = torch.linspace(0, size - 1, self.rows, device="cpu").round().long()
         batch = self.inputs.noisy(size)
         # Beside others than where the base was drawn; row by row, for a copy is half a batch.
         even = range(0, size, 2)
@@ -226,7 +226,8 @@ class Asking:
             batch[here] = batch[there]
             batch[there] = row
         batch[places] = base
-        self._judge(self.subject(batch)[places], batch, places, base, torch.arange(self.rows))
+        same_as = torch.arange(self.rows, device="cpu")
+        self._judge(self.subject(batch)[places], batch, places, base, same_as)
         return True
 
     def _draws(self, drew: list[str]) -> None:
