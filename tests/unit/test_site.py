@@ -178,7 +178,9 @@ def test_a_parameter_has_its_own_default(
     own = html.partition(f'id="{function}"')[2].partition('<div class="doc doc-object')[0]
     entry = re.search(rf"<b><code[^>]*>{parameter}</code></b>(.*?)–", own, re.DOTALL)
     assert entry is not None
-    found = re.search(r"default:\s*(.*?)\s*\)", unescape(re.sub(r"<[^>]+>", "", entry[1])), re.DOTALL)
+    found = re.search(
+        r"default:\s*(.*?)\s*\)", unescape(re.sub(r"<[^>]+>", "", entry[1])), re.DOTALL
+    )
     assert (found and found[1].strip()) == shown
 
 
