@@ -148,8 +148,10 @@ def check_model_output(
             f"model returned scores of shape {tuple(scores.shape)} for {shape[0]} inputs; with "
             f"num_classes={shape[1]} it must be {shape}{hint_for(scores, shape[1], shape[0])}"
         )
-    if scores.is_complex():
+    if scores.is_complex() or scores.dtype == torch.bool:
         raise TypeError(f"model returned scores of {scores.dtype}; they must be real numbers")
+    if scores.layout != torch.strided:
+        raise TypeError(f"model returned scores of layout {scores.layout}; give scores.to_dense()")
     if scores.device != device:
         raise ValueError(f"model returned scores on {scores.device}; they must be on {device}")
     return scores
