@@ -20,6 +20,7 @@ import numpy.typing as npt
 from scipy.special import bdtrc
 
 from rsverify._core.check import FloatArray
+from rsverify._core.decimals import EXACT
 
 FORMAT_KEY = "radius_format"
 """Where a table that was read keeps its `RadiusFormat`, among `DataFrame.attrs`."""
@@ -113,7 +114,7 @@ def printed_intervals(
     ValueError
         If a radius shows more than `digits` digits.
     """
-    exact = [Decimal(_first_text(repr(r))).normalize() for r in radii.tolist()]
+    exact = [Decimal(_first_text(repr(r))).normalize(EXACT) for r in radii.tolist()]
     length = np.array([len(r.as_tuple().digits) for r in exact], dtype=np.int64)
     if digits is not None and digits < length.max(initial=1):
         raise ValueError(

@@ -10,9 +10,10 @@ rounding of each other.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -252,18 +253,19 @@ class Asking:
 
     def _state(self, base: torch.Tensor) -> None:
         """Ask with counters and buffers that have changed as they would be after many calls."""
-        for name, layer in self.state.extrapolations():
-            try:
-                again = self.subject(base)
-                differs = bool(self._apart(again).max() > self._noise())
-            except Exception:
-                differs = True
-            if differs:
-                raise ModelProbeError(
-                    f"{layer} keeps {name!r}, which changes from call to call and changes its "
-                    "scores: the same noisy input must always get the same answer, so let it "
-                    "be updated in training only, or start it anew in each call"
-                )
+        with closing(self.state.extrapolations()) as extrapolated:
+            for name, layer in extrapolated:
+                try:
+                    again = self.subject(base)
+                    differs = bool(self._apart(again).max() > self._noise())
+                except Exception:
+                    differs = True
+                if differs:
+                    raise ModelProbeError(
+                        f"{layer} keeps {name!r}, which changes from call to call and changes its "
+                        "scores: the same noisy input must always get the same answer, so let it "
+                        "be updated in training only, or start it anew in each call"
+                    )
 
     def _unseen(self, base: torch.Tensor) -> None:
         """Warn of what a model asks or keeps of which nobody can tell what it will be later."""
@@ -309,9 +311,10 @@ _Rows = slice | torch.Tensor
 
 @contextmanager
 def _eager() -> Iterator[None]:
-    """Run compiled modules as they were before, where torch can."""
+    """Run compiled modules as they were before, where there are any and torch can."""
     stance: Callable[[str], object] | None = getattr(torch.compiler, "set_stance", None)
-    if stance is None:
+    # The compiler takes a second to import, and sets variables and filters of the process.
+    if stance is None or "torch._dynamo" not in sys.modules:
         yield
         return
     with stance("force_eager"):  # type: ignore[attr-defined]

@@ -87,6 +87,11 @@ class _Precision(TorchDispatchMode):
         super().__init__()
         self.unit = 0.0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: nothing here is compiled, and the compiler takes seconds to import."""
+        return False
+
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         output = func(*args, **(kwargs or {}))
         if func.namespace == "quantized":
