@@ -35,6 +35,7 @@ from scipy.special import betainc
 from scipy.stats import binom
 
 import rsverify
+from coverage_studies import limit_figure
 from rsverify.auditing.comparing.margin_of_votes import (
     curve,
     curve_end,
@@ -186,33 +187,21 @@ def row(n: int, alpha: float, q: Any, estimand: str) -> dict[str, Any]:
 
 
 def draw(rows: list[dict[str, Any]]) -> None:
-    """Draw the gap over the limit, one panel for each n and alpha."""
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    import matplotlib.pyplot as plt
-
-    cases = list(dict.fromkeys((r["n"], r["alpha"]) for r in rows))
-    figure, axes = plt.subplots(1, len(cases), figsize=(13, 3.6), sharey=True, layout="constrained")
+    """Draw the gap over the limit."""
     styles = {"exact": ("o", "#00539c"), "exact, by Bonferroni": ("s", "#4c9bd6"),
               "exact, by Taylor(5)": ("d", "#8fb8d8"), "exact, by k1 - k2": ("v", "#a0a0a0"),
               "Bonferroni": ("^", "#c25700"), "Cohen": ("x", "#7a0000")}  # fmt: skip
-    for axis, case in zip(axes, cases, strict=True):
-        here = [r for r in rows if (r["n"], r["alpha"]) == case]
-        for name, (mark, color) in styles.items():
-            places = [i for i, r in enumerate(here) if name in r["gap_over_limit"]]
-            axis.plot(places, [here[i]["gap_over_limit"][name] - 1 for i in places], mark,
-                      color=color, label=name, markersize=6)  # fmt: skip
-        axis.set_yscale("log")
-        axis.set_title(f"n = {case[0]:,}, α = {case[1]:g}", fontsize=10)
-        labels = [f"{r['q'][0]:g}, {r['q'][1]:g}\n{r['estimand']}" for r in here]
-        axis.set_xticks(range(len(here)), labels, rotation=90, fontsize=7)
-        axis.grid(axis="y", alpha=0.3)
-    axes[0].set_ylabel("gap to the margin, above the limit")
-    axes[0].set_yticks([1e-3, 1e-2, 0.1, 1, 10], ["0.1 %", "1 %", "10 %", "100 %", "1,000 %"])
-    axes[-1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
-    FIGURE.parent.mkdir(exist_ok=True)
-    figure.savefig(FIGURE, dpi=120, metadata={"Software": None})
+    drawn = [
+        limit_figure.Row(
+            r["n"],
+            r["alpha"],
+            f"{r['q'][0]:g}, {r['q'][1]:g}, {r['estimand']}",
+            r["gap_over_limit"],
+        )
+        for r in rows
+    ]
+    title = f"The exact bound is nearest to the limit in {limit_figure.wins(drawn, 'exact')}"
+    limit_figure.draw(FIGURE, f"{title}\n(gap to the margin, above the limit)", drawn, styles)
 
 
 def main() -> None:

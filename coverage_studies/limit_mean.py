@@ -34,6 +34,7 @@ import numpy as np
 from scipy.stats import beta as beta_law
 
 import rsverify
+from coverage_studies import limit_figure
 from rsverify.auditing.comparing.bounded_mean import lower_limit
 from rsverify.bounds import mean
 
@@ -90,32 +91,16 @@ def gaps(values: Any, weights: Any, n: int, alpha: float) -> dict[str, list[floa
 
 
 def draw(rows: list[dict[str, Any]]) -> None:
-    """Draw the gap over the limit, one panel for each n and alpha."""
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, len(CASES), figsize=(12, 3.8), sharey=True, layout="constrained")
+    """Draw the gap over the limit."""
     styles = {"star, with u": ("o", "#00539c"), "star": ("s", "#4c9bd6"),
               "plugin betting": ("d", "#6aa84f"), "agrapa": ("v", "#a0a0a0"),
               "plugin Bernstein": ("^", "#e0a000"), "empirical Bernstein": ("x", "#c25700"),
               "plugin Hoeffding": ("1", "#b06090"), "Bentkus": (".", "#505050"),
               "Hoeffding": ("+", "#7a0000")}  # fmt: skip
-    for axis, (n, alpha) in zip(axes, CASES, strict=True):
-        here = [r for r in rows if (r["n"], r["alpha"]) == (n, alpha)]
-        for name, (mark, color) in styles.items():
-            over = [max(r["gap_over_limit"][name] - 1, 2e-3) for r in here]
-            axis.plot(range(len(here)), over, mark, color=color, label=name, markersize=6)
-        axis.set_yscale("log")
-        axis.set_title(f"n = {n:,}, α = {alpha:g}", fontsize=10)
-        axis.set_xticks(range(len(here)), [r["law"] for r in here], rotation=90, fontsize=8)
-        axis.grid(axis="y", alpha=0.3)
-    axes[0].set_ylabel("gap to the mean, above the limit")
-    axes[0].set_yticks([1e-2, 0.1, 1, 10, 100], ["1 %", "10 %", "100 %", "1,000 %", "10,000 %"])
-    axes[-1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
-    FIGURE.parent.mkdir(exist_ok=True)
-    figure.savefig(FIGURE, dpi=120, metadata={"Software": None})
+    drawn = [limit_figure.Row(r["n"], r["alpha"], r["law"], r["gap_over_limit"]) for r in rows]
+    wins = limit_figure.wins(drawn, "star, with u")
+    title = f"The betting bound with u is nearest to the limit in {wins}"
+    limit_figure.draw(FIGURE, f"{title}\n(gap to the mean, above the limit)", drawn, styles)
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ an error of the form ``alpha=1.2 must be in (0, 1)``: name, value, what it must 
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar, cast
 
@@ -71,11 +70,21 @@ def _numbers(name: str, value: object, what: str) -> AnyArray:
 
 
 def _as_array(value: object) -> AnyArray:
-    if isinstance(value, list | tuple) and any(isinstance(v, bool | np.bool_) for v in value):
-        raise TypeError("a truth value is not a number")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # a masked element in a list becomes NaN with a warning
-        return np.asarray(value)
+    if isinstance(value, list | tuple):
+        _check_elements(value)
+    return np.asarray(value)
+
+
+def _check_elements(values: list[object] | tuple[object, ...]) -> None:
+    """Raise where numpy would change what a list holds: masks are lost, truth values count."""
+    for kind in {*map(type, values)}:
+        if issubclass(kind, bool | np.bool_):
+            raise TypeError("a truth value is not a number")
+        if issubclass(kind, np.ma.MaskedArray):
+            raise TypeError("a mask would be lost: leave out what is masked, or fill it in")
+    for value in values:
+        if isinstance(value, list | tuple):
+            _check_elements(value)
 
 
 def _unboxed(name: str, array: AnyArray, what: str) -> AnyArray:
@@ -326,7 +335,11 @@ def check_takes(name: str, function: Callable[..., object], arguments: tuple[str
     try:
         signature.bind(*arguments)
     except TypeError as error:
-        raise TypeError(f"{name} must take ({', '.join(arguments)}): {error}") from None
+        taken = ", ".join(arguments)
+        remedy = ""
+        if "missing a required" in str(error):
+            remedy = f"; fix what it needs besides, as in lambda {taken}: {name}(…)"
+        raise TypeError(f"{name} must take ({taken}): {error}{remedy}") from None
 
 
 def check_ignored(ignore: npt.ArrayLike, m: int) -> tuple[int, ...]:

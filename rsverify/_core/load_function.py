@@ -19,7 +19,16 @@ UserFunction = Callable[..., Any]
 
 
 def load_function(target: str) -> UserFunction:
-    """Return FUNCTION of ``FILE.py:FUNCTION`` or ``package.module:FUNCTION``.
+    """Return FUNCTION of ``FILE.py:FUNCTION`` or ``package.module:FUNCTION``; see `load_named`."""
+    function = load_named(target)
+    if not callable(function):
+        place, _, name = target.rpartition(":")
+        raise ValueError(f"{place} has no function {name!r}")
+    return function
+
+
+def load_named(target: str) -> object:
+    """Return what ``FILE.py:NAME`` or ``package.module:NAME`` names, a function or not.
 
     The file may import its neighbors, and a module may be in the current folder. A file that is
     named like a module, such as ``torch.py``, does not replace it.
@@ -35,10 +44,10 @@ def load_function(target: str) -> UserFunction:
         raise
     except (Exception, SystemExit) as error:  # code of the user raises errors of all kinds
         raise ValueError(f"{place} cannot be run: {cause_of(error)}") from error
-    if not callable(getattr(module, name, None)):
+    if not hasattr(module, name):
         raise ValueError(f"{place} has no function {name!r}")
-    function: UserFunction = getattr(module, name)
-    return function
+    found: object = getattr(module, name)
+    return found
 
 
 def add_folder(folder: Path) -> None:

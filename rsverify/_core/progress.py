@@ -7,6 +7,7 @@ two methods of `ProgressDisplay` is one.
 
 from __future__ import annotations
 
+import random
 import sys
 import time
 from collections.abc import Callable
@@ -215,15 +216,23 @@ def display_of(progress: ProgressOption) -> ProgressDisplay:
     if progress is None or progress is True:
         if _in_notebook():
             return NotebookLine()
-        try:
-            from rich.console import Console
-        except ModuleNotFoundError:
-            return LogLines()
-        console = Console(stderr=True)
-        return TerminalBar(console) if is_live(console) else LogLines()
+        console = _console()
+        return LogLines() if console is None or not is_live(console) else TerminalBar(console)
     if progress is False:
         return Nowhere()
     return progress if isinstance(progress, ProgressDisplay) else BatchSizes(progress)
+
+
+def _console() -> Console | None:
+    """Return rich's console of standard error, None where it is not installed."""
+    state = random.getstate()  # the caller's: rich draws from it when it is imported
+    try:
+        from rich.console import Console
+    except ModuleNotFoundError:
+        return None
+    finally:
+        random.setstate(state)
+    return Console(stderr=True)
 
 
 def is_live(console: Console) -> bool:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rsverify._core.check import shown
@@ -30,6 +30,8 @@ _OTHER_FILES = {
     b"[": "JSON, or a list as Python prints it: save it as .csv",
     b"{": "JSON: give the table that it belongs to, or save it as .csv",
 }
+_SEP_LINE = re.compile(r'"?sep=[\t,;|]"?', re.I)
+"""The first line by which a file tells Excel what separates its fields."""
 _UTF_16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
 
@@ -89,12 +91,41 @@ def _lines(path: str, text: str) -> TableText:
         # Where no line ends in \n, a carriage return ends it.
         text = text if "\n" in text else text.replace("\r", "\n")
     numbered = [(i, line) for i, line in enumerate(text.split("\n"), start=1) if not _blank(line)]
+    if numbered and _SEP_LINE.fullmatch(numbered[0][1].strip(" ")):
+        numbered = numbered[1:]
     return TableText(
         path=path,
         lines=[line for _, line in numbered],
         numbers=[i for i, _ in numbered],
         is_ended=not numbered or numbered[-1][0] <= text.count("\n"),
     )
+
+
+def without_comments(text: TableText, is_header: Callable[[str], bool]) -> TableText:
+    """Return the lines without those before them that begin with #.
+
+    The last of these is the header if `is_header` says so, as ``numpy.savetxt`` writes one.
+    """
+    begin = next((i for i, s in enumerate(text.lines) if not s.lstrip().startswith("#")), None)
+    if begin is None:
+        begin = len(text.lines)
+    if begin == 0:
+        return text
+    last = text.lines[begin - 1].lstrip().lstrip("#").strip()
+    kept = int(is_header(last))
+    lines = [last] * kept + text.lines[begin:]
+    return replace(text, lines=lines, numbers=text.numbers[begin - kept :])
+
+
+def width_hint(text: TableText, number: int, fields: int, header: int) -> str:
+    """Return what the error of a first row with a field more than the header adds.
+
+    R writes the names of rows without one of their column.
+    """
+    first = number == text.numbers[1] and fields == header + 1
+    if not first or text.lines[1].rstrip(" ").endswith(tuple(SEPARATORS)):
+        return ""
+    return " (names of rows, as R writes them, need one: write with row.names=FALSE)"
 
 
 def _blank(line: str) -> bool:
@@ -114,7 +145,7 @@ def separator_of(header: str, columns: Sequence[str], path: str) -> str:
     for separator, names in found.items():
         if names.issuperset(columns):
             return separator
-    if set(header.split()) >= set(columns):
+    if {name.strip('"') for name in header.split()} >= set(columns):
         raise DataError(f"{path} is separated by spaces: it must be separated by tabs or commas")
     best = max(found, key=lambda s: len(found[s].intersection(columns)))
     missing = next(name for name in columns if name not in found[best])

@@ -9,6 +9,8 @@ import unicodedata
 from collections.abc import Sequence
 from decimal import Decimal
 
+from rsverify._core.decimals import EXACT
+
 # Control characters, among them those that begin escape sequences of terminals; marks that
 # change the direction of text, which make it read as something else; and halves of a pair.
 _UNPRINTABLE = re.compile(
@@ -71,7 +73,7 @@ def complement_text(alpha: float, *, of: int = 1) -> str:
     >>> complement_text(0.001), complement_text(1e-7), complement_text(0.05, of=100)
     ('0.999', '0.9999999', '95')
     """
-    rest = of * (1 - Decimal(number_text(alpha)))
+    rest = EXACT.multiply(Decimal(of), EXACT.subtract(Decimal(1), Decimal(number_text(alpha))))
     text = f"{rest:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 

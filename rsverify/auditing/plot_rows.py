@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NAME_WIDTH = 60  # characters on a line of a scenario's name
-MOST_ROWS = 30  # the worst; more cannot be read
+MOST_ROWS = 16  # the worst; the table of the report has all
 MOST_SHARE = 10.0  # of what is allowed: more stands at the edge
 DASHED = (0, (5, 2))
 
@@ -85,7 +85,7 @@ def _height(rows: Scenarios) -> float:
     """Return the inches that the rows need, by the lines of their names."""
     names = rows.names[:MOST_ROWS]
     lines = max((len(textwrap.wrap(name, NAME_WIDTH)) for name in names), default=1)
-    return (0.09 + 0.11 * lines) * len(names)
+    return (0.11 + 0.13 * lines) * len(names)
 
 
 def _broken(name: str) -> str:
@@ -116,10 +116,10 @@ def draw_scenarios(axes: Axes, rows: Scenarios, scale: Scale) -> None:
         axes.axvspan(
             scale.allowed, scale.tolerated, color=RED, alpha=0.1, linewidth=0, label="tolerated"
         )
-    axes.set_yticks(y, [_broken(n) for n in rows.names[:count]], fontsize="xx-small")
+    axes.set_yticks(y, [_broken(n) for n in rows.names[:count]], fontsize="x-small")
     axes.set_xlim(0.0, 1.06 * max(float(high.max()), 1.5 * scale.allowed, 1e-12))
     left = len(rows.names) - count
-    below = f" (not shown: {left} more, none worse)" if left else ""
+    below = f" (not shown: {left} that rank lower)" if left else ""
     axes.set_ylim(-0.8, count - 0.2)
     cut = f"; {edge:g} and more at the edge" if (rows.miscoverage >= edge).any() else ""
     cut = "" if edge == 1.0 else cut

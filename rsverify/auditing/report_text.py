@@ -101,8 +101,8 @@ def _cells(r: Row, scale: float) -> list[str]:
     digits = 3 if r.replications else 4
     low, high = _digits(scale * r.low, "down", digits), _digits(scale * r.high, "up", digits)
     interval = f"{scale * r.miscoverage:.4g} [{low}, {high}]"
-    known = r.replications and not math.isnan(r.tightness)
-    gap = f"{r.tightness:.4g} ±{r.tightness_error:.1g}" if known else _NONE
+    known = r.replications and not math.isnan(r.gap)
+    gap = f"{r.gap:.4g} ±{r.gap_error:.1g}" if known else _NONE
     return [r.scenario, f"{r.truth:.4g}", interval, gap, r.verdict]
 
 

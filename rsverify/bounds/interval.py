@@ -47,6 +47,27 @@ class Interval(_Limits):
         interval.alpha = alpha
         return interval
 
+    def __repr__(self) -> str:
+        """Return the call that makes it, of plain numbers."""
+        plain = (v.tolist() if np.ndim(v) == 0 else v for v in map(np.asarray, (*self, self.alpha)))
+        return "Interval(lower={!r}, upper={!r}, alpha={!r})".format(*plain)
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether two have the same limits at the same level, or a pair these limits."""
+        if not isinstance(other, tuple) or len(other) != len(self):
+            return False
+        pairs = zip(self, other, strict=True)
+        same_level = not isinstance(other, Interval) or _same(self.alpha, other.alpha)
+        return same_level and all(_same(mine, its) for mine, its in pairs)
+
+    def __ne__(self, other: object) -> bool:
+        """Return whether they differ."""
+        return not self == other
+
+    def __hash__(self) -> int:
+        """Return the hash of the limits, if they are numbers."""
+        return super().__hash__()
+
     def __getnewargs__(self) -> tuple[FloatArray | float, ...]:
         # What a pickle holds.
         return (self.lower, self.upper, self.alpha)
@@ -55,6 +76,10 @@ class Interval(_Limits):
     def empty(self) -> npt.NDArray[np.bool_] | np.bool_:
         """Return where the interval is empty: its coverage failed, or its assumptions did."""
         return np.greater(self.lower, self.upper)
+
+
+def _same(first: object, second: object) -> bool:
+    return np.array_equal(np.asarray(first), np.asarray(second))
 
 
 def mirror(lower: FloatArray | float) -> FloatArray | float:

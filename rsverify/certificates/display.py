@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR
 from typing import TYPE_CHECKING
 
 from rsverify._core import notebook
+from rsverify._core.decimals import fixed
 from rsverify._core.margin import Margin
 from rsverify._core.text import number_text
 from rsverify.certificates.abstention import Status
@@ -98,4 +99,4 @@ def limit_text(limit: float, *, upper: bool = False) -> str:
     if math.isinf(limit):
         return "∞" if limit > 0 else "−∞"
     rounding = ROUND_CEILING if upper else ROUND_FLOOR
-    return f"{Decimal(limit).quantize(Decimal('1e-6'), rounding=rounding):f}".replace("-", "−")
+    return fixed(limit, 6, rounding).replace("-", "−")

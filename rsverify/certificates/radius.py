@@ -7,7 +7,6 @@ a step toward zero, which costs a relative 1e-15.
 
 from __future__ import annotations
 
-from decimal import ROUND_FLOOR, Context, Decimal
 from typing import overload
 
 import numpy as np
@@ -22,6 +21,7 @@ from rsverify._core.check import (
     check_size,
     shown,
 )
+from rsverify._core.decimals import fixed
 from rsverify._core.types import FloatLike, RadiusName, ScoreMarginName
 
 __all__ = ["certified_radius_r1", "certified_radius_r2", "round_down_digits"]
@@ -241,8 +241,4 @@ def round_down_digits(radius: float, digits: int) -> str:
     if not np.isfinite(value) or value < 0:
         raise ValueError(f"radius={shown(radius)} must be finite and not negative")
     places = check_size("digits", digits, 0, _MOST_DIGITS)
-    # The default context keeps 28 digits, too few for a large radius: keep all of them.
-    context = Context(prec=320 + int(places), rounding=ROUND_FLOOR)
-    step = Decimal(1).scaleb(-int(places))
-    # Adding 0 drops the sign of a negative zero.
-    return f"{Decimal(float(value) + 0.0).quantize(step, context=context):f}"
+    return fixed(value, int(places))

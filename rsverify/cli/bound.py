@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Annotated, NamedTuple, get_args
 
 import typer
 
+from rsverify._core.decimals import fixed
 from rsverify._core.text import complement_text, number_text
 from rsverify._core.types import MarginName, OrderingName, RadiusName, VoteBoundName
 from rsverify.cli.console import (
@@ -224,4 +224,4 @@ def _down(value: float) -> str:
     """Return five decimals, rounded down whatever the sign."""
     if value == -math.inf:
         return "−∞"
-    return f"{Decimal(value).quantize(Decimal('0.00001'), rounding=ROUND_FLOOR):f}"
+    return fixed(value, 5)

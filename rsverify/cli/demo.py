@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,8 +46,12 @@ def demo(
         import torch  # noqa: F401
 
         from rsverify.demo.run import run_demo
-    with _hint(out):
-        result = run_demo(out, images=images, n=n, seed=seed, force=force, track=_progress)
+    with _hint(out), ExitStack() as bars:  # closed where the demo is given up, too
+
+        def track(items: Iterable[object], title: str) -> Iterator[object]:
+            return bars.enter_context(closing(_progress(items, title)))
+
+        result = run_demo(out, images=images, n=n, seed=seed, force=force, track=track)
     if format == "json":
         print_json(_content(result, n))
     else:
@@ -66,7 +70,7 @@ def _hint(out: Path) -> Iterator[None]:
         ) from None
 
 
-def _progress(items: Iterable[object], title: str) -> Iterator[object]:
+def _progress(items: Iterable[object], title: str) -> Generator[object, None, None]:
     todo = list(items)
     with InputProgress(title, len(todo), unit="steps") as bar:
         for item in todo:

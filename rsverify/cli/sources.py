@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from rsverify._core.errors import DataError
-from rsverify._core.load_function import load_function
+from rsverify._core.load_function import load_function, load_named
 from rsverify.cli.console import print_warning
 from rsverify.cli.errors import failure_of
 
@@ -326,7 +326,15 @@ def _dataset(data: str, split: str | None) -> object:
 
 
 def _call(target: str, *arguments: str, **named: object) -> object:
-    factory = load_function(target)
+    from rsverify.smoothing.models.load import is_made
+
+    factory = load_named(target)
+    if not callable(factory) or is_made(factory):
+        # A model, or a data set.
+        if arguments or named:
+            option = f"split={arguments[0]!r}" if arguments else f"model_arg={[*named]}"
+            raise ValueError(f"{option} must be left out: {target} is not a function")
+        return factory
     shown = [*map(repr, arguments), *(f"{name}={value!r}" for name, value in named.items())]
     called = f"{target}({', '.join(shown)})" if shown else target
     try:

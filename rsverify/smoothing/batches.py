@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,10 @@ from rsverify.smoothing.outputs import hint_for
 
 Scores = Callable[[torch.Tensor], torch.Tensor]
 
+# Of modules in evaluation: their own flags, and in how many bodies they are, of all threads.
+_evaluated: dict[int, tuple[bool, int]] = {}
+_flags = threading.Lock()
+
 
 @contextmanager
 def evaluating(*callables: object) -> Iterator[None]:
@@ -20,19 +25,29 @@ def evaluating(*callables: object) -> Iterator[None]:
 
     Each submodule gets back its own training flag, whatever happens in the body. Flags are
     set directly: a module's own ``train`` method may do more than set them (merge weights,
-    say), which resetting flags would not undo.
+    say), which resetting flags would not undo. Of several threads that share a module the last
+    to leave gives its flag back: none finds it in training mode in its own body.
     """
     modules = [m for c in callables if isinstance(c, torch.nn.Module) for m in c.modules()]
-    flags = [module.training for module in modules]
+    entered: list[torch.nn.Module] = []
     _keep_freed_memory()
     try:
-        for module in modules:
-            module.training = False
+        with _flags:
+            for module in modules:
+                flag, bodies = _evaluated.get(id(module), (module.training, 0))
+                _evaluated[id(module)] = flag, bodies + 1
+                entered.append(module)
+                module.training = False
         with torch.no_grad():
             yield
     finally:
-        for module, flag in zip(modules, flags, strict=True):
-            module.training = flag
+        with _flags:
+            for module in entered:
+                flag, bodies = _evaluated.pop(id(module))
+                if bodies > 1:
+                    _evaluated[id(module)] = flag, bodies - 1
+                else:
+                    module.training = flag
 
 
 def _keep_freed_memory() -> None:
@@ -133,8 +148,10 @@ def check_model_output(
             f"model returned scores of shape {tuple(scores.shape)} for {shape[0]} inputs; with "
             f"num_classes={shape[1]} it must be {shape}{hint_for(scores, shape[1], shape[0])}"
         )
-    if scores.is_complex():
+    if scores.is_complex() or scores.dtype == torch.bool:
         raise TypeError(f"model returned scores of {scores.dtype}; they must be real numbers")
+    if scores.layout != torch.strided:
+        raise TypeError(f"model returned scores of layout {scores.layout}; give scores.to_dense()")
     if scores.device != device:
         raise ValueError(f"model returned scores on {scores.device}; they must be on {device}")
     return scores

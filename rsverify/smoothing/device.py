@@ -198,7 +198,7 @@ def has_float64(device: torch.device) -> bool:
 
 def scores_on(device: torch.device, numbers: AnyArray) -> torch.Tensor:
     """Return what a model outside of torch has computed, on `device`, in float32 if it must be."""
-    scores = torch.tensor(numbers)
+    scores = torch.tensor(numbers, device="cpu")
     if scores.dtype == torch.float64 and not has_float64(device):
         scores = scores.float()
     return scores.to(device)
@@ -258,7 +258,7 @@ class DeviceContext:
         if self._stream is None or x.device.type != "cpu":
             return x.to(self.device)
         with self.active():
-            pinned = torch.empty(x.shape, dtype=x.dtype, pin_memory=True)
+            pinned = torch.empty(x.shape, dtype=x.dtype, pin_memory=True, device="cpu")
             # The allocator keeps pinned memory until the copy is done.
             return pinned.copy_(x).to(self.device, non_blocking=True)
 
@@ -268,7 +268,7 @@ class DeviceContext:
         if device.type != "cuda":
             return Arriving(values.detach().cpu(), None)
         with torch.cuda.device(device):
-            host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+            host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True, device="cpu")
             host.copy_(values, non_blocking=True)
             event = torch.cuda.Event()
             event.record(torch.cuda.current_stream(device))

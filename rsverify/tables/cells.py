@@ -19,7 +19,7 @@ import pandas as pd
 
 from rsverify._core.check import FloatArray, IntArray
 from rsverify._core.errors import DataError
-from rsverify._core.table_text import SEPARATORS, TableText, is_quoted, split_line
+from rsverify._core.table_text import SEPARATORS, TableText, is_quoted, split_line, width_hint
 
 INTEGER_COLUMNS = frozenset(
     {
@@ -53,6 +53,8 @@ _TIME = re.compile(
     r"(?:(?P<days>-?[0-9]+) days?,? +\+?)?(?:(?P<hours>[0-9]+):)?"
     r"(?P<minutes>[0-9]+):(?P<seconds>[0-5][0-9](?:\.[0-9]*)?)"
 )
+_UNKNOWN = frozenset({"", "nan", "nat", "na", "<na>", "none", "null", "missing"})
+"""How tools print what is not known, in lower case."""
 _TRUTH = {"True": "1", "False": "0", "TRUE": "1", "FALSE": "0"}
 
 
@@ -98,9 +100,10 @@ def check_widths(text: TableText, columns: Sequence[str], separator: str) -> Non
         else:
             fields = line.count(separator) + 1
         if fields != len(columns):
+            hint = width_hint(text, number, fields, len(columns))
             raise DataError(
                 f"line {number} of {text.path}{kind} has {fields} fields; it must have "
-                f"{len(columns)}"
+                f"{len(columns)}{hint}"
             )
 
 
@@ -183,7 +186,7 @@ def parse_reals(
 
 
 def _real(text: str, *, unknown: bool) -> float | None:
-    if unknown and text in ("", "nan"):
+    if unknown and text.lower() in _UNKNOWN:
         return math.nan
     return float(text) if _REAL.fullmatch(text) else None
 
@@ -212,7 +215,7 @@ def seconds(text: str) -> float | None:
     >>> seconds("16.6"), seconds("1:02"), seconds("0:00:13.5"), seconds("1 day, 0:00:01")
     (16.6, 62.0, 13.5, 86401.0)
     """
-    if text in ("", "nan", "NaT"):
+    if text.lower() in _UNKNOWN:
         return math.nan
     if _REAL.fullmatch(text):
         return float(text) if math.isfinite(float(text)) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from rsverify._core.check import (
     check_size,
     shown,
 )
+from rsverify._core.errors import DataError
 from rsverify._core.progress import ProgressOption, check_progress
 from rsverify._core.types import AnyArray, OrderingName, RadiusName, VoteBoundName
 from rsverify.bounds.bound import Bound
@@ -46,8 +48,13 @@ from rsverify.tables.threats import (
 
 __all__ = ["certify_table"]
 
-# What a table of certificates says of each row; `idx` and `label` may come with the counts.
-_MADE = ({*COMMON_COLUMNS, *ORIGIN_COLUMNS} - {"idx", "label", "y"}) | {"alpha_shares", *COLUMNS}
+# What a table of certificates says of each row; `idx` and `label` may come with the counts,
+# and what says the settings, as logs of experiments do, must agree with them.
+_SAID = ("n", "n0", "sigma", "alpha")
+_MADE = ({*COMMON_COLUMNS, *ORIGIN_COLUMNS} - {"idx", "label", "y", *_SAID}) | {
+    "alpha_shares",
+    *COLUMNS,
+}
 
 
 def certify_table(
@@ -78,8 +85,8 @@ def certify_table(
     ----------
     counts : array_like of int or DataFrame, shape (N, m)
         Votes of m ≥ 2 classes of each input. Of a DataFrame, also one of polars, the columns that
-        `read_counts` takes for counts; its other columns are kept. Integers may be of any type,
-        also nullable ones.
+        `read_counts` takes for counts; its other columns are kept, and `n`, `sigma` and `alpha`
+        among them must say what is used. Integers may be of any type, also nullable ones.
     alpha : float or array_like of float, shape (N,)
         Total failure probability of each row, in (0, 1).
     sigma : float or array_like of float, shape (N,), optional
@@ -208,6 +215,7 @@ def certify_table(
         **({"noise_excess": excess} if excess else {}),
         **columns_of_threat(threat, left_out, ignored, ahead),
     }
+    _check_said(others, made, has_selection=selected is not None)
     return _table(frame, others, _labels(others, label, votes.shape), found, made, selected)
 
 
@@ -219,11 +227,33 @@ def _columns_of(
     others = frame.drop(columns=count_columns(frame))
     taken = [name for name in others if name in _MADE]
     if taken:
-        raise ValueError(
+        raise DataError(
             f"counts has a column {taken[0]!r}, which certifying makes: drop it (recertify is for "
             "tables of certificates)"
         )
     return frame, frame[count_columns(frame)].to_numpy(), others
+
+
+def _check_said(others: pd.DataFrame, made: Mapping[str, Any], *, has_selection: bool) -> None:
+    """Raise where a column that comes with the counts says another setting than is used."""
+    for name in _SAID:
+        if name not in others or (name == "n0" and not has_selection):
+            continue
+        texts = others[name].astype(object)
+        said = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64)
+        used = np.broadcast_to(np.asarray(made[name], dtype=np.float64), said.shape)
+        empty = texts.isna().to_numpy() | (texts.astype(str).str.strip() == "").to_numpy()
+        # Float32 settings are those of float64.
+        bad = ~(empty | np.isclose(said, used, rtol=1e-6, atol=0.0))
+        if not bad.any():
+            continue
+        row = int(bad.argmax())
+        right = "empty" if np.isnan(used[row]) else f"{used[row]:.10g}"
+        why = "the votes of the row" if name in ("n", "n0") else "as given"
+        raise DataError(
+            f"column {name!r} of counts must be {right} in row {row}, {why}, not "
+            f"{texts.iloc[row]}: give other columns (columns=) or options, or drop it"
+        )
 
 
 def _threat(

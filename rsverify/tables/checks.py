@@ -30,7 +30,7 @@ from rsverify.certificates.margins import BOUNDS
 from rsverify.tables.printed import largest_printed
 from rsverify.tables.reader import count_columns
 from rsverify.tables.recertify_radii import InconsistentRadiiError, printed_radii, recertify_radii
-from rsverify.tables.rows import check_table, check_unique_indices
+from rsverify.tables.rows import check_any_rows, check_table, check_unique_indices
 from rsverify.tables.threats import said_of_threats
 
 __all__ = ["findings", "largest_possible_radius", "misfits", "smoothed_predictions"]
@@ -58,8 +58,7 @@ def ordered_rows(table: pd.DataFrame) -> pd.DataFrame:
     missing = [name for name in _NEEDED if name not in table.columns]
     if missing:
         raise ValueError(f"table has no column {missing[0]!r}; it must have {_NEEDED}")
-    if len(table) == 0:
-        raise ValueError("table has no rows; it must have at least one")
+    check_any_rows(table)
     for name in ("idx", "label", "predict", "correct"):
         check_integer(name, table[name].to_numpy())
     rows = table.sort_values("idx", ignore_index=True)

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from rsverify._core.check import IntArray, shown
 from rsverify._core.errors import DataError
@@ -135,6 +136,9 @@ def columns_of_file(
         if label is not None:
             raise ValueError(f"label={label} is for files without a header; {where} has one")
         names = [name or f"unnamed_{i}" for i, name in enumerate(first)]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise DataError(f"{where} has two columns {twice!r}; it must have one")
         return Columns(names, find_counts(names, where, given), True)
     names = [f"column {i}" for i in range(len(first))]
     if given is not None:
@@ -220,6 +224,28 @@ def check_totals(counts: IntArray, names: Sequence[str], where: str) -> None:
             f"the rows of {where} add up to different numbers of votes, without column "
             f"{' and '.join(map(str, left_out))} to {votes[0]}: {remedy}"
         )
+
+
+def check_beside(others: pd.DataFrame, counts: Sequence[str], votes: IntArray, where: str) -> None:
+    """Raise where a column beside the counts seems to be one of them: ``count_other``, say.
+
+    Votes for a class that is left out are no votes at all: the others would be certified as if
+    the model had never answered it. A column of the rows' totals is none of them.
+    """
+    found = _NUMBERED.fullmatch(counts[0])
+    prefix = "" if found is None else found[1]
+    if not re.search("count|vote", prefix, re.I):
+        return
+    for name in others:
+        if not str(name).startswith(prefix):
+            continue
+        cells = pd.to_numeric(others[name], errors="coerce").to_numpy(dtype=np.float64)
+        whole = (np.floor(cells) == cells) & (cells >= 0)
+        if whole.all() and (cells != votes.sum(axis=1)).any():
+            raise ValueError(
+                f"{where} has a column {name!r} beside {counts[0]!r} … {counts[-1]!r}: name the "
+                "columns of counts by --columns (columns=), with it or without it"
+            )
 
 
 def check_shape(counts: AnyArray, where: str) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -15,19 +15,30 @@ import pandas as pd
 from rsverify._core.check import IntArray, check_integer, shown
 from rsverify._core.errors import DataError, cause_of
 from rsverify._core.optional import need
-from rsverify._core.table_text import SEPARATORS, TableText, is_quoted, read_text, split_line
+from rsverify._core.table_text import (
+    SEPARATORS,
+    TableText,
+    is_quoted,
+    read_text,
+    split_line,
+    width_hint,
+    without_comments,
+)
 from rsverify.tables.cells import Places, parse_integer, parse_integers, read_cells
 from rsverify.tables.count_columns import (
+    check_beside,
     check_rows,
     check_totals,
     columns_of_file,
     find_counts,
     given_columns,
+    is_number,
 )
 
 __all__ = ["read_counts"]
 
 _CLASSES = "classes"
+_THOUSAND = re.compile(r"[1-9][0-9]{0,2}\.000")
 _INTEGERS = ("label", "idx")
 """Other columns of a file that are integers by their names."""
 
@@ -129,6 +140,8 @@ def _counts_of_text(
     if not text.lines:
         raise DataError(f"{text.path} is empty; it must hold vote counts")
     text = _without_comments(text)
+    if not text.lines:
+        raise DataError(f"{text.path} holds comments only; it must hold vote counts")
     separator = max(SEPARATORS, key=lambda s: text.lines[0].count(s))
     lines = text.lines
     if separator not in lines[0]:
@@ -143,15 +156,23 @@ def _counts_of_text(
     integers = [*found.counts, *(n for n in _INTEGERS if n in found.names)]
     cells = read_cells(lines[start:], found.names, integers, separator, quoted=quoted)
     places = Places(text.path, text.numbers[start:])
+    if any(".000" in line for line in lines[start:]):
+        # Read as integers, they would be ones.
+        printed = read_cells(lines[start:], found.names, [], separator, quoted=quoted)
+        _check_thousands(printed[found.counts], places)
     votes = _parsed(cells[found.counts], places)
     counts = pd.DataFrame(votes, columns=[f"count_{i}" for i in range(len(found.counts))])
     if not found.has_header and label is None and given is None:
         check_totals(votes, found.counts, text.path)
+    if found.has_header and given is None:
+        check_beside(cells.drop(columns=found.counts), found.counts, votes, text.path)
     totals = votes.sum(axis=1, dtype=np.float64)
     if not totals.all():
         number = places.numbers[int((totals == 0).argmax())]
         raise DataError(f"line {number} of {text.path} has no votes: it must have at least one")
     others = cells.drop(columns=found.counts)
+    if not found.has_header and given is None:
+        _check_texts(others, places)
     for name in _INTEGERS:
         if name in others:
             texts = [*map(str, others[name])]
@@ -162,16 +183,17 @@ def _counts_of_text(
 
 def _without_comments(text: TableText) -> TableText:
     """Return the lines without comments before them; the last one may be a header (savetxt's)."""
-    begin = next((i for i, s in enumerate(text.lines) if not s.lstrip().startswith("#")), None)
-    if begin is None:
-        raise DataError(f"{text.path} holds comments only; it must hold vote counts")
-    if begin == 0:
-        return text
-    header = text.lines[begin - 1].lstrip().lstrip("#").strip()
-    first = text.lines[begin]
-    named = any(len(header.split(s)) == len(first.split(s)) > 1 for s in (*SEPARATORS, None))
-    kept = [header, *text.lines[begin:]] if named else text.lines[begin:]
-    return replace(text, lines=kept, numbers=text.numbers[begin - named :])
+    first = next((line for line in text.lines if not line.lstrip().startswith("#")), "")
+
+    def is_header(line: str) -> bool:
+        # Of a first row, which a header of its own is not.
+        return any(
+            len(line.split(s)) == len(fields := first.split(s)) > 1
+            and any(is_number(field.strip(' "')) for field in fields)
+            for s in (*SEPARATORS, None)
+        )
+
+    return without_comments(text, is_header)
 
 
 def _with_classes(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
@@ -209,6 +231,34 @@ def _parsed(cells: pd.DataFrame, places: Places) -> IntArray:
     return np.stack(columns, axis=1)
 
 
+def _check_thousands(cells: pd.DataFrame, places: Places) -> None:
+    """Raise at a cell such as 1.000 where others have no point: it may be a thousand."""
+    texts = cells.astype(str).to_numpy()
+    pointed = np.char.find(texts.astype(str), ".") >= 0
+    if pointed.all():
+        return
+    for row, column in np.argwhere(pointed):
+        if _THOUSAND.fullmatch(text := texts[row, column].strip()):
+            name = str(cells.columns[column])
+            raise places.error(
+                name, int(row), text, "may be a thousand: write counts without a point"
+            )
+
+
+def _check_texts(others: pd.DataFrame, places: Places) -> None:
+    """Raise where a column that was not taken for counts holds numbers beside what is none.
+
+    Of a file without a header, whose columns are told by their first cells: one of those may be a
+    count that was damaged, and without its column a class would be missing.
+    """
+    for name in others.columns.difference(["label"], sort=False):
+        numbers = np.array([is_number(str(text).strip()) for text in others[name]])
+        if numbers.any():
+            row = int(numbers.argmin())
+            error = places.error(str(name), row, str(others[name].iloc[row]), "is not an integer")
+            raise DataError(f"{error}; name the columns of counts by --columns (columns=)")
+
+
 def _check_widths(lines: list[str], text: TableText, separator: str, *, quoted: bool) -> None:
     """Raise where a line has not as many fields as the first."""
 
@@ -221,8 +271,9 @@ def _check_widths(lines: list[str], text: TableText, separator: str, *, quoted: 
     wanted = fields(text.numbers[0], lines[0])
     for number, line in zip(text.numbers, lines, strict=True):
         if (width := fields(number, line)) != wanted:
+            hint = width_hint(text, number, width, wanted)
             raise DataError(
-                f"line {number} of {text.path} has {width} fields; it must have {wanted}"
+                f"line {number} of {text.path} has {width} fields; it must have {wanted}{hint}"
             )
 
 
@@ -244,6 +295,8 @@ def counts_of_frame(
     others = frame.drop(columns=counted).reset_index(drop=True)
     counts = integers_of(frame[counted], where)
     check_rows(counts, where)
+    if columns is None:
+        check_beside(others, counted, counts, where)
     votes = pd.DataFrame(counts, columns=[f"count_{i}" for i in range(len(counted))])
     # Of a file that was read before, the names that it had.
     names = frame.attrs.get(_CLASSES, counted)

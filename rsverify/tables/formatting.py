@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from rsverify._core.decimals import EXACT, exactly, fixed
 from rsverify._core.optional import need
 from rsverify._core.text import complement_text, number_text, printable, unprintable_escaped
 from rsverify.certificates.certificate import ABSTAIN
@@ -138,9 +139,9 @@ def _claims(a: Analysis) -> dict[str, str]:
 
 def _level(alpha: float) -> str:
     """Return a level with two digits, rounded down."""
-    exponent = Decimal(alpha).adjusted()
-    step = Decimal(1).scaleb(exponent - 1)
-    return f"{Decimal(alpha).quantize(step, rounding=ROUND_FLOOR):.2g}"
+    level = exactly(alpha)
+    step = Decimal((0, (1,), level.adjusted() - 1))
+    return f"{level.quantize(step, context=EXACT):.2g}"
 
 
 def _votes(a: Analysis) -> dict[str, str]:
@@ -227,9 +228,7 @@ def _at_least(e: Estimate, decimals: int) -> str:
 
 
 def _rounded(value: float, decimals: int, rounding: str = ROUND_CEILING) -> str:
-    # Adding 0 drops the sign of a zero.
-    step = Decimal(1).scaleb(-decimals)
-    return f"{Decimal(value).quantize(step, rounding=rounding) + 0:.{decimals}f}"
+    return fixed(value, decimals, rounding)
 
 
 def _most_frequent(a: Analysis) -> str:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from scipy.special import bdtrc
 
 from rsverify._core.check import FloatArray
+from rsverify._core.decimals import EXACT
 
 FORMAT_KEY = "radius_format"
 """Where a table that was read keeps its `RadiusFormat`, among `DataFrame.attrs`."""
@@ -113,7 +114,7 @@ def printed_intervals(
     ValueError
         If a radius shows more than `digits` digits.
     """
-    exact = [Decimal(_first_text(repr(r))).normalize() for r in radii.tolist()]
+    exact = [Decimal(_first_text(repr(r))).normalize(EXACT) for r in radii.tolist()]
     length = np.array([len(r.as_tuple().digits) for r in exact], dtype=np.int64)
     if digits is not None and digits < length.max(initial=1):
         raise ValueError(
@@ -121,7 +122,11 @@ def printed_intervals(
         )
     # adjusted() is the exponent of the leading digit.
     leading = np.array([r.adjusted() for r in exact], dtype=np.int64)
-    exponent = _last_place(leading, length, shown) if digits is None else leading - digits + 1
+    if digits is None:
+        printed = _last_place(leading, length, shown)
+        exponent = _last_that_tells(radii, leading, leading - length + 1, printed)
+    else:
+        exponent = leading - digits + 1
     step = 10.0**exponent
     error = np.maximum(_storage_error(radii, length), _COMPUTED * np.maximum(radii, sigma))
     low = np.maximum(radii - 0.5 * step - error, np.finfo(np.float64).smallest_subnormal)
@@ -175,6 +180,33 @@ def _last_place(
         decimals, digits = shown.full
         last = np.minimum(last, np.maximum(-decimals, leading - digits + 1))
     return last
+
+
+def _last_that_tells(
+    radii: FloatArray,
+    leading: npt.NDArray[np.int64],
+    own: npt.NDArray[np.int64],
+    printed: npt.NDArray[np.int64],
+) -> npt.NDArray[np.int64]:
+    """Return the exponent of the last digit that tells something, as radii may be rounded twice.
+
+    Of digits that tell something one in ten is a zero at the end, one in a hundred are two, …
+    Where more are, some of the radii were rounded before they were printed, and nobody knows
+    which, nor whether to decimals or to digits: all are taken to be, to what is usual of both.
+    """
+    _, first = np.unique(radii, return_index=True)
+    last, lost, digits = printed, 0, 0
+    while _are_long_by_rounding((own - last)[first]):
+        lost += 1
+        short = first[(own - printed)[first] >= lost]
+        last = np.maximum(printed + lost, _usual(own[short]))
+        digits = _usual((leading - own)[short])
+    return last if lost == 0 else np.maximum(last, leading - digits)
+
+
+def _usual(numbers: npt.NDArray[np.int64]) -> int:
+    values, times = np.unique(numbers, return_counts=True)
+    return int(values[times.argmax()])
 
 
 def _storage_error(radii: FloatArray, length: npt.NDArray[np.int64]) -> FloatArray:
@@ -244,6 +276,13 @@ def _drop_zeros(shown: Sequence[_Shown]) -> bool:
 
 def _are_short_by_chance(lengths: npt.NDArray[np.int64]) -> bool:
     missing = lengths.max() - lengths
-    return all(
-        bdtrc((missing >= k).sum() - 1, missing.size, 10.0**-k) >= _UNLIKELY for k in (1, 2, 3)
+    return not _are_long_by_rounding(missing, most=3)
+
+
+def _are_long_by_rounding(zeros: npt.NDArray[np.int64], most: int | None = None) -> bool:
+    """Return whether numbers of zeros at the end are more than digits end in by chance."""
+    largest = int(zeros.max(initial=0)) if most is None else most
+    whole = (zeros >= 0).sum()  # others have digits beyond
+    return any(
+        bdtrc((zeros >= k).sum() - 1, whole, 10.0**-k) < _UNLIKELY for k in range(1, largest + 1)
     )

@@ -11,7 +11,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from rsverify._core.check import FloatArray, check_integer, check_real
-from rsverify._core.table_text import TableText, is_quoted, read_text, separator_of, split_line
+from rsverify._core.table_text import (
+    SEPARATORS,
+    TableText,
+    is_quoted,
+    read_text,
+    separator_of,
+    split_line,
+    without_comments,
+)
 from rsverify._core.types import AnyArray
 from rsverify.tables.cells import (
     REAL_COLUMNS,
@@ -30,6 +38,7 @@ from rsverify.tables.lines import check_signed, is_signed
 from rsverify.tables.metadata import read_metadata as read_metadata
 from rsverify.tables.metadata import write_metadata as write_metadata
 from rsverify.tables.printed import RadiusFormat
+from rsverify.tables.rows import check_any_rows
 from rsverify.tables.schema import COMMON_COLUMNS as COMMON_COLUMNS
 from rsverify.tables.schema import ORIGIN_COLUMNS as ORIGIN_COLUMNS
 from rsverify.tables.schema import check_cells
@@ -51,8 +60,9 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     ----------
     path : path-like
         A file written here, or one that has the six common columns: UTF-8 text, perhaps with a
-        byte-order mark, blank lines and any line breaks. The fields are separated by tabs; by
-        commas or semicolons if its first line says so, and may then be quoted.
+        byte-order mark, blank lines, any line breaks, and lines that begin with # before the
+        header. The fields are separated by tabs; by commas or semicolons if its header says so,
+        and may then be quoted.
 
     Returns
     -------
@@ -75,7 +85,7 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
         If the last line does not end in a line break, and may not be whole: its writer was
         stopped, and what it holds may be a part of a number. The line is dropped.
     """
-    text = read_text(path)
+    text = without_comments(read_text(path), _is_header)
     header = text.lines[0] if text.lines else ""
     separator = separator_of(header, COMMON_COLUMNS, str(path))
     quoted = is_quoted(header, separator)
@@ -102,6 +112,11 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     shown = RadiusFormat.of_texts(t for t, p in zip(radii, positive, strict=True) if p)
     table.attrs.update(shown.to_attributes())
     return table
+
+
+def _is_header(line: str) -> bool:
+    names = (set(split_line(line, s, quoted=False, place="")) for s in SEPARATORS)
+    return any(found.issuperset(COMMON_COLUMNS) for found in names)
 
 
 def _is_last_line_whole(text: TableText, columns: list[str], separator: str) -> bool:
@@ -194,7 +209,6 @@ def average_certified_radius(table: pd.DataFrame) -> float:
 
 
 def _correct_and_radius(table: pd.DataFrame) -> tuple[npt.NDArray[np.bool_], FloatArray]:
-    if len(table) == 0:
-        raise ValueError("table has no rows; it must have at least one")
+    check_any_rows(table)
     correct = check_integer("correct", table["correct"].to_numpy())
     return correct == 1, check_real("radius", table["radius"].to_numpy())

@@ -32,7 +32,7 @@ from rsverify.tables.recertify_radii import InconsistentRadiiError as Inconsiste
 from rsverify.tables.recertify_radii import InconsistentRadiiWarning as InconsistentRadiiWarning
 from rsverify.tables.recertify_radii import InfiniteRadiusWarning as InfiniteRadiusWarning
 from rsverify.tables.recertify_radii import recertify_radii as recertify_radii
-from rsverify.tables.rows import check_table, check_unique_indices, with_outcome
+from rsverify.tables.rows import check_any_rows, check_table, check_unique_indices, with_outcome
 from rsverify.tables.threats import in_another_norm, left_out_of_table
 
 __all__ = ["recertify"]
@@ -134,8 +134,7 @@ def recertify(
             f"table has no column {'count_0' if not counts_of else missing[0]!r}: only its radii "
             "can be recertified, which needs n, sigma and the alpha that they were computed at"
         )
-    if len(table) == 0:
-        raise ValueError("table has no rows; it must have at least one")
+    check_any_rows(table)
     check_unique_indices(table)
     _check_fixed_votes(table)
     bound = check_choice("bound", _one("bound", table) if bound is None else bound, BOUNDS)

@@ -34,7 +34,7 @@ from rsverify.tables.published_radii import (
     fit_lattice,
     least_certifying_votes,
 )
-from rsverify.tables.rows import check_table, check_unique_indices, with_outcome
+from rsverify.tables.rows import check_any_rows, check_table, check_unique_indices, with_outcome
 
 __all__ = [
     "IMPOSSIBLE_RADIUS",
@@ -158,6 +158,7 @@ def recertify_radii(
     deviation = check_scale("sigma", sigma)
     places = None if digits is None else check_size("digits", digits)
     check_flag("force", force)
+    check_any_rows(table)
     check_unique_indices(table)
     printed, shown = printed_radii(table)
     certified = table["predict"].to_numpy() != ABSTAIN

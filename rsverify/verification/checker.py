@@ -498,7 +498,8 @@ def _sets(claim: Claim) -> tuple[Staircase, Staircase]:
     else:
         sets = additive_sets(claim.ordering, claim.estimand, *place)
     outer, inner = (Staircase(claim.n, rows.tolist()) for rows in sets)
-    assert outer.holds(claim.k1, claim.k2), "the observed outcome is in the set"
+    if not outer.holds(claim.k1, claim.k2):
+        raise ArithmeticError("the observed outcome must be in the set")
     return outer, inner
 
 

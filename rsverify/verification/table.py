@@ -22,7 +22,14 @@ from flint import ctx
 from rsverify import __version__
 from rsverify._core.check import check_flag, check_size, shown
 from rsverify._core.errors import DataError
-from rsverify._core.table_text import SEPARATORS, is_quoted, read_text, split_line
+from rsverify._core.table_text import (
+    SEPARATORS,
+    is_quoted,
+    read_text,
+    split_line,
+    width_hint,
+    without_comments,
+)
 from rsverify.verification.checker import (
     ASSUMPTIONS,
     BUDGET,
@@ -195,7 +202,7 @@ class _Row(NamedTuple):
 
 def _read(path: str | os.PathLike[str]) -> list[_Row]:
     """Return the rows of a table; a last line that is not whole is one that its fields tell."""
-    text = read_text(path)
+    text = without_comments(read_text(path), lambda line: "radius_kind" in line)
     header = text.lines[0] if text.lines else ""
     separator, quoted, columns = _columns(header, path)
     # Other software writes the rows anew where it separates or encloses fields in another way.
@@ -205,7 +212,8 @@ def _read(path: str | os.PathLike[str]) -> list[_Row]:
         place = f"line {number} of {path}"
         record = split_line(line, separator, quoted=quoted, place=place)
         if len(record) != len(columns):
-            raise DataError(f"{place} has {len(record)} fields, which must be {len(columns)}")
+            hint = width_hint(text, number, len(record), len(columns))
+            raise DataError(f"{place} has {len(record)} fields, which must be {len(columns)}{hint}")
         fields = dict(zip(columns, record, strict=True))
         idx = _WHOLE.sub(r"\1", fields["idx"])
         if idx in seen:
@@ -217,6 +225,8 @@ def _read(path: str | os.PathLike[str]) -> list[_Row]:
             body = line.rpartition(separator)[0]
             intact = f"{zlib.crc32(body.encode(), zlib.crc32(header.encode())):08x}" == record[-1]
         rows.append(_Row(idx, fields, intact))
+    if not rows:
+        raise DataError(f"{path} has no rows, so that nothing can be proved")
     return rows
 
 

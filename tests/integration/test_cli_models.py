@@ -48,6 +48,15 @@ def estimator():
 
 def discrete():
     return SmoothedClassifier(net(), 3, 0.5, noise="discrete", lattice=1 / 255)
+
+made = net()
+fitted = estimator()
+wrapped = NumpyModel(weights)
+smoothed = SmoothedClassifier(net(), 3, 0.5)
+X = np.array([[51, 102], [0, 255], [204, 0]], dtype=np.float32) / np.float32(255)
+pairs = [(x, 1) for x in X]
+arrays = (X, [1, 1, 1])
+number = 3
 """
 
 
@@ -90,6 +99,45 @@ def test_numpy_function_and_estimator(capsys, models):
         assert counts(out) == expected(lambda batch: batch @ weights)
         out.unlink()
         out.with_suffix(".json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("named", "function"),
+    [("made", "net"), ("fitted", "estimator"), ("wrapped", "function"), ("smoothed", "net")],
+)
+@pytest.mark.parametrize("data", ["pairs", "arrays"])
+def test_what_is_there_already_needs_no_function(named, function, data, capsys, models):
+    """A model and a data set at the top of a file, as scripts have them."""
+    cut = ["--n", str(N), "--n0", "10", "--num-classes", "3"]
+    found = []
+    for name in (named, function):
+        arguments = [f"{models}:{name}", f"{models}:{data}", str(models.parent / f"{name}.tsv")]
+        given = cut[:-2] if name == "smoothed" else [*cut, "--sigma", "0.5"]
+        with pytest.raises(SystemExit) as end:
+            cli.main(["certify", *arguments, *given])
+        assert end.value.code == 0, capsys.readouterr().err
+        found.append(read_table(arguments[2]).filter(regex="predict|radius|count_|label"))
+    assert found[0].equals(found[1])
+    assert found[0]["label"].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        ("made", ["--model-arg", "k=3"], "made is not a function"),
+        ("number", [], "must return a model"),
+        ("X", [], "must return a model"),
+        ("absent", [], "has no function 'absent'"),
+    ],
+)
+def test_what_is_there_and_does_not_fit(model, options, message, capsys, models):
+    sizes = ["--num-classes", "3", "--sigma", "0.5"]
+    with pytest.raises(SystemExit) as end:
+        cli.main(["certify", f"{models}:{model}", f"{models}:arrays", "o.tsv", *sizes, *options])
+    assert end.value.code == 64
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert printed.count("\n") == 1
 
 
 def test_part_of_the_output_is_part_of_the_configuration(capsys, models):

@@ -161,6 +161,55 @@ def test_a_wrong_level_is_noticed_wherever_a_radius_tells_it(tmp_path, seed):
     assert named >= 0.9 * told
 
 
+TWICE = {
+    "three decimals, shown with six": lambda r: f"{round(r, 3):.6f}",
+    "two decimals, shown with four": lambda r: f"{round(r, 2):.4f}",
+    "four decimals, shown with six digits": lambda r: f"{round(r, 4):.5e}",
+    "three digits, shown with eight decimals": lambda r: f"{float(f'{r:.3g}'):.8f}",
+    "float32 of three decimals, shown with eight": lambda r: f"{np.round(np.float32(r), 3):.8f}",
+    "steps of five thousandths": lambda r: f"{round(r / 0.005) * 0.005:.6f}",
+}
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.1])
+@pytest.mark.parametrize("how", TWICE)
+def test_radii_that_were_rounded_before_they_were_printed(tmp_path, how, share):
+    rng = np.random.default_rng(len(how))
+    for n, sigma in ((100_000, 0.5), (10_000_000, 0.12)):
+        votes = rng.integers(n * 0.52, n * 0.99, 300)
+        true = cohen_radius(votes, n, sigma, 0.001)
+        twice = rng.random(300) < share
+        texts = [
+            TWICE[how](r) if t else f"{r:.6f}" for r, t in zip(true.tolist(), twice, strict=True)
+        ]
+        table = pd.DataFrame({"idx": range(300), "label": 0, "predict": 0, "radius": texts})
+        table = table.assign(correct=1, time="1.0")
+        table.to_csv(tmp_path / "table.tsv", sep="\t", index=False)
+
+        for printed in (table, read_table(tmp_path / "table.tsv")):
+            found = recertify_radii(printed, n=n, sigma=sigma, stated_alpha=0.001)
+            assert (found["votes"] <= votes).all()
+            assert (found["votes"] > 0).all()
+            assert (true - found["radius"]).max() < 0.12
+
+
+@pytest.mark.parametrize("decimals", [2, 3, 4])
+def test_radii_that_are_rounded_after_a_table_was_read(tmp_path, decimals):
+    rng = np.random.default_rng(decimals)
+    votes = rng.integers(5_200_000, 9_900_000, 200)
+    true = cohen_radius(votes, 10_000_000, 0.25, 0.001)
+    for how in ("{:.6f}", "{:.9f}", "{!r}"):
+        radii = [how.format(r) for r in true.tolist()]
+        table = pd.DataFrame({"idx": range(200), "label": 0, "predict": 0, "radius": radii})
+        table.assign(correct=1, time="1.0").to_csv(tmp_path / "t.tsv", sep="\t", index=False)
+        read = read_table(tmp_path / "t.tsv")
+        read["radius"] = read["radius"].round(decimals)
+
+        found = recertify_radii(read, n=10_000_000, sigma=0.25, stated_alpha=0.001)
+        assert (found["radius"] <= true).all()
+        assert (true - found["radius"] < 1.3 * 10.0**-decimals).all()
+
+
 def test_numbers_and_texts_without_a_file():
     rng = np.random.default_rng(8)
     settings_ = {"n": 100_000, "sigma": 0.25, "stated_alpha": 0.001}

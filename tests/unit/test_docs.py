@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import inspect
 import pkgutil
 import re
 from pathlib import Path
@@ -36,6 +37,35 @@ def test_examples_of_a_module_run(name):
     module = importlib.import_module(name)
 
     assert doctest.testmod(module).failed == 0
+
+
+_PARAMETER = re.compile(r"^(\w+(?:, \w+)*) : .*, default (.+)$", re.MULTILINE)
+
+
+def _functions(name):
+    module = importlib.import_module(name)
+    for public in getattr(module, "__all__", ()):
+        value = getattr(module, public)
+        yield value
+        if inspect.isclass(value):
+            yield from filter(inspect.isfunction, vars(value).values())
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_default_that_a_docstring_states_is_that_of_the_signature(name):
+    for function in _functions(name):
+        if not callable(function) or not function.__doc__:
+            continue
+        try:
+            signature = inspect.signature(function).parameters
+        except ValueError:  # of a class of numbers
+            continue
+        for names, stated in _PARAMETER.findall(inspect.cleandoc(function.__doc__)):
+            for parameter in set(names.split(", ")) & set(signature):
+                default = signature[parameter].default
+                literal = stated.strip('"').replace(",", "")
+                same = literal == str(default).replace(",", "")
+                assert same or float(literal) == default, f"{name}: {parameter}={stated}"
 
 
 def test_some_pages_and_modules_have_examples():

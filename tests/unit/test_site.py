@@ -155,6 +155,35 @@ def test_types_are_not_read_as_arithmetic(site: Path) -> None:
         assert found is None, f"{path.parent.name} shows {found and found[0]}"
 
 
+@pytest.mark.parametrize(
+    ("page", "function", "parameter", "shown"),
+    [
+        # One line of the docstring names it together with others that have other defaults.
+        ("smoothing", "rsverify.smoothing.planning.plan_dataset", "compile", "False"),
+        ("smoothing", "rsverify.smoothing.planning.plan_dataset", "max_inputs", "None"),
+        ("smoothing", "rsverify.smoothing.planning.plan_dataset", "precision", "None"),
+        ("tables", "rsverify.tables.certify.certify_table", "norm", "None"),
+        ("audit", "rsverify.auditing.api.audit", "false_alarm", "1e-3"),
+        # It has choices, and no default.
+        ("bounds", "rsverify.bounds.score_margin.score_margin_lower", "estimand", None),
+        ("bounds", "rsverify.bounds.margin.exact_margin_lower", "estimand", None),
+        # It has choices, and the default is not the first.
+        ("audit", "rsverify.auditing.api.audit", "side", "None"),
+    ],
+)
+def test_a_parameter_has_its_own_default(
+    site: Path, page: str, function: str, parameter: str, shown: str | None
+) -> None:
+    html = (site / "api" / page / "index.html").read_text("utf-8")
+    own = html.partition(f'id="{function}"')[2].partition('<div class="doc doc-object')[0]
+    entry = re.search(rf"<b><code[^>]*>{parameter}</code></b>(.*?)–", own, re.DOTALL)
+    assert entry is not None
+    found = re.search(
+        r"default:\s*(.*?)\s*\)", unescape(re.sub(r"<[^>]+>", "", entry[1])), re.DOTALL
+    )
+    assert (found and found[1].strip()) == shown
+
+
 def test_figures_open_at_full_size(site: Path) -> None:
     html = (site / "limit/index.html").read_text("utf-8")
     assert re.findall(r'<a href="([^"]*)"[^>]*><img [^>]*src="\1"', html) == [

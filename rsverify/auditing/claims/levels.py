@@ -175,6 +175,6 @@ def _row(row: Row, level: float, words: Words, *, several: bool) -> Row:
         measure=words.measure,
         allowed=level,
         note=words.told(row.note),
-        tightness=math.nan,
-        tightness_error=math.nan,
+        gap=math.nan,
+        gap_error=math.nan,
     )

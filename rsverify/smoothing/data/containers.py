@@ -181,8 +181,8 @@ class Iterated:
 def as_map_style(dataset: object) -> MapStyle:
     """Return a data set with a length, whose items are asked for by their index, or raise."""
     array = torch.Tensor | np.ndarray
-    if isinstance(dataset, tuple) and len(dataset) == 2:
-        dataset = tuple(_plain(part) for part in dataset)
+    if isinstance(dataset, tuple | list) and len(dataset) == 2:
+        dataset = _pair(dataset)
     if isinstance(dataset, array):
         return Arrays(dataset)
     if isinstance(dataset, tuple) and len(dataset) == 2 and isinstance(dataset[0], array):
@@ -194,8 +194,8 @@ def as_map_style(dataset: object) -> MapStyle:
         )
     if isinstance(dataset, Mapping):
         raise TypeError(
-            f"dataset of type {type(dataset).__name__} must be one data set: give one of its "
-            f"entries, {', '.join(map(repr, list(dataset)[:5])) or '(none)'}"
+            f"dataset of type {type(dataset).__name__} must be one data set, or a pair (x, y): "
+            f"give one or two of its entries, {', '.join(map(repr, list(dataset)[:5])) or '(none)'}"
         )
     if hasattr(dataset, "__array__") and not isinstance(dataset, pd.DataFrame | pd.Series):
         return Arrays(_plain_array(dataset))
@@ -216,6 +216,25 @@ def as_map_style(dataset: object) -> MapStyle:
         f"dataset of type {type(dataset).__name__} must be a map-style dataset (one with a "
         "length and items), an iterable one, an array of inputs, or a pair of arrays (x, y)"
     )
+
+
+def _pair(dataset: tuple[object, ...] | list[object]) -> object:
+    """Return inputs and their labels, where the two parts are that and not two items."""
+    x, y = map(_plain, dataset)
+    array = torch.Tensor | np.ndarray
+    if isinstance(dataset, list):
+        # Two arrays of one length that are no items of one shape.
+        if not (isinstance(x, array) and isinstance(y, array)):
+            return dataset
+        return (x, y) if x.ndim > 1 == y.ndim and len(x) == len(y) else dataset
+    if not isinstance(x, list | tuple) or any(isinstance(item, int | float) for item in x):
+        return x, y
+    classes = y.tolist() if isinstance(y, array) else y
+    if not isinstance(classes, list | tuple) or len(classes) != len(x):
+        return x, y
+    if not all(isinstance(label, int | np.integer) for label in classes):
+        return x, y
+    return [*zip(x, classes, strict=True)]
 
 
 def _plain(part: object) -> object:

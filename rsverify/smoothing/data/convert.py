@@ -203,7 +203,10 @@ def _numbers(x: object) -> torch.Tensor | AnyArray:
 
 def _scaled(numbers: torch.Tensor | AnyArray, scale: Fraction) -> torch.Tensor:
     """Return numbers times a fraction, each rounded once, in float32 at least."""
-    tensor = numbers if isinstance(numbers, torch.Tensor) else torch.tensor(_native(numbers))
+    if isinstance(numbers, torch.Tensor):
+        tensor = numbers
+    else:
+        tensor = torch.tensor(_native(numbers), device="cpu")
     if tensor.dtype == torch.uint8 and scale > 1:
         raise ValueError(f"scale={scale} multiplies: bytes become numbers in [0, 1] by 1/255")
     kind = tensor.dtype if tensor.dtype in (torch.float32, torch.float64) else torch.float32

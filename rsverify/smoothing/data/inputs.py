@@ -64,7 +64,8 @@ def check_input(x: Input, *, tokens: bool = False) -> torch.Tensor:
             f"x of shape {tuple(x.shape)} must be one input, not empty, without a batch dimension"
         )
     if not isinstance(x, torch.Tensor):
-        x = torch.tensor(np.ascontiguousarray(x, dtype=x.dtype.newbyteorder("=")))
+        native = np.ascontiguousarray(x, dtype=x.dtype.newbyteorder("="))
+        x = torch.tensor(native, device="cpu")
     if str(x.dtype).removeprefix("torch.") in _STORED_ONLY:
         x = x.to(torch.int64)
     return x.detach()

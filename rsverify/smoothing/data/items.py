@@ -118,7 +118,8 @@ class Items:
             collate_fn=_as_it_is,
             generator=torch.Generator(),  # or the loader would draw from the global one
         )
-        items = iter(loader)
+        with torch.device("cpu"):  # where its generator is, whatever the caller's default is
+            items = iter(loader)
         for idx in indices:
             try:
                 item = next(items)

@@ -144,7 +144,7 @@ def circular_convolution_norm_upper(
         return convolution_norm_upper(weight, stride=stride, dilation=dilation, groups=groups)
     repeats = 1
     for n, s, m in zip(sizes, stride, outputs, strict=True):
-        residues = torch.arange(m) * s % n
+        residues = torch.arange(m, device="cpu") * s % n
         repeats *= int(torch.bincount(residues).max())
     return times(convolution_norm_upper(weight, groups=groups), root_upper(repeats))
 
@@ -235,17 +235,18 @@ def _phases(taps: list[int], grid: list[int], rows: int) -> Iterator[torch.Tenso
     """
     halved = next((d for d, size in enumerate(grid) if size > 1), None)
     if halved is None:
-        yield torch.ones(1, math.prod(taps), dtype=torch.float64)
+        yield torch.ones(1, math.prod(taps), dtype=torch.float64, device="cpu")
         return
     tables, ranges = [], []
     for d, (count, size) in enumerate(zip(taps, grid, strict=True)):
-        steps = torch.arange(size, dtype=torch.float64)[:, None] * torch.arange(count) % size
+        points = torch.arange(size, dtype=torch.float64, device="cpu")
+        steps = points[:, None] * torch.arange(count, device="cpu") % size
         angles = steps * (2.0 * math.pi / size)
         tables.append(torch.polar(torch.ones_like(angles), angles))
         ranges.append(range(size // 2 + 1 if d == halved else size))
-    points = itertools.product(*ranges)
-    while chosen := list(itertools.islice(points, rows)):
-        phases = torch.ones(len(chosen), 1, dtype=torch.complex128)
-        for table, index in zip(tables, torch.tensor(chosen).T, strict=True):
+    indices = itertools.product(*ranges)
+    while chosen := list(itertools.islice(indices, rows)):
+        phases = torch.ones(len(chosen), 1, dtype=torch.complex128, device="cpu")
+        for table, index in zip(tables, torch.tensor(chosen, device="cpu").T, strict=True):
             phases = (phases[:, :, None] * table[index][:, None, :]).reshape(len(chosen), -1)
         yield phases

@@ -12,6 +12,7 @@ arithmetic; each is rounded up.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import torch
@@ -145,7 +146,7 @@ def dropout(
     inplace: bool = False,
 ) -> float:
     """Nothing in evaluation mode."""
-    _only_evaluation(training)
+    _only_evaluation(training and p > 0.0)
     return 1.0
 
 
@@ -182,11 +183,21 @@ def broadcast(x: torch.Tensor, out: torch.Tensor, *_: object, **__: object) -> f
 
 
 def index(x: object, _out: object, key: object) -> float:
-    """Take a part: no entry may be taken twice."""
+    """Take a part; with one list of places, as of channels, each as often as it is named."""
     keys = key if isinstance(key, tuple) else (key,)
-    if not all(k is None or k is Ellipsis or isinstance(k, int | slice) for k in keys):
-        raise UnsupportedError("an index that is a list or tensor may take an entry twice")
-    return 1.0
+    places = [k for k in keys if isinstance(k, list | tuple)]
+    others = [k for k in keys if not isinstance(k, list | tuple)]
+    if not all(k is None or k is Ellipsis or isinstance(k, int | slice) for k in others):
+        raise UnsupportedError("an index that is a tensor may take an entry twice")
+    if not places:
+        return 1.0
+    if len(places) > 1 or not all(type(p) is int for p in places[0]):
+        raise UnsupportedError("an index of lists may take an entry twice")
+    counts = Counter(places[0])
+    # A place may be named from both ends.
+    forward = max((n for p, n in counts.items() if p >= 0), default=0)
+    backward = max((n for p, n in counts.items() if p < 0), default=0)
+    return root_upper(forward + backward)
 
 
 def linear(

@@ -27,7 +27,7 @@ _SLOPE_ONE = (
     *("relu", "relu6", "tanh", "abs", "neg", "negative", "sin", "cos", "atan", "arctan"),
     *("logsigmoid", "softsign", "tanhshrink"),
 )
-_DROPOUTS = (
+DROPOUTS = (
     *("dropout", "dropout1d", "dropout2d", "dropout3d"),
     *("alpha_dropout", "feature_alpha_dropout"),
 )
@@ -45,7 +45,16 @@ _ISOMETRIES = (
         "detach",
         "pos",
     ),
-    *("chunk", "split", "unbind", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle"),
+    *(
+        "chunk",
+        "split",
+        "unbind",
+        "narrow",
+        "select",
+        "pixel_shuffle",
+        "pixel_unshuffle",
+        "channel_shuffle",
+    ),
 )
 _CASTS = ("to", "float", "double", "half", "bfloat16", "cpu", "cuda", "type_as")
 _WIDENING = ("clamp", "clip", "clamp_min", "clamp_max", "expand", "expand_as", "repeat")
@@ -70,7 +79,7 @@ FUNCTIONS: dict[str, gains.Gain] = {
     "softmax": gains.softmax,
     "softmin": gains.softmax,
     "log_softmax": gains.log_softmax,
-    **dict.fromkeys(_DROPOUTS, gains.dropout),
+    **dict.fromkeys(DROPOUTS, gains.dropout),
     **dict.fromkeys(_ISOMETRIES, gains.isometry),
     **dict.fromkeys(_CASTS, gains.cast),
     **dict.fromkeys(_WIDENING, gains.broadcast),

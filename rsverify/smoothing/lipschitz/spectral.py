@@ -120,7 +120,7 @@ def _largest_gram_eigenvalue(batch: torch.Tensor, floor: float) -> float:
     gram_error = _product_error(inner, frobenius) + _UNDERFLOW
     estimates = _power_estimates(gram)
     tau, slack, bound = floor, _SLACK, 0.0
-    pending = torch.arange(len(gram))
+    pending = torch.arange(len(gram), device=gram.device)
     while len(pending):
         # Eigenvalues are computed only where they are likely to be the largest.
         chosen = pending[estimates[pending].argsort(descending=True)[:2]]
@@ -154,7 +154,8 @@ def _product_error(inner: int, norm: float) -> float:
 def _power_estimates(gram: torch.Tensor) -> torch.Tensor:
     """Return estimates from below of the largest eigenvalues: they steer, they prove nothing."""
     generator = torch.Generator().manual_seed(0)
-    start = torch.randn(gram.shape[-1], 2, generator=generator, dtype=torch.float64)
+    shape = gram.shape[-1], 2
+    start = torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
     vectors = start.to(gram.dtype).expand(len(gram), -1, -1)
     for _ in range(_POWER_STEPS):
         vectors = gram @ vectors

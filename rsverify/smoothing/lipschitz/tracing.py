@@ -36,7 +36,7 @@ from rsverify.smoothing.lipschitz.names import (
     spelling,
     table_name,
 )
-from rsverify.smoothing.lipschitz.operations import REASONS
+from rsverify.smoothing.lipschitz.operations import DROPOUTS, REASONS
 from rsverify.smoothing.lipschitz.recording import (
     Args,
     Form,
@@ -59,6 +59,8 @@ TensorMap = Callable[[torch.Tensor], torch.Tensor]
 
 # Writes the statistics of the module back unchanged where it does not take them from the input.
 _WRITES_BACK = "instance_norm"
+# Random in training mode alone, of which their rules ask: that says which operations have noise.
+_RANDOM_IN_TRAINING = frozenset({"rrelu", *DROPOUTS})
 # bfloat16: what is coarser is not a rounding of the model's own function any more.
 _COARSEST = torch.finfo(torch.bfloat16).eps
 _ORDINARY = (torch.Tensor, torch.nn.Parameter)
@@ -268,6 +270,10 @@ class _Recorder(TorchFunctionMode):
                     f"one of its arguments is a {type(tensor).__name__}, {tensor.layout}, "
                     "which may have operations of its own",
                 )
+            if memory_of(tensor) == -1 and tensor.numel():
+                raise self.refuse(
+                    name, "a transform of torch.func is active (vmap, grad), which is not seen"
+                )
         if any(id(t) in self._nodes and not t.is_floating_point() for t in given):
             raise self.refuse(name, "one of its arguments holds indices, which jump")
         if any(id(t) in self._stale for t in given):
@@ -409,8 +415,8 @@ class _Kernels(TorchDispatchMode):
                 "it is called below Python, by compiled, scripted or exported code: "
                 "give the original torch.nn.Module",
             )
-        # The noise of rrelu is used in training mode alone, of which its rule asks.
-        if torch.Tag.nondeterministic_seeded in func.tags and recorder.running != "rrelu":
+        random = torch.Tag.nondeterministic_seeded in func.tags
+        if random and recorder.running not in _RANDOM_IN_TRAINING:
             raise recorder.refuse(
                 operation, "it is random: put it in evaluation mode, or take it out"
             )

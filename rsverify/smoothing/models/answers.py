@@ -61,7 +61,8 @@ def record_answers(
     noisy = _noisy_rows(classifier, example, center)
     unit = _unit(classifier, noisy.dtype, execution.autocast)
     generator = torch.Generator().manual_seed(_STREAM)
-    by = torch.randn((_MOVES, *noisy.shape), generator=generator, dtype=torch.float64)
+    shape = _MOVES, *noisy.shape
+    by = torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
     near = noisy.expand_as(by)
     if noisy.is_floating_point():
         near = (noisy.double() * (1.0 + _MOVED_BY * unit * by)).to(noisy.dtype)
@@ -112,7 +113,7 @@ def _noisy_rows(
     """Return the batch, drawn on the CPU, so that it is the same whatever the device."""
     noise = classifier.noise
     source = noise.center(example.detach().cpu(), center.dtype)
-    drawn = torch.empty((_ROWS, *source.shape), dtype=center.dtype)
+    drawn = torch.empty((_ROWS, *source.shape), dtype=center.dtype, device="cpu")
     generator = seeded_generator(0, _STREAM, torch.device("cpu"))
     NoisyInputs(noise, source, _ROWS, generator=generator).take(drawn)
     return drawn

@@ -20,7 +20,7 @@ import torch
 
 from rsverify._core.check import shown
 from rsverify._core.errors import DataError, cause_of
-from rsverify._core.load_function import add_folder, load_function
+from rsverify._core.load_function import add_folder, load_named
 from rsverify.smoothing.device import choose_device
 from rsverify.smoothing.models.adapters import LimitedBatch, Scores, SelectedOutput, SklearnModel
 from rsverify.smoothing.models.archive import kind_of, unsafe_globals
@@ -121,7 +121,7 @@ def load_model(
                 trained=checkpoint is None,
             )
         else:
-            function = model if callable(model) else load_function(str(model))
+            function = model if callable(model) else load_named(str(model))
             name = getattr(function, "__name__", type(function).__name__)
             made = made_by(function, name, given)
         return as_model(
@@ -154,18 +154,25 @@ def load_model(
     return _selected(module_in(loaded, Path(model)), output, label)
 
 
-def made_by(function: Callable[..., object], name: str, arguments: Mapping[str, object]) -> object:
-    """Return the model that a function of the user makes; a module is one itself."""
-    if isinstance(function, torch.nn.Module):
+def made_by(function: object, name: str, arguments: Mapping[str, object]) -> object:
+    """Return the model that a function of the user makes; what is no function is one itself."""
+    if is_made(function):
         if arguments:
             raise ValueError(
-                f"arguments={shown(dict(arguments))} must be left out: {name} is a module already"
+                f"arguments={shown(dict(arguments))} must be left out: {name} is a model already"
             )
         return function
+    assert callable(function), "it is made otherwise"
     try:
         return function(**arguments)
     except (Exception, SystemExit) as error:  # code of the user raises errors of all kinds
         raise ValueError(f"{name} failed: {cause_of(error)}") from error
+
+
+def is_made(named: object) -> bool:
+    """Return whether what a name stands for is no function to call, but what one would return."""
+    ours = hasattr(named, "rsverify_hash") and not isinstance(named, type)
+    return ours or isinstance(named, torch.nn.Module) or not callable(named)
 
 
 def _selected(model: Scores, output: int | str | None, label: int | None) -> Scores:

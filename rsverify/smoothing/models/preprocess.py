@@ -66,9 +66,9 @@ class Normalize(torch.nn.Module):
             )
         if min(deviations) <= 0:
             raise ValueError(f"std={shown(std)} must be positive")
-        kinds = {"persistent": False}
-        self.register_buffer("mean", torch.tensor(means, dtype=torch.float64), **kinds)
-        self.register_buffer("std", torch.tensor(deviations, dtype=torch.float64), **kinds)
+        for name, numbers in (("mean", means), ("std", deviations)):
+            held = torch.tensor(numbers, dtype=torch.float64, device="cpu")
+            self.register_buffer(name, held, persistent=False)
 
     def __repr__(self) -> str:
         return f"Normalize(mean={self.mean.tolist()}, std={self.std.tolist()})"

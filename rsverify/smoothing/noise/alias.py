@@ -107,8 +107,8 @@ class AliasTable:
         pairs = [values[i] for pair in zip(first, second, strict=True) for i in pair]
         return cls(
             shift=WORD_BITS - columns,
-            thresholds=torch.tensor(thresholds, dtype=torch.int64).to(device),
-            outcomes=torch.tensor(pairs, dtype=dtype).to(device),
+            thresholds=torch.tensor(thresholds, dtype=torch.int64, device="cpu").to(device),
+            outcomes=torch.tensor(pairs, dtype=dtype, device="cpu").to(device),
         )
 
     def look_up(self, words: torch.Tensor) -> torch.Tensor:

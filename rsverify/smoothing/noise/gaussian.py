@@ -159,7 +159,7 @@ class Gaussian(Sampler):
         """
         per_block = min(max(_BLOCK_NUMBERS // math.prod(shape), 1), n)
         block = torch.empty((per_block, *shape), device=generator.device, dtype=dtype)
-        one, each = self.sigma, torch.empty(0)
+        one, each = self.sigma, torch.empty(0, device=generator.device)
         if one is None:
             each = torch.tensor(self._distribution.sigma, dtype=dtype, device=generator.device)
             each = each.view(tuple(shape))

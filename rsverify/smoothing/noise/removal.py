@@ -57,7 +57,7 @@ class AblationSampler(Sampler):
 
     def __init__(self, distribution: Ablation, mask: Mask, channel_axis: int | None = None) -> None:
         self._distribution = distribution
-        self._mask = torch.as_tensor(mask).detach().cpu()
+        self._mask = torch.as_tensor(mask, device="cpu").detach()
         self._axis = channel_axis
         if self._mask.is_complex() or self._mask.dtype == torch.bool:
             raise TypeError(f"mask={shown(mask)} must be a number or an array of numbers")

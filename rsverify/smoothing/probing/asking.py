@@ -10,9 +10,10 @@ rounding of each other.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -120,16 +121,16 @@ class Asking:
         if rows == 1:
             return
         batch = base.clone()  # one piece of memory, overwritten, as when sampling
-        order = torch.randperm(rows, generator=torch.Generator().manual_seed(0))
+        order = torch.randperm(rows, generator=torch.Generator().manual_seed(0), device="cpu")
         batch[:] = base[order]
         self._compare(batch, slice(None), base, order)
-        kept = torch.arange(0, rows, max(rows // 4, 2))
+        kept = torch.arange(0, rows, max(rows // 4, 2), device="cpu")
         batch[:] = self.inputs.clean()
         batch[kept] = base[kept]
         self._compare(batch, kept, base, kept)
         for i in (0, rows - 1):
             batch[:] = base[i : i + 1]
-            self._compare(batch, slice(None), base, torch.full((rows,), i))
+            self._compare(batch, slice(None), base, torch.full((rows,), i, device="cpu"))
 
     def _longer(self, base: torch.Tensor) -> str:
         """Ask about rows of which the noise leaves the same: as long ones, and after insertions."""
@@ -208,7 +209,7 @@ class Asking:
                 if size == self.batch_size:
                     raise
                 return False
-            same_as = torch.arange(start, start + shared)
+            same_as = torch.arange(start, start + shared, device="cpu")
             self._judge(found[:shared], batch, slice(0, shared), base, same_as)
         return True
 
@@ -217,7 +218,7 @@ class Asking:
 
         Room that is given to those who come first, or a last row that is padding, shows there.
         """
-        places = torch.linspace(0, size - 1, self.rows).round().long()
+        places = torch.linspace(0, size - 1, self.rows, device="cpu").round().long()
         batch = self.inputs.noisy(size)
         # Beside others than where the base was drawn; row by row, for a copy is half a batch.
         even = range(0, size, 2)
@@ -226,7 +227,8 @@ class Asking:
             batch[here] = batch[there]
             batch[there] = row
         batch[places] = base
-        self._judge(self.subject(batch)[places], batch, places, base, torch.arange(self.rows))
+        same_as = torch.arange(self.rows, device="cpu")
+        self._judge(self.subject(batch)[places], batch, places, base, same_as)
         return True
 
     def _draws(self, drew: list[str]) -> None:
@@ -251,18 +253,19 @@ class Asking:
 
     def _state(self, base: torch.Tensor) -> None:
         """Ask with counters and buffers that have changed as they would be after many calls."""
-        for name, layer in self.state.extrapolations():
-            try:
-                again = self.subject(base)
-                differs = bool(self._apart(again).max() > self._noise())
-            except Exception:
-                differs = True
-            if differs:
-                raise ModelProbeError(
-                    f"{layer} keeps {name!r}, which changes from call to call and changes its "
-                    "scores: the same noisy input must always get the same answer, so let it "
-                    "be updated in training only, or start it anew in each call"
-                )
+        with closing(self.state.extrapolations()) as extrapolated:
+            for name, layer in extrapolated:
+                try:
+                    again = self.subject(base)
+                    differs = bool(self._apart(again).max() > self._noise())
+                except Exception:
+                    differs = True
+                if differs:
+                    raise ModelProbeError(
+                        f"{layer} keeps {name!r}, which changes from call to call and changes its "
+                        "scores: the same noisy input must always get the same answer, so let it "
+                        "be updated in training only, or start it anew in each call"
+                    )
 
     def _unseen(self, base: torch.Tensor) -> None:
         """Warn of what a model asks or keeps of which nobody can tell what it will be later."""
@@ -308,9 +311,10 @@ _Rows = slice | torch.Tensor
 
 @contextmanager
 def _eager() -> Iterator[None]:
-    """Run compiled modules as they were before, where torch can."""
+    """Run compiled modules as they were before, where there are any and torch can."""
     stance: Callable[[str], object] | None = getattr(torch.compiler, "set_stance", None)
-    if stance is None:
+    # The compiler takes a second to import, and sets variables and filters of the process.
+    if stance is None or "torch._dynamo" not in sys.modules:
         yield
         return
     with stance("force_eager"):  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ company, as copies of one input, alone and in batches of other sizes.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Hashable
 from dataclasses import replace
 
@@ -21,6 +22,8 @@ from rsverify.smoothing.probing.state import State
 from rsverify.smoothing.probing.subject import Inputs, Subject
 
 _FEW = 8
+# The generators of the process are put into other states meanwhile, and then back.
+_one_at_a_time = threading.RLock()
 
 
 def probe(
@@ -59,14 +62,15 @@ def probe(
     The states of all generators found are put back, and so are buffers that change.
     """
     parts = subject.parts()
-    watch = Watch(sources(parts, inputs.device))
-    state, few = State(parts), min(batch_size, _FEW)
-    try:
-        if subject.autocast is not None:
-            _probe_in_full(subject, parts, state, inputs, few)
-        return Asking(subject, parts, state, inputs, batch_size, min(batch_size, rows)).run()
-    finally:
-        watch.restore()
+    with _one_at_a_time:
+        watch = Watch(sources(parts, inputs.device))
+        state, few = State(parts), min(batch_size, _FEW)
+        try:
+            if subject.autocast is not None:
+                _probe_in_full(subject, parts, state, inputs, few)
+            return Asking(subject, parts, state, inputs, batch_size, min(batch_size, rows)).run()
+        finally:
+            watch.restore()
 
 
 def _probe_in_full(

@@ -45,11 +45,12 @@ def spread(
     def moved(tensor: torch.Tensor) -> torch.Tensor:
         if not tensor.is_floating_point():  # tokens
             return tensor
-        signs = torch.randint(0, 2, tensor.shape, generator=generator).to(tensor.device)
+        drawn = torch.randint(0, 2, tensor.shape, generator=generator, device="cpu")
+        signs = drawn.to(tensor.device)
         size = torch.maximum(tensor.abs(), tensor.abs().mean()) * (tensor != 0)
         return tensor + (_MOVED_BY * unit * size * (signs * 2 - 1)).to(tensor.dtype)
 
-    most = torch.zeros(len(batch), dtype=torch.float64)
+    most = torch.zeros(len(batch), dtype=torch.float64, device="cpu")
     for i in range(_MOVES):
         with _layers_moved(parts if i % 2 else [], moved):
             most = torch.maximum(most, difference(scores, run(moved(batch))))
@@ -85,6 +86,11 @@ class _Precision(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.unit = 0.0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: nothing here is compiled, and the compiler takes seconds to import."""
+        return False
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         output = func(*args, **(kwargs or {}))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import types
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Generator, Iterator, MutableMapping
 from functools import partial
 from typing import NamedTuple
 
@@ -72,8 +72,11 @@ class State:
             if kept.changed() is not None
         }
 
-    def extrapolations(self) -> Iterator[tuple[str, Layer]]:
-        """Set each value that has changed to later ones in turn; yield its name and layer."""
+    def extrapolations(self) -> Generator[tuple[str, Layer], None, None]:
+        """Set each value that has changed to later ones in turn; yield its name and layer.
+
+        All are as they were when it is closed, which whoever stops early must do.
+        """
         changed = [(kept, slot) for kept in self._kept if (slot := kept.changed()) is not None]
         try:
             for kept, slot in changed:

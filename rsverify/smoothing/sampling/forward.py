@@ -95,7 +95,8 @@ class Forward:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.autocast)
 
-    def _votes(self, batch: torch.Tensor) -> torch.Tensor:
+    def whole(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return the votes of a batch that must fit into memory as it is."""
         with self._precision():
             output = self.scores_of(batch)
         scores = check_model_output(output, (len(batch), self.num_classes), self.device)
@@ -111,7 +112,7 @@ class Forward:
         while True:
             pieces = batch.split(self.largest or len(batch))
             try:
-                parts = [self._votes(piece) for piece in pieces]
+                parts = [self.whole(piece) for piece in pieces]
             except Exception as error:
                 reason = exhausted(error)
                 if reason is None or len(pieces[0]) == 1:
@@ -137,13 +138,8 @@ def try_model(forward: Forward, new_batch: Callable[[int], torch.Tensor], batch_
         If the model fails or returns anything but scores; before anything is written.
     """
     while True:
-        forward.largest = None
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", OutOfMemoryWarning)
-                forward(new_batch(batch_size))
-        except OutOfMemoryWarning:
-            pass
+            forward.whole(new_batch(batch_size))
         except Exception as error:
             cause = str(error).strip().partition("\n")[0]
             if exhausted(error) is None:

@@ -143,8 +143,8 @@ def queue_columns(
     """
     normalize = _Normalizer(num_classes, device, mapped)
     context, place = DeviceContext(device), DeviceContext(normalize.place)
-    which = torch.tensor([y, *plan.runners_up.tolist()])
-    left_out = torch.ones(num_classes, dtype=torch.bool)
+    which = torch.tensor([y, *plan.runners_up.tolist()], device="cpu")
+    left_out = torch.ones(num_classes, dtype=torch.bool, device="cpu")
     left_out[which] = False
     kept, rest = place.send(which), place.send(left_out.nonzero()[:, 0])
     classes = torch.arange(num_classes, device=place.device)

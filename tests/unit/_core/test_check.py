@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -41,3 +42,49 @@ def test_several_numbers_for_one_are_refused_in_one_wording() -> None:
                 ValueError, match=rf"^{name} of shape \(2,\) must be a single number$"
             ):
                 call()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [np.ma.masked, 0.5],
+        [np.ma.array([0.1, 0.2], mask=[False, True])],
+        ([0.1, 0.2], np.ma.array([0.1, 0.2], mask=[True, False])),
+        [[0.1, np.ma.masked], [0.2, 0.3]],
+        [[[0.1], [np.ma.masked]]],
+        (np.ma.array(3, mask=True), 0.5),
+    ],
+)
+def test_masks_within_lists_are_not_lost(value: Any) -> None:
+    from rsverify._core.check import check_real
+
+    with pytest.raises(TypeError, match=r"level=.* a mask would be lost"):
+        check_real("level", value)
+
+
+@pytest.mark.parametrize("value", [[True, 0.5], [[0.1, 0.2], [False, 1]], ([np.True_, 2],)])
+def test_truth_values_within_lists_are_not_counted(value: Any) -> None:
+    from rsverify._core.check import check_real
+
+    with pytest.raises(TypeError, match=r"level=.* a truth value is not a number"):
+        check_real("level", value)
+
+
+def test_numbers_are_taken_without_a_change_of_how_warnings_are_shown() -> None:
+    """A change of filters is one of the process, seen by other threads and their registries."""
+    from rsverify._core.check import check_real
+
+    class Deprecated:
+        def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+            warnings.warn("another way is better", DeprecationWarning, stacklevel=2)
+            return np.array([0.1, 0.2])
+
+    with pytest.warns(DeprecationWarning, match="another way"):
+        assert check_real("level", Deprecated()).tolist() == [0.1, 0.2]
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            warnings.warn("once here", UserWarning, stacklevel=1)
+            check_real("level", [0.1, (0.2)])
+            check_real("level", ([0.1], [0.2]))
+    assert len(said) == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -29,9 +29,9 @@ def test_no_more_digits_than_are_needed(value: float, text: str) -> None:
 
 @given(st.floats(1e-18, 0.5, exclude_min=True))
 def test_a_complement_is_exact(alpha: float) -> None:
-    written = Decimal(number_text(alpha))
-    assert Decimal(complement_text(alpha)) == 1 - written < 1
-    assert Decimal(complement_text(alpha, of=100)) == 100 - 100 * written
+    written = Fraction(number_text(alpha))
+    assert Fraction(complement_text(alpha)) == 1 - written < 1
+    assert Fraction(complement_text(alpha, of=100)) == 100 - 100 * written
 
 
 def test_no_screen_promises_certainty() -> None:

@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import binom, poisson
 
 from rsverify import audit, audit_bets, audit_capital, clopper_pearson_lower
+from rsverify.auditing.plot_rows import MOST_ROWS
 
 FAIR = {"half": {"law": ("points", (0.0, 1.0), (0.5, 0.5))}, "flat": {"law": ("beta", 1.0, 1.0)}}
 
@@ -207,9 +208,9 @@ def test_capital_is_drawn_by_law(tmp_path):
         drawn = np.concatenate(
             [line.get_xdata() for line in axes.lines if line.get_marker() != "None"]
         )
-        expected = np.clip([r.miscoverage for r in report.ranked[:30]], 0, 10)
+        expected = np.clip([r.miscoverage for r in report.ranked[:MOST_ROWS]], 0, 10)
         np.testing.assert_allclose(np.sort(drawn), np.sort(expected))
-        assert len(axes.get_yticks()) == min(30, len(report.rows))
+        assert len(axes.get_yticks()) == min(MOST_ROWS, len(report.rows))
 
 
 def test_staircases_are_drawn_claim_by_claim(tmp_path):

@@ -192,7 +192,7 @@ def test_draws_of_a_scenario_do_not_depend_on_the_others():
     for scenarios in ({"other": other, "one": one}, {"a": other, "b": one, "one": one, "c": other}):
         rows = audit(hoeffding, scenarios=scenarios, **SETTINGS).rows
         (row,) = (r for r in rows if r.scenario == "one")
-        assert (row.tightness, row.tightness_error) == (alone.tightness, alone.tightness_error)
+        assert (row.gap, row.gap_error) == (alone.gap, alone.gap_error)
     first, second = generator(0, "a", 0).random(4), generator(0, "b", 0).random(4)
     assert not np.isin(first, second).any()
     design_of = audit(hoeffding, scenarios={"one": one}, **SETTINGS).evidence.design

@@ -1,11 +1,14 @@
 """Upper bounds and intervals made from any lower bound of a mean."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
 from rsverify.bounds import betting, mean
 from rsverify.bounds import confidence_sequences as anytime
-from rsverify.bounds.interval import interval_of, upper_of
+from rsverify.bounds.interval import Interval, interval_of, upper_of
 
 X = np.random.default_rng(6).random((3, 80))
 BOUNDS = [
@@ -60,3 +63,20 @@ def test_mirrored_bound_is_within_a_rounding_of_the_numbers_it_was_given():
     )
     for bound in BOUNDS:
         assert (upper_of(bound, x, 1.0 - 1e-9) > 2.0**-54).all()
+
+
+def test_intervals_are_compared_and_shown():
+    """Of arrays too, and after a pickle; as a pair without a level, by its limits."""
+    single = Interval(np.float64(0.25), 0.5, np.float64(0.05))
+    assert repr(single) == "Interval(lower=0.25, upper=0.5, alpha=0.05)"
+    assert eval(repr(single)) == single
+    assert single == (0.25, 0.5)
+    assert single != (0.25, 0.75)
+    assert single != Interval(0.25, 0.5, 0.01)
+    assert single != 0.25
+    assert hash(single) == hash((0.25, 0.5))
+    several = Interval(np.array([0.25, 0.5]), np.array([0.5, 1.0]), np.float64(0.05))
+    assert pickle.loads(pickle.dumps(several)) == several == copy.deepcopy(several)
+    assert several != Interval(np.array([0.25, 0.5]), np.array([0.5, 0.75]), 0.05)
+    assert several != single
+    assert repr(several).endswith("upper=array([0.5, 1. ]), alpha=0.05)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import warnings
 from contextlib import nullcontext
 from pathlib import Path
@@ -166,6 +167,60 @@ def test_flags_come_back_even_where_train_is_overridden() -> None:
         pass
     assert not module.merged
     assert module.training
+
+
+def test_threads_that_share_a_module_find_it_in_evaluation_mode() -> None:
+    """Whoever leaves first does not switch it back under the others, and the last one does."""
+    module = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Dropout()).train()
+    module[0].eval()
+    entered, leave = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with evaluating(module):
+            entered.set()
+            leave.wait()
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    entered.wait()
+    with evaluating(module[1], module):
+        with evaluating(module):
+            leave.set()
+            thread.join()
+            assert not module.training
+        assert not any(m.training for m in module.modules())
+    assert [m.training for m in module.modules()] == [True, False, True]
+
+
+def test_threads_certify_with_one_model_as_one_thread_does() -> None:
+    seen, together = set[bool](), threading.Barrier(3)
+
+    class Drops(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.add(self.training)
+            return torch.nn.functional.dropout(x, 0.9, self.training)
+
+    model = torch.nn.Sequential(torch.nn.Linear(4, 3), Drops()).train()
+    smoothed = SmoothedClassifier(model, 3, 0.5)
+    inputs = [torch.full((4,), 0.1 * i) for i in range(3)]
+    state, options = torch.get_rng_state(), {"n": 60, "n0": 10, "batch_size": 4, "progress": False}
+    alone = [smoothed.certify(x, seed=i, **options).counts for i, x in enumerate(inputs)]
+    found = list[Any]([None] * 3)
+
+    def certify(i: int) -> None:
+        fresh = SmoothedClassifier(model, 3, 0.5)  # which probes anew
+        together.wait()
+        found[i] = fresh.certify(inputs[i], seed=i, **options).counts
+
+    threads = [threading.Thread(target=certify, args=(i,)) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == alone
+    assert seen == {False}
+    assert all(m.training for m in model.modules())
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.mark.parametrize(

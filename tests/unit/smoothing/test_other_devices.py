@@ -10,8 +10,10 @@ torch = pytest.importorskip("torch")
 from support.one_class import CLASSES, INPUTS, WAYS, smoothed, table_of  # noqa: E402
 from support.simulated_gpu import SimulatedGpus  # noqa: E402
 
-from rsverify import SmoothedClassifier  # noqa: E402
+from rsverify import SmoothedClassifier, certify_dataset  # noqa: E402
+from rsverify.noise import Uniform  # noqa: E402
 from rsverify.smoothing.device import has_float64  # noqa: E402
+from rsverify.smoothing.models.preprocess import Normalize  # noqa: E402
 
 
 @pytest.fixture
@@ -97,3 +99,45 @@ def test_a_device_whose_words_are_short_is_refused(monkeypatch, bits):
         with pytest.raises(ValueError, match=rf"leaves {63 - bits} of 63 bits always the same"):
             classifier.counts(torch.zeros(5), n=10)
     check_bits.cache_clear()
+
+
+@pytest.mark.parametrize("way", ["default", "context"])
+def test_the_default_device_of_the_caller_is_not_that_of_the_package(tmp_path, way):
+    """As after ``torch.set_default_device("cuda")``; the model's own constants may be there."""
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3))
+    data = [(torch.full((3, 2, 2), 0.2 * i), 0) for i in range(3)]
+    discrete = torch.full((3, 2, 2), 51 / 255)
+
+    def everything(folder):
+        folder.mkdir()
+        plain = SmoothedClassifier(model, 3, 0.5)
+        array = np.full((3, 2, 2), 0.3, dtype=np.float32)
+        options = {"n": 60, "n0": 20, "seed": 0, "progress": False}
+        found = [
+            plain.certify(data[1][0], **options),
+            plain.certify(array, target_radius=0.1, **options),
+            plain.certify(array, bound="betting", radius="R1", lipschitz="auto", **options),
+            SmoothedClassifier(model, 3, 0.5, noise="discrete", lattice=1 / 255).certify(
+                discrete, **options
+            ),
+            SmoothedClassifier(model, 3, noise=Uniform(1.0)).certify(array, **options),
+            SmoothedClassifier(model, 3, 0.5, preprocess=Normalize(0.5, 0.25)).certify(
+                array, **options
+            ),
+        ]
+        for _ in range(2):  # the second is resumed
+            table = certify_dataset(plain, data, folder / "t.tsv", n=60, n0=20, seed=0)
+        rows = table[["predict", "radius", "count_0", "count_1"]].to_numpy().tolist()
+        return [(c.prediction, c.radius, getattr(c, "counts", None)) for c in found], rows
+
+    plain = everything(tmp_path / "plain")
+    if way == "context":
+        with torch.device("meta"):
+            elsewhere = everything(tmp_path / way)
+    else:
+        torch.set_default_device("meta")
+        try:
+            elsewhere = everything(tmp_path / way)
+        finally:
+            torch.set_default_device(None)
+    assert elsewhere == plain

@@ -254,3 +254,75 @@ def test_thousands_are_not_separated(tmp_path):
     (tmp_path / "votes.csv").write_text('c0,c1\n"1,000",1\n')
     with pytest.raises(DataError, match=r"line 2 has '1,000', .*thousands are not separated"):
         read_counts(tmp_path / "votes.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        # Damaged in the first row, by which a file without a header tells its columns.
+        ("98O,15,5\n400,350,250\n", "'column 0' of .* line 1 has '98O', .*--columns"),
+        ("980,15,5x\n400,350,250\n", "'column 2' of .* line 1 has '5x'"),
+        ("NA 15 5\n400 350 250\n", "'column 0' of .* line 1 has 'NA'"),
+        (",15,5\n400,350,250\n", "'column 0' of .* line 1 has ''"),
+        ("1_000;15;5\n400;350;250\n", "'column 0' of .* line 1 has '1_000'"),
+        # A thousand as spreadsheets print it where the decimal point is a comma.
+        ("c0;c1\n900;1.000\n1.000;20\n", "'c1' of .* line 2 has '1.000', which may be a thousand"),
+        ("c0\tc1\n100.000\t7\n", "'c0' of .* line 2 has '100.000', which may be a thousand"),
+        ("c0,c1,c0\n1,2,3\n", "has two columns 'c0'; it must have one"),
+        ("a;a;c0;c1\n1;2;3;4\n", "has two columns 'a'; it must have one"),
+        # Votes for a class that has no number.
+        ("count_0,count_1,count_other\n9,1,30\n8,2,3\n", "column 'count_other' beside 'count_0'"),
+        ("votes_0,votes_1,votes_-1\n9,1,30\n8,2,3\n", "column 'votes_-1' beside 'votes_0'"),
+        ("count_0,count_1,count_abstain\n9,1,0\n8,2,1\n", "name the columns of counts by --col"),
+        # R leaves the column of the names of rows without one.
+        ('"c0" "c1"\n"1" 980 20\n"2" 400 600\n', "line 2 of .* 3 fields; it must have 2 .names of"),
+        ("c0,c1\n980,20,\n400,600,\n", "line 2 of .* has 3 fields; it must have 2$"),
+    ],
+)
+def test_no_class_is_left_out_and_no_count_misread(tmp_path, content, message):
+    (tmp_path / "votes.csv").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_counts(tmp_path / "votes.csv")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "sep=;\nlabel;c0;c1;c2\n0;980;15;5\n1;400;350;250\n",
+        '\ufeff"sep=,"\r\nc0,c1,c2\r\n980,15,5\r\n400,350,250\r\n',
+        "# votes of run\nc0 c1 c2\n980 15 5\n400 350 250\n",  # as many words as columns
+        "# a b c d\nname,c0,c1,c2\nx,980,15,5\ny,400,350,250\n",
+        "980.000,15.000,5.000\n400.000,350.000,250.000\n",  # all of them: printed with %.3f
+        "count_0,count_1,count_2,count_total\n980,15,5,1000\n400,350,250,1000\n",
+        "count_0,count_1,count_2,count_share\n980,15,5,0.98\n400,350,250,0.4\n",
+        '"","count_0","count_1","count_2","correct"\n"1",980,15,5,1\n"2",400,350,250,0\n',
+        "a.png,980,15,5,\nb.png,400,350,250,\n",
+    ],
+)
+def test_counts_of_more_layouts(tmp_path, content):
+    (tmp_path / "votes.csv").write_text(content, encoding="utf-8")
+    found = read_counts(tmp_path / "votes.csv")
+    assert found.filter(regex=r"^count_\d").to_numpy().tolist() == VOTES
+
+
+def test_columns_that_say_the_settings_must_agree_with_them(tmp_path):
+    """A log has n, sigma and alpha beside its counts."""
+    options = {"y": 0, "sigma": 0.5, "alpha": 0.001, "bound": "cohen"}
+    expected = certify_table(VOTES, **options)
+    (tmp_path / "log.csv").write_text(
+        "n,sigma,alpha,n0,c0,c1,c2\n1000,0.50,1e-3,100,980,15,5\n1000,.5,0.001,100,400,350,250\n"
+    )
+    pd.testing.assert_frame_equal(
+        certify_table(read_counts(tmp_path / "log.csv"), **options), expected
+    )
+    frame = pd.DataFrame(VOTES, columns=["c0", "c1", "c2"])
+    same = frame.assign(n=1000, sigma=np.float32(0.5), alpha=[0.001, None])
+    pd.testing.assert_frame_equal(certify_table(same, **options), expected)
+    for column, value, message in (
+        ("n", 2000, "'n' of counts must be 1000 in row 0, the votes of the row, not 2000"),
+        ("sigma", 0.25, "'sigma' of counts must be 0.5 in row 0, as given, not 0.25"),
+        ("alpha", "0.01", "'alpha' of counts must be 0.001 in row 0, as given, not 0.01"),
+        ("sigma", "half", "'sigma' of counts must be 0.5 in row 0, as given, not half"),
+    ):
+        with pytest.raises(DataError, match=message):
+            certify_table(frame.assign(**{column: value}), **options)

@@ -227,6 +227,14 @@ def test_times_of_published_tables(path, text, seconds):
     assert read_table(path)["time"].tolist() == [seconds]
 
 
+@pytest.mark.parametrize("text", ["", "nan", "NaN", "NA", "NaT", "None", "null", "<NA>", "missing"])
+def test_times_that_are_not_known(path, text):
+    """As numpy, R, pandas, Python, databases and Julia print them."""
+    path.write_text(common(("0", "3", "3", "0.486", "1", text)))
+
+    assert read_table(path)["time"].isna().all()
+
+
 def test_answers_of_the_base_model_are_classes(written):
     write_table(
         read_table(written).assign(base_predict=[0, 1, 2, 0]), written, configuration={}, force=True
@@ -317,6 +325,10 @@ def test_all_bad_cells_are_found_after_many_good_ones(path):
         lambda text: text.replace("1\t0:14", "True\t0:14").replace("0\t0:15", "False\t0:15"),
         lambda text: text.replace("0.4860", "4.860E-01").replace("0.0000", "0"),
         lambda text: text.replace("idx\t", " idx \t").replace("\t3\t", "\t 3 \t"),
+        lambda text: "# sigma 0.5\n# n 100000, alpha 0.001\n" + text,
+        lambda text: "#" + text,
+        lambda text: "# a b c d e f\n" + text.replace("\t", ","),
+        lambda text: "\ufeffsep=;\r\n" + text.replace("\t", ";").replace("\n", "\r\n"),
     ],
 )
 def test_the_same_table_from_other_tools(path, change):

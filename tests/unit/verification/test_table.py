@@ -191,6 +191,9 @@ def test_tables_written_anew_by_other_software(table: Path) -> None:
     note.drop(columns="checksum").to_csv(table.with_name("note.csv"), index=False)
     for name in ("pandas.csv", "index.csv", "quoted.tsv", "bars.csv", "order.tsv", "note.csv"):
         assert verify_table(table.with_name(name)).counts["proved"] == 8, name
+    plain = (table.with_name("quoted.tsv")).read_text()
+    (table.with_name("told.tsv")).write_text("# made by an R script\n# in May\n" + plain)
+    assert verify_table(table.with_name("told.tsv")).counts["proved"] == 8
     frame.to_csv(table.with_name("same.tsv"), sep="\t", index=False)
     row = verify_table(table.with_name("same.tsv")).rows["6"]  # 0.079190 became 0.07919
     assert row.verdict == "refuted"

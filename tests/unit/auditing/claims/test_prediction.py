@@ -69,7 +69,7 @@ def test_an_end_belongs_to_the_set():
 
     report = audit_prediction_set(constant, **QUICK)
     (row,) = (r for r in report.rows if r.scenario == "constant")
-    assert row.misses == 0
+    assert row.uncovered == 0
 
 
 def test_a_custom_way_to_draw_is_used():

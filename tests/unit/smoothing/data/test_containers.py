@@ -65,10 +65,28 @@ class OtherArray:
         Inputs((X.transpose(0, 2, 1), Y), hwc=True),
         (torch.tensor(X), torch.tensor(Y)),
         (X, pd.Series(Y)),
+        [X, Y],
+        [torch.tensor(X), pd.Series(Y)],
+        (list(X), Y.tolist()),
+        ([x.tolist() for x in X], pd.Series(Y, index=[7, 8, 9, 5])),
+        (tuple(torch.tensor(X)), torch.tensor(Y)),
     ],
 )
 def test_forms_of_items(data: Any) -> None:
     check(data)
+
+
+def test_two_items_are_no_pair() -> None:
+    x, other = X[0], X[1]
+    for data in (
+        [x, other],
+        [(x, 1), (other, 0)],
+        ((x, 1), (other, 0)),
+        ((x, np.int64(1)), (other, np.int64(0))),
+        [{"x": x}, {"x": other}],
+    ):
+        found = items(data, 2)
+        assert [item.x.numpy().tolist() for item in found] == [x.tolist(), other.tolist()]
 
 
 def test_items_without_a_label() -> None:
@@ -216,6 +234,7 @@ def test_an_iterable_is_not_shared_among_workers() -> None:
         (torch.utils.data.DataLoader(list(X)), TypeError, r"DataLoader must be .* loader\.dataset"),
         ({"train": X, "test": X}, TypeError, "dict must be one data set.*'train', 'test'"),
         (pd.DataFrame(X[0]), TypeError, r"DataFrame must say which column.*Inputs\(frame, y=COL"),
+        ({"x": X, "y": Y}, TypeError, r"or a pair \(x, y\): give one or two of .*'x', 'y'"),
         ({1, 2}, TypeError, "dataset of type set must be a map-style"),
         ("folder", TypeError, "dataset of type str must be"),
         (3, TypeError, "dataset of type int must be"),

@@ -238,7 +238,10 @@ REFUSED = {
         lambda: Function(lambda m, x: F.batch_norm(x, None, None, training=True)), "statistics"
     ),
     "indices": (lambda: Function(lambda m, x: x.argmax(dim=1)), "not a tensor of a floating type"),
-    "repeated index": (lambda: Function(lambda m, x: x[:, [0, 0, 0]]), "may take an entry twice"),
+    "repeated index": (
+        lambda: Function(lambda m, x: x[:, torch.tensor([0, 0, 0])]),
+        "may take an entry twice",
+    ),
     "bits": (lambda: Function(lambda m, x: x.view(torch.float16)), "reads the same memory"),
     "scaled addition": (lambda: Function(lambda m, x: torch.add(x, x, alpha=5)), "these arguments"),
     "rounded division": (

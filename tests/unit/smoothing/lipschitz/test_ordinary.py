@@ -129,3 +129,84 @@ def test_a_wide_network_on_images_is_bounded():
         module = nn.Sequential(nn.Conv2d(3, 16, 3), *layers, nn.Flatten(), nn.Linear(16 * 900, 10))
 
     assert lipschitz_bound(module, (3, 32, 32)) > 0
+
+
+class InferenceMode(nn.Module):
+    """As many write their forward, so that no graph is kept."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Dropout(), nn.Linear(3, 3), nn.Dropout1d(), nn.AlphaDropout()
+        )
+
+    @torch.inference_mode()
+    def forward(self, x):
+        return self.layers(x)
+
+
+class KeepsItsBatch(nn.Module):
+    """What it keeps follows from the batch at hand."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+        self.rows = None
+
+    def forward(self, x):
+        self.rows = len(x)
+        return self.layer(x).reshape(self.rows, -1)
+
+
+IDIOMS = {
+    "channels in another order": (lambda x: x[:, [2, 1, 0]], (3, 2, 2), 1.0),
+    "channels from the end": (lambda x: x[:, [-1, -2, -3]], (3, 2, 2), 1.0),
+    "a channel twice": (lambda x: 2 * x[:, [0, 0, 1]], (2, 2), 2 * 2**0.5),
+    "a channel from both ends": (lambda x: x[:, (0, -2, 1)], (2, 2), 2**0.5),
+    "narrow": (lambda x: x.narrow(1, 0, 2), (3,), 1.0),
+    "select": (lambda x: 3 * x.select(1, 2)[:, None], (3,), 3.0),
+    "no dropout": (lambda x: nn.functional.dropout(x, 0.0), (3,), 1.0),
+    "no dropout, in training": (
+        lambda x: nn.functional.dropout(x, p=0.0, training=True),
+        (3,),
+        1,
+    ),
+    "one number a row": (lambda x: x.mean((1, 2)), (2, 2), 0.5),
+}
+
+
+@pytest.mark.parametrize("name", IDIOMS)
+def test_idioms_of_ordinary_code(name):
+    function, shape, constant = IDIOMS[name]
+
+    assert lipschitz_bound(function, shape) == pytest.approx(constant, rel=1e-12)
+
+
+@pytest.mark.parametrize("build", [InferenceMode, KeepsItsBatch])
+def test_idioms_of_ordinary_modules(build):
+    module = build()
+    layer = module.layer if build is KeepsItsBatch else module.layers[1]
+
+    assert lipschitz_bound(module, (3,)) == pytest.approx(lipschitz_bound(layer, (3,)), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: x.mean(), r"a tensor of shape \(\) for a batch of 7"),
+        (lambda x: x.flatten(), r"a tensor of shape \(21,\) for a batch of 7"),
+        (lambda x: x.T, r"a tensor of shape \(3, 7\) for a batch of 7"),
+        (lambda x: x.mean(0), r"a tensor of shape \(3,\) for a batch of 7"),
+        (lambda x: x[:, [[0, 1], [1, 2]]], "lists may take an entry twice"),
+        (lambda x: x[:, [True, False, True]], "lists may take an entry twice"),
+        (lambda x: nn.functional.dropout(x, 0.1), "random in training mode"),
+        (
+            lambda x: torch.vmap(lambda w: x @ w)(torch.ones(2, 3, 3)).sum(0),
+            "a transform of torch.func is active",
+        ),
+    ],
+)
+def test_what_is_no_function_of_each_row_is_refused_in_one_line(function, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        lipschitz_bound(function, (3,))
+    assert "\n" not in str(caught.value)

@@ -359,7 +359,7 @@ def test_packages_that_are_not_there_or_do_not_go_together(monkeypatch: pytest.M
 
 
 def test_arguments_go_to_functions_only(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"arguments=.* must be left out: .* is a module already"):
+    with pytest.raises(ValueError, match=r"arguments=.* must be left out: .* is a model already"):
         load_model(torch.nn.Linear(2, 2), arguments={"a": 1})
     (tmp_path / "net.pt").write_bytes(b"a")
     with pytest.raises(ValueError, match=r"arguments=.* must be left out: .*is a file"):

@@ -207,6 +207,8 @@ def test_a_pickle_in_place_of_weights_is_one_line(tmp_path: Path) -> None:
         (lambda b: b.new_zeros(len(b), 2, 5, 5), "scores of every position, as of a segmentation"),
         (lambda b: b.new_zeros(len(b), 7), "The model has 7 classes: give num_classes=7"),
         (lambda b: b.new_zeros(len(b), 2).to(torch.complex64), "complex64; they must be real"),
+        (lambda b: b.new_zeros(len(b), 2) > 0, "bool; they must be real"),
+        (lambda b: b.new_zeros(len(b), 2).to_sparse(), r"sparse_coo; give scores.to_dense\(\)"),
     ],
 )
 def test_scores_that_are_none_of_classes(model: Any, message: str) -> None:

@@ -206,6 +206,37 @@ def test_the_message_says_what_to_change() -> None:
         probed(CHANGING["every thousandth call"][0]())
 
 
+@pytest.mark.parametrize("kept", ["attribute", "buffer", "list"])
+def test_what_was_tried_is_taken_back_while_the_refusal_is_kept(kept: str) -> None:
+    """A notebook keeps the last exception, and with it every frame that it went through."""
+
+    class Counts(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.count, self.seen = 0, list[int]()
+            self.register_buffer("total", torch.zeros(()))
+
+        def calls(self) -> float:
+            return {"attribute": self.count, "buffer": self.total.item(), "list": len(self.seen)}[
+                kept
+            ]
+
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            if kept == "attribute":
+                self.count += 1
+            elif kept == "buffer":
+                self.total += 1
+            else:
+                self.seen.append(len(batch))
+            late = self.calls() > 10**5
+            return batch.flatten(1)[:, :CLASSES] * (-1 if late else 1)
+
+    model = Counts()
+    with pytest.raises(ModelProbeError, match="which changes from call to call") as held:
+        probed(model)
+    assert 0 <= model.calls() < 10**4, held
+
+
 def test_a_dependence_below_rounding_is_none() -> None:
     assert probed(around(Of(lambda x: x + 1e-7 * x.mean())))
     with pytest.raises(ModelProbeError):
