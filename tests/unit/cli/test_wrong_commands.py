@@ -97,7 +97,7 @@ WRONG = [
     (64, "must say which function of it returns the data", f"{NET} net.py o.tsv {CERTIFY}"),
     (64, "wide() takes 0 positional arguments", f"{NET} {DATA} --preprocess odd.py:wide"),
     (64, "odd.py:klass returned the class Linear", f"certify odd.py:klass {DATA}"),
-    (65, "line 1 of bytes.bin is not UTF-8", "verify bytes.bin"),
+    (65, "line 2 of bytes.bin is not UTF-8", "verify bytes.bin"),
     (65, "strict.json is JSON: give the table that it belongs to", "recertify strict.json"),
     (
         65,
