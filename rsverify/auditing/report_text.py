@@ -110,7 +110,7 @@ def remarks(report: AuditReport) -> list[str]:
     """Return what stands below the table: of its rows, failures, a witness, and notes."""
     lines = [f"{r.scenario}: {r.note}" for r in report.ranked if r.note]
     lines += [
-        f"failed {f.count} times: {f.kind}: {f.message}; for example {_short(f.example)}"
+        f"failed {times_in_words(f.count)}: {f.kind}: {f.message}; for example {_short(f.example)}"
         for f in report.failures
     ]
     if report.witness is not None:
@@ -129,6 +129,11 @@ def _digits(value: float, way: Literal["down", "up"], digits: int) -> str:
     if way == "up" and float(rounded) < value:
         rounded = f"{float(rounded) + unit:.{digits}g}"
     return rounded
+
+
+def times_in_words(count: int) -> str:
+    """Return how often something happened."""
+    return "once" if count == 1 else f"{count:,} times"
 
 
 def _short(example: object) -> str:

@@ -31,6 +31,7 @@ from rsverify.tables.printed import largest_printed
 from rsverify.tables.reader import count_columns
 from rsverify.tables.recertify_radii import InconsistentRadiiError, printed_radii, recertify_radii
 from rsverify.tables.rows import check_any_rows, check_table, check_unique_indices
+from rsverify.tables.settings import check_settings
 from rsverify.tables.threats import said_of_threats
 
 __all__ = ["findings", "largest_possible_radius", "misfits", "smoothed_predictions"]
@@ -89,11 +90,7 @@ def with_settings(
         given["sigma"] = check_scale("sigma", sigma)
     if stated_alpha is not None:
         given["alpha"] = check_level(stated_alpha, "stated_alpha")
-    for column, value in given.items():
-        if column in rows and (rows[column] != value).any():
-            argument = "stated_alpha" if column == "alpha" else column
-            other = rows[column][rows[column] != value].iloc[0]
-            raise ValueError(f"{argument}={value} contradicts the table, which says {other}")
+    check_settings(rows, given)
     if len(given) == 3 and "bound" not in rows:
         given |= {"bound": "cohen", "radius_kind": "R2"}
     return rows.assign(**given)
