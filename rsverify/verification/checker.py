@@ -251,11 +251,12 @@ Check = Callable[[Claim, Ball, int, Ball | None], tuple[Verification, Ball | Non
 
 def _check_of(claim: Claim) -> Check:
     """Return the check of a claim's bound, before it what no bound can give."""
-    own: Check = {
+    checks: dict[str, Check] = {
         "exact": _check_exact,
         "cohen": _check_cohen,
         "bonferroni": _check_bonferroni,
-    }[claim.bound]
+    }
+    own = checks[claim.bound]
 
     def check(
         claim: Claim, margin: Ball, budget: int, at: Ball | None
