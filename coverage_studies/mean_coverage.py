@@ -162,7 +162,7 @@ def audited(bound: Any, estimand: Estimand, alpha: float) -> dict[str, Any]:
     laws = {
         row.scenario: {
             "verdict": row.verdict,
-            "misses": row.misses,
+            "misses": row.uncovered,
             "replications": row.replications,
             "interval": [row.low, row.high],
         }

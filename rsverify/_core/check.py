@@ -335,7 +335,11 @@ def check_takes(name: str, function: Callable[..., object], arguments: tuple[str
     try:
         signature.bind(*arguments)
     except TypeError as error:
-        raise TypeError(f"{name} must take ({', '.join(arguments)}): {error}") from None
+        taken = ", ".join(arguments)
+        remedy = ""
+        if "missing a required" in str(error):
+            remedy = f"; fix what it needs besides, as in lambda {taken}: {name}(…)"
+        raise TypeError(f"{name} must take ({taken}): {error}{remedy}") from None
 
 
 def check_ignored(ignore: npt.ArrayLike, m: int) -> tuple[int, ...]:

@@ -8,10 +8,18 @@ import importlib.util
 import sys
 import types
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 MOVED = {
     "rsverify.abstention": "rsverify.certificates.abstention",
+    "rsverify.audit.estimand": "rsverify.auditing.estimand",
+    "rsverify.audit.evaluate": "rsverify.auditing.caller",
+    "rsverify.audit.martingale": "rsverify.auditing.capital",
+    "rsverify.audit.paper": "rsverify.paper.audit",
+    "rsverify.audit.report": "rsverify.auditing.report",
+    "rsverify.audit.run": "rsverify.auditing.api",
+    "rsverify.audit.scenario": "rsverify.auditing.scenario",
     "rsverify.analysis": "rsverify.tables.analysis",
     "rsverify.analysis_format": "rsverify.tables.formatting",
     "rsverify.bounds.anytime": "rsverify.bounds.confidence_sequences",
@@ -51,6 +59,15 @@ SPLIT = {
 }
 """Old module -> the modules that have its names now."""
 
+AUDIT = {
+    "AuditReport": "rsverify.auditing.report",
+    "Estimand": "rsverify.auditing.estimand",
+    "Failure": "rsverify.auditing.caller",
+    "capital_from_bets": "rsverify.auditing.capital",
+    "audit": "rsverify.auditing.api",
+}
+"""Names of `rsverify.audit`, which was a package, and the modules that have them now."""
+
 
 class _Moved:
     """Finds the old names; one module object has both, unless the old one was split.
@@ -63,7 +80,7 @@ class _Moved:
     ) -> importlib.machinery.ModuleSpec | None:
         """Return a spec of an old name, None for all others."""
         del path, target
-        if fullname not in MOVED and fullname not in SPLIT:
+        if fullname not in MOVED and fullname not in SPLIT and fullname != "rsverify.audit":
             return None
         return importlib.util.spec_from_loader(fullname, self)  # type: ignore[arg-type]
 
@@ -75,6 +92,9 @@ class _Moved:
     def exec_module(self, module: types.ModuleType) -> None:
         """Warn, and let the new module answer to the old name."""
         old = module.__name__
+        if old == "rsverify.audit":
+            _make_package(module)
+            return
         new = SPLIT.get(old) or (MOVED[old],)
         warnings.warn(
             f"{old} is now {' and '.join(new)}; the old name goes in the next version",
@@ -89,6 +109,44 @@ class _Moved:
             names = {k: v for k, v in vars(source).items() if not k.startswith("__")}
             module.__dict__.update(names)
         module.__dict__["__all__"] = [name for source in modules for name in source.__all__]
+
+
+def _make_package(module: types.ModuleType) -> None:
+    """Let the function `audit` answer to the name of the package that it was in.
+
+    The import system takes any object for a module, and binds it to the name in `rsverify`, which
+    stays the function.
+    """
+    warnings.warn(
+        "rsverify.audit is a function, and its package now rsverify.auditing; imports from "
+        "rsverify.audit go in the next version",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    sources = {name: importlib.import_module(place) for name, place in AUDIT.items()}
+    function: Any = sources["audit"].audit
+    function.__path__, function.__spec__ = [], module.__spec__
+    for name, source in sources.items():
+        setattr(function, name, getattr(source, name))
+    sys.modules[module.__name__] = function
+
+
+def names_of(package: str, module: str, names: Sequence[str]) -> Callable[[str], object]:
+    """Return the ``__getattr__`` of a package that was the module with these names."""
+
+    def find(name: str) -> object:
+        if name not in names:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        warnings.warn(
+            f"{package}.{name} is now {package}.{module}.{name}; the old name goes in the next "
+            "version",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        found: object = getattr(importlib.import_module(f"{package}.{module}"), name)
+        return found
+
+    return find
 
 
 def install() -> None:

@@ -23,6 +23,8 @@ AGAIN = 8  # times that a difference must show before it is attributed to the ot
 NEAR = 1e-6  # a smaller difference is attributed to rounding
 SIDES: tuple[Side, ...] = ("lower", "upper", "two-sided")
 RECHECKED = 64  # rows of a batch, at most, that are asked again in other company
+MOST_MESSAGES = 5  # of one kind of failure
+OTHER_MESSAGES = "with other messages"
 MIXED = "mixed replications"
 MIXING = "the bound of a replication changes with the others"
 
@@ -342,9 +344,18 @@ def _numbers(value: Any) -> Data:
     array = np.asarray(value)
     if array.dtype.kind not in "biufO":
         raise TypeError(f"the bound returned {array.dtype} and no numbers")
-    if array.dtype.kind == "O" and any(each is None for each in array.ravel()):
-        raise TypeError("the bound returned None")
+    for kind in (type(None), str) if array.dtype.kind == "O" else ():
+        if any(isinstance(each, kind) for each in array.ravel()):
+            raise TypeError(f"the bound returned {'None' if kind is not str else 'text'}")
     return array
+
+
+def as_floats(value: object, thing: str) -> FloatArray:
+    """Return what a function returned as floats; raise, about a `thing`, where it holds others."""
+    try:
+        return _numbers(value).astype(np.float64)
+    except TypeError as error:
+        raise TypeError(str(error).replace("the bound", f"the {thing}")) from None
 
 
 def near(one: npt.ArrayLike, other: npt.ArrayLike) -> npt.NDArray[np.bool_]:
@@ -382,11 +393,17 @@ def _joined(parts: list[Limits]) -> Limits:
 
 
 def merge_failures(failures: list[Failure]) -> list[Failure]:
-    """Return one line a kind and message, with the first input and the number of cases."""
+    """Return one line a kind and message, with the first input and the number of cases.
+
+    Messages that tell of the data may be as many as there are replications: of each kind the first
+    `MOST_MESSAGES` are kept, and the others are one line.
+    """
     merged: dict[tuple[str, str], Failure] = {}
     for f in failures:
         key = (f.kind, f.message)
+        if key not in merged and sum(kind == f.kind for kind, _ in merged) >= MOST_MESSAGES:
+            key = (f.kind, OTHER_MESSAGES)
         seen = merged.get(key)
         count = f.count + (seen.count if seen else 0)
-        merged[key] = Failure(f.kind, f.message, seen.example if seen else f.example, count)
+        merged[key] = Failure(*key, seen.example if seen else f.example, count)
     return list(merged.values())

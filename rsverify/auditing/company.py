@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import chdtri
 
 from rsverify._core.check import FloatArray
-from rsverify._core.said import said
+from rsverify._core.said import told_of
 from rsverify._core.types import Side
 from rsverify.auditing.caller import (
     MIXED,
@@ -146,10 +146,13 @@ def scalar(whole: Caller, first: Data, data: Data, name: str, suggest: Callable[
     single = replace(whole, rowwise=True)
     if _works(single, first):
         return single
-    if not _answers(whole, first) and (
-        _works(whole, first) or _works(single, data) or _works(whole, data)
-    ):
-        return whole
+    if not _answers(whole, first):
+        if _works(whole, first):
+            return whole
+        if _works(single, data):  # it fails on all the first rows, not on all
+            return single
+        if _works(whole, data):
+            return whole
     text = f"bound={name} {_complaint(whole, single, first)}{suggest()}"
     try:
         whole.call(first)
@@ -187,12 +190,23 @@ def _complaint(whole: Caller, single: Caller, data: Data) -> str:
     try:
         shape = whole.call(data).shape
     except Exception as error:  # the bound's own
-        text = f"fails on every call, given {asked}: {type(error).__name__}: {said(error)}"
-        return f"{text}; it must return shape {wanted}"
+        text = f"fails on every call, given {asked}: {told_of(error)}"
+        return f"{text}{_of_one(single, data[0], error)}; it must return shape {wanted}"
     hint = whole.hint(shape, rows)
     with suppress(Exception):  # it does not take one replication either
         hint = hint or single.hint(single.call(data[0]).shape, 1)
     return f"returned shape {shape} for {asked}; it must return shape {wanted}{hint}"
+
+
+def _of_one(single: Caller, row: Data, error: Exception) -> str:
+    """Return what came of a single replication, where several raise an error, if it is another."""
+    try:
+        shape = single.call(row).astype(np.float64).shape
+    except Exception as other:  # the bound's own
+        same_error = told_of(other) == told_of(error)
+        return "" if same_error else f"; given one replication: {told_of(other)}"
+    hint = single.hint(shape, 1)
+    return f"; given one replication it returned shape {shape}, not one limit{hint}"
 
 
 def _of_steady(whole: Caller, once: Limits, data: Data) -> Caller:

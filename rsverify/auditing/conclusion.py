@@ -149,6 +149,8 @@ def _failed(report: AuditReport) -> str:
     if not count:
         return ""
     kinds = ", ".join(dict.fromkeys(f.kind for f in report.failures))
+    if count == 1:
+        return f" (a failure, {kinds}, is counted)"
     return f" ({count:,} failures, such as {kinds}, are counted)"
 
 
@@ -163,19 +165,25 @@ def _sure(report: AuditReport) -> str:
         return exact + _also_drawn(report)
     samples = f"{row.replications:,} samples"
     if report.verdict == "inconclusive":
-        low, high = (_digits(100.0 * end) for end in (row.low, row.high))
+        scale, unit = _scale(report)
+        low, high = (f"{_digits(scale * end)}{unit}" for end in (row.low, row.high))
         more = f"; {row.note}" if row.note else ""
-        return f"too near to tell after {samples}, with an interval of {low} % to {high} %{more}"
+        return f"too near to tell after {samples}, with an interval of {low} to {high}{more}"
     sure = _percent(cast(float, d["false_alarm"]))
     if report.verdict == "refuted":
         return f"{samples}; the probability that this verdict is wrong is at most {sure}"
     return f"{samples}; {_wrongly(report)} is at most {sure}"
 
 
+def _scale(report: AuditReport) -> tuple[float, str]:
+    """Return by what a simulated probability is multiplied, and the unit that it then has."""
+    return (1.0 / report.worst.allowed, "") if kind_of(report) == "e-value" else (100.0, " %")
+
+
 def _wrongly(report: AuditReport) -> str:
     row = report.worst
     most = row.allowed * (1.0 + cast(float, report.design["tolerance"]))
-    scale, unit = (1.0 / row.allowed, "") if kind_of(report) == "e-value" else (100.0, " %")
+    scale, unit = _scale(report)
     where = "in one of these scenarios" if len(report.rows) > 1 else "here"
     return (
         f"the probability that this verdict is wrong, with more than {_digits(scale * most)}{unit} "

@@ -35,6 +35,10 @@ SEVERITY: dict[Verdict, int] = {"refuted": 0, "inconclusive": 1, "supported": 2}
 ALIKE = 1e-9  # limits of a smaller spread are one value
 
 
+def _warn_renamed(old: str, new: str) -> None:
+    warnings.warn(f"Row.{old} is now Row.{new}", DeprecationWarning, stacklevel=3)
+
+
 @dataclass(frozen=True, eq=False)
 class Row(EqualNaN):
     """One scenario of an audit, or the exact worst case, with its evidence."""
@@ -45,15 +49,16 @@ class Row(EqualNaN):
     low: float
     high: float
     replications: int  # 0: exact, nothing was drawn
-    misses: int
-    tightness: float
+    uncovered: int
+    """How many of the replications the bound failed to cover."""
+    gap: float
     """Mean distance of the bound from the truth; NaN where the row is exact."""
     verdict: Verdict
     note: str = ""
     miscoverage_error: float = 0.0
     """Monte Carlo standard error of `miscoverage`; 0 where nothing was drawn."""
-    tightness_error: float = math.nan
-    """Monte Carlo standard error of `tightness`."""
+    gap_error: float = math.nan
+    """Monte Carlo standard error of `gap`."""
     distribution: str = ""
     """The distribution of which `truth` and `miscoverage` are, where the scenario does not say."""
     measure: str = MISCOVERAGE
@@ -71,7 +76,25 @@ class Row(EqualNaN):
     @property
     def degenerate(self) -> bool:
         """Return whether the bound had one value only: on samples that are all alike, as a rule."""
-        return bool(self.replications) and self.tightness_error < ALIKE
+        return bool(self.replications) and self.gap_error < ALIKE
+
+    @property
+    def misses(self) -> int:
+        """Return `uncovered`, under its old name."""
+        _warn_renamed("misses", "uncovered")
+        return self.uncovered
+
+    @property
+    def tightness(self) -> float:
+        """Return `gap`, under its old name."""
+        _warn_renamed("tightness", "gap")
+        return self.gap
+
+    @property
+    def tightness_error(self) -> float:
+        """Return `gap_error`, under its old name."""
+        _warn_renamed("tightness_error", "gap_error")
+        return self.gap_error
 
 
 @dataclass(frozen=True)
@@ -362,9 +385,7 @@ def ademp(report: AuditReport) -> dict[str, object]:
             "miscoverage: P(the bound fails to cover the truth)": error if drawn else "exact: none",
         }
         if drawn:
-            measures["mean gap: mean distance of the bound from the truth"] = (
-                "rows[].tightness_error"
-            )
+            measures["mean gap: mean distance of the bound from the truth"] = "rows[].gap_error"
     return {
         "aims": aim,
         "data_generating_mechanisms": d.get("scenarios", [r.scenario for r in report.rows]),

@@ -101,8 +101,8 @@ def _cells(r: Row, scale: float) -> list[str]:
     digits = 3 if r.replications else 4
     low, high = _digits(scale * r.low, "down", digits), _digits(scale * r.high, "up", digits)
     interval = f"{scale * r.miscoverage:.4g} [{low}, {high}]"
-    known = r.replications and not math.isnan(r.tightness)
-    gap = f"{r.tightness:.4g} ±{r.tightness_error:.1g}" if known else _NONE
+    known = r.replications and not math.isnan(r.gap)
+    gap = f"{r.gap:.4g} ±{r.gap_error:.1g}" if known else _NONE
     return [r.scenario, f"{r.truth:.4g}", interval, gap, r.verdict]
 
 
@@ -110,7 +110,7 @@ def remarks(report: AuditReport) -> list[str]:
     """Return what stands below the table: of its rows, failures, a witness, and notes."""
     lines = [f"{r.scenario}: {r.note}" for r in report.ranked if r.note]
     lines += [
-        f"failed {f.count} times: {f.kind}: {f.message}; for example {_short(f.example)}"
+        f"failed {times_in_words(f.count)}: {f.kind}: {f.message}; for example {_short(f.example)}"
         for f in report.failures
     ]
     if report.witness is not None:
@@ -129,6 +129,11 @@ def _digits(value: float, way: Literal["down", "up"], digits: int) -> str:
     if way == "up" and float(rounded) < value:
         rounded = f"{float(rounded) + unit:.{digits}g}"
     return rounded
+
+
+def times_in_words(count: int) -> str:
+    """Return how often something happened."""
+    return "once" if count == 1 else f"{count:,} times"
 
 
 def _short(example: object) -> str:

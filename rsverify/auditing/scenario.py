@@ -14,6 +14,7 @@ from rsverify.auditing.suites import count_suite, real_laws
 
 Law = tuple[Any, ...]
 MIRRORED = "mirrored: "
+MOVED = ", moved: "  # to an end of a null, and what it is there
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,10 @@ def default_scenarios(
 ) -> list[Scenario]:
     """Return the default suite of an estimand: its own scenarios, or those built in."""
     if estimand.scenarios:
-        return [Scenario(name, dict(p)) for name, p in estimand.scenarios.items()]
+        return [
+            Scenario(name, dict(p), name.partition(MOVED)[0])
+            for name, p in estimand.scenarios.items()
+        ]
     kind = estimand.name.split(":")[0]
     if kind in ("proportion", "randomized-proportion"):
         values = [*(1.0 - e for e in _rare(n, alpha)), *_rare(n, alpha), 0.05, 0.3, 0.5, 0.7, 0.95]

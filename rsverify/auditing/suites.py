@@ -97,6 +97,17 @@ def real_laws(n: int, level: float) -> dict[str, Law]:
     return laws
 
 
+def law_in_words(law: Law) -> str:
+    """Return a distribution on [0, 1], of points or beta, so that it can be drawn from again."""
+    if law[0] == "beta":
+        return f"Beta({law[1]:.4g}, {law[2]:.4g})"
+    points = sorted(zip(*law[1:3], strict=True))
+    values, shares = ([f"{number:.4g}" for number in part] for part in zip(*points, strict=True))
+    if len(values) == 1:
+        return f"{values[0]} always"
+    return f"{', '.join(values[:-1])} or {values[-1]} with {', '.join(shares)}"
+
+
 def law_at_mean(law: Law, mean: float) -> Law | None:
     """Return a distribution on [0, 1] like `law` with that mean, None where there is none."""
     if not 0.0 <= mean <= 1.0:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from rsverify._core.arrays import read_npy
+from rsverify._core.errors import DataError
 from rsverify._core.files import check_free, write_file
 from rsverify._core.optional import need
 from rsverify._core.text import complement_text
@@ -282,6 +283,8 @@ def _analyses(
         own = {option: values[i] for option, values in options.items()}
         try:
             found.append(analyze(frame, radii=radii, alpha=alpha, **own))
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
     return found

@@ -209,6 +209,7 @@ def _numbers(text: str) -> list[float]:
 
 def _votes_of(path: Path) -> pd.DataFrame:
     """Return the rows of a table of certificates, or of a file of counts."""
+    from rsverify.tables.count_columns import find_counts
     from rsverify.tables.counts import read_counts
 
     if ":" in str(path) and not path.exists():
@@ -217,5 +218,7 @@ def _votes_of(path: Path) -> pd.DataFrame:
     if path.suffix in {".tsv", ".csv", ".txt"} and path.is_file():
         with path.open(encoding="utf-8", errors="replace") as file:
             if {"idx", "predict", "radius"} <= set(re.split("[\t,;]", file.readline().strip())):
-                return read_rows(path)
+                rows = read_rows(path)
+                find_counts([*rows.columns], str(path))
+                return rows
     return read_counts(path)

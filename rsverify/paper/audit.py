@@ -155,7 +155,7 @@ def summary(formula: Formula, report: AuditReport) -> str:
         lines.append(f"witness: {report.witness}")
     elif worst.replications:
         lines.append(
-            f"worst: {worst.misses:,} of {worst.replications:,} replications fail to cover, "
+            f"worst: {worst.uncovered:,} of {worst.replications:,} replications fail to cover, "
             f"in [{worst.low:.3g}, {worst.high:.3g}]; scenario: {worst.scenario}"
         )
     else:

@@ -227,7 +227,7 @@ def _columns_of(
     others = frame.drop(columns=count_columns(frame))
     taken = [name for name in others if name in _MADE]
     if taken:
-        raise ValueError(
+        raise DataError(
             f"counts has a column {taken[0]!r}, which certifying makes: drop it (recertify is for "
             "tables of certificates)"
         )

@@ -30,7 +30,8 @@ from rsverify.certificates.margins import BOUNDS
 from rsverify.tables.printed import largest_printed
 from rsverify.tables.reader import count_columns
 from rsverify.tables.recertify_radii import InconsistentRadiiError, printed_radii, recertify_radii
-from rsverify.tables.rows import check_table, check_unique_indices
+from rsverify.tables.rows import check_any_rows, check_table, check_unique_indices
+from rsverify.tables.settings import check_settings, rows_of_other_totals
 from rsverify.tables.threats import said_of_threats
 
 __all__ = ["findings", "largest_possible_radius", "misfits", "smoothed_predictions"]
@@ -58,8 +59,7 @@ def ordered_rows(table: pd.DataFrame) -> pd.DataFrame:
     missing = [name for name in _NEEDED if name not in table.columns]
     if missing:
         raise ValueError(f"table has no column {missing[0]!r}; it must have {_NEEDED}")
-    if len(table) == 0:
-        raise ValueError("table has no rows; it must have at least one")
+    check_any_rows(table)
     for name in ("idx", "label", "predict", "correct"):
         check_integer(name, table[name].to_numpy())
     rows = table.sort_values("idx", ignore_index=True)
@@ -90,11 +90,7 @@ def with_settings(
         given["sigma"] = check_scale("sigma", sigma)
     if stated_alpha is not None:
         given["alpha"] = check_level(stated_alpha, "stated_alpha")
-    for column, value in given.items():
-        if column in rows and (rows[column] != value).any():
-            argument = "stated_alpha" if column == "alpha" else column
-            other = rows[column][rows[column] != value].iloc[0]
-            raise ValueError(f"{argument}={value} contradicts the table, which says {other}")
+    check_settings(rows, given)
     if len(given) == 3 and "bound" not in rows:
         given |= {"bound": "cohen", "radius_kind": "R2"}
     return rows.assign(**given)
@@ -197,6 +193,11 @@ def findings(rows: pd.DataFrame, largest_radius: float | None) -> Iterator[str]:
     wrong = int((correct != (rows["correct"].to_numpy() == 1)).sum())
     if wrong:
         yield f"'correct' contradicts 'predict' and 'label' in {wrong} of {len(rows)} rows"
+    if wrong := rows_of_other_totals(rows).sum():
+        yield (
+            f"'n' contradicts the votes in {wrong} of {len(rows)} rows: a column of counts may be "
+            "missing"
+        )
     if largest_target := _largest_target(rows):
         yield (
             f"sampling stopped once the radius was known to reach {largest_target:g} or not: the "

@@ -29,6 +29,7 @@ from rsverify.tables.lines import check_signed, is_signed
 from rsverify.tables.metadata import read_metadata as read_metadata
 from rsverify.tables.metadata import write_metadata as write_metadata
 from rsverify.tables.printed import RadiusFormat
+from rsverify.tables.rows import check_any_rows
 from rsverify.tables.schema import COMMON_COLUMNS as COMMON_COLUMNS
 from rsverify.tables.schema import ORIGIN_COLUMNS as ORIGIN_COLUMNS
 from rsverify.tables.schema import check_cells
@@ -208,7 +209,6 @@ def average_certified_radius(table: pd.DataFrame) -> float:
 
 
 def _correct_and_radius(table: pd.DataFrame) -> tuple[npt.NDArray[np.bool_], FloatArray]:
-    if len(table) == 0:
-        raise ValueError("table has no rows; it must have at least one")
+    check_any_rows(table)
     correct = check_integer("correct", table["correct"].to_numpy())
     return correct == 1, check_real("radius", table["radius"].to_numpy())

@@ -34,7 +34,8 @@ from rsverify.tables.published_radii import (
     fit_lattice,
     least_certifying_votes,
 )
-from rsverify.tables.rows import check_table, check_unique_indices, with_outcome
+from rsverify.tables.rows import check_any_rows, check_table, check_unique_indices, with_outcome
+from rsverify.tables.settings import check_cohens, check_settings
 
 __all__ = [
     "IMPOSSIBLE_RADIUS",
@@ -123,7 +124,8 @@ def recertify_radii(
         ValueError.
     ValueError
         If an argument is out of range, an index occurs twice, a radius is negative or NaN, or
-        has more than `digits` digits.
+        has more than `digits` digits; if a column says another `n`, `sigma` or alpha, another
+        bound than Cohen's, or another noise or norm.
 
     Warns
     -----
@@ -158,7 +160,10 @@ def recertify_radii(
     deviation = check_scale("sigma", sigma)
     places = None if digits is None else check_size("digits", digits)
     check_flag("force", force)
+    check_any_rows(table)
     check_unique_indices(table)
+    check_cohens(table)
+    check_settings(table, {"n": trials, "sigma": deviation, "alpha": stated})
     printed, shown = printed_radii(table)
     certified = table["predict"].to_numpy() != ABSTAIN
     _check_radii(table, printed, certified)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from rsverify._core.check import shown
+from rsverify._core.errors import DataError
 from rsverify.certificates.certificate import ABSTAIN
 
 
@@ -19,13 +20,19 @@ def check_table(table: object) -> None:
         )
 
 
+def check_any_rows(table: pd.DataFrame) -> None:
+    """Raise where there is no row."""
+    if len(table) == 0:
+        raise DataError("table has no rows; it must have at least one")
+
+
 def check_unique_indices(table: pd.DataFrame) -> None:
     """Raise where an input has two rows."""
     if "idx" not in table.columns:
         return
     twice = table["idx"].duplicated()
     if twice.any():
-        raise ValueError(f"idx={table['idx'][twice].iloc[0]} occurs twice; each input must once")
+        raise DataError(f"idx={table['idx'][twice].iloc[0]} occurs twice; each input must once")
 
 
 def with_outcome(table: pd.DataFrame, **columns: Any) -> pd.DataFrame:

@@ -193,6 +193,8 @@ def _read(path: str | os.PathLike[str]) -> list[_Row]:
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not a table: it is not UTF-8 at byte {error.start}") from None
     header = lines[0] if lines else ""
+    if header.startswith(("{", "[")):
+        raise DataError(f"{path} is JSON: give the table that it belongs to")
     separator = next((c for c in "\t,;" if c in header), "\t")
     records = list(csv.reader(lines, delimiter=separator))
     columns = records[0] if records else []
@@ -221,4 +223,6 @@ def _read(path: str | os.PathLike[str]) -> list[_Row]:
             body = line.rpartition(separator)[0]
             intact = f"{zlib.crc32(body.encode(), zlib.crc32(header.encode())):08x}" == record[-1]
         rows.append(_Row(fields["idx"], fields, intact))
+    if not rows:
+        raise DataError(f"{path} has no rows, so that nothing can be proved")
     return rows

@@ -119,7 +119,7 @@ def whole_way(model: rsverify.SmoothedClassifier, images: list[object], out: str
     report: rsverify.AuditReport = rsverify.audit(
         "hoeffding_lower", estimand="mean", n=10, alpha=0.05
     )
-    report.plot("report.svg", picture="zip")
+    report.plot("report.svg", kind="zip")
     reveal_type(report.verdict)  # Literal['refuted', 'supported', 'inconclusive']
     print(compared, report.verdict)
 

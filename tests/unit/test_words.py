@@ -4,6 +4,7 @@ What readers see is searched: the pages of the documentation outside code blocks
 every command, printed reports, certificates and warnings, and the docstrings of public names.
 """
 
+import dataclasses
 import inspect
 import re
 from collections.abc import Iterator
@@ -78,7 +79,7 @@ WORDS = {
 EXCEPTIONS = {
     r"\blaw of the iterated logarithm\b": "a theorem, and the title of Robbins's paper",
     r"\bby chance\b": "an idiom: predictions that agree by chance",
-    r"`(law|misses|tightness|picture|rivals|randomised-\w+)`": "a name in code",
+    r"`(law|picture|rivals|randomised-\w+)`": "a name in code",
     r"\brivals : int\b|\bpicture : str\b": "an argument under its old name, which warns",
     r"\brivals=|\bpicture=": "an argument under its old name, which warns",
     r'"law"': "a key of the parameters of a scenario",
@@ -271,14 +272,43 @@ def test_old_names_are_accepted_and_warn(tmp_path):
     new = rsverify.audit(bound, estimand="randomized-proportion", **options)
     with pytest.warns(DeprecationWarning, match="randomized-proportion"):
         old = rsverify.audit(bound, estimand="randomised-proportion", **options)
-    assert [r.misses for r in old.rows] == [r.misses for r in new.rows]
+    assert [r.uncovered for r in old.rows] == [r.uncovered for r in new.rows]
     with pytest.warns(DeprecationWarning, match="kind="):
         old.plot(tmp_path / "a.svg", picture="zip")
+    row = new.worst
+    for before, after in {
+        "misses": "uncovered",
+        "tightness": "gap",
+        "tightness_error": "gap_error",
+    }.items():
+        with pytest.warns(DeprecationWarning, match=f"Row.{before} is now Row.{after}"):
+            assert getattr(row, before) == getattr(row, after)
     scores = np.random.default_rng(0).dirichlet([12.0, 2.0, 1.0], size=50)
     how = {"y": 0, "alpha": 0.05, "estimand": "difference", "selection": scores[:10]}
     with pytest.warns(DeprecationWarning, match="runners_up="):
         limit = rsverify.score_margin_lower(scores, rivals=1, **how)
     assert limit == rsverify.score_margin_lower(scores, runners_up=1, **how)
+
+
+OLD = {"picture", "rivals"}  # arguments under their old names, which warn
+
+
+@pytest.mark.parametrize("name", rsverify.__all__)
+def test_names_of_arguments_and_fields(name):
+    """What a caller writes, and what reports, tables and JSON are made of."""
+    value = getattr(rsverify, name)
+    names = [f.name for f in dataclasses.fields(value)] if dataclasses.is_dataclass(value) else []
+    for each in (value, *(getattr(value, key) for key in dir(value) if key[0] != "_")):
+        if inspect.isfunction(each):
+            names += inspect.signature(each).parameters
+    assert not found(" ".join(name.replace("_", " ") for name in {*names} - OLD))
+
+
+def test_names_of_fields_of_reports():
+    report = rsverify.audit("hoeffding_lower", n=5, alpha=0.05, replications=100)
+    beside = rsverify.compare_bounds(["hoeffding_lower"], "mean", 5, 0.05, timing=False)
+    for columns in (report.to_pandas().columns, beside.to_pandas().columns):
+        assert not found(" ".join(name.replace("_", " ") for name in columns))
 
 
 def test_the_old_option_for_a_figure_is_accepted_and_hidden(tmp_path):

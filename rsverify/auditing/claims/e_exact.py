@@ -113,7 +113,16 @@ def count_row(caller: Caller, model: CountModel, design: Design) -> Found | None
             quantity="expectation",
         )
     text = f"exact: the expectation is at most {found.certified:.6g} for {model.scope}"
-    return row, limits.failures, witness, text
+    return row, _of_counts(limits.failures, attained), witness, text
+
+
+def _of_counts(failures: list[Failure], expectation: float) -> list[Failure]:
+    """Return the failures of e-values of counts: infinite ones where they have a probability."""
+    told = [
+        replace(f, kind="infinite", message=NOT_FINITE[0]) if f.kind == "outside" else f
+        for f in failures
+    ]
+    return [f for f in told if f.kind != "infinite" or math.isinf(expectation)]
 
 
 def values(caller: Caller, data: Data) -> FloatArray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from rsverify._core.check import FloatArray, check_choice, check_takes, shown
 from rsverify._core.types import AuditEstimandName, EInputName
-from rsverify.auditing.caller import name_of
+from rsverify.auditing.caller import as_floats, name_of
 from rsverify.auditing.claims.e_exact import combination_rows, count_row, longest, path_rows
 from rsverify.auditing.claims.levels import (
     Levels,
@@ -30,6 +30,7 @@ from rsverify.auditing.report import AuditReport, Row, with_mixing
 from rsverify.auditing.scenario import Law, Scenario
 from rsverify.auditing.simulation.blocks import generator
 from rsverify.auditing.simulation.search import two_point_laws
+from rsverify.auditing.suites import law_in_words
 from rsverify.auditing.task import PROBE, Task, answered
 from rsverify.auditing.verdict import FALSE_ALARM, TOLERANCE, Witness, combine
 
@@ -282,8 +283,7 @@ class _Claim:
             for u in rng.random((MORE_LAWS, 3)):
                 law = move(cast(Law, two_point_laws(u)["law"]), end)
                 if law is not None:
-                    shown = " or ".join(f"{v:.3g}" for v in law[1])
-                    found[f"{AT}{shown}"] = {"law": law}
+                    found[AT + law_in_words(law)] = {"law": law}
         return found
 
     def simulated(self, level: float, share: float) -> AuditReport:
@@ -329,10 +329,7 @@ def _first(suite: Mapping[str, Parameters]) -> Parameters:
 
 def checked(value: object) -> FloatArray:
     """Return e-values as floats, or raise where one is negative or no number."""
-    array = np.asarray(value)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"the e-value is {array.dtype} and not a number")
-    out = array.astype(np.float64)
+    out = as_floats(value, "e-value")
     if (out < 0.0).any():
         raise ValueError("an e-value is negative: is it the logarithm of one?")
     return out

@@ -6,23 +6,43 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
-from rsverify._core.check import check_jobs, check_level, check_scale, check_seed_number, check_size
+import numpy as np
+
+from rsverify._core.check import (
+    FloatArray,
+    check_jobs,
+    check_level,
+    check_scale,
+    check_seed_number,
+    check_size,
+)
 from rsverify.auditing.caller import merge_failures
 from rsverify.auditing.design import LARGEST_N, Design, Progress, Record
 from rsverify.auditing.report import AuditReport, Row
 from rsverify.auditing.verdict import combine
 
-Levels = float | Sequence[float]
+Levels = float | Sequence[float] | FloatArray
 
 
 def check_levels(alpha: Levels) -> tuple[float, ...]:
     """Return the levels in order, or raise where one is outside (0, 1)."""
-    if isinstance(alpha, Sequence) and not isinstance(alpha, str):
-        if not alpha:
+    several = as_sequence(alpha)
+    if several is not None:
+        if not several:
             raise ValueError("alpha=() must hold at least one level in (0, 1)")
-        return tuple(sorted({check_level(a) for a in alpha}))
-    return (check_level(alpha),)
+        return tuple(sorted({check_level(cast(float, a)) for a in several}))
+    return (check_level(cast(float, alpha)),)
+
+
+def as_sequence(value: object) -> Sequence[object] | None:
+    """Return a sequence, or an array of one axis as one; None where it is neither."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return value
+    if isinstance(value, np.ndarray) and value.ndim == 1:
+        return cast(Sequence[object], value.tolist())
+    return None
 
 
 @dataclass(frozen=True)
@@ -39,10 +59,11 @@ class Words:
     expectation: bool = False  # not a probability but an expectation follows it
     argument: str = ""  # "predict": how the audit calls what it audits
     numbers: bool = True  # a number per replication is what it returns, and not something else
+    pair: str = ""  # what two numbers in place of one are likely to be
 
     def told(self, text: str) -> str:
         """Return a message about bounds as one about this claim."""
-        text = text.replace("; is it side='two-sided'?", "")
+        text = text.replace("; is it side='two-sided'?", self.pair)
         if not self.numbers:
             text = re.sub(r", given data of shape \([^)]*\)|; it must return shape .*", "", text)
         return (
@@ -53,6 +74,7 @@ class Words:
             .replace("the bound", f"the {self.thing}")
             .replace("bound=", f"{self.argument or self.kind}=")
             .replace("one limit per replication", f"one {self.thing} per replication")
+            .replace("not one limit", f"not one {self.thing}")
             .replace("miscoverage", "probability")
             .replace("non-coverage", "probability")
         )
@@ -175,6 +197,6 @@ def _row(row: Row, level: float, words: Words, *, several: bool) -> Row:
         measure=words.measure,
         allowed=level,
         note=words.told(row.note),
-        tightness=math.nan,
-        tightness_error=math.nan,
+        gap=math.nan,
+        gap_error=math.nan,
     )

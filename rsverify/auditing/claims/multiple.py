@@ -16,7 +16,7 @@ from rsverify._core.check import (
     check_takes,
     shown,
 )
-from rsverify._core.types import DependenceName, ErrorRateName, GivenName
+from rsverify._core.types import AnyArray, DependenceName, ErrorRateName, GivenName
 from rsverify.auditing.caller import name_of
 from rsverify.auditing.claims.hypotheses import Hypotheses, estimates_suite, p_values_suite
 from rsverify.auditing.claims.levels import Options, Words, at_levels
@@ -271,9 +271,7 @@ class _Erring:
         del alpha
         n = (data.shape[-1] - 1) // 2
         values, truth, u = data[..., :n], data[..., n : 2 * n], data[..., -1]
-        result = np.asarray(self.procedure(values.copy(), self.level))
-        if result.shape != values.shape:
-            raise ValueError(f"result of shape {result.shape} must have the shape {values.shape}")
+        result = _as_array(self.procedure(values.copy(), self.level), values.shape)
         if self.given == "p-values":
             if result.dtype.kind not in "biu" or not np.isin(result, (0, 1)).all():
                 raise TypeError(
@@ -285,7 +283,7 @@ class _Erring:
         else:
             limits = result.astype(np.float64)
             if np.isnan(limits).any():
-                raise ValueError("a bound is NaN")
+                raise ValueError("a bound is NaN: where nothing is claimed it is minus infinity")
             claimed, wrong = limits > -np.inf, limits > truth + ROUNDING
         share = wrong.sum(axis=-1) / np.maximum(claimed.sum(axis=-1), 1)
         # By its size the limit tells what is claimed apart: that must not depend on other rows.
@@ -293,6 +291,20 @@ class _Erring:
         if self.controls == "FWER":
             return np.asarray(np.where(share > 0.0, told, -told))
         return np.asarray(np.where((share > 0.0) & (share >= u), told, -told))
+
+
+def _as_array(result: object, shape: tuple[int, ...]) -> AnyArray:
+    """Return what a procedure returned as an array of that shape, or raise."""
+    remedy = ""
+    if isinstance(result, tuple):
+        remedy = f"; of a tuple of {len(result)} return the part that has it"
+    try:
+        array = np.asarray(result)
+    except ValueError:  # of parts of several shapes
+        raise ValueError(f"result must have the shape {shape}{remedy}") from None
+    if array.shape != shape:
+        raise ValueError(f"result of shape {array.shape} must have the shape {shape}{remedy}")
+    return array
 
 
 def _codes(n: int) -> FloatArray:

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import cast, get_args
 
 from rsverify._core.check import FloatArray, check_number, shown
 from rsverify._core.types import MarginName
+from rsverify.auditing.claims.levels import as_sequence
 from rsverify.auditing.counts import Region
 from rsverify.auditing.draws import real_sample
 from rsverify.auditing.estimand import Estimand, Parameters
-from rsverify.auditing.scenario import Law, Scenario, default_scenarios
+from rsverify.auditing.scenario import MOVED, Law, Scenario, default_scenarios
 from rsverify.auditing.simulation.search import Family, find_family
-from rsverify.auditing.suites import counts_at, law_at_mean, law_at_variance, votes_at
+from rsverify.auditing.suites import (
+    counts_at,
+    law_at_mean,
+    law_at_variance,
+    law_in_words,
+    votes_at,
+)
 
 SLACK = 1e-9  # of an estimand, that is attributed to rounding
 AT = "at the end of the null: "
+DIGITS = 12  # of points and probabilities, by which distributions are told apart
 
 Null = float | tuple[float | None, float | None]
 """A point, or the ends of an interval that belong to it; None where it has no end."""
@@ -25,17 +33,20 @@ Null = float | tuple[float | None, float | None]
 
 def check_null(null: Null, space: Region) -> Region:
     """Return the ends of a null, or raise where it is empty or misses the parameter space."""
-    if isinstance(null, Sequence) and not isinstance(null, str):
-        if len(null) != 2:
+    pair = as_sequence(null)
+    if pair is None:
+        ends = [check_number("null", cast(float, null))] * 2
+    else:
+        if len(pair) != 2:
             raise ValueError(f"null={shown(null)} must be a number or a pair (low, high)")
         ends = [
-            default if end is None else check_number("null", end)
-            for end, default in zip(null, (-math.inf, math.inf), strict=True)
+            default if end is None else check_number("null", cast(float, end))
+            for end, default in zip(pair, (-math.inf, math.inf), strict=True)
         ]
-    else:
-        ends = [check_number("null", null)] * 2
     low, high = ends
-    if low > high or low > space[1] or high < space[0]:
+    if low > high:
+        raise ValueError(f"null={shown(null)} must have its lower end first: ({high:g}, {low:g})")
+    if low > space[1] or high < space[0]:
         raise ValueError(
             f"null={shown(null)} must hold values of the estimand, which are in "
             f"[{space[0]:g}, {space[1]:g}]"
@@ -113,10 +124,34 @@ def _moved(
     move = mover(estimand)
     if move is None:
         return {}
-    laws = {s.name: move(cast(Law, s.parameters["law"]), end) for s in suite}
-    # Bernoulli distributions, moved, are one.
-    names = {law: name for name, law in reversed(laws.items()) if law is not None}
-    return {AT + name: {"law": law} for law, name in reversed(names.items())}
+    found: dict[str, Parameters] = {}
+    seen: set[Law] = set()
+    for scenario in suite:
+        own = cast(Law, scenario.parameters["law"])
+        law = move(own, end)
+        if law is None or (known := _rounded(law)) in seen:
+            continue  # Bernoulli distributions, moved, are one
+        seen.add(known)
+        found[AT + scenario.name + _as_moved(own, law, estimand)] = {"law": law}
+    return found
+
+
+def _rounded(law: Law) -> Law:
+    """Return a distribution as one with others that differ from it by rounding or in order."""
+    if law[0] != "points":
+        return law
+    pairs = zip(*law[1:3], strict=True)
+    return tuple(sorted((round(v, DIGITS), round(w, DIGITS)) for v, w in pairs))
+
+
+def _as_moved(own: Law, law: Law, estimand: Estimand) -> str:
+    """Return what has become of a distribution, to follow the name that it had."""
+    if law == own:
+        return ""
+    if estimand.draw is real_sample:
+        by = estimand.truth(law=law) - estimand.truth(law=own)
+        return f"{MOVED}shifted by {by:.4g}"
+    return MOVED + law_in_words(law)
 
 
 def mover(estimand: Estimand) -> Callable[[Law, float], Law | None] | None:

@@ -42,6 +42,7 @@ TARGETS: tuple[TargetName, ...] = get_args(TargetName)
 EXTRA = 64  # points drawn for one that is in a group
 GROUPS = (0, 1)
 SLACK = 1e-12  # of a coverage, that is attributed to rounding
+ROUNDING = 1e-12  # of y, by which it may be outside its set
 FARTHEST = 1e100
 BUDGET = 4
 WORDS = Words(
@@ -299,6 +300,8 @@ class _Outside:
         if self.target == "numbers":
             low, high = self.intervals.ends(x.copy(), y.copy(), new.copy(), self.level, rows=rows)
             limit = np.maximum(low - truth, truth - high)
+            # Ends computed as center and width are rounded, in proportion to y itself.
+            limit = np.where(limit > ROUNDING * np.abs(truth), limit, np.minimum(limit, 0.0))
         else:
             limit = self._labels(x, y.astype(np.int64), new, truth)
         # Where no pair of the group was drawn nothing can be wrong; NaN of the procedure stays.

@@ -11,7 +11,7 @@ import numpy as np
 
 from rsverify._core.check import FloatArray, check_choice, check_flag, check_takes, shown
 from rsverify._core.types import AuditEstimandName, AuditMethodName
-from rsverify.auditing.caller import name_of
+from rsverify.auditing.caller import as_floats, name_of
 from rsverify.auditing.claims.levels import Levels, Options, Words, at_levels, check_levels
 from rsverify.auditing.claims.null import (
     Null,
@@ -41,6 +41,7 @@ WORDS = Words(
     "P(p <= a)",
     "are rejected",
     "the p-value is at most {a:g}",
+    pair="; is it a statistic and its p-value? return the p-value alone",
 )
 
 
@@ -70,7 +71,7 @@ def audit_test(
     ----------
     test : callable
         ``test(data)`` returns one p-value for each row of `data`. A function of a single row is
-        called row by row; what it returns may have an attribute ``pvalue``.
+        called row by row; what it returns, or each of a list, may have an attribute ``pvalue``.
     null : float or (float, float)
         The null hypothesis: a value of the estimand, or the ends of an interval of values, both
         part of it, None where it has no end. ``(None, 0.5)`` is "at most 0.5".
@@ -195,6 +196,14 @@ def _shown(region: tuple[float, float]) -> str:
     return f"at most {high:g}" if low == -math.inf else f"[{low:g}, {high:g}]"
 
 
+def _p_values(value: object) -> object:
+    """Return the p-values of what a test returned: of a result, or of a list of results."""
+    if isinstance(value, list | tuple) and not hasattr(value, "pvalue"):
+        of_each = [getattr(each, "pvalue", None) for each in value]
+        return of_each if value and all(p is not None for p in of_each) else value
+    return getattr(value, "pvalue", value)
+
+
 class _Rejecting:
     """A test as a lower limit: minus the logarithm of its p-value, of the truth minus log a.
 
@@ -207,12 +216,7 @@ class _Rejecting:
 
     def __call__(self, data: Data, alpha: float) -> FloatArray:
         del alpha
-        value = self.test(data)
-        value = getattr(value, "pvalue", value)
-        array = np.asarray(value)
-        if array.dtype.kind not in "biuf":
-            raise TypeError(f"the p-value is {array.dtype} and not a number")
-        p = array.astype(np.float64)
+        p = as_floats(_p_values(self.test(data)), "p-value")
         if (p < 0.0).any():
             raise ValueError("a p-value is below 0: is it the logarithm of one?")
         with np.errstate(invalid="ignore"):

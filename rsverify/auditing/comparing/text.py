@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from rsverify._core.text import fitted_table, table_lines
+from rsverify.auditing.report_text import times_in_words
 
 if TYPE_CHECKING:
     from rsverify.auditing.comparing.result import BoundComparison, ComparedBound
@@ -135,7 +136,9 @@ def remarks(found: BoundComparison) -> list[str]:
     if any(row.too_near for row in found.rows):
         lines.append("! at a share: no valid bound is that near the truth; it fails elsewhere")
     for bound, failures in found.failures.items():
-        lines += [f"{bound} failed {f.count} times: {f.kind}: {f.message}" for f in failures]
+        lines += [
+            f"{bound} failed {times_in_words(f.count)}: {f.kind}: {f.message}" for f in failures
+        ]
     return lines
 
 

@@ -117,7 +117,8 @@ def in_digits(value: Fraction) -> str:
 
 def way(values: FloatArray) -> int:
     """Return 1 or -1 where values rise or fall from outcome to outcome, else 0."""
-    steps = np.diff(values)
+    with np.errstate(invalid="ignore"):  # of infinite e-values next to each other
+        steps = np.diff(values)
     if (steps >= 0).all():
         return 1
     return -1 if (steps <= 0).all() else 0

@@ -106,7 +106,7 @@ def _at_an_end(model: CountModel, payoff: Payoff, way: int, most: float) -> Encl
     end = np.clip(model.region[1] if way > 0 else model.region[0], low[0], high[0])
     points = np.array([[end]])
     values = expectation(model, points, payoff)
-    beyond = float(most * model.unseen(points)[0])
+    beyond = float(_beyond(model, points, most)[0])
     top = float(values[0])
     return Enclosed(top, (top + beyond) * (1.0 + SUM_ERROR), points[0], points, values)
 
@@ -123,6 +123,12 @@ def _chunks(model: CountModel, size: int) -> list[slice]:
     width = max(len(model.probabilities(low[None])[0]), 1)
     step = max(CHUNK // width, 1)
     return [slice(i, i + step) for i in range(0, size, step)]
+
+
+def _beyond(model: CountModel, high: FloatArray, most: float) -> FloatArray:
+    """Return what outcomes that are not enumerated add at most; nothing, where there are none."""
+    unseen = model.unseen(high)
+    return np.multiply(most, unseen, out=np.zeros_like(unseen), where=unseen > 0.0)
 
 
 def _weighted(weights: FloatArray, payoff: FloatArray) -> FloatArray:
@@ -198,7 +204,7 @@ def _limits(
         low, high = low[holds], high[holds]
         value = _weighted(model.largest(low, high), payoff(least[holds], largest[holds]))
         part = limits[some]
-        part[holds] = value + most * model.unseen(high)
+        part[holds] = value + _beyond(model, high, most)
     points = _inside(model, _middle(model, a[limits > 0.0], b[limits > 0.0]))
     return limits, points, expectation(model, points, payoff)
 

@@ -34,7 +34,7 @@ def simulation_report(tallies: list[Tally], replay: Replay, record: Record) -> A
                 if wanted
                 else "no number of replications decides a non-coverage like this one"
             )
-        tightness, error = tally.tightness
+        gap, error = tally.gap
         rows.append(
             Row(
                 scenario.name,
@@ -44,7 +44,7 @@ def simulation_report(tallies: list[Tally], replay: Replay, record: Record) -> A
                 high,
                 tally.runs,
                 tally.misses,
-                tightness,
+                gap,
                 tally.verdict,
                 note,
                 miscoverage_error(tally.misses, tally.runs),

@@ -32,7 +32,7 @@ class Tally:
         self.failures = merge_failures(self.failures + other.failures)
 
     @property
-    def tightness(self) -> tuple[float, float]:
+    def gap(self) -> tuple[float, float]:
         """The mean distance of the bound from the truth and its Monte Carlo error; NaN if none."""
         if self.finite == 0:
             return math.nan, math.nan

@@ -89,6 +89,14 @@ def _check_whole(entries: list[Entry], own: State, path: Path, module: str) -> N
                 f"such as {others[0][:80]}: give a function that returns the whole model, or, if "
                 f"this part is the model, key={key!r} (--key {key})"
             )
+    for entry in entries:
+        for prefix in filter(None, _beginnings(entry.state, own.keys())):
+            key = f"{entry.key}.{prefix}".strip(".")
+            raise DataError(
+                f"{path} holds the weights of {module} under {prefix!r}, a place in a sequence: "
+                "give a function that returns the whole sequence, such as a normalization before "
+                f"it, or, if nothing before it changes the input, key={key!r} (--key {key})"
+            )
 
 
 def _same_shapes(state: State, own: State) -> bool:
@@ -166,14 +174,18 @@ def _prefixes(names: Iterable[str], required: Collection[str]) -> list[str]:
 
     A number is not a prefix of a wrapper: it is a place in a sequence, with other places.
     """
+    whole = _beginnings(names, required)
+    return sorted((p for p in whole if not any(part.isdecimal() for part in p.split("."))), key=len)
+
+
+def _beginnings(names: Iterable[str], required: Collection[str]) -> list[str]:
     counts: dict[str, int] = {}
     for name in names:
         starts = [0, *(i + 1 for i, letter in enumerate(name) if letter == ".")]
         for start in starts:
             if name[start:] in required:
                 counts[name[:start]] = counts.get(name[:start], 0) + 1
-    whole = [prefix for prefix, count in counts.items() if count == len(required)]
-    return sorted((p for p in whole if not any(part.isdecimal() for part in p.split("."))), key=len)
+    return [prefix for prefix, count in counts.items() if count == len(required)]
 
 
 def _plain(name: str) -> str:
@@ -218,7 +230,7 @@ def _stripped(state: State, own: State) -> State:
 def _contents(loaded: object) -> str:
     kind = type(loaded).__name__
     if not isinstance(loaded, Mapping):
-        return f"a {kind}"
+        return f"an {kind}" if kind[:1] in "aeiou" else f"a {kind}"
     names = [f"{name}"[:80] for name in loaded]
     shown = f"{', '.join(names[:_SHOWN])}{', …' * (len(names) > _SHOWN)}"
     return f"a {kind} with the entries {shown}" if names else f"an empty {kind}"

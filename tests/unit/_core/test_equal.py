@@ -39,10 +39,10 @@ def test_a_copy_with_another_nan_is_equal(make: Callable[[], Any]) -> None:
 
 def test_what_differs_is_not_equal() -> None:
     row = exact_row()
-    assert math.isnan(row.tightness)
-    assert row == replace(row, tightness=float("nan"))
-    assert row == replace(row, tightness=np.float64("nan"))
-    for change in ({"tightness": 0.5}, {"misses": 7}, {"note": "x"}, {"truth": math.nan}):
+    assert math.isnan(row.gap)
+    assert row == replace(row, gap=float("nan"))
+    assert row == replace(row, gap=np.float64("nan"))
+    for change in ({"gap": 0.5}, {"uncovered": 7}, {"note": "x"}, {"truth": math.nan}):
         assert row != replace(row, **change)
     one = certificate()
     assert one != replace(one, claim=replace(one.claim, sigma=0.5))

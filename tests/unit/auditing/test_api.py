@@ -116,7 +116,7 @@ def test_a_rare_exception_costs_its_row_only():
     (failure,) = report.failures
     assert failure.kind == "ArithmeticError"
     assert sum(failure.example) == 5
-    assert report.rows[0].misses == failure.count
+    assert report.rows[0].uncovered == failure.count
     assert 0 < failure.count < 0.04 * report.rows[0].replications
 
 

@@ -91,10 +91,8 @@ def test_a_program_gets_the_verdict_that_its_formula_gets(tmp_path, language):
     report = audit_command(command, **settings)
     same = audit(hoeffding, **settings)
     assert report.verdict == same.verdict == "supported"
-    assert [r.misses for r in report.rows] == [r.misses for r in same.rows]
-    np.testing.assert_allclose(
-        [r.tightness for r in report.rows], [r.tightness for r in same.rows], rtol=1e-9
-    )
+    assert [r.uncovered for r in report.rows] == [r.uncovered for r in same.rows]
+    np.testing.assert_allclose([r.gap for r in report.rows], [r.gap for r in same.rows], rtol=1e-9)
     assert report.design["bound"] == shlex.join(command)
 
 

@@ -29,17 +29,17 @@ def exact():
 def test_errors_stand_beside_every_figure(drawn, exact):
     for row in drawn.rows:
         assert row.low < row.miscoverage < row.high
-        p = (row.misses + 1) / (row.replications + 2)
+        p = (row.uncovered + 1) / (row.replications + 2)
         runs = row.replications + 2
         assert row.miscoverage_error == pytest.approx(np.sqrt(p * (1 - p) / runs), 1e-12)
     (row,) = exact.rows
     assert row.miscoverage_error == 0
-    assert np.isnan(row.tightness_error)
+    assert np.isnan(row.gap_error)
 
 
 def test_no_miss_is_not_certainty():
     row = audit("hoeffding_lower", n=5, alpha=0.05, replications=200, scenarios=UNIFORM).rows[0]
-    assert row.misses == 0
+    assert row.uncovered == 0
     assert row.miscoverage_error > 0
 
 
@@ -48,8 +48,8 @@ def test_error_of_the_tightness_is_its_spread():
     """Over 40 seeds; their standard deviation is within 40 % of it but for a chance of 1e-3."""
     settings = {"n": 2, "alpha": 0.05, "replications": 200, "scenarios": UNIFORM}
     rows = [audit(low, seed=seed, **settings).rows[0] for seed in range(40)]
-    seen = np.std([r.tightness for r in rows], ddof=1)
-    assert seen == pytest.approx(np.mean([r.tightness_error for r in rows]), rel=0.4)
+    seen = np.std([r.gap for r in rows], ddof=1)
+    assert seen == pytest.approx(np.mean([r.gap_error for r in rows]), rel=0.4)
 
 
 def test_json_has_the_five_parts_of_a_study(drawn, exact):
@@ -65,7 +65,7 @@ def test_json_has_the_five_parts_of_a_study(drawn, exact):
         assert list(data["ademp"]) == parts
         assert "evidence" not in data
         for row in data["rows"]:
-            assert {"miscoverage_error", "low", "high", "tightness_error"} <= set(row)
+            assert {"miscoverage_error", "low", "high", "gap_error"} <= set(row)
     study = json.loads(drawn.to_json())["ademp"]
     assert study["data_generating_mechanisms"]["half"] == {"law": ["beta", 2.0, 2.0]}
     assert "rows[].miscoverage_error" in "".join(study["performance_measures"].values())
@@ -104,5 +104,5 @@ def test_text_holds_what_the_table_holds(drawn):
     for row in drawn.rows:
         (line,) = [x for x in text.splitlines() if x[2:].startswith(f"{row.scenario} ")]
         assert f"{row.miscoverage:.4g}" in line
-        assert f"{row.tightness:.4g}" in line
+        assert f"{row.gap:.4g}" in line
         assert line.endswith(row.verdict)

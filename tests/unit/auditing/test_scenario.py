@@ -87,7 +87,7 @@ def test_an_upper_bound_is_judged_as_its_mirror_image():
     assert len(pairs) > 15
     for one, other in pairs:
         assert other.scenario == f"mirrored: {one.scenario}"
-        assert (one.misses, one.replications) == (other.misses, other.replications)
+        assert (one.uncovered, one.replications) == (other.uncovered, other.replications)
 
 
 def bonferroni(counts, alpha, classes):

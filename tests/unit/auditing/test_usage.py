@@ -192,7 +192,7 @@ def test_draws_of_a_scenario_do_not_depend_on_the_others():
     for scenarios in ({"other": other, "one": one}, {"a": other, "b": one, "one": one, "c": other}):
         rows = audit(hoeffding, scenarios=scenarios, **SETTINGS).rows
         (row,) = (r for r in rows if r.scenario == "one")
-        assert (row.tightness, row.tightness_error) == (alone.tightness, alone.tightness_error)
+        assert (row.gap, row.gap_error) == (alone.gap, alone.gap_error)
     first, second = generator(0, "a", 0).random(4), generator(0, "b", 0).random(4)
     assert not np.isin(first, second).any()
     design_of = audit(hoeffding, scenarios={"one": one}, **SETTINGS).evidence.design
@@ -288,3 +288,46 @@ def test_a_report_says_which_of_its_rows_are_simulated():
     alone = audit(bound, estimand="difference", n=12, alpha=0.05, method="exact")
     assert alone.design["method"] == "exact"
     assert all(r.replications == 0 for r in alone.rows)
+
+
+@pytest.mark.parametrize(
+    ("bound", "text"),
+    [
+        (lambda x, _a: (float(x[0]), 1.0), r"given one replication it returned shape \(2,\), not"),
+        (lambda x, _a: float(x[0]) + x["a"], "given one replication: IndexError"),
+        (lambda x, _a: {"low": float(x[0])}, "given one replication: TypeError: .*'dict'"),
+    ],
+)
+def test_what_one_replication_gives_is_said_where_several_fail(bound, text):
+    with pytest.raises((TypeError, ValueError), match=text):
+        audit(bound, **SETTINGS)
+
+
+@pytest.mark.parametrize("estimand", ["mean", "two-proportion-difference", "poisson-rate"])
+def test_messages_that_tell_of_the_data_are_a_few_lines(estimand):
+    """One line for each of a thousand samples is no report."""
+    most, n = {"mean": (0.5, 8), "two-proportion-difference": (4, 9), "poisson-rate": (50, 4)}[
+        estimand
+    ]
+
+    def chatty(data, _alpha):
+        if data.ndim > 1:
+            raise ValueError("one row, please")
+        if data[0] <= most:
+            return 0.0 if estimand == "poisson-rate" else -9.0
+        if data[0] > 1.5 * most:
+            raise KeyError(str(data.tolist()))
+        raise ValueError(f"not for {data.tolist()}")
+
+    asked = {"estimand": estimand, "n": n, "alpha": 0.05, "replications": 600}
+    report = audit(chatty, **asked)
+    kinds = [f.kind for f in report.failures]
+    assert report.verdict == "refuted"
+    assert max(map(kinds.count, kinds)) <= 6
+    others = [f for f in report.failures if f.message == "with other messages"]
+    assert others
+    assert len(str(report).splitlines()) < 120
+    misses = sum(row.misses for row in report.rows)
+    if misses:  # simulated: none is lost
+        assert sum(f.count for f in report.failures) == misses
+    assert audit(chatty, **asked).to_json() == report.to_json()

@@ -57,6 +57,9 @@ def klass():
 def reads():
     open("/absent/weights.pt")
 
+def three(k, n, alpha):
+    return k / n - alpha
+
 def on_a_gpu():
     raise AssertionError("Torch not compiled with CUDA enabled")
 """
@@ -113,6 +116,24 @@ WRONG = [
     (66, "no such program; is it installed, and on PATH?", "audit --command absent_program --n 5"),
     (69, "leave the choice of a device to --device", f"certify odd.py:on_a_gpu {DATA}"),
     (73, "my_bounds.py exists already: name another file", "new-bound my_bounds.py"),
+    (65, "table has no rows", "recertify bare.tsv --n 10 --sigma 1 --stated-alpha 0.01"),
+    (65, "bare.tsv: table has no rows", "analyze bare.tsv"),
+    (65, "idx=0 occurs twice", "recertify twice.tsv --n 10 --sigma 1 --stated-alpha 0.01"),
+    (65, "twice.tsv: idx=0 occurs twice", "analyze twice.tsv"),
+    (65, "strict.json is JSON: give the table that it belongs to", "verify strict.json"),
+    (65, "no_rows.tsv has no rows, so that nothing can be proved", "verify no_rows.tsv"),
+    (65, "recertify is for tables of certificates", "certify-counts strict.tsv --y 0 --sigma 1"),
+    (
+        65,
+        "published.tsv is a table of certificates without vote counts",
+        "plan published.tsv --sigma 0.25 --target-radius 0.1",
+    ),
+    (
+        64,
+        "fix what it needs besides, as in lambda data, alpha: three(…)",
+        "audit odd.py:three --n 5",
+    ),
+    (64, "strict.tsv has no entry 'inputs' in its conf", "merge part_1.tsv strict.tsv -o new.tsv"),
     (64, "COUNTS='many' must be", "bound many 4 --y 0"),
     (64, "y=2 must be a class between 0 and 1", "bound 5 4 --y 2"),
     (64, "alpha=1.5 must be in (0, 1)", "bound 5 4 --y 0 --alpha 1.5"),
@@ -181,10 +202,14 @@ WRONG = [
 def write_files() -> None:
     Path("odd.py").write_text(FACTORIES)
     Path("folder").mkdir()
+    published = Path("published.tsv").read_text().splitlines(keepends=True)
+    Path("bare.tsv").write_text(published[0])
+    Path("twice.tsv").write_text("".join([*published[:2], published[1]]))
     Path("words.tsv").write_text("hello\nthere\n")
     for name in ("empty.tsv", "empty.pt"):
         Path(name).touch()
     table = Path("strict.tsv").read_text()
+    Path("no_rows.tsv").write_text(table.partition("\n")[0] + "\n")
     Path("utf16.tsv").write_text(table, encoding="utf-16")
     Path("latin.tsv").write_bytes(table.replace("cohen", "cohén", 1).encode("latin-1"))
     Path("old.tsv").write_text(table)

@@ -1,5 +1,10 @@
 """E-values: stopping times, predictability, failures, and arguments that are refused."""
 
+import re
+import warnings
+from fractions import Fraction
+from functools import partial
+
 import numpy as np
 import pytest
 from support.claims.evalues import breathing, wealth
@@ -218,3 +223,122 @@ def test_what_fails_on_every_call_is_an_error():
 
     with pytest.raises(ValueError, match=r"e=broken fails on every call"):
         audit_e_value(broken, null=0.5, n=4)
+
+
+@pytest.mark.parametrize("estimand", ["proportion", "hypergeometric", "poisson-rate"])
+def test_an_infinite_e_value_fails_where_it_has_a_probability(estimand):
+    """Of p = 0, no success in the population, or a rate of 0 nobody sees a success."""
+
+    def impossible(counts):
+        return np.where(counts[:, 0] > 0, np.inf, 1.0)
+
+    asked = {"estimand": estimand, "n": 6}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        never = audit_e_value(impossible, null=0.0, **asked)
+    assert (never.verdict, never.failures) == ("supported", [])
+    at_times = audit_e_value(impossible, null=(0.0, 1.0), **asked)
+    assert at_times.verdict == "refuted"
+    assert [(f.kind, f.message) for f in at_times.failures] == [
+        ("infinite", "the e-value is infinite")
+    ]
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.2, [0.05, 0.2]])
+def test_an_undecided_sentence_has_one_scale(alpha):
+    """The expectation lies in the interval that is said behind it."""
+
+    def bold(x):
+        return np.cumprod(1.0 + 1.3 * (x - 0.3), axis=1)
+
+    asked = {"null": (None, 0.3), "n": 6, "alpha": alpha, "replications": 600}
+    report = audit_e_value(bold, **asked)
+    assert report.verdict == "inconclusive"
+    value, low, high = map(
+        float,
+        re.search(r"is ([\d.]+) under .* of ([\d.]+) to ([\d.]+)[;.]", report.conclusion).groups(),
+    )
+    assert low < value < high
+    assert "%" not in report.conclusion
+
+
+def test_exact_numbers_are_e_values():
+    def ratio(counts):
+        return [Fraction(3, 2) ** int(k) * Fraction(1, 2) ** int(m) for k, m in counts]
+
+    report = audit_e_value(ratio, null=(None, 0.5), estimand="proportion", n=6)
+    assert report.verdict == "supported"
+    assert report.worst.miscoverage == pytest.approx(1.0)
+
+
+def restarted(x, share=True):
+    """Shiryaev and Roberts: the capitals of all who begin at some time, shared by n."""
+    total, out = np.zeros(len(x)), np.empty_like(x)
+    for t in range(x.shape[1]):
+        total = (1.0 + total) * (1.0 + (x[:, t] - 0.5))
+        out[:, t] = total / (x.shape[1] if share else t + 1.0)
+    return out
+
+
+def best_restart(x):
+    """CUSUM: the capital since the best time to begin."""
+    capital, out = np.zeros(len(x)), np.empty_like(x)
+    for t in range(x.shape[1]):
+        capital = np.maximum(capital, 1.0) * (1.0 + (x[:, t] - 0.5))
+        out[:, t] = capital
+    return out
+
+
+def cross_fitted(x, product=False):
+    """Universal inference by halves, and the halves exchanged."""
+    half = x.shape[1] // 2
+
+    def one(fit, rest):
+        p = np.clip(fit.mean(axis=1, keepdims=True), 0.5, 0.99)
+        return np.prod(np.where(rest > 0.5, 2 * p, 2 - 2 * p), axis=1)
+
+    a, b = one(x[:, :half], x[:, half:]), one(x[:, half:], x[:, :half])
+    return a * b if product else (a + b) / 2
+
+
+def adjusted_maximum(x, scale=0.5):
+    """The running maximum, by a calibrator of 1/maximum."""
+    return scale * np.sqrt(np.maximum.accumulate(np.maximum(wealth(x), 1.0), axis=1))
+
+
+@pytest.mark.parametrize(
+    ("e", "estimand", "verdict"),
+    [
+        (restarted, "mean", "supported"),
+        (partial(restarted, share=False), "mean", "refuted"),
+        (best_restart, "mean", "refuted"),
+        (adjusted_maximum, "mean", "supported"),
+        (partial(adjusted_maximum, scale=1.0), "mean", "refuted"),
+        (cross_fitted, "binary-mean", "supported"),
+        (partial(cross_fitted, product=True), "binary-mean", "refuted"),
+    ],
+)
+def test_e_values_of_change_detection_and_of_halves(e, estimand, verdict):
+    report = audit_e_value(e, null=(None, 0.5), estimand=estimand, n=8)
+    assert report.verdict == verdict, str(report)
+
+
+@pytest.mark.parametrize(
+    ("rule", "inputs", "verdict"),
+    [
+        (lambda e: np.cumprod(e, axis=1).mean(axis=1), "sequential e-values", "supported"),
+        (lambda e: np.cumprod(e, axis=1).max(axis=1), "sequential e-values", "refuted"),
+        (lambda e: np.where(e == 0, 1, e).prod(axis=1), "independent e-values", "refuted"),
+        (lambda e: ((1 + e) / 2).prod(axis=1), "sequential e-values", "supported"),
+        (lambda e: ((1 + e) / 2).prod(axis=1), "e-values", "refuted"),
+        (lambda e: e.max(axis=1) / e.shape[1], "e-values", "supported"),
+        (lambda e: (e**2).sum(axis=1) / (e.sum(axis=1) + 1e-9), "independent e-values", "refuted"),
+        (
+            lambda e: np.where(e[:, 1] > 1, e[:, 0] * e[:, 1], e[:, 1]),
+            "sequential e-values",
+            "refuted",
+        ),
+    ],
+)
+def test_rules_that_stop_skip_and_choose(rule, inputs, verdict):
+    assert audit_e_value(rule, inputs=inputs, n=4).verdict == verdict

@@ -1,5 +1,7 @@
 """Prediction sets: what they get, how they fail, and arguments that are refused."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from support.claims.predictions import absolute, all_labels, order_statistics, threshold
@@ -69,7 +71,7 @@ def test_an_end_belongs_to_the_set():
 
     report = audit_prediction_set(constant, **QUICK)
     (row,) = (r for r in report.rows if r.scenario == "constant")
-    assert row.misses == 0
+    assert row.uncovered == 0
 
 
 def test_a_custom_way_to_draw_is_used():
@@ -175,3 +177,32 @@ def test_the_distributions_of_training_claims_have_no_parameters_missing():
 def test_arguments_are_checked(options, text):
     with pytest.raises(ValueError, match=text):
         audit_prediction_set(absolute, **{"n": 9, "alpha": 0.1, **options})
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e4, 1e9])
+@pytest.mark.parametrize("seed", range(3))
+def test_ties_that_are_rounded_away_are_inside(scale, seed):
+    """An end that is center plus width is off by the rounding of y itself, however large y is."""
+    rng = np.random.default_rng(seed)
+    center, prices = scale * rng.random(), scale * rng.random(40)
+
+    def of_prices(rng, rows, size):
+        return np.zeros((rows, size, 1)), np.repeat(rng.choice(prices, (rows, 1)), size, axis=1)
+
+    def conformal(x, y, x_new, alpha, inward=0.0):
+        width = np.abs(y - center).max(axis=1)
+        return center - width, center + width - inward * scale
+
+    asked = QUICK | {"scenarios": {"prices": of_prices}}
+    assert audit_prediction_set(conformal, **asked).worst.misses == 0
+    short = audit_prediction_set(partial(conformal, inward=1e-5), **asked)
+    assert short.verdict == "refuted"
+
+
+def test_a_set_for_one_replication_of_another_kind_is_told():
+    def named(x, y, x_new, alpha):
+        assert y.ndim == 1, "one"
+        return {"lower": y.min(), "upper": y.max()}
+
+    with pytest.raises(ValueError, match=r"given one replication: TypeError: .*'dict'"):
+        audit_prediction_set(named, **QUICK)

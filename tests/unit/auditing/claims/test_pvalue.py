@@ -1,11 +1,19 @@
 """P-values: nulls, failures, levels, and arguments that are refused."""
 
+from collections import namedtuple
+from decimal import Decimal
+from fractions import Fraction
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy import stats
 from support.claims.pvalues import binomial, hoeffding, mcnemar
 
 from rsverify import Estimand, audit_test
+from rsverify.auditing.claims.null import null_scenarios
+from rsverify.auditing.estimand import ESTIMANDS, quantile
+from rsverify.auditing.scenario import MOVED
 
 COUNTS = {"estimand": "proportion", "n": 20}
 
@@ -187,3 +195,82 @@ def test_the_report_of_an_interrupted_audit_is_continued(tmp_path):
     again = audit_test(hoeffding, resume=True, **options)
     assert short.rows[0].replications <= again.rows[0].replications
     assert again.rows == audit_test(hoeffding, null=(None, 0.5), n=5, alpha=0.05).rows
+
+
+Result = namedtuple("Result", "statistic pvalue")
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        lambda p: [SimpleNamespace(pvalue=each) for each in p],
+        lambda p: [Result(0.0, each) for each in p],
+        lambda p: tuple(Result(1.0, np.float32(each)) for each in p),
+        lambda p: [Fraction(float(each)) for each in p],
+        lambda p: [Decimal(float(each)) for each in p],
+        lambda p: SimpleNamespace(statistic=p, pvalue=p.tolist()),
+    ],
+    ids=["objects", "named tuples", "float32", "fractions", "decimals", "one result"],
+)
+def test_results_and_exact_numbers_of_every_kind_are_p_values(returned):
+    report = audit_test(lambda c: returned(binomial(c)), null=(None, 0.5), alpha=0.05, **COUNTS)
+    right = audit_test(binomial, null=(None, 0.5), alpha=0.05, **COUNTS)
+    assert report.worst.miscoverage == pytest.approx(right.worst.miscoverage, rel=1e-6)
+    assert not report.failures
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        lambda c: (c[:, 0], binomial(c)),
+        lambda c: np.stack([c[:, 0], binomial(c)], axis=1),
+        lambda row: (float(row[0]), 0.5),
+        lambda row: [int(row[0]), min(1.0, float(row[1]))],
+    ],
+)
+def test_a_statistic_beside_the_p_value_is_recognized(test):
+    with pytest.raises((TypeError, ValueError), match="is it a statistic and its p-value") as error:
+        audit_test(test, null=(None, 0.5), **COUNTS)
+    assert "one limit" not in str(error.value)
+
+
+def test_texts_are_no_p_values():
+    with pytest.raises(TypeError, match="returned text"):
+        audit_test(lambda c: np.array(["0.5"] * len(c), dtype=object), null=0.5, **COUNTS)
+
+
+def test_levels_and_nulls_may_be_arrays():
+    asked = {"null": np.array([0.0, 0.5]), "alpha": np.array([0.05, 0.1])}
+    report = audit_test(binomial, **asked, **COUNTS)
+    assert report.rows == audit_test(binomial, null=(0.0, 0.5), alpha=(0.05, 0.1), **COUNTS).rows
+
+
+@pytest.mark.parametrize(
+    ("estimand", "end"), [("mean", 0.3), ("mean", 0.97), ("variance", 0.04), ("binary-mean", 0.2)]
+)
+def test_a_distribution_that_was_moved_is_named_as_it_is_and_tried_once(estimand, end):
+    """The name ends with points and probabilities, or the parameters, of what is drawn."""
+    thing = ESTIMANDS[estimand]
+    found = null_scenarios(thing, (-np.inf, end), 20, 0.05, None)
+    moved = {name: p["law"] for name, p in found.items() if MOVED in name}
+    assert moved
+    points = []
+    for name, law in moved.items():
+        told = name.partition(MOVED)[2]
+        if law[0] == "beta":
+            assert told == f"Beta({law[1]:.4g}, {law[2]:.4g})"
+            continue
+        values, _, shares = told.partition(" with ")
+        values = [float(v) for v in values.replace(" or ", ", ").split(", ")]
+        weights = [float(w) for w in shares.split(", ")]
+        assert sum(weights) == pytest.approx(1.0, abs=1e-3)
+        mean = np.dot(values, weights)
+        found_there = mean if estimand != "variance" else np.dot((values - mean) ** 2, weights)
+        assert found_there == pytest.approx(end, rel=1e-2)
+        points.append(told)
+    assert len(points) == len(set(points))
+
+
+def test_a_quantile_that_was_moved_says_by_how_much():
+    found = null_scenarios(quantile(0.25), (-np.inf, 7.0), 20, 0.05, None)
+    assert any(name.endswith("uniform, moved: shifted by 6.75") for name in found)

@@ -175,9 +175,23 @@ def test_a_part_of_what_was_trained_is_not_taken_for_the_whole(tmp_path: Path) -
 def test_a_layer_of_a_sequence_is_not_a_prefix(tmp_path: Path) -> None:
     # A layer before it may change what the model computes, and have no weights.
     path = save(torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Linear(4, 3)).state_dict(), tmp_path)
-    with pytest.raises(DataError, match=r"2 missing: weight, bias; 2 unexpected: 1\.weight"):
+    with pytest.raises(DataError, match=r"Linear under '1\.', a place in a sequence: .*key='1' "):
         load_weights(torch.nn.Linear(4, 3), path)
     assert load_weights(torch.nn.Linear(4, 3), path, key="1").weight.shape == (3, 4)
+
+
+@pytest.mark.parametrize("inside", ["1.", "1.module.", "module.1.", "2.0."])
+def test_the_place_in_a_sequence_is_named(inside: str, tmp_path: Path) -> None:
+    """As published checkpoints have it, whose normalization is a layer before the network."""
+    path = save(
+        {"arch": "n", "state_dict": {f"{inside}{k}": v for k, v in STATE.items()}}, tmp_path
+    )
+    with pytest.raises(DataError, match="a place in a sequence") as caught:
+        load_weights(net(), path)
+    key = str(caught.value).rpartition("--key ")[2].rstrip(")")
+    assert key == f"state_dict.{inside}".rstrip(".")
+    loaded = load_weights(net(), path, key=key)
+    assert all(torch.equal(v, STATE[k]) for k, v in loaded.state_dict().items())
 
 
 def test_missing_weights_are_never_left_as_they_were(tmp_path: Path) -> None:
