@@ -31,7 +31,7 @@ from rsverify.tables.printed import largest_printed
 from rsverify.tables.reader import count_columns
 from rsverify.tables.recertify_radii import InconsistentRadiiError, printed_radii, recertify_radii
 from rsverify.tables.rows import check_any_rows, check_table, check_unique_indices
-from rsverify.tables.settings import check_settings
+from rsverify.tables.settings import check_settings, rows_of_other_totals
 from rsverify.tables.threats import said_of_threats
 
 __all__ = ["findings", "largest_possible_radius", "misfits", "smoothed_predictions"]
@@ -193,6 +193,11 @@ def findings(rows: pd.DataFrame, largest_radius: float | None) -> Iterator[str]:
     wrong = int((correct != (rows["correct"].to_numpy() == 1)).sum())
     if wrong:
         yield f"'correct' contradicts 'predict' and 'label' in {wrong} of {len(rows)} rows"
+    if wrong := rows_of_other_totals(rows).sum():
+        yield (
+            f"'n' contradicts the votes in {wrong} of {len(rows)} rows: a column of counts may be "
+            "missing"
+        )
     if largest_target := _largest_target(rows):
         yield (
             f"sampling stopped once the radius was known to reach {largest_target:g} or not: the "

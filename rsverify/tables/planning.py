@@ -23,6 +23,7 @@ from rsverify._core.check import (
     check_size,
     shown,
 )
+from rsverify._core.errors import DataError
 from rsverify._core.types import RadiusName, VoteBoundName
 from rsverify.bounds.margin import LARGEST_EXACT_TRIALS
 from rsverify.bounds.margin_decision import check_futility
@@ -34,7 +35,7 @@ from rsverify.certificates.planning import (
     selecting_probability,
 )
 from rsverify.certificates.threat import Threat, check_threat
-from rsverify.noise import Noise, Norm
+from rsverify.noise import Gaussian, Noise, Norm
 from rsverify.tables.counts import counts_of_frame
 from rsverify.tables.plan import Cost, EarlyVotes, ExpectedShare, NeededVotes, Plan
 from rsverify.tables.plan_draws import (
@@ -46,6 +47,7 @@ from rsverify.tables.plan_draws import (
     simulate_decisions,
 )
 from rsverify.tables.schema import count_columns
+from rsverify.tables.settings import check_settings
 
 __all__ = ["plan_samples"]
 
@@ -273,6 +275,7 @@ def pilot_inputs(
     if not count_columns(frame):
         frame = counts_of_frame(frame, "pilot", None)
         others = frame
+    _check_noise(others, threat)
     votes = check_integer("pilot", frame[count_columns(frame)].to_numpy())
     total = votes.sum(axis=1)
     if len(votes) == 0 or votes.shape[1] < 2 or (votes < 0).any() or (total == 0).any():
@@ -289,6 +292,20 @@ def pilot_inputs(
     each = f"{few:,}" if few == most else f"{few:,} to {most:,}"
     source = f"a pilot of {each} votes on {len(votes):,} input{'s' * (len(votes) > 1)}"
     return Inputs(shares, label[kept], right[kept], threat.estimand), source
+
+
+def _check_noise(pilot: pd.DataFrame, threat: Threat) -> None:
+    """Raise where a pilot says that its votes were drawn under other noise than is planned for."""
+    if isinstance(threat.noise, Gaussian) and not isinstance(threat.noise.sigma, tuple):
+        check_settings(pilot, {"sigma": threat.noise.sigma})
+    if "noise" not in pilot:
+        return
+    for text in pd.unique(pilot["noise"].dropna().astype(str)):
+        if ":" in text and text != str(threat.noise):
+            raise DataError(
+                f"noise={text} of the pilot must be {threat.noise}, which is planned for: votes "
+                "under other noise do not tell"
+            )
 
 
 def _array(pilot: npt.ArrayLike) -> FloatArray:

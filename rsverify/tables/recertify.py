@@ -24,6 +24,7 @@ from rsverify.certificates.margins import BOUNDS
 from rsverify.certificates.radius import ESTIMANDS
 from rsverify.noise import Norm
 from rsverify.tables.count_columns import check_rows
+from rsverify.tables.counts import integers_of
 from rsverify.tables.outcome import levels_of_rows, outcomes_of_rows
 from rsverify.tables.reader import count_columns
 from rsverify.tables.recertify_radii import IMPOSSIBLE_RADIUS as IMPOSSIBLE_RADIUS
@@ -33,6 +34,7 @@ from rsverify.tables.recertify_radii import InconsistentRadiiWarning as Inconsis
 from rsverify.tables.recertify_radii import InfiniteRadiusWarning as InfiniteRadiusWarning
 from rsverify.tables.recertify_radii import recertify_radii as recertify_radii
 from rsverify.tables.rows import check_any_rows, check_table, check_unique_indices, with_outcome
+from rsverify.tables.settings import check_totals
 from rsverify.tables.threats import in_another_norm, left_out_of_table
 
 __all__ = ["recertify"]
@@ -149,9 +151,10 @@ def recertify(
     if bound == "exact" and ordering is None:
         ordering = "likelihood-ratio"
 
-    counts = table[counts_of].to_numpy(dtype=np.int64)
-    y = table["y"].to_numpy(dtype=np.int64)
+    counts = integers_of(table[counts_of], "table")
+    y = integers_of(table[["y"]], "table")[:, 0]
     check_rows(counts, "table")
+    check_totals(table, counts)
     table = _without_constants_of_scores(table)
     table, threat = in_another_norm(table, norm, dimension, kind)
     if threat is None:

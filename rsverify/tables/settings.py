@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import get_args
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from rsverify._core.check import shown
+from rsverify._core.check import IntArray, shown
 from rsverify._core.errors import DataError
 from rsverify._core.types import MeanBoundName, VoteBoundName
 from rsverify.noise import Gaussian, parse_noise
+from rsverify.tables.schema import count_columns
 
 _ARGUMENTS = {"alpha": "stated_alpha"}
 _OTHER_BOUNDS = {*get_args(VoteBoundName), *get_args(MeanBoundName), "anytime"} - {"cohen"}
@@ -31,6 +33,28 @@ def check_settings(table: pd.DataFrame, settings: Mapping[str, float]) -> None:
             raise ValueError(
                 f"{argument}={value} contradicts the table, which says {said[bad][0]:.10g}"
             )
+
+
+def check_totals(table: pd.DataFrame, counts: IntArray) -> None:
+    """Raise where rows have another number of votes than they say: a class may be missing."""
+    bad = rows_of_other_totals(table)
+    if bad.any():
+        row = int(bad.argmax())
+        raise DataError(
+            f"n={table['n'].iloc[row]} of row {row} must be {counts[row].sum()}, its votes: is a "
+            "column of counts missing?"
+        )
+
+
+def rows_of_other_totals(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Return which rows have another number of votes than their `n`, where both are known."""
+    votes = count_columns(table)
+    if "n" not in table or not votes:
+        return np.zeros(len(table), dtype=bool)
+    said = pd.to_numeric(table["n"].astype(object), errors="coerce").to_numpy(np.float64)
+    total = table[votes].astype(np.float64).sum(axis=1).to_numpy()
+    bad: npt.NDArray[np.bool_] = ~(np.isnan(said) | (said == total))
+    return bad
 
 
 def check_cohens(table: pd.DataFrame) -> None:

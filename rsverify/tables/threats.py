@@ -50,7 +50,12 @@ def threat_of_table(table: pd.DataFrame) -> TableThreat | None:
         If rows differ in them, or they are none that are known.
     """
     if "noise" not in table.columns or (table["noise"].isna() | (table["noise"] == "")).all():
+        norms = _texts_of(table, "norm") if "norm" in table.columns else ()
+        if set(norms) - {"l2"}:
+            raise DataError(f"the table has radii in {norms[0]} and no noise: it must say both")
         return None
+    if "norm" not in table.columns:
+        raise DataError("table has a column 'noise' and no column 'norm'; it must have both")
     kinds = table[["noise", "norm"]].astype(str).drop_duplicates()
     if len(kinds) > 1:
         raise DataError(
@@ -158,6 +163,7 @@ def _with_columns(table: pd.DataFrame, threat: TableThreat | None) -> pd.DataFra
 
 def left_out_of_table(table: pd.DataFrame, classes: int) -> npt.NDArray[np.bool_] | None:
     """Return which classes of each row are no runner-up besides its own; None where none is."""
+    _check_others(table)
     if not {"ignored", "top_others"} & set(table.columns):
         return None
     out = np.zeros((len(table), classes), dtype=bool)
@@ -167,6 +173,15 @@ def left_out_of_table(table: pd.DataFrame, classes: int) -> npt.NDArray[np.bool_
                 out[row, c] = True
     _check_top_k(table, classes)
     return out
+
+
+def _check_others(table: pd.DataFrame) -> None:
+    """Raise where more than one class may be ahead, and the table does not say which."""
+    if "top_k" not in table.columns or "top_others" in table.columns:
+        return
+    sizes = pd.to_numeric(table["top_k"], errors="coerce").fillna(1)
+    if (sizes > 1).any():
+        raise DataError(f"top_k={sizes.max():g} of the table needs its column 'top_others'")
 
 
 def _check_top_k(table: pd.DataFrame, classes: int) -> None:

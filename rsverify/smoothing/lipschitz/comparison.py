@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
-from rsverify.smoothing.device import is_out_of_memory
+from rsverify.smoothing.device import has_float64, is_out_of_memory
 from rsverify.smoothing.lipschitz.recording import (
     Node,
     Place,
@@ -27,6 +27,7 @@ from rsverify.smoothing.lipschitz.recording import (
     leaves,
     module_of_frame,
 )
+from rsverify.smoothing.lipschitz.replay import coarsest, in_float64
 from rsverify.smoothing.lipschitz.state import state_of, watched
 from rsverify.smoothing.lipschitz.tracing import TensorMap, record
 
@@ -173,6 +174,8 @@ class Subject:
             if size > 1 and bound_of(recording) != bound:
                 raise self._difference("its bound depends on the size of the batch")
             self._check_values(out, self._plain(rows), "its result is another when recorded")
+            if size == 2:
+                self._check_rounding(recording, rows, out)
         self._check_values(
             self._plain(seven), outputs, "the same batch has another result when it comes again"
         )
@@ -214,6 +217,23 @@ class Subject:
     def _check_values(self, out: torch.Tensor, expected: torch.Tensor, reason: str) -> None:
         if not _agree(out, expected):
             raise self._difference(reason)
+
+    def _check_rounding(self, recording: Recording, rows: torch.Tensor, out: torch.Tensor) -> None:
+        """Compare with the same operations in float64, where the device has it."""
+        if not has_float64(rows.device):
+            return
+        exact, found = _in_rows(in_float64(recording, rows)), _in_rows(out)
+        finite = found.isfinite().all(dim=1)
+        apart, size = (found - exact)[finite].abs(), found[finite].abs()
+        if not finite.any():
+            return
+        # Of the largest of all rows: small inputs may cancel down to their rounding.
+        kind = coarsest(recording)
+        allowed = max(_tolerance(torch.float32), 64 * torch.finfo(kind).eps)
+        if not apart.max() <= allowed * size.max() + torch.finfo(kind).tiny:
+            raise self._difference(
+                "its result is another in float64: what it computes depends on how numbers round"
+            )
 
     def _check_batches(self, rows: torch.Tensor, outputs: torch.Tensor, sample: Sample) -> None:
         reason = "the result of an input depends on what else is in its batch, or how much"

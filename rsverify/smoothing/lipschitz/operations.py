@@ -56,7 +56,7 @@ _ISOMETRIES = (
         "channel_shuffle",
     ),
 )
-_CASTS = ("to", "float", "double", "half", "bfloat16", "cpu", "cuda", "type_as")
+CASTS = ("to", "float", "double", "half", "bfloat16", "cpu", "cuda", "type_as")
 _WIDENING = ("clamp", "clip", "clamp_min", "clamp_max", "expand", "expand_as", "repeat")
 
 FUNCTIONS: dict[str, gains.Gain] = {
@@ -81,7 +81,7 @@ FUNCTIONS: dict[str, gains.Gain] = {
     "log_softmax": gains.log_softmax,
     **dict.fromkeys(DROPOUTS, gains.dropout),
     **dict.fromkeys(_ISOMETRIES, gains.isometry),
-    **dict.fromkeys(_CASTS, gains.cast),
+    **dict.fromkeys(CASTS, gains.cast),
     **dict.fromkeys(_WIDENING, gains.broadcast),
     "getitem": gains.index,
     "mean": gains.mean,

@@ -73,6 +73,8 @@ class Step:
     """Form of the result: one tensor, or several."""
     results: list[int]
     """Numbers of the resulting nodes."""
+    call: Callable[..., object]
+    """Computes the result from such arguments."""
 
 
 @dataclass

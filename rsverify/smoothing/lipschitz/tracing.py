@@ -207,9 +207,10 @@ class _Recorder(TorchFunctionMode):
         self._check_others(name, (args[:1] if attribute else args, kwargs))
         # A getter is given its owner's class beside the tensor, which is not an argument.
         arguments = args[:1] if attribute else (args[::-1] if spelled in REVERSED else args)
+        call = _forward_of(func) if spelled in REVERSED else func
         recorded = mapped((arguments[:1] if like else arguments, kwargs), self._kept_argument)
         out = self._run(name, func, args, kwargs)
-        self._step(name, recorded, out)
+        self._step(name, recorded, out, _like(out) if like else call)
         return out
 
     def _kept_argument(self, tensor: torch.Tensor) -> Node | torch.Tensor:
@@ -317,7 +318,13 @@ class _Recorder(TorchFunctionMode):
         finally:
             self.running = before
 
-    def _step(self, name: str, recorded: tuple[Args, Kwargs], out: object) -> None:
+    def _step(
+        self,
+        name: str,
+        recorded: tuple[Args, Kwargs],
+        out: object,
+        call: Callable[..., object],
+    ) -> None:
         """Add an operation that was run."""
         results = tensors_in(out)
         if not results:
@@ -337,7 +344,8 @@ class _Recorder(TorchFunctionMode):
         numbers = [self._add_node(t) for t in results]
         place, _ = self._place(name)
         forms = mapped(out, lambda t: self._nodes[id(t)].form)
-        self.recording.steps.append(Step(name, place, recorded[0], recorded[1], forms, numbers))
+        args, kwargs = recorded
+        self.recording.steps.append(Step(name, place, args, kwargs, forms, numbers, call))
 
     def _mark_overwritten(self, name: str, results: list[torch.Tensor]) -> None:
         """Remember which tensors hold what an operation in place has changed."""
@@ -369,6 +377,21 @@ class _Recorder(TorchFunctionMode):
             reason = "what is returned was changed by what is not seen"
             raise Refused(self._output(), reason)
         self.recording.output = node.index
+
+
+def _forward_of(func: Callable[..., object]) -> Callable[..., object]:
+    """Return a reflected method as a function of its operands in the order in which they stand."""
+    return lambda one, two: func(two, one)
+
+
+def _like(out: object) -> Callable[..., object]:
+    """Return what gives a tensor the shape that another one gave it."""
+    shape = out.shape if isinstance(out, torch.Tensor) else torch.Size()
+
+    def shaped(x: torch.Tensor) -> torch.Tensor:
+        return x.reshape(shape) if x.numel() == shape.numel() else x.expand(shape)
+
+    return shaped
 
 
 class _Kernels(TorchDispatchMode):

@@ -12,11 +12,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Hashable
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 
 from rsverify.smoothing.noise.sampler import Sampler
 from rsverify.smoothing.probing.asking import Asking, ModelProbeError
+from rsverify.smoothing.probing.identity import identity
 from rsverify.smoothing.probing.randomness import Watch, sources
 from rsverify.smoothing.probing.state import State
 from rsverify.smoothing.probing.subject import Inputs, Subject
@@ -94,29 +96,37 @@ def _probe_in_full(
         return
 
 
+class _Probed(NamedTuple):
+    """What was probed for inputs of one shape."""
+
+    model: Hashable
+    batch_size: int
+    text: str
+    parts: object  # kept, so that what is known by its id stays that
+
+
 class Probes:
     """What was probed of one model, so that it is done once for all inputs of a shape."""
 
     def __init__(self) -> None:
-        self._said: dict[Hashable, tuple[int, str]] = {}
-        self._owners: list[object] = []  # kept, so that what is known by its id stays that
+        self._said: dict[Hashable, _Probed] = {}
         self.text = ""
         """What was said of the batches that were sampled last."""
 
     def probe(self, subject: Subject, noise: Sampler, center: torch.Tensor, batch_size: int) -> str:
         """Probe the model around `center`, unless it was in batches as large as this.
 
-        Modules that have been exchanged are another model. Raises as `probe`.
+        Modules or functions that were exchanged or hooked, and flags and numbers that were changed
+        since, make another model. Raises as `probe`.
         """
-        owners = [part for part in (subject.model, subject.preprocess) if part is not None]
-        modules = [
-            m for part in owners if isinstance(part, torch.nn.Module) for m in part.modules()
-        ]
-        key = (*map(id, owners), *map(id, modules), center.shape, center.dtype, center.device)
-        largest, self.text = self._said.get(key, (0, ""))
-        if batch_size > largest:
+        parts, key = subject.parts(), (center.shape, center.dtype, center.device)
+        model, before = identity(parts), self._said.get(key)
+        if before is None or before.model != model or before.batch_size < batch_size:
             inputs = Inputs(noise, center, batch_size)
-            self.text = probe(subject, inputs, batch_size=batch_size)
-            self._said[key] = batch_size, self.text
-            self._owners.append(owners)
+            text = probe(subject, inputs, batch_size=batch_size)
+            # What a model sets up, or counts, when it is called is no other model.
+            parts = subject.parts()
+            before = _Probed(identity(parts), batch_size, text, parts)
+            self._said[key] = before
+        self.text = before.text
         return self.text

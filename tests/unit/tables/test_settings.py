@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rsverify import analyze, certify_table, recertify_radii
+from rsverify import analyze, certify_table, plan_samples, recertify, recertify_radii
 from rsverify._core.errors import DataError
+from rsverify.noise import Laplace
 
 GIVEN = {"n": 100_000, "sigma": 0.25, "stated_alpha": 0.001}
 RADII = pd.DataFrame(
@@ -74,3 +75,61 @@ def test_analyses_refuse_other_settings_too():
         analyze(RADII.assign(sigma=0.5), n=100_000, sigma=0.25, stated_alpha=0.001)
     found = analyze(RADII.assign(sigma=[0.25, np.nan, 0.25]), sigma=0.25)
     assert found.settings["sigma"] == (0.25,)
+
+
+VOTES = certify_table(
+    [[800, 150, 50], [600, 50, 350]], y=0, sigma=0.5, alpha=0.001, label=0, bound="cohen"
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.drop(columns="count_2"), "n=1000 of row 0 must be 950, its votes"),
+        (lambda t: t.assign(n=[1000, 999]), "n=999 of row 1 must be 1000, its votes"),
+        (lambda t: t.assign(count_1=[150.5, 50]), "'count_1' of table .* row 0 is 150.5"),
+        (lambda t: t.assign(count_1=[150, np.nan]), "'count_1' of table .* row 1 is missing"),
+        (lambda t: t.assign(noise="laplace:0.5"), "'noise' and no column 'norm'"),
+        (lambda t: t.assign(norm="linf"), "radii in linf and no noise"),
+        (lambda t: t.assign(norm=["l2", "l1"]), "radii in l1 and no noise"),
+        (lambda t: t.assign(top_k=2), "top_k=2 of the table needs its column 'top_others'"),
+    ],
+)
+def test_votes_that_are_not_what_a_table_says_are_not_certified_again(change, message):
+    """A class whose column is gone would be one that the model never answered."""
+    with pytest.raises(DataError, match=message):
+        recertify(change(VOTES), alpha=0.01)
+
+
+def test_an_analysis_tells_of_votes_that_are_missing():
+    notes = analyze(VOTES.drop(columns="count_2")).notes
+    assert any(note.startswith("'n' contradicts the votes in 2 of 2 rows") for note in notes)
+    assert not any("'n' contradicts" in note for note in analyze(VOTES).notes)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t.drop(columns="n"),
+        lambda t: t.assign(n=["1000", None], norm="l2"),
+        lambda t: t.assign(norm=None, top_k=1, noise=""),
+        lambda t: t.astype({"count_0": "Int64", "count_1": float, "y": "Int8"}),
+    ],
+)
+def test_votes_of_other_types_are_certified_again(change):
+    expected = recertify(VOTES, alpha=0.01)["radius"].tolist()
+    assert recertify(change(VOTES), alpha=0.01)["radius"].tolist() == expected
+
+
+def test_a_pilot_tells_of_its_own_noise_only():
+    options = {"target_radius": 0.1, "alpha": 0.001, "bounds": ["cohen"]}
+    assert plan_samples(pilot=VOTES, sigma=0.5, **options).reachable
+    with pytest.raises(ValueError, match=r"sigma=0\.25 contradicts the table, which says 0\.5"):
+        plan_samples(pilot=VOTES, sigma=0.25, **options)
+    other = certify_table(
+        [[800, 150, 50]], y=0, noise=Laplace(0.5), alpha=0.001, bound="cohen", label=0
+    )
+    assert plan_samples(pilot=other, noise=Laplace(0.5), **options).reachable
+    for given in ({"sigma": 0.5}, {"noise": Laplace(0.25)}):
+        with pytest.raises(DataError, match=r"noise=laplace:0\.5 of the pilot must be"):
+            plan_samples(pilot=other, **given, **options)

@@ -170,6 +170,49 @@ def test_whatever_fails_is_one_line_with_the_modules_name(name):
     assert "\n" not in str(caught.value)
 
 
+ROUNDING = {
+    "magic number": lambda x: ((4 * x + 12582912.0) - 12582912.0) / 4,
+    "subtracted first": lambda x: 12582912.0 - (12582912.0 - x),
+    "added tensor": lambda x: (x + torch.full((4,), 1e7)) - torch.full((4,), 1e7),
+    "large mean": lambda x: (torch.cat([x, x.new_full((len(x), 4), 1e8)], 1) + 3e7)[:, :4] - 3e7,
+    "coarse type": lambda x: ((x.half() + 1536.0) - 1536.0).float(),
+    "in place": lambda x: x.clone().add_(1e8).sub_(1e8),
+    "reflected": lambda x: -(1e8 - x) + 1e8,
+    "bias": lambda x: nn.functional.linear(x, torch.eye(4), torch.full((4,), 2e7)) - 2e7,
+}
+
+
+@pytest.mark.parametrize("name", ROUNDING)
+def test_rounding_that_jumps_is_refused(name):
+    """Behind layers whose product is far above their constant, so that no slope tells."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        first, second = nn.Linear(4, 64), nn.Linear(64, 3)
+
+    def rounds(x):
+        return second(torch.relu(first(ROUNDING[name](x))))
+
+    with pytest.raises(ValueError, match="what it computes depends on how numbers round"):
+        lipschitz_bound(rounds, (4,))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: (x - 0.5) / 0.25,
+        lambda x: (x + 8.0) - 8.0,
+        nn.Tanhshrink(),
+        lambda x: torch.log_softmax(x + torch.tensor([0.0, 0.0, -3e4, 0.0]), 1),
+        lambda x: 1.0 - torch.sigmoid(20 * x),
+        lambda x: 0.0 * x,
+        lambda x: 1e-6 * torch.relu(x - 40.0),
+    ],
+)
+def test_ordinary_rounding_is_none(function, dtype):
+    assert lipschitz_bound(lambda x: function(x).to(dtype), (4,), dtype=dtype) >= 0
+
+
 def test_what_is_remembered_but_never_read_is_no_reason():
     class Keeps(nn.Linear):
         def forward(self, x):

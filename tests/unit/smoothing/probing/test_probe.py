@@ -385,6 +385,76 @@ def test_it_is_done_once_for_inputs_of_a_shape(monkeypatch: pytest.MonkeyPatch) 
         smoothed.predict(X, n=300, seed=0)
 
 
+SETTINGS: dict[str, Any] = {"mean": 0.0}
+
+
+class Changing(torch.nn.Module):
+    """Sound as it is made; nearly all of it can be changed later."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm = torch.nn.Linear(SIZE, 8), torch.nn.BatchNorm1d(8)
+        self.last, self.noisy, self.share = torch.nn.Linear(8, CLASSES), False, 0.0
+        self.options = {"axis": 1}
+        self.act: Any = torch.relu
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.act(self.norm(self.first(x.flatten(1))))
+        if self.noisy:
+            x = x + torch.randn_like(x)
+        if self.share:
+            x = torch.nn.functional.dropout(x, self.share)
+        return self.last(x - SETTINGS["mean"] * x.mean(0)).softmax(self.options["axis"])
+
+
+def _mixed(x: torch.Tensor) -> torch.Tensor:
+    return x - x.mean(0)
+
+
+def _without_statistics(model: Changing) -> None:
+    model.norm.running_mean = model.norm.running_var = None
+
+
+CHANGES: dict[str, Any] = {
+    "a flag": lambda m: setattr(m, "noisy", True),
+    "a number": lambda m: setattr(m, "share", 0.5),
+    "an item": lambda m: m.options.update(axis=0),
+    "a global": lambda _m: SETTINGS.update(mean=1.0),
+    "a function": lambda m: setattr(m, "act", _mixed),
+    "a hook": lambda m: m.first.register_forward_hook(lambda _m, _i, out: _mixed(out)),
+    "a hook before": lambda m: m.last.register_forward_pre_hook(lambda _m, i: (_mixed(i[0]),)),
+    "a hook of all": lambda _m: torch.nn.modules.module.register_module_forward_hook(
+        lambda _m, _i, out: out + torch.randn_like(out)
+    ),
+    "a method": lambda m: setattr(m, "forward", lambda x: _mixed(m.last(m.first(x.flatten(1))))),
+    "statistics": _without_statistics,
+    "a module": lambda m: setattr(m, "act", torch.nn.Softmax(dim=0)),
+}
+
+
+@pytest.mark.parametrize("way", ["model", "function", "preprocess"])
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_model_that_was_changed_is_probed_again(name: str, way: str) -> None:
+    model = Changing().eval()
+    smoothed = {
+        "model": lambda: SmoothedClassifier(model, CLASSES, 0.5),
+        "function": lambda: SmoothedClassifier(lambda batch: model(batch), CLASSES, 0.5),
+        "preprocess": lambda: SmoothedClassifier(
+            torch.nn.Identity(), CLASSES, 0.5, preprocess=model
+        ),
+    }[way]()
+    options = {"n": 60, "n0": 10, "seed": 0, "progress": False}
+    smoothed.certify(X, **options)
+    handle = CHANGES[name](model)
+    try:
+        with pytest.raises(ModelProbeError):
+            smoothed.certify(X, **options)
+    finally:
+        SETTINGS["mean"] = 0.0
+        if hasattr(handle, "remove"):
+            handle.remove()
+
+
 def test_noise_votes_and_generators_are_as_without(monkeypatch: pytest.MonkeyPatch) -> None:
     def votes() -> list[int]:
         smoothed = SmoothedClassifier(ORDINARY["dense"], CLASSES, 0.5)
