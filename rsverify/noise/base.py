@@ -22,6 +22,8 @@ _SHOWN = 4
 # Each formula takes at most six roundings and three library functions, each good to two units
 # in the last place, of well-conditioned terms: 12 units of 2^-53 are less than this.
 _SHRINK = 1.0 - 4e-15
+# Far above the numbers that have fewer digits, whose roundings are larger than that.
+_LEAST = 1e-290
 
 
 class Noise(ABC):
@@ -146,7 +148,7 @@ class Noise(ABC):
                 f"dimension=None must be given for norm={str(chosen)!r} under {self.name} noise: "
                 "how many numbers each input has"
             )
-        positive = np.maximum(limits, 0.0)
+        positive = np.where(limits >= _LEAST, limits, 0.0)
         if self.integer:
             whole = np.array([self._changes(float(m)) for m in positive.ravel()], dtype=np.int64)
             counts: IntArray = whole.reshape(positive.shape)
@@ -157,7 +159,7 @@ class Noise(ABC):
             down: FloatArray = np.nextafter(
                 np.minimum(raw, np.finfo(np.float64).max) * _SHRINK, 0.0
             )
-        down = np.where(positive > 0.0, down, 0.0)
+        down = np.where((positive > 0.0) & (raw >= _LEAST), down, 0.0)
         return down if down.ndim else float(down)
 
     def _radius(self, margin: FloatArray, norm: Norm, dimension: int) -> FloatArray:
@@ -167,6 +169,11 @@ class Noise(ABC):
     def _changes(self, margin: float) -> int:
         """Return the radius of a noise whose radii are whole numbers."""
         raise NotImplementedError
+
+
+def with_all_digits(scale: float) -> float:
+    """Return a scale of the noise, 0 where it is so small that it has lost digits."""
+    return scale if scale >= _LEAST else 0.0
 
 
 def _hint(noise: type[Noise], norm: Norm) -> str:

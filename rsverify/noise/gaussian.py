@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 
 from rsverify._core.check import FloatArray, check_scale
-from rsverify.noise.base import Noise
+from rsverify.noise.base import Noise, with_all_digits
 from rsverify.noise.norms import Norm, power_of
 
 __all__ = ["DiscreteGaussian", "Gaussian"]
@@ -93,7 +93,7 @@ class Gaussian(Noise):
         power = power_of(norm)
         if not isinstance(self.sigma, tuple):
             shrink = 1.0 if power <= 2.0 else float(float(dimension) ** (1.0 / power - 0.5))
-            return half * (self.sigma * shrink)
+            return half * with_all_digits(self.sigma * shrink)
         if power <= 2.0:
             return half * min(self.sigma)
         # The largest value of Σ(δ_i/σ_i)² on the ℓp ball is the ℓ_(p/(p−2)) norm of 1/σ_i².
@@ -101,7 +101,7 @@ class Gaussian(Noise):
         smallest = min(self.sigma)
         conjugate = 1.0 if math.isinf(power) else power / (power - 2.0)
         total = math.fsum((smallest / s) ** (2.0 * conjugate) for s in self.sigma)
-        return half * float(smallest / total ** (0.5 / conjugate))
+        return half * with_all_digits(float(smallest / total ** (0.5 / conjugate)))
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ def parse_noise(text: str) -> Noise:
     Parameters
     ----------
     text : str
-        Its name, a colon and its parameters: ``"uniform:0.5"``, ``"ablation:45,784"``.
+        Its name, a colon and its parameters: ``"uniform:0.5"``, ``"ablation:45,784"``,
+        ``"discrete:0.25,1/255"``.
 
     Raises
     ------
@@ -44,21 +45,25 @@ def parse_noise(text: str) -> Noise:
     """
     kind, _, numbers = text.partition(":")
     found = [noise for noise in _NOISES if noise.name == kind]
-    try:
-        values = [float(number) for number in numbers.split(",")]
-    except ValueError:
-        found = []
     if not found:
         names = ", ".join(f"{noise.name}:…" for noise in _NOISES)
         raise ValueError(f"noise={shown(text)} must be one of {names} with its parameters")
     noise = found[0]
-    if noise is Gaussian:
-        return Gaussian(values[0] if len(values) == 1 else values)
-    given = [int(v) if noise is Ablation and v.is_integer() else v for v in values]
     try:
-        return noise(*given)
-    except TypeError:
-        wanted = ",".join(inspect.signature(noise).parameters).upper()
+        values = [_number(number) for number in numbers.split(",")]
+        if noise is Gaussian:
+            return Gaussian(values[0] if len(values) == 1 else values)
+        wanted = inspect.signature(noise).bind(*values).arguments
+    except (TypeError, ValueError, ZeroDivisionError):
+        form = ",".join(inspect.signature(noise).parameters).upper()
         raise ValueError(
-            f"noise={shown(text)} must have its parameters as {noise.name}:{wanted}"
+            f"noise={shown(text)} must have its parameters as {noise.name}:{form}, each a number"
         ) from None
+    whole = noise is Ablation
+    return noise(*(int(v) if whole and v.is_integer() else v for v in wanted.values()))
+
+
+def _number(text: str) -> float:
+    """Return a number, which may be written as a fraction: 1/255."""
+    over, slash, under = text.partition("/")
+    return float(over) / float(under) if slash else float(over)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
+import mpmath
+
 from rsverify._core.check import check_fraction, check_number, check_size
 from rsverify.noise.base import Noise
 
@@ -14,6 +16,7 @@ __all__ = ["Ablation", "Deletion"]
 
 _NEAR = 1e-14  # relative: two logarithms and a division in floats are off by less
 _DIGITS = 60
+_LARGEST_EXACT = 10_000  # the exact numbers of more may have too many digits to be quick
 _MOST_TIES = 1100
 
 
@@ -73,23 +76,43 @@ class Ablation(Noise):
         return (self.keep, self.of)
 
     def _changes(self, margin: float) -> int:
-        numerator, denominator = margin.as_integer_ratio()
         low, high = 0, self.of  # at `of` changes nothing of the input is left: 2 > margin
         while high - low > 1:
             middle = (low + high) // 2
-            lost, total = _seen(self.keep, self.of, middle)
-            if 2 * lost * denominator < numerator * total:
+            if self._is_certified(middle, margin):
                 low = middle
             else:
                 high = middle
         return low
 
+    def _is_certified(self, changed: int, margin: float) -> bool:
+        """Return whether so many changes are seen with a probability below half the margin."""
+        if self.of > _LARGEST_EXACT:
+            with mpmath.workdps(_DIGITS):
+                apart = 1 - mpmath.mpf(margin) / 2 - _unseen(self.keep, self.of, changed)
+                if abs(apart) > mpmath.mpf(10) ** (20 - _DIGITS):
+                    return bool(apart < 0)
+        numerator, denominator = margin.as_integer_ratio()
+        lost, total = _seen(self.keep, self.of, changed)
+        return 2 * lost * denominator < numerator * total
+
+
+def _unseen(keep: int, of: int, changed: int) -> mpmath.mpf:
+    """Return the probability that no changed entry is seen, at the precision of the caller."""
+    if changed > of - keep:
+        return mpmath.mpf(0)
+    parts = (of - changed, of - keep), (of - changed - keep, of)
+    above, below = (sum(mpmath.loggamma(k + 1) for k in part) for part in parts)
+    return mpmath.exp(above - below)
+
 
 @lru_cache(maxsize=4096)
 def _seen(keep: int, of: int, changed: int) -> tuple[int, int]:
-    """Return in how many of how many choices a changed entry is seen."""
-    total = math.comb(of, keep)
-    return total - math.comb(of - changed, keep), total
+    """Return a fraction: of how many choices a changed entry is seen."""
+    # C(of - changed, keep) / C(of, keep), the same with `keep` and `changed` swapped.
+    few, many = sorted((keep, changed))
+    total = math.prod(range(of - few + 1, of + 1))
+    return total - math.prod(range(of - many - few + 1, of - many + 1)), total
 
 
 @dataclass(frozen=True)
@@ -154,8 +177,6 @@ def _edits(probability: float, margin: float) -> int:
     Radii are claimed from below and, where sampling stops early, from above: a whole number too few
     would make "radius < target" wrong.
     """
-    import mpmath  # of margins at the edge of a whole number alone
-
     with mpmath.workdps(_DIGITS):
         quotient = mpmath.log1p(mpmath.mpf(-margin) / 2) / mpmath.log(mpmath.mpf(probability))
         whole = int(mpmath.nint(quotient))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rsverify._core.check import FloatArray, check_scale
-from rsverify.noise.base import Noise
+from rsverify.noise.base import Noise, with_all_digits
 from rsverify.noise.norms import Norm, power_of
 
 __all__ = ["Laplace", "Splitting", "Uniform"]
@@ -77,7 +77,8 @@ class Uniform(Noise):
         taxicab = self.half_width * margin
         if power == 1.0:
             return taxicab
-        box: FloatArray = -2.0 * self.half_width * np.expm1(np.log1p(-0.5 * margin) / dimension)
+        lost = np.expm1(np.log1p(-0.5 * margin) / dimension)
+        box: FloatArray = -2.0 * lost * self.half_width
         if math.isinf(power):
             return box
         larger: FloatArray = np.maximum(box, taxicab * float(dimension) ** (1.0 / power - 1.0))
@@ -194,5 +195,5 @@ class Laplace(Noise):
 
     def _radius(self, margin: FloatArray, norm: Norm, dimension: int) -> FloatArray:
         shrink = float(dimension) ** (1.0 / power_of(norm) - 1.0)
-        radius: FloatArray = 0.5 * margin * (self.scale * shrink)
+        radius: FloatArray = 0.5 * margin * with_all_digits(self.scale * shrink)
         return radius

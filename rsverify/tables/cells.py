@@ -19,7 +19,7 @@ import pandas as pd
 
 from rsverify._core.check import FloatArray, IntArray
 from rsverify._core.errors import DataError
-from rsverify.tables.text import SEPARATORS, TableText, is_quoted, split_line, width_hint
+from rsverify._core.table_text import SEPARATORS, TableText, is_quoted, split_line, width_hint
 
 INTEGER_COLUMNS = frozenset(
     {

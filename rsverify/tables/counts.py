@@ -15,6 +15,15 @@ import pandas as pd
 from rsverify._core.check import IntArray, check_integer, shown
 from rsverify._core.errors import DataError, cause_of
 from rsverify._core.optional import need
+from rsverify._core.table_text import (
+    SEPARATORS,
+    TableText,
+    is_quoted,
+    read_text,
+    split_line,
+    width_hint,
+    without_comments,
+)
 from rsverify.tables.cells import Places, parse_integer, parse_integers, read_cells
 from rsverify.tables.count_columns import (
     check_beside,
@@ -24,15 +33,6 @@ from rsverify.tables.count_columns import (
     find_counts,
     given_columns,
     is_number,
-)
-from rsverify.tables.text import (
-    SEPARATORS,
-    TableText,
-    is_quoted,
-    read_text,
-    split_line,
-    width_hint,
-    without_comments,
 )
 
 __all__ = ["read_counts"]

@@ -11,6 +11,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from rsverify._core.check import FloatArray, check_integer, check_real
+from rsverify._core.table_text import (
+    SEPARATORS,
+    TableText,
+    is_quoted,
+    read_text,
+    separator_of,
+    split_line,
+    without_comments,
+)
 from rsverify._core.types import AnyArray
 from rsverify.tables.cells import (
     REAL_COLUMNS,
@@ -35,15 +44,6 @@ from rsverify.tables.schema import ORIGIN_COLUMNS as ORIGIN_COLUMNS
 from rsverify.tables.schema import check_cells
 from rsverify.tables.schema import count_columns as count_columns
 from rsverify.tables.schema import table_row as table_row
-from rsverify.tables.text import (
-    SEPARATORS,
-    TableText,
-    is_quoted,
-    read_text,
-    separator_of,
-    split_line,
-    without_comments,
-)
 from rsverify.tables.writer import write_table as write_table
 
 __all__ = ["TruncatedTableWarning", "average_certified_radius", "certified_accuracy", "read_table"]

@@ -10,6 +10,7 @@ bounds.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
@@ -38,7 +39,8 @@ VerificationName = Literal["proved", "refuted", "not proved"]
 ASSUMPTIONS = (
     "the votes are independent, of one model, and their number was fixed beforehand",
     "the class was fixed without looking at the votes that certify it",
-    "noise and units are as stated; of discrete noise, noise_excess is what its own error costs",
+    "noise, units and a Lipschitz constant are as stated; of discrete noise, noise_excess is what "
+    "its own error costs",
     "the sets of outcomes are nested from one outcome to the next, as one ordering makes them: "
     "one row alone cannot show it",
 )
@@ -54,6 +56,9 @@ LOCAL = Fraction(2, 10**11)
 make its supremum local (docs/theory.md)."""
 OWN_LIMIT = Fraction(1, 10**7)
 """A stated margin further below the bound's own is not what the bound gives."""
+ANY_MARGIN = Fraction(1, 10**30)
+"""A class that is certified at all has some margin over its runner-up, whatever its radius."""
+OVERSTATED = "the radius holds, but the margin stated beside it does not"
 BELOW_BOUND = (
     "the bound named gives more: another version computed the row, or a number of it was changed"
 )
@@ -76,7 +81,8 @@ class Verification:
     reason: str
     """Why it is refuted, or could not be proved; of a proof, what was shown."""
     margin: float | None = None
-    """The margin that the radius needs; None where no radius is claimed."""
+    """The margin that was looked at, which the radius needs or is stated beside it; None where
+    nothing is certified."""
     level: float | None = None
     """What of alpha the bound may spend."""
     tail: float | None = None
@@ -91,6 +97,11 @@ class Verification:
     """Where proved, whether the margin stated is below what the bound named gives, by more than
     1e-7: the radius holds, but another version computed it, or a number was changed. Where it is
     said that this version computed it, such a margin is refuted."""
+
+    @property
+    def proved(self) -> bool:
+        """Whether the verdict is ``"proved"``."""
+        return self.verdict == "proved"
 
     def __str__(self) -> str:
         return f"{self.verdict}: {self.reason}"
@@ -122,9 +133,10 @@ def verify_certificate(
     Returns
     -------
     Verification
-        *proved* where the bound named gives this radius; *refuted* where it does not, with the
-        point of the nuisance parameter that shows it, or where the certificate contradicts itself
-        or is not what the bound gives; *not proved* where the budget was too small or there is no
+        *proved* where the bound named gives this radius, and the margin stated beside it;
+        *refuted* where it does not, with the point of the nuisance parameter that shows it, or
+        where the certificate contradicts itself or is not what the bound gives; *not proved*
+        where the budget was too small or there is no
         checker for the bound.
 
     Raises
@@ -166,17 +178,19 @@ def verify_certificate(
 
 def verify_claim(claim: Claim, budget: int = BUDGET, same_version: bool = True) -> Verification:
     """Return the verdict on a claim, at the working precision of the caller."""
-    if claim.certifies and claim.radius > 0:
+    if claim.certifies:
         unchecked = _without_checker(claim)
-        if unchecked:
+        if unchecked and not claim.flaws:
             return Verification(verdict="not proved", reason=unchecked)
-        if claim.level > 0:
+        if claim.level > 0 and not unchecked:
             found = _verify_radius(claim, budget, same_version)
             if found.verdict == "refuted" or not claim.flaws:
                 return found
     if claim.flaws:
-        return Verification(verdict="refuted", reason=f"contradicts itself: {claim.flaws[0]}")
-    return Verification(verdict="proved", reason="no radius is claimed")
+        return Verification(
+            verdict="refuted", reason=f"contradicts itself: {'; '.join(claim.flaws)}"
+        )
+    return Verification(verdict="proved", reason="nothing is certified")
 
 
 def _without_checker(claim: Claim) -> str:
@@ -207,29 +221,23 @@ def _without_checker(claim: Claim) -> str:
 
 
 def _verify_radius(claim: Claim, budget: int, same_version: bool) -> Verification:
-    """Return the verdict on a positive radius of a bound that has a checker."""
-    margin = ball(claim.radius) / claim.slope()
-    if claim.estimand == "difference" and not margin < 1:
-        return Verification(
-            verdict="refuted",
-            reason="no finite number of votes shows a difference of 1",
-            margin=float(margin.mid()),
-            level=float(claim.level),
-        )
-    checks: dict[str, Check] = {
-        "exact": _check_exact,
-        "cohen": _check_cohen,
-        "bonferroni": _check_bonferroni,
-    }
-    check = checks[claim.bound]
+    """Return the verdict on a radius of a bound that has a checker, and on the margin beside it."""
+    needed = (ball(claim.radius) / claim.slope()).max(ball(ANY_MARGIN))
+    margin, larger = needed, None
+    if claim.margin is not None and not claim.flaws:
+        margin = needed.max(ball(claim.margin - claim.margin_unit))
+        larger = ball((claim.margin + claim.margin_unit) * (1 + OWN_LIMIT) + OWN_LIMIT)
+    check = _check_of(claim)
     found, at = check(claim, margin, budget, None)
-    if found.verdict != "proved" or claim.margin is None or claim.flaws:
+    if found.verdict == "refuted" and margin > needed:
+        alone = check(claim, needed, budget, None)[0]
+        return replace(found, reason=f"{OVERSTATED}: {found.reason}") if alone.proved else alone
+    if not found.proved or larger is None:
         return found
     # A smaller claim is as true; but of this version the margin stated must be the bound's own.
-    larger = ball(claim.margin * (1 + OWN_LIMIT) + OWN_LIMIT)
     if claim.estimand == "difference" and not larger < 1:
         return found
-    if check(claim, larger, budget, at)[0].verdict == "proved":
+    if check(claim, larger, budget, at)[0].proved:
         # A nested limit may be below its own ordering's: a larger level keeps it down.
         if same_version and claim.ordering != "nested":
             return _verdict("refuted", CHANGED, claim, margin)
@@ -239,6 +247,44 @@ def _verify_radius(claim: Claim, budget: int, same_version: bool) -> Verificatio
 
 Check = Callable[[Claim, Ball, int, Ball | None], tuple[Verification, Ball | None]]
 """Says whether a claim's bound gives a margin; begins where the tail was highest before."""
+
+
+def _check_of(claim: Claim) -> Check:
+    """Return the check of a claim's bound, before it what no bound can give."""
+    checks: dict[str, Check] = {
+        "exact": _check_exact,
+        "cohen": _check_cohen,
+        "bonferroni": _check_bonferroni,
+    }
+    own = checks[claim.bound]
+
+    def check(
+        claim: Claim, margin: Ball, budget: int, at: Ball | None
+    ) -> tuple[Verification, Ball | None]:
+        found = _beyond_all_votes(claim, margin)
+        return (found, at) if found else own(claim, margin, budget, at)
+
+    return check
+
+
+def _beyond_all_votes(claim: Claim, margin: Ball) -> Verification | None:
+    """Return the refutation of a margin that n votes of n do not show, by any of the bounds.
+
+    All votes are ordered at or above those observed, and each bound is at most Cohen's of them.
+    """
+    if claim.estimand == "difference" and not margin < 1:
+        return _verdict(
+            "refuted", "no finite number of votes shows a difference of 1", claim, margin
+        )
+    point = end_of_curve(claim.estimand, margin)
+    tail = (claim.n * point[0].log()).exp()
+    if not tail > ball(claim.level):
+        return None
+    reason = (
+        f"even all {claim.n} votes for the class have probability {_short(tail)} > "
+        f"{_short(ball(claim.level))} at {_shown(point)}"
+    )
+    return _verdict("refuted", reason, claim, margin, tail, point)
 
 
 def _verdict(
@@ -259,7 +305,7 @@ def _verdict(
     return Verification(
         verdict=verdict,
         reason=reason,
-        margin=float(margin.mid()),
+        margin=min(float(margin.mid()), sys.float_info.max),
         level=float(claim.level),
         tail=rounded,
         nuisance=None if point is None else tuple(float(q.mid()) for q in point),  # type: ignore[arg-type]

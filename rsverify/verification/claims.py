@@ -6,6 +6,8 @@ the exact decimals, or binary fractions, that they are.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -22,6 +24,13 @@ ABSTAIN = -1
 MARGINS: dict[str, MarginName] = {"R1": "difference", "R2": "probit"}
 FLOAT_STEPS = Fraction(1, 2**48)
 """Share of a radius that computing it in float64, rounded down, may lose."""
+
+
+_UNKNOWN = ("", "NA", "N/A", "NaN", "nan", "None", "null", "<NA>")
+"""What is written where there is no value, by R, pandas and others too."""
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+_TRUTH = {"1": True, "0": False, "1.0": True, "0.0": False, "True": True, "False": False}
+_CLASSES = re.compile(r" *(?:[0-9]+(?:\.0+)? *(?:, *|$))*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +56,8 @@ class Claim:
     lipschitz: Fraction | None
     margin: Fraction | None
     """The margin stated beside the radius, if any."""
+    margin_unit: Fraction
+    """What one unit of its last digit is worth, by which it may have been rounded."""
     unchecked: str
     """What about the row has no checker, if anything."""
     flaws: tuple[str, ...]
@@ -142,12 +153,14 @@ def claim_of_fields(fields: Mapping[str, object]) -> Claim:
         k2: int | None = max((k for i, k in enumerate(counts) if i not in left_out), default=0)
         if sum(counts) != n:
             flaws.append(f"n={n} is not the sum of the votes, {sum(counts)}")
+        if selected and get.integer("n0", sum(selected)) != sum(selected):
+            flaws.append(f"n0={get.integer('n0')} is not the sum of the selection votes")
         n = sum(counts)
     else:
         k1, k2 = get.integer("votes"), None
     if min([k1, *counts]) < 0 or not k1 <= n or n < 1:
         raise DataError(f"votes={k1} of n={n} must be nonnegative, at most n, and n at least 1")
-    flaws += _flaws_of_classes(get, y, selected)
+    flaws += _flaws_of_classes(get, y, selected) + get.flaws_of_correct(predict)
     if predict not in (ABSTAIN, y) and counts:
         flaws.append(f"predict={predict} is not the class put to the test, y={y}")
     radius, unit = get.number("radius"), get.unit("radius")
@@ -168,6 +181,7 @@ def claim_of_fields(fields: Mapping[str, object]) -> Claim:
         sigma=Fraction(1) if get.unchecked() else get.number("sigma"),
         lipschitz=get.maybe("lipschitz"),
         margin=get.maybe("margin"),
+        margin_unit=get.unit("margin"),
         unchecked=get.unchecked(),
         flaws=(),
     )
@@ -207,7 +221,9 @@ def _flaws_of_numbers(claim: Claim) -> list[str]:
         ("radius", claim.radius < 0),
     ):
         if wrong:
-            raise DataError(f"{name}={float(getattr(claim, name)):g} is out of its range")
+            value: Fraction = getattr(claim, name)
+            shown = f"{Decimal(value.numerator) / value.denominator:.6g}"
+            raise DataError(f"{name}={shown} is out of its range")
     flaws = []
     if not 0 <= claim.noise_excess < claim.alpha:
         flaws.append(f"noise_excess={float(claim.noise_excess):g} must be from 0 to below alpha")
@@ -217,12 +233,15 @@ def _flaws_of_numbers(claim: Claim) -> list[str]:
         return flaws
     if not claim.certifies:
         return flaws + (["an abstention has no positive margin"] if claim.margin > 0 else [])
-    implied = claim.slope() * ball(max(claim.margin, Fraction(0)))
+    low, high = (
+        claim.slope() * ball(max(claim.margin + step, Fraction(0)))
+        for step in (-claim.margin_unit, claim.margin_unit)
+    )
     lost = ball(max(claim.unit, claim.radius * FLOAT_STEPS))
-    if ball(claim.radius) > implied:
-        flaws.append(f"the margin stated gives a radius of {float(implied.mid()):.10g} only")
-    elif ball(claim.radius) + lost < implied:
-        flaws.append(f"the margin stated gives a radius of {float(implied.mid()):.10g}")
+    if ball(claim.radius) > high:
+        flaws.append(f"the margin stated gives a radius of {float(high.mid()):.10g} only")
+    elif ball(claim.radius) + lost < low:
+        flaws.append(f"the margin stated gives a radius of {float(low.mid()):.10g}")
     return flaws
 
 
@@ -230,7 +249,8 @@ class _Fields:
     """The fields of a row, as the types that a claim needs."""
 
     def __init__(self, fields: Mapping[str, object]) -> None:
-        self.fields = {k: v for k, v in fields.items() if v != "" and v is not None}
+        self.named = fields
+        self.fields = {k: v for k, v in fields.items() if v is not None and v not in _UNKNOWN}
 
     def text(self, name: str, default: str | None = None) -> str:
         """Return a field as text; it must be there where there is no default."""
@@ -243,10 +263,11 @@ class _Fields:
     def number(self, name: str) -> Fraction:
         """Return the exact number that a field states."""
         value = self.fields[name] if name in self.fields else self.text(name)
-        try:
-            return Fraction(value if isinstance(value, int | float) else str(value))
-        except (ValueError, OverflowError, ZeroDivisionError):
-            raise DataError(f"{name}={value!r} must be a finite number") from None
+        if isinstance(value, int | float) and math.isfinite(value):
+            return Fraction(value)
+        if not _NUMBER.fullmatch(str(value)):
+            raise DataError(f"{name}={value!r} must be a finite number, its decimal point a point")
+        return Fraction(str(value))
 
     def maybe(self, name: str) -> Fraction | None:
         """Return the number of a field, None where it is empty or -inf."""
@@ -265,10 +286,21 @@ class _Fields:
 
     def classes(self, name: str) -> list[int]:
         """Return the classes that a field lists, separated by commas."""
-        try:
-            return [int(part) for part in self.text(name, "").split(",") if part.strip()]
-        except ValueError:
-            raise DataError(f"{name}={self.text(name)!r} must list classes") from None
+        text = self.text(name, "")
+        if not _CLASSES.fullmatch(text):
+            raise DataError(f"{name}={text!r} must list classes")
+        # Other software writes a single class as 2.0, where there are rows without one.
+        return [int(float(part)) for part in text.split(",") if part.strip()]
+
+    def flaws_of_correct(self, predict: int) -> list[str]:
+        """Return a contradiction between class, label and `correct`, where all are there."""
+        label, said = self.text("label", ""), self.text("correct", "").capitalize()
+        if not label or said not in _TRUTH:
+            return []
+        correct = predict != ABSTAIN and predict == self.integer("label")
+        if _TRUTH[said] == correct:
+            return []
+        return [f"correct={self.text('correct')} contradicts predict={predict} and label={label}"]
 
     def top_k(self) -> int:
         """Return among how many most probable classes the class is said to be."""
@@ -308,15 +340,15 @@ class _Fields:
         return ""
 
     def counts(self, prefix: str) -> list[int]:
-        """Return the fields prefix0, prefix1, ... as far as there are any."""
-        found: list[int] = []
-        while f"{prefix}{len(found)}" in self.fields:
-            found.append(self.integer(f"{prefix}{len(found)}"))
-        return found
+        """Return the fields prefix0, prefix1, ...: all of them, or none where all are empty."""
+        named = [name for name in self.named if re.fullmatch(f"{prefix}[0-9]+", name)]
+        if not any(name in self.fields for name in named):
+            return []
+        return [self.integer(f"{prefix}{i}") for i in range(len(named))]
 
     def unit(self, name: str) -> Fraction:
         """Return what one unit of the last digit printed is worth, 0 for a float."""
-        if not isinstance(self.fields.get(name), str):
+        if not isinstance(self.fields.get(name), str) or not _NUMBER.fullmatch(self.text(name)):
             return Fraction(0)
         exponent = Decimal(self.text(name)).as_tuple().exponent
         return Fraction(10) ** int(exponent)

@@ -27,6 +27,9 @@ IntArray = npt.NDArray[np.int64]
 
 DOUBT = 1e-6
 """Of a vote: closer to an integer, a row's first outcome is doubtful."""
+DOUBT_LIMIT = 1e-12
+"""Of a limit, relative to 1 + |t|: what an outcome so close is decided by, where it suffices. The
+limit's own error is some 1e-14 (a deviance of n votes is off by n / 1e16, its root by less)."""
 DOUBT_KEY = 1e-9
 """Of a probability's logarithm or a limit, likewise."""
 SMALLEST_Z = 0.1
@@ -38,7 +41,7 @@ class Likelihood:
     """The signed root of the deviance on the curve of margin t, for n votes."""
 
     def __init__(self, estimand: MarginName, n: int, t: float) -> None:
-        self.probit, self.n, self.t = estimand == "probit", n, t
+        self.estimand, self.probit, self.n, self.t = estimand, estimand == "probit", n, t
         self.moved = 0.5 + 0.2 * n / (n + 1000) if self.probit else 0.3
         self.total = n - 0.5 + self.moved
         # u = top - v^2; below u = -8 no curve point is likely for as few as half a vote.
@@ -221,6 +224,13 @@ def _likelihood_rows(curve: Likelihood, z: float, n: int) -> Sets:
         inner[rows] = np.maximum(1, np.ceil(real + DOUBT))
         sure = ends[rows] > z + DOUBT_KEY
         inner[rows] = np.where(sure, np.minimum(inner[rows], n - rows), n + 1)
+    for j in np.flatnonzero(outer < inner):
+        x1 = int(outer[j])
+        gap = likelihood_ratio_limit(curve.estimand, x1, int(j), n, z) - curve.t
+        if gap < -DOUBT_LIMIT * (1 + abs(curve.t)):
+            outer[j] = x1 + 1 if x1 < n - j else n + 1
+        elif gap > DOUBT_LIMIT * (1 + abs(curve.t)):
+            inner[j] = x1
     return outer, inner
 
 

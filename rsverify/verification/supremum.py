@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, Literal, Protocol
@@ -80,11 +81,8 @@ class DifferenceCurve:
         ends = [least - float(c.mid()), most]
         low, high = (math.asin(math.sqrt(min(max(e / float(self.k.mid()), 0), 1))) for e in ends)
         # Beyond pi / 2 the curve runs back.
-        self.low, self.high = max(0.0, low - 1e-9), min(high + 1e-9, 1.5708)
-        if self.low > 0 and not self.point(arb(self.low))[0] <= least:
-            self.low = 0.0
-        if self.high < 1.5708 and not self.point(arb(self.high))[1] >= most:
-            self.high = 1.5708
+        self.low = _moved_until(low, lambda z: self.point(z)[0] <= least, -1, 0.0)
+        self.high = _moved_until(high, lambda z: self.point(z)[1] >= most, 1, 1.5708)
 
     def point(self, z: Ball) -> Point:
         """Return q at the angle z."""
@@ -96,6 +94,19 @@ class DifferenceCurve:
         return self.n * 4 * self.k * y.sinh() ** 2
 
 
+def _moved_until(end: float, holds: Callable[[Ball], bool], sign: int, last: float) -> float:
+    """Return an end of a curve that was found in floats, moved outward until it is right.
+
+    No further than must be: the tail may rise beyond it. `last` is right, and the furthest.
+    """
+    step = 1e-15
+    while sign * (moved := end + sign * step) < sign * last:
+        if holds(arb(moved)):
+            return moved
+        step *= 4
+    return last
+
+
 class ProbitCurve:
     """The q with probit(q1) - probit(q2) = c > 0, at least from q2 = `most` to q1 = `least`."""
 
@@ -104,12 +115,9 @@ class ProbitCurve:
         quantile, a = NormalDist().inv_cdf, float(self.a.mid())
         near = -a - quantile(most) if most < 1 else 0.0
         far = a - quantile(least)
-        self.low = max(0.0, math.sqrt(max(near, 0.0)) - 1e-9)
-        self.high = math.sqrt(max(far, 0.0)) + 1e-9
-        if self.low > 0 and not self.point(arb(self.low))[1] >= most:
-            self.low = 0.0
-        while self.high > self.low and not self.point(arb(self.high))[0] <= least:
-            self.high *= 1.5
+        near, far = (math.sqrt(max(s, 0.0)) for s in (near, far))
+        self.low = _moved_until(near, lambda z: self.point(z)[1] >= most, -1, 0.0)
+        self.high = _moved_until(far, lambda z: self.point(z)[0] <= least, 1, math.inf)
 
     def point(self, z: Ball) -> Point:
         """Return q at z."""
@@ -213,7 +221,7 @@ class Proof:
             if skipped and self._corner(z, min(end, z + jump)):
                 z, jump = z + jump, 2 * jump
                 continue
-            half = self._fit(z, min(2 * half, (end - z) / 2 * 1.001))
+            half = self._fit(z, min(2 * half, (end - z) / 2))
             answer = self._panel(z, z + 2 * half, HALVINGS)
             if answer != "at most":
                 witness = self.curve.point(self.at) if answer == "more" else None

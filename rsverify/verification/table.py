@@ -1,14 +1,15 @@
 """Verdicts on the rows of a table, which is read here as the text it is.
 
-A radius is checked with the digits that the file shows. Nothing of the reader of tables is used.
+A radius is checked with the digits that the file shows. What is no table of text is refused as
+everywhere; no number is read, and nothing computed, by what certifies.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import random
+import re
 import zlib
 from collections import Counter
 from collections.abc import Callable
@@ -21,6 +22,14 @@ from flint import ctx
 from rsverify import __version__
 from rsverify._core.check import check_flag, check_size, shown
 from rsverify._core.errors import DataError
+from rsverify._core.table_text import (
+    SEPARATORS,
+    is_quoted,
+    read_text,
+    split_line,
+    width_hint,
+    without_comments,
+)
 from rsverify.verification.checker import (
     ASSUMPTIONS,
     BUDGET,
@@ -34,6 +43,8 @@ from rsverify.verification.supremum import BITS
 __all__ = ["TableVerification", "verify_table"]
 
 CHECKSUM = "checksum"
+_WHOLE = re.compile(r"0*([0-9]+)(?:\.0*)?$")
+"""An idx as other software writes it: 7, 07 and 7.0 are one."""
 NEEDED = ("idx", "predict", "radius", "n", "sigma", "alpha", "bound", "radius_kind")
 
 
@@ -158,7 +169,10 @@ def verify_table(
             except DataError as error:
                 raise DataError(f"{path}, idx={row.idx}: {error}") from None
             if not row.intact:
-                flaw = "the line does not match its checksum: it was changed after it was written"
+                flaw = (
+                    "the line does not match its checksum: it was changed after it was written "
+                    f"(leave out the column {CHECKSUM!r} of a table that was edited)"
+                )
                 claim = replace(claim, flaws=(*claim.flaws, flaw))
             if claim not in known:
                 known[claim] = verify_claim(claim, budget, same)
@@ -188,41 +202,50 @@ class _Row(NamedTuple):
 
 def _read(path: str | os.PathLike[str]) -> list[_Row]:
     """Return the rows of a table; a last line that is not whole is one that its fields tell."""
-    try:
-        lines = [s for s in Path(path).read_text("utf-8-sig").splitlines() if s.strip()]
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not a table: it is not UTF-8 at byte {error.start}") from None
-    header = lines[0] if lines else ""
-    if header.startswith(("{", "[")):
-        raise DataError(f"{path} is JSON: give the table that it belongs to")
-    separator = next((c for c in "\t,;" if c in header), "\t")
-    records = list(csv.reader(lines, delimiter=separator))
-    columns = records[0] if records else []
-    missing = [name for name in NEEDED if name not in columns]
+    text = without_comments(read_text(path), lambda line: "radius_kind" in line)
+    header = text.lines[0] if text.lines else ""
+    separator, quoted, columns = _columns(header, path)
+    # Other software writes the rows anew where it separates or encloses fields in another way.
+    signed = columns[-1] == CHECKSUM and separator == "\t" and not quoted
+    rows, seen = [], set[str]()
+    for number, line in zip(text.numbers[1:], text.lines[1:], strict=True):
+        place = f"line {number} of {path}"
+        record = split_line(line, separator, quoted=quoted, place=place)
+        if len(record) != len(columns):
+            hint = width_hint(text, number, len(record), len(columns))
+            raise DataError(f"{place} has {len(record)} fields, which must be {len(columns)}{hint}")
+        fields = dict(zip(columns, record, strict=True))
+        idx = _WHOLE.sub(r"\1", fields["idx"])
+        if idx in seen:
+            raise DataError(f"{path} has two rows with idx={idx}; it must have one")
+        seen.add(idx)
+        intact = True
+        if signed:
+            # CRC-32 of the line before its last column, continued from that of the header.
+            body = line.rpartition(separator)[0]
+            intact = f"{zlib.crc32(body.encode(), zlib.crc32(header.encode())):08x}" == record[-1]
+        rows.append(_Row(idx, fields, intact))
+    if not rows:
+        raise DataError(f"{path} has no rows, so that nothing can be proved")
+    return rows
+
+
+def _columns(header: str, path: str | os.PathLike[str]) -> tuple[str, bool, list[str]]:
+    """Return what separates the fields, whether quotes enclose them, and the names of all."""
+    names = {s: {name.strip(' "') for name in header.split(s)} for s in SEPARATORS}
+    separator = max(names, key=lambda s: len(names[s].intersection(NEEDED)))
+    quoted = is_quoted(header, separator)
+    columns = split_line(header, separator, quoted=quoted, place=f"line 1 of {path}")
     if not {"count_0", "votes"} & set(columns):
         raise DataError(
             f"{path} has no certificates with vote counts, so that nothing can be proved: radii "
             "only can be certified again (rsverify recertify), vote counts alone certified "
             "(rsverify certify-counts), and then be verified"
         )
+    missing = [name for name in NEEDED if name not in columns]
     if missing:
         raise DataError(f"{path} has no column {missing[0]!r}; it must have {', '.join(NEEDED)}")
-    rows, seen = [], set[str]()
-    for line, record in zip(lines[1:], records[1:], strict=True):
-        if len(record) != len(columns):
-            raise DataError(
-                f"{path} has a line of {len(record)} fields, which must be {len(columns)}: {line!r}"
-            )
-        fields = dict(zip(columns, record, strict=True))
-        if fields["idx"] in seen:
-            raise DataError(f"{path} has two rows with idx={fields['idx']}; it must have one")
-        seen.add(fields["idx"])
-        intact = True
-        if columns[-1] == CHECKSUM:
-            # CRC-32 of the line before its last column, continued from that of the header.
-            body = line.rpartition(separator)[0]
-            intact = f"{zlib.crc32(body.encode(), zlib.crc32(header.encode())):08x}" == record[-1]
-        rows.append(_Row(fields["idx"], fields, intact))
-    if not rows:
-        raise DataError(f"{path} has no rows, so that nothing can be proved")
-    return rows
+    twice = [name for name, times in Counter(columns).items() if times > 1]
+    if twice:
+        raise DataError(f"{path} has two columns {twice[0]!r}; it must have one")
+    return separator, quoted, columns

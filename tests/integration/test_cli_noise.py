@@ -157,7 +157,12 @@ def test_a_table_again_in_another_norm_knows_the_dimension(capsys):
             "sigma=0.4 must be left",
         ),
         ("bright", "images.npz", (), "--sigma, or --noise, must be given"),
-        ("bright", "images.npz", ("--noise", "uniform"), "must be one of gaussian:"),
+        (
+            "bright",
+            "images.npz",
+            ("--noise", "uniform"),
+            "must have its parameters as uniform:HALF_WIDTH",
+        ),
         ("bright", "images.npz", ("--noise", "ablation:2,12"), "mask=None must be what"),
         ("bright", "images.npz", ("--noise", "ablation:2,9", "--mask", 0), "of=9 must be 12"),
         (

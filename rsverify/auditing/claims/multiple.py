@@ -132,7 +132,8 @@ def audit_multiple_testing(
     some scenario is supported with probability at most `false_alarm`. A share V of false
     rejections is counted where V >= U, with U uniform: that has probability E[V], so FDR is
     judged as a probability. Errors and NaN count as false rejections. In the built-in scenarios
-    all, half or one of the nulls are true, and false ones are easy or hard to see [1]_ [2]_.
+    all, half, one or all but one of the nulls are true, and false ones are easy or hard to see
+    [1]_ [2]_.
 
     References
     ----------

@@ -96,7 +96,7 @@ def test_without_labels_nothing_is_called_correct(tmp_path, capsys):
     [
         (["--y", "0"], 64, "--sigma or --noise must be given"),
         (["--y", "0", "--sigma", "1", "--noise", "uniform:1"], 64, "exactly one must be given"),
-        (["--y", "0", "--noise", "uniform"], 64, "noise='uniform' must be one of gaussian:…"),
+        (["--y", "0", "--noise", "uniform"], 64, "noise='uniform' must have its parameters"),
         (["--y", "0", "--noise", "ablation:0.5,784"], 64, "keep=0.5 must"),
         (["--y", "0", "--noise", "deletion:2"], 64, "probability=2.0 must be"),
         (

@@ -97,7 +97,7 @@ WRONG = [
     (64, "must say which function of it returns the data", f"{NET} net.py o.tsv {CERTIFY}"),
     (64, "wide() takes 0 positional arguments", f"{NET} {DATA} --preprocess odd.py:wide"),
     (64, "odd.py:klass returned the class Linear", f"certify odd.py:klass {DATA}"),
-    (65, "bytes.bin is not a table: it is not UTF-8", "verify bytes.bin"),
+    (65, "line 2 of bytes.bin is not UTF-8", "verify bytes.bin"),
     (65, "strict.json is JSON: give the table that it belongs to", "recertify strict.json"),
     (
         65,
@@ -141,7 +141,7 @@ WRONG = [
     (64, "norm='l0' must be one of 'l1'", "bound 5 4 --y 0 --noise uniform:1 --norm l0"),
     (64, "norm='l1' must come with --noise", "bound 5 4 --y 0 --norm l1"),
     (64, "sigma=1 must be left out", "bound 5 4 --y 0 --noise uniform:1 --sigma 1"),
-    (64, "noise='uniform' must be one of", "bound 5 4 --y 0 --noise uniform"),
+    (64, "noise='uniform' must have its parameters", "bound 5 4 --y 0 --noise uniform"),
     (64, "dimension=None must be given", "bound 5 4 --y 0 --noise uniform:1 --norm linf"),
     (64, "must leave a runner-up", "bound 5 4 --y 0 --ignore 1"),
     (64, "bound='best' must be one of", "recertify strict.tsv --bound best"),

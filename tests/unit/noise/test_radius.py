@@ -101,6 +101,32 @@ def test_no_direction_is_worse_under_laplace_noise_than_one_coordinate(
     assert stated <= least * (1 + 2e-3)
 
 
+@pytest.mark.parametrize("scale", [1e-308, 1e-300, 1e-160, 137.5, 1e300, 1.7e308])
+@pytest.mark.parametrize("margin", [5e-324, 1e-310, 3e-308, 1e-291, 1e-160, 0.3, 1.0])
+def test_no_radius_is_above_its_formula_where_floats_lose_digits(
+    margin: float, scale: float
+) -> None:
+    for dimension, power in itertools.product((1, 3, 10**9), (1.0, 1.3, 2.5, 40.0, math.inf)):
+        norm = "linf" if math.isinf(power) else Lp(power)
+        with mp.workdps(60):
+            m, s, d = mp.mpf(margin), mp.mpf(scale), mp.mpf(dimension)
+            share = 1 / mp.mpf(power)
+            box = -2 * s * mp.expm1(mp.log1p(-m / 2) / d)
+            taxicab = s * m * d ** (share - 1)
+            formulas = {
+                Gaussian(scale): s * m / 2 * (1 if power <= 2 else d ** (share - mp.mpf(1) / 2)),
+                Gaussian([scale] * 3): s * m / 2 * (1 if power <= 2 else 3 ** (share - 0.5)),
+                Laplace(scale): s * m / 2 * d ** (share - 1),
+                Uniform(scale): box if norm == "linf" else max(box, taxicab),
+            }
+            for noise, exact in formulas.items():
+                size = 3 if noise == Gaussian([scale] * 3) else dimension
+                found = noise.radius(margin, norm=norm, dimension=size)
+                assert 0 <= found <= exact, (noise, norm, dimension)
+                if margin > 1e-280 and 1e-280 < exact < 1e300:
+                    assert found >= exact * (1 - 1e-13)
+
+
 @pytest.mark.parametrize("margin", DIFFERENCES)
 @pytest.mark.parametrize("dimension", [1, 2, 7])
 def test_uniform_radii_are_where_the_overlap_is_used_up(margin: float, dimension: int) -> None:
@@ -146,6 +172,26 @@ def test_ablation_radius_counts_choices(margin: float, keep: int, of: int) -> No
     assert Ablation(keep, of).radius(margin) == reference.ablation_radius(
         Fraction(margin), keep, of
     )
+
+
+@pytest.mark.parametrize(("keep", "of"), [(60, 10_001), (10_000, 20_001), (1, 12_345)])
+def test_ablation_radius_of_many_entries_is_exact_too(keep: int, of: int) -> None:
+    for changed in (1, 2, of // keep):
+        unseen = Fraction(math.comb(of - changed, keep), math.comb(of, keep))
+        at = min(1.0, float(2 * (1 - unseen)))
+        for margin in (math.nextafter(at, 0), at, min(1.0, math.nextafter(at, 2)), 0.77):
+            exact = reference.ablation_radius(Fraction(margin), keep, of)
+            assert Ablation(keep, of).radius(margin) == exact
+
+
+def test_ablation_radius_of_the_most_entries() -> None:
+    """One kept of d: changes are seen with probability changes/d; two kept: squared, nearly."""
+    of = 10**7
+    assert Ablation(1, of).radius([0.5, 1.0]).tolist() == [of // 4 - 1, of // 2 - 1]
+    assert Ablation(2, of).radius(0.5) == math.ceil(of * (1 - math.sqrt(0.75))) - 1
+    # Half of all kept: one change is seen with probability 1/2, and 2 * 1/2 is not below 1.
+    assert Ablation(of // 2, of).radius([0.999, 1.0]).tolist() == [0, 0]
+    assert Ablation(of // 2 - 1, of).radius(1.0) == 1
 
 
 def test_ablation_by_enumeration() -> None:
@@ -267,7 +313,10 @@ def _sized(noise: Noise) -> bool:
         (lambda: Lp(0.5), "p=0.5 must be between 1"),
         (lambda: parse_norm("lp:x"), "must be one of 'l0'"),
         (lambda: parse_norm("L2"), "must be one of 'l0'"),
-        (lambda: parse_noise("uniform"), "noise='uniform' must be one of gaussian"),
+        (
+            lambda: parse_noise("uniform"),
+            "noise='uniform' must have its parameters as uniform:HALF_WIDTH",
+        ),
         (lambda: parse_noise("uniform:1,2"), "parameters as uniform:HALF_WIDTH"),
         (lambda: parse_noise("ablation:4.5,9"), "keep=4.5"),
     ],

@@ -63,7 +63,7 @@ def test_a_table_is_what_its_rows_are(
 def test_what_a_table_says_of_its_threat_is_checked() -> None:
     table = certify_table(VOTES, y=0, alpha=0.01, noise=Uniform(0.5), ignore=[3])
     for column, value, message in [
-        ("noise", "uniform", "noise='uniform' must be"),
+        ("noise", "uniform", "noise='uniform' must have"),
         ("norm", "l0", "norm='l0' must be one of"),
         ("ignored", "9", "ignored='9' must list classes"),
         ("ignored", "x", "ignored='x' must list classes"),

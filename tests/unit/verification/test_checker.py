@@ -106,6 +106,17 @@ def test_an_abstention_claims_nothing_and_must_not() -> None:
     assert verify_certificate(altered(certificate, margin=0.2)).verdict == "refuted"
 
 
+@pytest.mark.parametrize(
+    ("counts", "alpha"),
+    [([835, 0, 37, 0, 129], 0.001), ([812, 152, 37], 0.001), ([835, 129, 37], 0.001)],
+)
+def test_the_tail_may_rise_beyond_the_limits_of_the_default(
+    counts: list[int], alpha: float
+) -> None:
+    """Where it is alpha at the last q that the two limits leave, nothing beyond it counts."""
+    assert verify_certificate(certified(counts, alpha=alpha)).verdict == "proved"
+
+
 BASE = {
     bound: certified([900, 20, 80], alpha=0.01, bound=bound)
     for bound in ("exact", "bonferroni", "cohen")

@@ -102,7 +102,151 @@ def test_a_checksum_tells_what_votes_do_not(table: Path) -> None:
     found = verify_table(changed(table, 3, "label", "1", checksums=True))
     assert found.rows["3"].verdict == "refuted"
     assert "checksum" in found.rows["3"].reason
-    assert verify_table(changed(table, 3, "label", "1")).verdict == "proved"
+    again = changed(changed(table, 3, "label", "1", checksums=True), 3, "correct", "0")
+    assert verify_table(again).verdict == "proved"
+
+
+def rewritten(path: Path, name: str, **columns: Any) -> Path:
+    """Return the table with its checksums dropped and columns (of text) added or replaced."""
+    frame = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    frame = frame.drop(columns="checksum").assign(**columns)
+    new = path.with_name(name)
+    frame.to_csv(new, sep="\t", index=False)
+    return new
+
+
+@pytest.mark.parametrize("radius", ["0.000000", "0", "1e-9"])
+@pytest.mark.parametrize("bound", ["exact", "cohen", "bonferroni"])
+def test_an_abstention_made_a_prediction_is_refuted(table: Path, radius: str, bound: str) -> None:
+    """A class certified with a radius of 0 counts in the certified accuracy at 0."""
+    frame = pd.read_csv(table, sep="\t")
+    predict, correct = frame["predict"].astype(str), frame["correct"].astype(str)
+    predict[7], correct[7] = "0", "1"
+    columns = {"predict": predict, "correct": correct, "bound": bound, "margin": ""}
+    radii = frame["radius"].map("{:.6f}".format).where(frame["idx"] != 7, radius)
+    false = rewritten(table, "false.tsv", radius=radii, **columns)
+    assert verify_table(false, same_version=False).rows["7"].verdict == "refuted"
+
+
+def test_a_radius_of_zero_is_proved_by_the_margin(tmp_path: Path) -> None:
+    """Where sigma is tiny the radius is printed as 0, and the class is certified all the same."""
+    rows = []
+    for i, counts in enumerate(([60, 5, 35], [101, 60, 0], [61, 30, 40])):
+        certificate = certify_counts(counts, y=0, sigma=1e-9, alpha=0.05)
+        assert certificate.prediction == 0
+        rows.append(table_row(i, 0, certificate))
+    path = tmp_path / "tiny.tsv"
+    write_table(pd.DataFrame(rows), path, configuration={})
+    assert [field(path, i, "radius") for i in range(3)] == ["0.000000"] * 3
+    assert verify_table(path).verdict == "proved"
+
+
+@pytest.mark.parametrize("radius", ["1e400", "1e300", "1e10", "12.0", "3.5"])
+@pytest.mark.parametrize("bound", ["exact", "cohen", "bonferroni"])
+def test_what_no_votes_show_is_refuted_at_once(table: Path, radius: str, bound: str) -> None:
+    header, *lines = [line.split("\t")[:-1] for line in table.read_text().splitlines()]
+    for name, value in (("radius", radius), ("bound", bound), ("margin", "")):
+        lines[0][header.index(name)] = value
+    path = table.with_name("huge.tsv")
+    path.write_text("".join("\t".join(row) + "\n" for row in [header, lines[0]]))
+    found = verify_table(path)
+    assert found.rows["0"].verdict == "refuted"
+    assert "even all 400 votes" in found.rows["0"].reason
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize(("row", "share"), [(0, 3e-9), (3, 1e-7)])
+def test_a_margin_above_the_bound_is_refuted_though_the_radius_holds(
+    table: Path, row: int, share: float
+) -> None:
+    margin = repr(float(field(table, row, "margin")) * (1 + share))
+    found = verify_table(changed(table, row, "margin", margin)).rows[str(row)]
+    assert found.verdict == "refuted"
+    assert "the radius holds, but the margin" in found.reason
+
+
+@pytest.mark.parametrize("digits", [1, 3, 8])
+def test_margins_may_be_rounded_in_any_way(table: Path, digits: int) -> None:
+    margins = pd.read_csv(table, sep="\t")["margin"].map(f"{{:.{digits}f}}".format)
+    assert verify_table(rewritten(table, "rounded.tsv", margin=margins)).verdict == "proved"
+
+
+def test_what_other_software_writes_where_there_is_nothing(table: Path) -> None:
+    empty = ["", "NA", "NaN", "nan", "None", "<NA>", "null", "N/A"]
+    columns = dict.fromkeys(("lipschitz", "seed", "noise", "norm", "top_k"), empty)
+    path = rewritten(table, "na.tsv", **columns, ignored=[*empty[:7], "2.0"])
+    assert verify_table(path).counts["proved"] == 8
+
+
+def test_tables_written_anew_by_other_software(table: Path) -> None:
+    """With checksums of lines that are no longer the lines; quoted, and with names of rows."""
+    frame = pd.read_csv(table, sep="\t")
+    frame.to_csv(table.with_name("pandas.csv"), index=False)
+    frame.to_csv(table.with_name("index.csv"))
+    frame.to_csv(table.with_name("quoted.tsv"), sep="\t", index=False, quoting=1, na_rep="NA")
+    frame.to_csv(table.with_name("bars.csv"), sep="|", index=False)
+    columns = [*frame.columns[::-1]]
+    frame[columns].iloc[::-1].to_csv(table.with_name("order.tsv"), sep="\t", index=False)
+    note = frame.assign(note='5" disk, and a\x0cform feed\u2028')
+    note.drop(columns="checksum").to_csv(table.with_name("note.csv"), index=False)
+    for name in ("pandas.csv", "index.csv", "quoted.tsv", "bars.csv", "order.tsv", "note.csv"):
+        assert verify_table(table.with_name(name)).counts["proved"] == 8, name
+    plain = (table.with_name("quoted.tsv")).read_text()
+    (table.with_name("told.tsv")).write_text("# made by an R script\n# in May\n" + plain)
+    assert verify_table(table.with_name("told.tsv")).counts["proved"] == 8
+    frame.to_csv(table.with_name("same.tsv"), sep="\t", index=False)
+    row = verify_table(table.with_name("same.tsv")).rows["6"]  # 0.079190 became 0.07919
+    assert row.verdict == "refuted"
+    assert "leave out the column 'checksum'" in row.reason
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [({"count_1": ""}, "count_1 is missing"), ({"count_2": "NA"}, "count_2 is missing"),
+     ({"selected_0": "9", "selected_1": ""}, "selected_1 is missing"),
+     ({"idx": ["0", "1", "2", "3", "4", "5", "6", "1.0"]}, "two rows with idx=1"),
+     ({"radius": "1/2"}, "radius='1/2' must be a finite number"),
+     ({"radius": "0,5"}, "its decimal point a point"), ({"alpha": "1_0"}, "alpha='1_0' must be"),
+     ({"radius": "-1e400"}, "radius=-1.00000e[+]400 is out"),
+     ({"ignored": "two"}, "must list classes")],
+)  # fmt: skip
+def test_cells_that_cannot_be_taken_as_they_are(
+    table: Path, columns: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        verify_table(rewritten(table, "cells.tsv", **columns))
+
+
+def test_two_columns_of_one_name(table: Path) -> None:
+    """Which of the two is relied on cannot be told."""
+    for name in ("radius", "count_0", "alpha"):
+        lines = [line.split("\t")[:-1] for line in table.read_text().splitlines()]
+        twice = [[*row, row[lines[0].index(name)]] for row in lines]
+        path = table.with_name("twice.tsv")
+        path.write_text("".join("\t".join(row) + "\n" for row in twice))
+        with pytest.raises(ValueError, match=f"two columns '{name}'"):
+            verify_table(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"\x1f\x8b\x08", "compressed by gzip"), (b"PAR1", "Parquet file: .* save it as .csv"),
+     ("idx".encode("utf-16"), "UTF-16"), (b"idx\tcount_0\xe9\t", "line 1 .* not UTF-8"),
+     (b'[{"idx": 0}]', "JSON"), (b"PK\x03\x04", "a zip archive or a spreadsheet")],
+)  # fmt: skip
+def test_other_files_are_named(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "other.tsv").write_bytes(content)
+    with pytest.raises(ValueError, match=said):
+        verify_table(tmp_path / "other.tsv")
+
+
+def test_what_contradicts_itself_is_refuted_whatever_the_noise(table: Path) -> None:
+    named = {"noise": "uniform:0.5", "norm": "l1"}
+    assert verify_table(rewritten(table, "noise.tsv", **named)).counts["refuted"] == 0
+    frame = pd.read_csv(table, sep="\t")
+    for wrong in ({"count_2": "400"}, {"correct": (1 - frame["correct"]).astype(str)}):
+        found = verify_table(rewritten(table, "noise.tsv", **named, **wrong))
+        assert found.counts["refuted"] == 8
 
 
 def test_commas_and_a_byte_order_mark(table: Path) -> None:

@@ -22,7 +22,7 @@ SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "vertical bar
 _OTHER_FILES = {
     b"\x1f\x8b": "compressed by gzip: decompress it",
     b"PK\x03\x04": "a zip archive or a spreadsheet: save it as .csv",
-    b"PAR1": "a Parquet file: give it the ending .parquet",
+    b"PAR1": "a Parquet file: give it the ending .parquet (vote counts), or save it as .csv",
     b"\x93NUMPY": "an array of numpy: give it the ending .npy",
     b"ARROW1": "a Feather file: save it as .parquet or .csv",
     b"\x89HDF": "an HDF5 file: save it as .parquet or .csv",
