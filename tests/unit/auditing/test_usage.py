@@ -327,7 +327,7 @@ def test_messages_that_tell_of_the_data_are_a_few_lines(estimand):
     others = [f for f in report.failures if f.message == "with other messages"]
     assert others
     assert len(str(report).splitlines()) < 120
-    misses = sum(row.misses for row in report.rows)
+    misses = sum(row.uncovered for row in report.rows)
     if misses:  # simulated: none is lost
         assert sum(f.count for f in report.failures) == misses
     assert audit(chatty, **asked).to_json() == report.to_json()
