@@ -340,3 +340,44 @@ def test_messages_that_tell_of_the_data_are_a_few_lines(estimand):
     if misses:  # simulated: none is lost
         assert sum(f.count for f in report.failures) == misses
     assert audit(chatty, **asked).to_json() == report.to_json()
+
+
+def audits_of_each_kind(progress):
+    """Return calls of every auditor with this progress."""
+    import rsverify
+
+    common = {"n": 3, "alpha": 0.2, "progress": progress}
+    return {
+        "audit": lambda: rsverify.audit(hoeffding, **common),
+        "comparison": lambda: rsverify.compare_bounds(
+            {"a": hoeffding, "b": hoeffding}, "mean", **common, replications=50
+        ),
+        "p-values": lambda: rsverify.audit_test(lambda x: np.ones(len(x)), null=0.5, **common),
+        "e-values": lambda: rsverify.audit_e_value(
+            lambda x: np.ones(len(x)), null=0.5, **common, replications=100
+        ),
+        "procedure": lambda: rsverify.audit_multiple_testing(
+            lambda p, _a: np.zeros(p.shape, dtype=bool), controls="FWER", **common, replications=100
+        ),
+        "sets": lambda: rsverify.audit_prediction_set(
+            lambda x, _y, _new, _a: np.tile([-np.inf, np.inf], (len(x), 1)),
+            **common,
+            replications=100,
+        ),
+    }
+
+
+@pytest.mark.parametrize("wrong", [True, 3, "bar", int, lambda: None, object()])
+@pytest.mark.parametrize(
+    "name", ["audit", "comparison", "p-values", "e-values", "procedure", "sets"]
+)
+def test_progress_that_cannot_be_told_is_refused_by_its_name(name, wrong):
+    with pytest.raises(TypeError, match=r"progress.* must "):
+        audits_of_each_kind(wrong)[name]()
+
+
+@pytest.mark.parametrize(
+    "name", ["audit", "comparison", "p-values", "e-values", "procedure", "sets"]
+)
+def test_progress_may_be_switched_off_as_of_certificates(name):
+    assert audits_of_each_kind(False)[name]() is not None
