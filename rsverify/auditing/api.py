@@ -23,7 +23,7 @@ from rsverify._core.types import AuditEstimandName, AuditKindName, AuditMethodNa
 from rsverify.auditing.bets import audit_bets
 from rsverify.auditing.caller import SIDES, name_of
 from rsverify.auditing.capital import audit_capital
-from rsverify.auditing.design import FLOAT_ERRORS, LARGEST_N, Design, Progress
+from rsverify.auditing.design import FLOAT_ERRORS, LARGEST_N, Design, Progress, check_told
 from rsverify.auditing.estimand import Estimand, Parameters, find_estimand, renamed
 from rsverify.auditing.registry import audited, find_bound
 from rsverify.auditing.report import AuditReport
@@ -172,10 +172,11 @@ def audit(
             n_jobs=(n_jobs, 1),
             store=(store, None),
             resume=(resume, False),
-            progress=(progress, None),
+            progress=(check_told(progress), None),
         )
         auditor: Callable[..., AuditReport] = audit_capital if kind == "betting" else audit_bets
         return auditor(bound, n=n, alpha=alpha, seed=seed)
+    progress = check_told(progress)
     check_choice("method", method, METHODS)
     if method == "search" and scenarios is not None:
         raise ValueError("scenarios must be None for method='search', which looks for its own")

@@ -200,6 +200,8 @@ def _complaint(whole: Caller, single: Caller, data: Data) -> str:
 
 def _of_one(single: Caller, row: Data, error: Exception) -> str:
     """Return what came of a single replication, where several raise an error, if it is another."""
+    if single.costly:  # a program, which takes several only
+        return ""
     try:
         shape = single.call(row).astype(np.float64).shape
     except Exception as other:  # the bound's own

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from rsverify import __version__
+from rsverify._core.check import check_takes, shown
 from rsverify._core.types import Side
 
 LARGEST_N = 10_000_000
@@ -15,6 +16,21 @@ FLOAT_ERRORS: np.errstate = np.errstate(divide="warn", over="warn", under="ignor
 """numpy's own defaults: an audit does not depend on what its caller has set."""
 
 Progress = Callable[[int, int], object]
+
+
+def check_told(progress: object) -> Progress | None:
+    """Return what is told how far an audit is, None for False too, or raise where it cannot be."""
+    if progress is None or progress is False:
+        return None
+    if isinstance(progress, type) or not callable(progress):
+        raise TypeError(
+            f"progress={shown(progress)} must be a callable that is given how much is done and of "
+            "how much, or None"
+        )
+    check_takes("progress", progress, ("done", "total"))
+    return progress
+
+
 """Called with the replications done (or no longer needed) and those of the whole budget."""
 
 Record = dict[str, object]

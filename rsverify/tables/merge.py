@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 
+from rsverify._core.check import shown
 from rsverify._core.files import replace_file
 from rsverify._core.lock import locked
 from rsverify._core.types import Json
@@ -46,6 +47,8 @@ def merge_tables(
 
     Raises
     ------
+    TypeError
+        If `parts` is one path.
     ValueError
         If configurations, models or columns differ, two rows of one index do, or a line does not
         match its checksum. Nothing is written then.
@@ -73,6 +76,8 @@ def merge_tables(
     >>> read_table(folder / "table.tsv")["idx"].tolist()
     [0, 1]
     """
+    if isinstance(parts, str | bytes | os.PathLike) or not isinstance(parts, Iterable):
+        raise TypeError(f"parts={shown(parts)} must be several paths: give a list of them")
     target, sources = check_table_name(path), list(parts)
     if not sources:
         return

@@ -201,11 +201,11 @@ def check_same_configuration(
     now = as_json(configuration)
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):
-            if key not in before or key not in now:
+            if to is not None and (key not in before or key not in now):
                 has = "has no" if key not in before else "has an"
                 raise ValueError(
                     f"{path} {has} entry {key!r} in its configuration, which it must have alike "
-                    f"{to or 'to be resumed'}: it was written in another way"
+                    f"{to}: it was written in another way"
                 )
             if to is not None:
                 raise ValueError(

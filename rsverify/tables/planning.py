@@ -172,6 +172,8 @@ def plan_samples(
     level = check_level(alpha)
     size = check_size("n", n, 1, LARGEST_EXACT_TRIALS)
     first = check_size("n0", n0, 0, LARGEST_EXACT_TRIALS)
+    if isinstance(bounds, str):
+        raise TypeError(f"bounds={shown(bounds)} must be a list of names")
     chosen = tuple(check_choice("bounds", b, VOTE_BOUNDS) for b in bounds)
     if not chosen or len(set(chosen)) < len(chosen):
         raise ValueError(f"bounds={shown(bounds)} must be one or more different ones")

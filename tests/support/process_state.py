@@ -30,6 +30,9 @@ class Terminal(io.StringIO):
 
 
 def state():
+    for thread in threading.enumerate():  # that of a bar ends a moment after the bar
+        if thread is not threading.main_thread():
+            thread.join(5)
     fds = os.listdir("/proc/self/fd") if os.path.exists("/proc/self/fd") else []
     descriptors = {
         os.readlink(f"/proc/self/fd/{i}") for i in fds if os.path.exists(f"/proc/self/fd/{i}")
@@ -117,8 +120,8 @@ def everything(failure, after):
         ),
         lambda: recertify(certify_dataset(smoothed[3], data, path, **votes), alpha=0.1),
         lambda: lipschitz_bound(made[4], (4,)),
-        lambda: audit(bound(failure, after), "mean", n=5, alpha=0.05, replications=100),
-        lambda: audit(bound(failure, after), "proportion", n=5, alpha=0.05),
+        lambda: audit(bound(failure, after), n=5, alpha=0.05, replications=100),
+        lambda: audit(bound(failure, after), estimand="proportion", n=5, alpha=0.05),
         lambda: str(certify_counts([900, 100], sigma=0.25, alpha=1e-3, y=0)),
     ]
     for i, call in enumerate(calls):

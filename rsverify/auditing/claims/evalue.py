@@ -23,7 +23,7 @@ from rsverify.auditing.claims.levels import (
 )
 from rsverify.auditing.claims.null import AT, Null, check_null, mover, null_scenarios, restricted
 from rsverify.auditing.company import COMPANY, prepare
-from rsverify.auditing.design import FLOAT_ERRORS, Progress, Record
+from rsverify.auditing.design import FLOAT_ERRORS, Progress, Record, check_told
 from rsverify.auditing.estimand import Data, Estimand, Generator, Parameters, find_estimand
 from rsverify.auditing.fitting import probe
 from rsverify.auditing.report import AuditReport, Row, with_mixing
@@ -158,6 +158,7 @@ def audit_e_value(
     check_takes(name_of(e), e, ("data",))
     check_choice("inputs", inputs, INPUTS)
     levels = check_levels(alpha)
+    progress = check_told(progress)
     options = Options(n, replications, tolerance, false_alarm, seed, n_jobs, progress)
     design = options.design(name_of(e), inputs, levels[0], 1.0)
     if inputs != "data":

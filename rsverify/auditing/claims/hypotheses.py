@@ -139,7 +139,9 @@ def p_values_suite(n: int, alpha: float, dependence: DependenceName) -> dict[str
     """Return how p-values are drawn, by name."""
     del alpha
     half = max(1, n // 2)
-    parts = {"all nulls true": n, "half true": half, "one true": 1}
+    # Procedures in steps err where one hypothesis is false, or all but one; each number once.
+    numbers = {n - 1: "all but one true", 1: "one true", half: "half true", n: "all nulls true"}
+    parts = {text: true for true, text in sorted(numbers.items(), reverse=True) if true > 0}
     correlations = {"independent": 0.0}
     if dependence != "independent":
         correlations |= {"correlation 1/2": 0.5, "nearly equal": 0.99}
@@ -192,6 +194,7 @@ def estimates_suite(n: int, alpha: float, dependence: DependenceName) -> dict[st
         "-3 or 3": (-3.0, 3.0),
         "all 40": (40.0,),
         "one far below": (-30.0, *(1.5,) * (n - 1)),
+        "one far above": (30.0, *(0.0,) * (n - 1)),
     }
     return {
         f"{how}, means {text}": _estimated(values, correlation)

@@ -20,7 +20,7 @@ from rsverify._core.types import AnyArray, DependenceName, ErrorRateName, GivenN
 from rsverify.auditing.caller import name_of
 from rsverify.auditing.claims.hypotheses import Hypotheses, estimates_suite, p_values_suite
 from rsverify.auditing.claims.levels import Options, Words, at_levels
-from rsverify.auditing.design import FLOAT_ERRORS, Progress, Record
+from rsverify.auditing.design import FLOAT_ERRORS, Progress, Record, check_told
 from rsverify.auditing.estimand import Data, Estimand, Generator
 from rsverify.auditing.one_sample import made_for_one
 from rsverify.auditing.report import AuditReport
@@ -132,7 +132,8 @@ def audit_multiple_testing(
     some scenario is supported with probability at most `false_alarm`. A share V of false
     rejections is counted where V >= U, with U uniform: that has probability E[V], so FDR is
     judged as a probability. Errors and NaN count as false rejections. In the built-in scenarios
-    all, half or one of the nulls are true, and false ones are easy or hard to see [1]_ [2]_.
+    all, half, one or all but one of the nulls are true, and false ones are easy or hard to see
+    [1]_ [2]_.
 
     References
     ----------
@@ -163,6 +164,7 @@ def audit_multiple_testing(
     check_choice("dependence", dependence, DEPENDENCE)
     level = check_level(alpha)
     check_named_callables("scenarios", scenarios, "how p-values are drawn")
+    progress = check_told(progress)
     options = Options(n, replications, tolerance, false_alarm, seed, n_jobs, progress)
     kind = f"{controls} of {given}, dependence: {dependence}"
     design = options.design(name_of(procedure), kind, level, 1.0, BUDGET)

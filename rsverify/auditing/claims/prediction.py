@@ -27,7 +27,7 @@ from rsverify.auditing.claims.exchangeable import (
     numbers_suite,
 )
 from rsverify.auditing.claims.levels import Options, Words, at_levels
-from rsverify.auditing.design import FLOAT_ERRORS, Progress, Record
+from rsverify.auditing.design import FLOAT_ERRORS, Progress, Record, check_told
 from rsverify.auditing.draws import probability_within, real_sample
 from rsverify.auditing.estimand import Data, Estimand, Generator
 from rsverify.auditing.report import AuditReport
@@ -180,6 +180,7 @@ def audit_prediction_set(
         check_named_callables("scenarios", scenarios, "how pairs are drawn")
     elif scenarios is not None and (not isinstance(scenarios, Mapping) or not scenarios):
         raise ValueError(f"scenarios={shown(scenarios)} must map names to distributions")
+    progress = check_told(progress)
     options = Options(n, replications, tolerance, false_alarm, seed, n_jobs, progress)
     asked = level if delta is None else check_level(delta, "delta")
     design = options.design(name_of(predict), f"{target}, {claim}", asked, 1.0, budget=BUDGET)

@@ -20,7 +20,7 @@ from rsverify.auditing.claims.null import (
     null_scenarios,
     restricted,
 )
-from rsverify.auditing.design import FLOAT_ERRORS, Progress, Record
+from rsverify.auditing.design import FLOAT_ERRORS, Progress, Record, check_told
 from rsverify.auditing.estimand import Data, Estimand, Parameters, find_estimand
 from rsverify.auditing.report import AuditReport, Row
 from rsverify.auditing.simulation.search import Family
@@ -153,6 +153,7 @@ def audit_test(
         raise ValueError("scenarios must be None for method='search', which looks for its own")
     thing = find_estimand(estimand)
     region = check_null(null, thing.space)
+    progress = check_told(progress)
     options = Options(n, replications, tolerance, false_alarm, seed, n_jobs, progress)
     suite = null_scenarios(thing, region, n, min(levels), scenarios)
     look = null_family(thing, region, family) if method == "search" else None

@@ -31,7 +31,7 @@ from rsverify.auditing.comparing.measure import (
 from rsverify.auditing.comparing.result import BoundComparison, ComparedBound
 from rsverify.auditing.comparing.speed import Speed, measure_speed
 from rsverify.auditing.comparing.suites import comparison_suite
-from rsverify.auditing.design import FLOAT_ERRORS, LARGEST_N, Design, Progress
+from rsverify.auditing.design import FLOAT_ERRORS, LARGEST_N, Design, Progress, check_told
 from rsverify.auditing.estimand import Data, Estimand, Parameters, find_estimand, renamed
 from rsverify.auditing.exact.proportion import ROUNDING
 from rsverify.auditing.fitting import probe
@@ -136,6 +136,7 @@ def compare_bounds(
     >>> row.difference < 0 and row.share > 0.95
     True
     """
+    progress = check_told(progress)
     if side is not None:
         check_choice("side", side, SIDES)
     asked, thing, claimed = _common(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from rsverify._core.types import MarginName
 from rsverify.auditing.caller import MIXED, MIXING, Caller, Failure, Limits, plain_row
-from rsverify.auditing.company import COMPANY
+from rsverify.auditing.company import COMPANY, rows_of_a_probe
 from rsverify.auditing.design import Design, Progress
 from rsverify.auditing.estimand import ESTIMANDS, Data, Estimand
 from rsverify.auditing.exact import proportion, trinomial
@@ -32,6 +32,7 @@ MARGINS: tuple[str, ...] = get_args(MarginName)
 OWN_WAY = ("proportion", *MARGINS)  # estimands whose bounds have an exact audit of their own
 CLASSES = 3  # of the distributions that an exact audit of a margin is about
 MORE_CLASSES = "does not cover more than three classes: audit them with method='simulation'"
+SMALL_EXCESS = 0.05  # of alpha, that rounding in few digits may explain
 STREAM = "outcomes"  # the random numbers of their order
 
 CallerOf = Callable[..., Caller]
@@ -116,6 +117,7 @@ def _of_outcomes(
     notes = [
         *_notes(worst, scope, table, estimand, design, verdict),
         *looked,
+        *_precision(caller, outcomes, worst, design),
         *gap_notes(gaps, design),
     ]
     row = _row(worst, scope, verdict, design.alpha)
@@ -129,6 +131,23 @@ def _of_outcomes(
         evidence,
     )
     return with_mixing(report, caller.mixed), answer
+
+
+def _precision(caller: Caller, outcomes: Data, worst: Worst, design: Design) -> list[str]:
+    """Return a note where a small excess may be one of limits in less than double precision."""
+    if not design.alpha * (1.0 + ROUNDING) < worst.attained <= design.alpha * (1.0 + SMALL_EXCESS):
+        return []
+    few = outcomes[: rows_of_a_probe(outcomes)]
+    try:
+        kind = caller.call(few[0] if caller.rowwise else few).dtype
+    except Exception:  # the bound's own, and counted
+        return []
+    if kind.kind != "f" or kind.itemsize >= np.dtype(np.float64).itemsize:
+        return []
+    return [
+        f"the bound returns {kind}, whose rounding lifts a limit by up to "
+        f"{np.finfo(str(kind)).eps / 2:.0e} of itself: it may be right in float64"
+    ]
 
 
 def in_their_order(limits: Limits, order: npt.NDArray[np.int64]) -> Limits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -102,12 +103,20 @@ class ImageFolder:
                 f"{found[0]}: give a folder of images, or one with a folder per class"
             )
         self._paths: list[tuple[Path, int | None]] = [(path, None) for path in loose]
+        bare: list[str] = []
         for label, name in enumerate(self.classes):
-            self._paths += [(path, label) for path in _images(root / name, deep=True)]
+            images = _images(root / name, deep=True)
+            if not images:
+                warnings.warn(
+                    f"{root / name} holds no images: class {label} has none", stacklevel=2
+                )
+            self._paths += [(path, label) for path in images]
         if not self._paths:
             raise DataError(
                 f"{root} holds no images ({', '.join(sorted(_ENDINGS))}), nor folders of them"
             )
+        for message in bare:
+            warnings.warn(message, stacklevel=2)
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -119,9 +128,15 @@ class ImageFolder:
         path, label = self._paths[i]
         try:
             with Image.open(path) as file:
+                deep = file.mode.startswith("I") or file.mode == "F"
                 image = file.convert(self.mode)
         except Exception as error:  # Pillow raises errors of many kinds for damaged files
             raise DataError(f"{path} is not an image that can be read: {cause_of(error)}") from None
+        if deep:
+            raise DataError(
+                f"{path} has more than 8 bits per channel (mode {file.mode}), which Pillow would "
+                "cut off: convert it, or give a data set of floating arrays"
+            )
         return (image if self.size is None else resized(image, self.size)), label
 
     def __repr__(self) -> str:
@@ -129,7 +144,8 @@ class ImageFolder:
 
 
 def _is_shown(path: Path) -> bool:
-    return not path.name.startswith(".")
+    # Archives made on a Mac have a folder of resource forks.
+    return not path.name.startswith(".") and path.name != "__MACOSX"
 
 
 def _images(folder: Path, *, deep: bool) -> list[Path]:
@@ -138,7 +154,9 @@ def _images(folder: Path, *, deep: bool) -> list[Path]:
     return sorted(
         path
         for path in paths
-        if path.suffix.lower() in _ENDINGS and _is_shown(path) and path.is_file()
+        if path.suffix.lower() in _ENDINGS
+        and all(_is_shown(Path(part)) for part in path.relative_to(folder).parts)
+        and path.is_file()
     )
 
 

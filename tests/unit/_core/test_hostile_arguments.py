@@ -126,8 +126,8 @@ CALLS = {
         "test null estimand n alpha scenarios method replications tolerance false_alarm seed "
         "n_jobs",
         {
-            "null": {"two numbers"},
-            "alpha": {"two numbers"},
+            "null": {"two numbers", "an array"},
+            "alpha": {"two numbers", "an array"},
             "scenarios": {"nothing"},
             "replications": {"nothing"},
             "seed": {"a huge integer"},
@@ -139,8 +139,8 @@ CALLS = {
         ),
         "e null estimand inputs n alpha scenarios replications tolerance false_alarm seed n_jobs",
         {
-            "null": {"two numbers", "nothing"},
-            "alpha": {"two numbers"},
+            "null": {"two numbers", "an array", "nothing"},
+            "alpha": {"two numbers", "an array"},
             "scenarios": {"nothing"},
             "replications": {"nothing"},
             "seed": {"a huge integer"},

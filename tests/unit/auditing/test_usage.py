@@ -44,6 +44,12 @@ ALWAYS_FAIL = {
     ),
     "a wrong attribute": (lambda x, _a: x.means(), ValueError, "AttributeError: .*'means'"),
     "a wrong key": (lambda x, _a: x["a"], ValueError, "fails on every call"),
+    "a generator": (lambda x, a: (hoeffding(row, a) for row in x), TypeError, "make a list of it"),
+    "a map": (lambda x, _a: map(float, x[:, 0]), TypeError, "returned map and no numbers"),
+    "values": (lambda x, _a: dict(enumerate(x[:, 0])).values(), TypeError, "make a list of it"),
+    "a dictionary": (lambda _x, _a: {"low": 0.0}, TypeError, "returned dict and no numbers"),
+    "objects": (lambda x, _a: [object() for _ in x], TypeError, "returned object and no numbers"),
+    "a set": (lambda _x, _a: {0.1, 0.2}, TypeError, "returned set and no numbers"),
     "complex": (lambda x, a: hoeffding(x, a) + 0j, TypeError, "the bound is complex"),
 }
 
@@ -295,7 +301,10 @@ def test_a_report_says_which_of_its_rows_are_simulated():
     [
         (lambda x, _a: (float(x[0]), 1.0), r"given one replication it returned shape \(2,\), not"),
         (lambda x, _a: float(x[0]) + x["a"], "given one replication: IndexError"),
-        (lambda x, _a: {"low": float(x[0])}, "given one replication: TypeError: .*'dict'"),
+        (
+            lambda x, _a: {"low": float(x[0])},
+            "one replication: TypeError: the bound returned dict",
+        ),
     ],
 )
 def test_what_one_replication_gives_is_said_where_several_fail(bound, text):
@@ -327,7 +336,48 @@ def test_messages_that_tell_of_the_data_are_a_few_lines(estimand):
     others = [f for f in report.failures if f.message == "with other messages"]
     assert others
     assert len(str(report).splitlines()) < 120
-    misses = sum(row.misses for row in report.rows)
+    misses = sum(row.uncovered for row in report.rows)
     if misses:  # simulated: none is lost
         assert sum(f.count for f in report.failures) == misses
     assert audit(chatty, **asked).to_json() == report.to_json()
+
+
+def audits_of_each_kind(progress):
+    """Return calls of every auditor with this progress."""
+    import rsverify
+
+    common = {"n": 3, "alpha": 0.2, "progress": progress}
+    return {
+        "audit": lambda: rsverify.audit(hoeffding, **common),
+        "comparison": lambda: rsverify.compare_bounds(
+            {"a": hoeffding, "b": hoeffding}, "mean", **common, replications=50
+        ),
+        "p-values": lambda: rsverify.audit_test(lambda x: np.ones(len(x)), null=0.5, **common),
+        "e-values": lambda: rsverify.audit_e_value(
+            lambda x: np.ones(len(x)), null=0.5, **common, replications=100
+        ),
+        "procedure": lambda: rsverify.audit_multiple_testing(
+            lambda p, _a: np.zeros(p.shape, dtype=bool), controls="FWER", **common, replications=100
+        ),
+        "sets": lambda: rsverify.audit_prediction_set(
+            lambda x, _y, _new, _a: np.tile([-np.inf, np.inf], (len(x), 1)),
+            **common,
+            replications=100,
+        ),
+    }
+
+
+@pytest.mark.parametrize("wrong", [True, 3, "bar", int, lambda: None, object()])
+@pytest.mark.parametrize(
+    "name", ["audit", "comparison", "p-values", "e-values", "procedure", "sets"]
+)
+def test_progress_that_cannot_be_told_is_refused_by_its_name(name, wrong):
+    with pytest.raises(TypeError, match=r"progress.* must "):
+        audits_of_each_kind(wrong)[name]()
+
+
+@pytest.mark.parametrize(
+    "name", ["audit", "comparison", "p-values", "e-values", "procedure", "sets"]
+)
+def test_progress_may_be_switched_off_as_of_certificates(name):
+    assert audits_of_each_kind(False)[name]() is not None

@@ -169,7 +169,11 @@ def test_shares_by_the_command_are_merged_to_one_table():
     [
         ("merge missing.tsv -o t.tsv", 66, "missing.tsv"),
         ("merge part_1.tsv -o part_1.tsv", 64, "is one of the parts"),
-        ("merge part_1.tsv strict.tsv -o t.tsv", 64, "inputs=None of strict.tsv must be 12 to be"),
+        (
+            "merge part_1.tsv strict.tsv -o t.tsv",
+            64,
+            "strict.tsv has no entry 'inputs' in its configuration",
+        ),
         ("merge counts.csv -o t.tsv", 65, "counts.csv"),
         (f"{CERTIFY} t.tsv {ONE} {SIZES} --share 3", 64, "share='3' must be a share such as 3/8"),
         (f"{CERTIFY} t.tsv {ONE} {SIZES} --share 5/4", 64, "share=5/4 must be at most 4/4"),

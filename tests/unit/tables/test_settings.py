@@ -1,10 +1,19 @@
 """A table of radii says what they are: what contradicts it is refused, not overwritten."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from rsverify import analyze, certify_table, plan_samples, recertify, recertify_radii
+from rsverify import (
+    analyze,
+    certify_table,
+    merge_tables,
+    plan_samples,
+    recertify,
+    recertify_radii,
+)
 from rsverify._core.errors import DataError
 from rsverify.noise import Laplace
 
@@ -133,3 +142,15 @@ def test_a_pilot_tells_of_its_own_noise_only():
     for given in ({"sigma": 0.5}, {"noise": Laplace(0.25)}):
         with pytest.raises(DataError, match=r"noise=laplace:0\.5 of the pilot must be"):
             plan_samples(pilot=other, **given, **options)
+
+
+@pytest.mark.parametrize("parts", ["a.tsv", b"a.tsv", Path("a.tsv"), None, 3])
+def test_one_path_is_not_several(parts, tmp_path):
+    """A text is a sequence too: of its letters."""
+    with pytest.raises(TypeError, match="must be several paths: give a list of them"):
+        merge_tables(parts, tmp_path / "both.tsv")
+    with pytest.raises(TypeError, match="bounds='exact' must be a list of names"):
+        plan_samples(
+            probabilities=[0.9, 0.1], target_radius=0.1, alpha=0.1, sigma=1, bounds="exact"
+        )
+    assert list(tmp_path.iterdir()) == []

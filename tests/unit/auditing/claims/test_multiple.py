@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 from scipy import stats
-from support.claims.procedures import bonferroni, bonferroni_bounds, each, holm, pooled
+from support.claims.procedures import (
+    benjamini_hochberg,
+    bonferroni,
+    bonferroni_bounds,
+    each,
+    holm,
+    pooled,
+)
 
 from rsverify import audit_multiple_testing
 from rsverify.auditing.claims.hypotheses import (
@@ -204,3 +211,52 @@ def test_a_tuple_of_truth_values_is_an_array():
 
     rows = audit_multiple_testing(single, **QUICK | {"replications": 500}).rows
     assert rows == audit_multiple_testing(bonferroni, **QUICK | {"replications": 500}).rows
+
+
+def one_step_too_far(p, alpha):
+    """Holm's procedure, whose second step has the threshold of the third."""
+    n = p.shape[-1]
+    steps = np.arange(n, 0, -1.0)
+    steps[1] = max(n - 2, 1)
+    order = np.sort(p, axis=-1)
+    k = np.logical_and.accumulate(order <= alpha / steps, axis=-1).sum(axis=-1, keepdims=True)
+    return (p <= np.take_along_axis(order, np.maximum(k, 1) - 1, axis=-1)) & (k > 0)
+
+
+def the_leader_apart(z, alpha):
+    """The largest of estimates at full level where it is far above the others, and these too."""
+    order = np.sort(z, axis=-1)
+    leads = order[..., -1:] - order[..., -2:-1] > 10.0
+    first = z == order[..., -1:]
+    rest = z - stats.norm.isf(alpha / (z.shape[-1] - 1))
+    apart = np.where(first, z - stats.norm.isf(alpha), rest)
+    return np.where(leads, apart, bonferroni_bounds(z, alpha))
+
+
+@pytest.mark.parametrize(
+    ("procedure", "alpha", "given", "sizes"),
+    [
+        (benjamini_hochberg, 0.1, "p-values", (3, 4, 5)),
+        (one_step_too_far, 0.05, "p-values", (3, 4)),
+        (the_leader_apart, 0.05, "estimates", (2, 3, 5)),
+    ],
+)
+def test_procedures_that_err_where_one_hypothesis_is_false_are_refuted(
+    procedure, alpha, given, sizes
+):
+    """Of three hypotheses, two of them true: Benjamini and Hochberg reject one at 0.13, not 0.1."""
+    asked = {"controls": "FWER", "dependence": "independent", "alpha": alpha, "given": given}
+    for n in sizes:
+        assert audit_multiple_testing(procedure, n=n, **asked).verdict == "refuted", n
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 9])
+def test_every_number_of_true_hypotheses_is_tried_once(n):
+    suite = p_values_suite(n, 0.05, "independent")
+    numbers = {}
+    for name, draw in suite.items():
+        if name.startswith("twenty values"):
+            _, truth = draw(np.random.default_rng(0), 3, n, 0.05)
+            numbers[name] = int(truth.sum(axis=1)[0])
+    assert sorted(numbers.values()) == sorted({1, max(1, n // 2), max(1, n - 1), n})
+    assert numbers["twenty values, all nulls true"] == n

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from rsverify import (
     bonferroni_margin_lower,
@@ -223,3 +224,29 @@ def test_a_claim_of_minus_infinity_above_a_finite_one_is_a_fall():
     table = np.where(np.add.outer(np.arange(9), np.arange(9)) <= 8, -0.5, -np.inf)
     table[8, 0] = -np.inf
     assert not margin_worst(table, "probit", False, 0.05).monotone
+
+
+@pytest.mark.parametrize(
+    ("kind", "share", "told"),
+    [
+        ("float32", 1.0, True),
+        ("float16", 1.0, True),
+        ("float64", 1.0, False),
+        ("float32", 2.0, False),  # an error that rounding does not explain
+    ],
+)
+@pytest.mark.parametrize("rowwise", [False, True])
+def test_a_small_excess_in_few_digits_is_explained(kind, share, told, rowwise):
+    def limits(counts, alpha):
+        k, m = np.asarray(counts, dtype=float).T
+        found = stats.beta.ppf(share * alpha, np.maximum(k, 1.0), m + 1.0)
+        return np.where(k > 0, found, 0.0).astype(kind)
+
+    def one(row, alpha):
+        if row.ndim != 1:
+            raise ValueError("one row")
+        return limits(row[None], alpha)[0]
+
+    report = audit(one if rowwise else limits, estimand="proportion", n=50, alpha=0.05)
+    assert report.verdict == ("supported" if kind == "float64" else "refuted")
+    assert any(f"returns {kind}, whose rounding" in note for note in report.notes) == told

@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pillow = pytest.importorskip("PIL.Image")
 
+from rsverify._core.errors import DataError  # noqa: E402
 from rsverify.smoothing.data.folders import ImageFolder, read_folder  # noqa: E402
 from rsverify.smoothing.data.items import Items  # noqa: E402
 
@@ -114,3 +115,45 @@ def test_data_sets_of_huggingface_on_the_disk(tmp_path: Path) -> None:
     (tmp_path / "one" / "state.json").write_text("{")
     with pytest.raises(ValueError, match="is not a data set that can be read"):
         read_folder(tmp_path / "one", None)
+
+
+def test_what_notebooks_and_archives_leave_is_no_image(folder: Path) -> None:
+    save(folder / "2" / ".ipynb_checkpoints" / "a-checkpoint.png", 99)
+    save(folder / "10" / "sub" / ".thumbs" / "a.png", 99)
+    save(folder / "__MACOSX" / "2" / "a.png", 99)
+    save(folder / "x" / "__MACOSX" / "a.png", 99)
+    save(folder / ".trash" / "a.png", 99)
+    images = ImageFolder(folder)
+    assert images.classes == ["10", "2", "x"]
+    assert [label for _, label in images._paths] == [0, 0, 1, 2]
+
+
+def test_a_class_without_images_is_told(folder: Path) -> None:
+    (folder / "0").mkdir()
+    with pytest.warns(UserWarning, match="0 holds no images: class 0 has none"):
+        images = ImageFolder(folder)
+    assert [label for _, label in images._paths] == [1, 1, 2, 3]
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_images_of_more_than_eight_bits_are_not_cut_off(
+    kind: Any, mode: Any, tmp_path: Path
+) -> None:
+    """Pillow makes 255 of every shade above."""
+    values = np.array([[0, 300, 65535]], dtype=kind)
+    (tmp_path / "a").mkdir()
+    pillow.fromarray(values).save(tmp_path / "a" / "deep.tif")
+    with pytest.raises(DataError, match=r"deep.tif has more than 8 bits per channel \(mode"):
+        ImageFolder(tmp_path, mode=mode)[0]
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "LA", "PA", "1", "YCbCr"])
+def test_images_of_rarer_modes_are_converted(mode: str, tmp_path: Path) -> None:
+    ending = "tif" if mode in ("CMYK", "YCbCr", "PA") else "png"
+    try:
+        (tmp_path / "a").mkdir()
+        pillow.new(mode, (3, 2)).save(tmp_path / "a" / f"x.{ending}")
+    except OSError:
+        pytest.skip(f"this Pillow does not write {mode}")
+    assert ImageFolder(tmp_path)[0][0].mode == "RGB"
