@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, MappingView
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -344,10 +344,20 @@ def _numbers(value: Any) -> Data:
     array = np.asarray(value)
     if array.dtype.kind not in "biufO":
         raise TypeError(f"the bound returned {array.dtype} and no numbers")
-    for kind in (type(None), str) if array.dtype.kind == "O" else ():
-        if any(isinstance(each, kind) for each in array.ravel()):
-            raise TypeError(f"the bound returned {'None' if kind is not str else 'text'}")
+    if array.dtype.kind == "O":
+        _refuse_objects(array.ravel())
     return array
+
+
+def _refuse_objects(values: Iterable[object]) -> None:
+    """Raise where something is no number; exact ones of other types are."""
+    for each in values:
+        if each is None:
+            raise TypeError("the bound returned None")
+        if not hasattr(each, "__float__"):
+            kind = "text" if isinstance(each, str) else type(each).__name__
+            remedy = "; make a list of it" if isinstance(each, Iterator | MappingView) else ""
+            raise TypeError(f"the bound returned {kind} and no numbers{remedy}")
 
 
 def as_floats(value: object, thing: str) -> FloatArray:

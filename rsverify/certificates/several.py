@@ -70,9 +70,10 @@ class RadiiCertificate(Certificate):
 
 def are_several(targets: object) -> TypeGuard[Sequence[float] | FloatArray]:
     """Return whether targets were given together, and not as one number."""
-    return isinstance(targets, Sequence | np.ndarray) and not (
-        isinstance(targets, str | bytes) or (isinstance(targets, np.ndarray) and not targets.ndim)
-    )
+    dimensions = getattr(targets, "ndim", None)  # of an array of any package
+    if isinstance(dimensions, int):
+        return dimensions > 0
+    return isinstance(targets, Sequence) and not isinstance(targets, str | bytes)
 
 
 def check_targets(targets: Sequence[float] | FloatArray) -> tuple[float, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -275,8 +276,9 @@ def _analyses(
         # Of other noise and norms sigma is not the scale of a radius, or there is none.
         plain = [f for f in frames if "sigma" in f and "noise" not in f]
         sigmas = [*chain(*(f["sigma"] for f in plain)), *options["sigma"]]
-        known = [sigma for sigma in sigmas if sigma is not None]
-        largest = max((float(f["radius"].max()) for f in frames if len(f)), default=0.0)
+        known = [sigma for sigma in sigmas if sigma is not None and math.isfinite(sigma)]
+        seen = [r for r in chain(*(f["radius"] for f in frames)) if math.isfinite(r)]
+        largest = float(max(seen, default=0.0))
         radii = list(default_radii(max(known, default=None), largest))
     found = []
     for i, (path, frame) in enumerate(zip(tables, frames, strict=True)):

@@ -25,7 +25,13 @@ from rsverify.smoothing.timing import PILOT, Clock, Timing, device_text, parts_o
 from rsverify.tables.analysis import default_radii
 from rsverify.tables.plan import Cost, EarlyVotes, Plan
 from rsverify.tables.plan_draws import Sampling, schedule, summed_up
-from rsverify.tables.planning import early_votes, margin_of_radius, pilot_inputs, plan_samples
+from rsverify.tables.planning import (
+    EVERY_RIVAL,
+    early_votes,
+    margin_of_radius,
+    pilot_inputs,
+    plan_samples,
+)
 
 __all__ = ["plan_dataset"]
 
@@ -199,6 +205,8 @@ def plan_request(
         early=False,
         seed=start,
     )
+    if request.ignore or request.top_k > 1:
+        plan = replace(plan, source=plan.source + EVERY_RIVAL)
     early = _early(plan, request, classifier, threat, pilot, size, start)
     decided = 0.0
     if early is not None:

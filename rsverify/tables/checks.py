@@ -21,6 +21,7 @@ from rsverify._core.check import (
     check_scale,
     check_size,
 )
+from rsverify._core.errors import DataError
 from rsverify._core.types import Json
 from rsverify.bounds.proportion import LARGEST_TRIALS
 from rsverify.certificates.case import case_of_counts, terms_given
@@ -68,7 +69,7 @@ def ordered_rows(table: pd.DataFrame) -> pd.DataFrame:
     if bad.any():
         radius, idx = rows["radius"][bad].iloc[0], rows["idx"][bad].iloc[0]
         remedy = ": `rsverify recertify` finds a finite one" if radius == np.inf else ""
-        raise ValueError(f"radius={radius} must be finite and not negative, at idx={idx}{remedy}")
+        raise DataError(f"radius={radius} must be finite and not negative, at idx={idx}{remedy}")
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING
 
@@ -85,7 +86,7 @@ def cost_rows(plan: Plan) -> tuple[list[str], Rows]:
     for name, each, total, early in ways:
         times = [plan.seconds(k, early=early) for k in DEVICES] if timed else []
         texts = [_NONE if s is None else duration(s) for s in times]
-        rows.append([name, f"{each:,.0f}", f"{total:,}", *texts])
+        rows.append([name, f"{math.ceil(each):,}", f"{total:,}", *texts])
     return head, rows
 
 
@@ -101,7 +102,7 @@ def notes(plan: Plan) -> list[str]:
     if plan.early is not None:
         decided = ", ".join(f"{d:.3f}" for d in plan.early.decided)
         found.append(
-            f"Early decisions save {100 * (plan.saved or 0.0):.0f} % of the forward passes and "
+            f"Early decisions save {_percent(plan.saved or 0.0)} % of the forward passes and "
             f"decide {decided} of the inputs; {plan.early.simulated} runs were simulated."
         )
     if plan.cost is not None:
@@ -110,6 +111,11 @@ def notes(plan: Plan) -> list[str]:
             "passes per second; several devices share the inputs."
         )
     return found
+
+
+def _percent(share: float) -> str:
+    """Return a share below 1 in percent, never as 100."""
+    return f"{math.floor(1000 * share) / 10:.1f}" if share > 0.99 else f"{100 * share:.0f}"
 
 
 def plan_html(plan: Plan) -> str:

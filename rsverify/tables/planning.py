@@ -57,6 +57,10 @@ _FEW = 3
 _STEPS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 _CLOSE = 1.01  # two numbers of votes that are not told apart
 _LEAST_N = 10
+EVERY_RIVAL = (
+    ", any other class taken for a runner-up (where ignore or top_k leave some out, fewer votes do)"
+)
+"""What is added to where a plan comes from, where the run certifies more than is planned."""
 _FEWEST_RUNS = 400  # with early decisions
 LARGEST_MARGIN = 80.0
 """No number of votes shows so much of quantiles."""
@@ -160,6 +164,11 @@ def plan_samples(
         lipschitz=lipschitz,
     )
     radii = np.unique(check_positive("target_radius", target_radius).ravel())
+    if threat.noise.integer and (radii != np.floor(radii)).any():
+        part = radii[radii != np.floor(radii)][0]
+        raise ValueError(
+            f"target_radius={part:g} must be a whole number for norm={str(threat.norm)!r}"
+        )
     level = check_level(alpha)
     size = check_size("n", n, 1, LARGEST_EXACT_TRIALS)
     first = check_size("n0", n0, 0, LARGEST_EXACT_TRIALS)
@@ -172,7 +181,7 @@ def plan_samples(
     check_futility(futility)
     given, source, exact, count = _inputs(probabilities, pilot, y, threat, check_seed_number(seed))
     wanted = np.array([margin_of_radius(threat, float(r)) for r in radii])
-    asked = _Asked(given, radii, wanted, level, first, share, chosen, exact, seed)
+    asked = _Asked(given, threat, radii, wanted, level, first, share, chosen, exact, seed)
     cost = None
     if passes_per_second is not None:
         speed = float(check_positive("passes_per_second", passes_per_second))
@@ -293,6 +302,8 @@ def pilot_inputs(
     few, most = int(total.min()), int(total.max())
     each = f"{few:,}" if few == most else f"{few:,} to {most:,}"
     source = f"a pilot of {each} votes on {len(votes):,} input{'s' * (len(votes) > 1)}"
+    if {"ignored", "top_others"} & set(others):
+        source += EVERY_RIVAL
     return Inputs(shares, label[kept], right[kept], threat.estimand), source
 
 
@@ -328,6 +339,7 @@ class _Asked:
     """What a plan is asked, and the inputs it is asked of."""
 
     inputs: Inputs
+    threat: Threat
     radii: FloatArray
     wanted: FloatArray
     """The margin of each radius."""
@@ -396,7 +408,10 @@ class _Asked:
             return NeededVotes(bound=bound, radius=radius, n=None, probability=None, reason=reason)
 
         if reachable == 0.0:
-            return none("the radius is not reached at any number of votes")
+            return none(
+                "the radius is not reached at any number of votes, as the largest of these "
+                f"probabilities is {self.largest_radius():.4g}: ask for less"
+            )
         goal = self.probability * reachable
         if ceiling < goal:
             why = "without a majority of the votes it does not certify, and "
@@ -412,6 +427,12 @@ class _Asked:
         return NeededVotes(
             bound=bound, radius=radius, n=n, probability=reached(n) / reachable, reason=""
         )
+
+    def largest_radius(self) -> float:
+        """Return the largest radius of an input whose class is right; 0 where there is none."""
+        margins = self.inputs.margins()[self.inputs.right]
+        largest = float(margins.max(initial=0.0))
+        return float(self.threat.radius(min(largest, LARGEST_MARGIN)))
 
     def _ceiling(self, bound: VoteBoundName, wanted: float) -> float:
         """Return what is certified as n grows beyond all limits."""

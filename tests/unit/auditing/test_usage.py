@@ -44,6 +44,12 @@ ALWAYS_FAIL = {
     ),
     "a wrong attribute": (lambda x, _a: x.means(), ValueError, "AttributeError: .*'means'"),
     "a wrong key": (lambda x, _a: x["a"], ValueError, "fails on every call"),
+    "a generator": (lambda x, a: (hoeffding(row, a) for row in x), TypeError, "make a list of it"),
+    "a map": (lambda x, _a: map(float, x[:, 0]), TypeError, "returned map and no numbers"),
+    "values": (lambda x, _a: dict(enumerate(x[:, 0])).values(), TypeError, "make a list of it"),
+    "a dictionary": (lambda _x, _a: {"low": 0.0}, TypeError, "returned dict and no numbers"),
+    "objects": (lambda x, _a: [object() for _ in x], TypeError, "returned object and no numbers"),
+    "a set": (lambda _x, _a: {0.1, 0.2}, TypeError, "returned set and no numbers"),
     "complex": (lambda x, a: hoeffding(x, a) + 0j, TypeError, "the bound is complex"),
 }
 
@@ -295,7 +301,10 @@ def test_a_report_says_which_of_its_rows_are_simulated():
     [
         (lambda x, _a: (float(x[0]), 1.0), r"given one replication it returned shape \(2,\), not"),
         (lambda x, _a: float(x[0]) + x["a"], "given one replication: IndexError"),
-        (lambda x, _a: {"low": float(x[0])}, "given one replication: TypeError: .*'dict'"),
+        (
+            lambda x, _a: {"low": float(x[0])},
+            "one replication: TypeError: the bound returned dict",
+        ),
     ],
 )
 def test_what_one_replication_gives_is_said_where_several_fail(bound, text):

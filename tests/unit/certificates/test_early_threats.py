@@ -5,10 +5,13 @@ That an answer is ever wrong is summed exactly over all paths of votes, looking 
 
 import itertools
 import math
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from scipy.stats import laplace, norm
 
 from rsverify import certify_counts, decide_counts, radius_interval_counts
@@ -104,6 +107,14 @@ def test_what_no_difference_reaches_is_refused_at_once() -> None:
     ):
         found = decide_counts([9, 1, 0], alpha=0.01, y=0, **options)
         assert found.decision == "radius < target"
+
+
+@pytest.mark.parametrize("kind", [tuple, np.array, pd.Series, pd.Index, torch.tensor])
+def test_targets_come_in_any_array(kind: Callable[[list[float]], object]) -> None:
+    found = decide_counts([90, 5, 5], alpha=0.01, y=0, sigma=0.5, target_radius=kind([0.5, 0.25]))
+    assert found.target_radii == (0.25, 0.5)
+    alone = decide_counts([90, 5, 5], alpha=0.01, y=0, sigma=0.5, target_radius=torch.tensor(0.5))
+    assert alone.target_radius == 0.5
 
 
 @pytest.mark.parametrize(

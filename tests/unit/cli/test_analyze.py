@@ -208,3 +208,16 @@ def test_the_same_votes_are_said_to_be_the_same(run):
     assert "exact certifies the same votes as strict at the same alpha" in text
     assert "the exact radius is never smaller" in text
     assert "gain: 10 %, median, 90 %" in text
+
+
+def test_rows_that_do_not_say_sigma(tmp_path, capsys):
+    """Of a table in which other rows do."""
+    path = tmp_path / "some.tsv"
+    path.write_text(
+        "idx\tlabel\tpredict\tradius\tcorrect\ttime\tsigma\n"
+        "0\t1\t1\t0.5\t1\t1\t\n1\t1\t1\t0.25\t1\t1\t0.5\n2\t1\t1\t0.25\t1\t1\tNA\n"
+    )
+    with pytest.raises(SystemExit) as end:
+        cli.main(["analyze", str(path)])
+    assert end.value.code == 0
+    assert "certified accuracy at 0.5" in capsys.readouterr().out

@@ -120,6 +120,8 @@ WRONG = [
     (65, "bare.tsv: table has no rows", "analyze bare.tsv"),
     (65, "idx=0 occurs twice", "recertify twice.tsv --n 10 --sigma 1 --stated-alpha 0.01"),
     (65, "twice.tsv: idx=0 occurs twice", "analyze twice.tsv"),
+    (65, "endless.tsv: radius=inf must be finite", "analyze endless.tsv"),
+    (65, "endless.tsv: radius=inf must be finite", "analyze endless.tsv --sigma 0.5"),
     (65, "strict.json is JSON: give the table that it belongs to", "verify strict.json"),
     (65, "no_rows.tsv has no rows, so that nothing can be proved", "verify no_rows.tsv"),
     (65, "recertify is for tables of certificates", "certify-counts strict.tsv --y 0 --sigma 1"),
@@ -204,6 +206,7 @@ def write_files() -> None:
     Path("folder").mkdir()
     published = Path("published.tsv").read_text().splitlines(keepends=True)
     Path("bare.tsv").write_text(published[0])
+    Path("endless.tsv").write_text(published[0] + published[1].replace("0.486", "inf"))
     Path("twice.tsv").write_text("".join([*published[:2], published[1]]))
     Path("words.tsv").write_text("hello\nthere\n")
     for name in ("empty.tsv", "empty.pt"):

@@ -13,9 +13,10 @@ from scipy.stats import binom
 
 from rsverify import certify_table, plan_samples
 from rsverify.certificates.margins import margin_lower_bounds
-from rsverify.noise import Ablation, Gaussian, Laplace, Uniform
+from rsverify.noise import Ablation, Deletion, Gaussian, Laplace, Uniform
 from rsverify.tables.plan import Cost
 from rsverify.tables.plan_draws import drawn_for, schedule
+from rsverify.tables.plan_view import cost_rows, notes
 from rsverify.tables.planning import smallest_n
 
 ASKED: Any = {"sigma": 0.25, "alpha": 0.01, "target_radius": 0.1, "n0": 0}
@@ -118,7 +119,10 @@ def test_cohen_needs_a_majority_and_says_so() -> None:
 def test_what_no_number_of_votes_certifies() -> None:
     asked = QUICK | {"early": False, "n": 1000}
     far = plan_samples(probabilities=[0.7, 0.3], **asked | {"target_radius": 0.5})
-    assert {v.reason for v in far.needed} == {"the radius is not reached at any number of votes"}
+    (reason,) = {v.reason for v in far.needed}
+    # sigma/2 (probit(.7) - probit(.3)) at sigma 0.25
+    assert reason.startswith("the radius is not reached at any number of votes")
+    assert "largest of these probabilities is 0.1311" in reason
     assert far.reachable == (0.0,)
     near = plan_samples(probabilities=[0.5805, 0.4195], **asked | {"target_radius": 0.05})
     assert "more than 1,000,000 votes" in near.needed[0].reason
@@ -127,6 +131,50 @@ def test_what_no_number_of_votes_certifies() -> None:
     )
     assert "at most" in unsure.needed[0].reason  # the selection sample picks another class
     assert "NaN" not in far.to_json() + near.to_json() + unsure.to_json()
+
+
+@pytest.mark.parametrize(
+    ("options", "largest"),
+    [
+        ({"noise": Uniform(0.5), "target_radius": 0.6}, "0.35"),
+        ({"noise": Uniform(0.5), "norm": "linf", "dimension": 2, "target_radius": 0.4}, "0.1938"),
+        ({"noise": Laplace(1.0), "target_radius": 9.0}, "1.263"),
+        ({"noise": Ablation(1, 10), "target_radius": 4}, "3"),
+        ({"sigma": 1.0, "target_radius": 3.0}, "1.343"),
+    ],
+)
+def test_a_radius_that_is_not_reached_names_the_largest(options: Any, largest: str) -> None:
+    probabilities = [[0.8, 0.1, 0.1], [0.6, 0.3, 0.1]]
+    if "sigma" in options:
+        probabilities = [[0.9, 0.08, 0.02], [0.6, 0.3, 0.1]]
+    plan = plan_samples(probabilities=probabilities, n=1000, alpha=0.01, early=False, **options)
+    for needed in plan.needed:
+        assert needed.n is None
+        assert f"probabilities is {largest}: ask for less" in needed.reason
+
+
+def test_parts_of_a_change_are_refused_as_by_a_run() -> None:
+    for noise in (Ablation(3, 20), Deletion(0.9)):
+        with pytest.raises(ValueError, match=r"target_radius=1.5 must be a whole number"):
+            plan_samples(probabilities=[0.9, 0.1], noise=noise, alpha=0.01, target_radius=[1, 1.5])
+
+
+def test_nothing_is_saved_wholly_and_one_input_is_one() -> None:
+    plan = plan_samples(probabilities=[0.5, 0.5], **ASKED | {"target_radius": 0.5})
+    assert 0.99 < plan.saved < 1
+    assert "save 99." in " ".join(notes(plan))
+    assert "100 %" not in " ".join(notes(plan))
+    for row in cost_rows(plan)[1]:
+        assert row[1] == row[2], "per input, and in all of one input"
+
+
+def test_classes_left_out_of_a_pilot_are_told() -> None:
+    votes = np.array([[60, 10, 30], [80, 10, 10]])
+    for extra in ({"ignore": [2]}, {"top_k": 2, "selection": votes + 1}):
+        chosen = {} if "selection" in extra else {"y": 0}
+        table = certify_table(votes, sigma=0.5, alpha=0.05, **extra, **chosen)
+        plan = plan_samples(pilot=table, **ASKED | {"sigma": 0.5, "early": False})
+        assert "any other class taken for a runner-up" in plan.source
 
 
 @pytest.mark.parametrize(

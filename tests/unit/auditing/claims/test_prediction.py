@@ -194,7 +194,7 @@ def test_ties_that_are_rounded_away_are_inside(scale, seed):
         return center - width, center + width - inward * scale
 
     asked = QUICK | {"scenarios": {"prices": of_prices}}
-    assert audit_prediction_set(conformal, **asked).worst.misses == 0
+    assert audit_prediction_set(conformal, **asked).worst.uncovered == 0
     short = audit_prediction_set(partial(conformal, inward=1e-5), **asked)
     assert short.verdict == "refuted"
 

@@ -235,7 +235,7 @@ def test_a_statistic_beside_the_p_value_is_recognized(test):
 
 
 def test_texts_are_no_p_values():
-    with pytest.raises(TypeError, match="returned text"):
+    with pytest.raises(TypeError, match="returned text and no numbers"):
         audit_test(lambda c: np.array(["0.5"] * len(c), dtype=object), null=0.5, **COUNTS)
 
 
