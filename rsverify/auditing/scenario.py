@@ -8,9 +8,9 @@ from typing import Any, get_args
 
 from rsverify._core.check import shown
 from rsverify._core.types import MarginName
+from rsverify.auditing.distributions import check_drawn
 from rsverify.auditing.draws import real_sample
 from rsverify.auditing.estimand import Estimand, Parameters
-from rsverify.auditing.laws import check_drawn
 from rsverify.auditing.suites import count_suite, real_laws
 
 Law = tuple[Any, ...]

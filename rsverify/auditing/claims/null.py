@@ -11,9 +11,9 @@ from rsverify._core.check import FloatArray, check_number, shown
 from rsverify._core.types import MarginName
 from rsverify.auditing.claims.levels import as_sequence
 from rsverify.auditing.counts import Region
+from rsverify.auditing.distributions import check_drawn
 from rsverify.auditing.draws import real_sample
 from rsverify.auditing.estimand import Estimand, Parameters
-from rsverify.auditing.laws import check_drawn
 from rsverify.auditing.scenario import MOVED, Law, Scenario, default_scenarios
 from rsverify.auditing.simulation.search import Family, find_family
 from rsverify.auditing.suites import (

@@ -215,7 +215,7 @@ def test_a_set_for_one_replication_of_another_kind_is_told():
         ("norm", "a continuous distribution of scipy"),
         (("gamma",), "the parameters of scipy's"),
         (("points", (0.0, 1.0), (0.5, 0.6)), "that sum to 1"),
-        (7.0, "must have a law such as"),
+        (7.0, "must have a distribution such as"),
     ],
 )
 def test_a_distribution_of_training_claims_must_be_one(law, text):

@@ -27,8 +27,8 @@ ROWS = 2  # drawn, to see whether it can be done
 def check_drawn(estimand: Estimand, name: str, parameters: Parameters, n: int) -> None:
     """Raise where data with these parameters cannot be drawn, or have another truth."""
     what = f"scenarios[{name!r}]={shown(dict(parameters))}"
-    if estimand.draw in _LAWS and "law" in parameters:
-        check_law(what, parameters["law"], _LAWS[estimand.draw], binary=_binary(estimand))
+    if estimand.draw in _KINDS and "law" in parameters:
+        check_distribution(what, parameters["law"], _KINDS[estimand.draw], binary=_binary(estimand))
     if estimand.draw in (draw_votes, draw_vote_paths) and "p" in parameters:
         _shares(what, parameters["p"])
     try:
@@ -44,10 +44,10 @@ def _binary(estimand: Estimand) -> bool:
     return estimand.name == "binary-mean"
 
 
-def check_law(what: str, law: object, kind: str, *, binary: bool = False) -> None:
+def check_distribution(what: str, law: object, kind: str, *, binary: bool = False) -> None:
     """Raise where a distribution of samples is none of its kind."""
     if not isinstance(law, Sequence) or not law or not isinstance(law[0], str):
-        raise ValueError(f"{what} must have a law such as {_EXAMPLES[kind]}")
+        raise ValueError(f"{what} must have a distribution such as {_EXAMPLES[kind]}")
     rest = list(law[1:])
     if law[0] == "points":
         if len(rest) != 2 or len(rest[0]) != len(rest[1]) or not len(rest[0]):
@@ -61,7 +61,7 @@ def check_law(what: str, law: object, kind: str, *, binary: bool = False) -> Non
         if sizes.ndim != 1 or len(sizes) < 2 or not (sizes > 0.0).all():
             raise ValueError(f"{what} must have positive parameters, as in {_EXAMPLES[kind]}")
     else:
-        raise ValueError(f"{what} must have a law such as {_EXAMPLES[kind]}")
+        raise ValueError(f"{what} must have a distribution such as {_EXAMPLES[kind]}")
 
 
 def _numbers(what: str, values: object) -> FloatArray:
@@ -118,7 +118,7 @@ _EXAMPLES: Mapping[str, str] = {
     "real": "('norm', 0.0, 1.0) or ('points', (0.0, 7.0), (0.9, 0.1))",
     "scores": "('dirichlet', (5.0, 2.0, 1.0)) or ('points', rows of scores, probabilities)",
 }
-_LAWS: Mapping[Callable[..., object], str] = cast(
+_KINDS: Mapping[Callable[..., object], str] = cast(
     Mapping[Callable[..., object], str],
     {
         draw_sample: "unit",
