@@ -35,7 +35,7 @@ from scipy.special import betainc
 from scipy.stats import binom
 
 import rsverify
-from coverage_studies import limit_figure
+from coverage_studies import _limit_figure as limit_figure
 from rsverify.auditing.comparing.margin_of_votes import (
     curve,
     curve_end,

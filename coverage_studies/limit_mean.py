@@ -34,7 +34,7 @@ import numpy as np
 from scipy.stats import beta as beta_law
 
 import rsverify
-from coverage_studies import limit_figure
+from coverage_studies import _limit_figure as limit_figure
 from rsverify.auditing.comparing.bounded_mean import lower_limit
 from rsverify.bounds import mean
 

@@ -99,7 +99,7 @@ AuditEstimandName = Literal[
 SkeletonEstimandName = Literal["mean", "proportion", "difference"]
 """The estimands that a new bound can be started for."""
 AuditMethodName = Literal["auto", "exact", "simulation", "search"]
-"""How an audit looks for laws at which a bound fails."""
+"""How an audit looks for distributions at which a bound fails."""
 AuditKindName = Literal["coverage", "betting", "bets"]
 """What an audit measures."""
 EInputName = Literal["data", "e-values", "independent e-values", "sequential e-values"]
@@ -119,7 +119,7 @@ VerdictName = Literal["refuted", "supported", "inconclusive"]
 FigureName = Literal[
     "auto", "sawtooth", "map", "curve", "claims", "zip", "time", "scenarios", "capital", "bets"
 ]
-"""The pictures of an audit."""
+"""The figures of an audit."""
 DataKind = Literal[
     "counts",
     "randomized counts",

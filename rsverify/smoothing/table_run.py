@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from rsverify._core.errors import DataError
+from rsverify._core.errors import DataError, cause_of
 from rsverify._core.files import Interrupted, check_free, remove_file
 from rsverify._core.lock import locked
 from rsverify._core.progress import InputProgress, ProgressOption
@@ -348,9 +348,17 @@ class TableRun:
 
     @contextmanager
     def _told_how_far(self) -> Iterator[None]:
-        """Say what is there when the user stops the run."""
+        """Say what is there when the user stops the run, and why it stops where a worker died."""
         try:
             yield
+        except RuntimeError as error:
+            # Raised wherever this process is at the time, since it hears of it by a signal.
+            if not self.options.workers or "DataLoader worker" not in str(error):
+                raise
+            raise DataError(
+                f"a process that loads the dataset has ended ({cause_of(error)}): workers=0 shows "
+                "why, and the same call goes on from the rows that are written"
+            ) from error
         except KeyboardInterrupt:
             raise Interrupted(self._how_far()) from None
 

@@ -290,8 +290,11 @@ def counts_of_frame(
         raise DataError(f"{where} has two columns {twice!r}; it must have one")
     frame = frame.set_axis(names, axis=1)
     counted = find_counts(names, where, columns)
-    if frame.index.name is not None and str(frame.index.name) not in names:
-        frame = frame.reset_index()
+    levels = [level for level in frame.index.names if level is not None]
+    if levels := [level for level in levels if str(level) not in names]:
+        # As grouping and counting leaves them; those without a name number the rows only.
+        frame = frame.reset_index(level=levels)
+        frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     others = frame.drop(columns=counted).reset_index(drop=True)
     counts = integers_of(frame[counted], where)
     check_rows(counts, where)

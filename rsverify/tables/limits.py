@@ -46,7 +46,7 @@ _ORDER_SEED = 0
 
 
 def mean_lower(x: npt.ArrayLike, alpha: float, *, low: float, high: float) -> float:
-    """Return a lower confidence limit for the mean behind values in [low, high], one an input.
+    """Return a lower confidence limit for the mean behind values in [low, high], one per input.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def mean_lower(x: npt.ArrayLike, alpha: float, *, low: float, high: float) -> fl
 
 
 def mean_interval(x: npt.ArrayLike, alpha: float, *, low: float, high: float) -> Interval:
-    """Return a confidence interval for the mean behind values in [low, high], one an input.
+    """Return a confidence interval for the mean behind values in [low, high], one per input.
 
     Parameters
     ----------

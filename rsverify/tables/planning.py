@@ -309,16 +309,14 @@ def pilot_inputs(
 
 def _check_noise(pilot: pd.DataFrame, threat: Threat) -> None:
     """Raise where a pilot says that its votes were drawn under other noise than is planned for."""
-    if isinstance(threat.noise, Gaussian) and not isinstance(threat.noise.sigma, tuple):
-        check_settings(pilot, {"sigma": threat.noise.sigma})
-    if "noise" not in pilot:
-        return
-    for text in pd.unique(pilot["noise"].dropna().astype(str)):
+    for text in pd.unique(pilot["noise"].dropna().astype(str)) if "noise" in pilot else ():
         if ":" in text and text != str(threat.noise):
             raise DataError(
                 f"noise={text} of the pilot must be {threat.noise}, which is planned for: votes "
                 "under other noise do not tell"
             )
+    if isinstance(threat.noise, Gaussian) and not isinstance(threat.noise.sigma, tuple):
+        check_settings(pilot, {"sigma": threat.noise.sigma})
 
 
 def _array(pilot: npt.ArrayLike) -> FloatArray:

@@ -31,9 +31,15 @@ _ROWS_THAT_TELL = 30
 # Of numbers that drop zeros one in ten is short by a digit: below this probability another
 # tool, with fewer digits, printed some of them.
 _UNLIKELY = 1e-4
+# Below this one radii were rounded before they were printed.
+_ROUNDED_BEFORE = 1e-8
 # Float32 values print with at most 9 digits; with more, they are printed as float64.
 _FLOAT32_DIGITS = 9
 _FLOAT32_BITS = 24
+# So close to a number of so many digits, in units in the last place of a float64, is one of a
+# few thousand others by chance; then more is lost of it than need be.
+_SHORT_DIGITS = 10
+_ULPS = 32
 # bfloat16 and float16; their values are short in binary and long in decimal.
 _SHORT_BITS = (8, 11)
 _LONG_DIGITS = 6
@@ -196,12 +202,13 @@ def _last_that_tells(
     """
     _, first = np.unique(radii, return_index=True)
     last, lost, digits = printed, 0, 0
-    while _are_long_by_rounding((own - last)[first]):
+    while _have_more_zeros((own - last)[first], _ROUNDED_BEFORE):
         lost += 1
         short = first[(own - printed)[first] >= lost]
         last = np.maximum(printed + lost, _usual(own[short]))
         digits = _usual((leading - own)[short])
-    return last if lost == 0 else np.maximum(last, leading - digits)
+    # One place more for the numbers that have a digit more before the point.
+    return last if lost == 0 else np.maximum(last, np.minimum(leading - digits, last + 1))
 
 
 def _usual(numbers: npt.NDArray[np.int64]) -> int:
@@ -236,15 +243,20 @@ class _Shown:
 
 
 def _first_text(text: str) -> str:
-    """Return the text of a number before a float32 was made of it, and printed in full.
+    """Return the text of a number before it became a float32, or a product, printed in full.
 
-    1.1790000200271606 is what a float64 shows of the float32 that is nearest to 1.179.
+    1.1790000200271606 is what a float64 shows of the float32 that is nearest to 1.179, and
+    0.9590000000000001 is 959 · 0.001.
     """
     value = float(text)
     if len(re.sub(r"[eE].*|\D", "", text).strip("0")) > _FLOAT32_DIGITS:
         with np.errstate(over="ignore"):
             single = np.float32(value)
-        return str(single) if float(single) == value else text
+        if float(single) == value:
+            return str(single)
+        short = f"{value:.{_SHORT_DIGITS}g}"
+        if abs(float(short) - value) <= _ULPS * np.spacing(value):
+            return short
     return text
 
 
@@ -276,13 +288,15 @@ def _drop_zeros(shown: Sequence[_Shown]) -> bool:
 
 def _are_short_by_chance(lengths: npt.NDArray[np.int64]) -> bool:
     missing = lengths.max() - lengths
-    return not _are_long_by_rounding(missing, most=3)
+    return not _have_more_zeros(missing, _UNLIKELY, most=3)
 
 
-def _are_long_by_rounding(zeros: npt.NDArray[np.int64], most: int | None = None) -> bool:
+def _have_more_zeros(
+    zeros: npt.NDArray[np.int64], unlikely: float, most: int | None = None
+) -> bool:
     """Return whether numbers of zeros at the end are more than digits end in by chance."""
     largest = int(zeros.max(initial=0)) if most is None else most
     whole = (zeros >= 0).sum()  # others have digits beyond
     return any(
-        bdtrc((zeros >= k).sum() - 1, whole, 10.0**-k) < _UNLIKELY for k in range(1, largest + 1)
+        bdtrc((zeros >= k).sum() - 1, whole, 10.0**-k) < unlikely for k in range(1, largest + 1)
     )

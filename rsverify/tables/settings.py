@@ -22,7 +22,10 @@ _PLAIN = {"top_k": 1.0, "alpha_shares": 1.0, "noise_excess": 0.0}
 
 
 def check_settings(table: pd.DataFrame, settings: Mapping[str, float]) -> None:
-    """Raise where a column says another n, sigma or alpha than is given; empty cells do not."""
+    """Raise where a column says another n, sigma or alpha than is given, or noise without sigma.
+
+    Empty cells say nothing.
+    """
     for column, value in settings.items():
         if column not in table:
             continue
@@ -32,6 +35,13 @@ def check_settings(table: pd.DataFrame, settings: Mapping[str, float]) -> None:
             argument = _ARGUMENTS.get(column, column)
             raise ValueError(
                 f"{argument}={value} contradicts the table, which says {said[bad][0]:.10g}"
+            )
+    if "sigma" not in settings or "noise" not in table:
+        return
+    for noise in pd.unique(table["noise"].dropna().astype(str)):
+        if noise.strip() and _is_other_noise(noise.strip().lower()):
+            raise ValueError(
+                f"sigma={settings['sigma']} contradicts the table, which says noise={noise}"
             )
 
 

@@ -64,7 +64,8 @@ def test_certify_says_how_many_rows_there_are_and_goes_on(tmp_path):
     code, err = interrupted(command, has_lines(out, 3))
     assert code == 130
     rows = len(read_table(out))
-    assert 2 <= rows < 30
+    # The row that was being written when the signal came is taken back.
+    assert 1 <= rows < 30
     assert err.splitlines(keepends=True)[-1] == (  # log lines may stand above it
         f"error: interrupted: {rows} of 30 rows are in {out}; the same call or command goes on "
         "from there\n"

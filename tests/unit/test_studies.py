@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-STUDIES = sorted((Path(__file__).parents[2] / "coverage_studies").glob("*.py"))
+STUDIES = sorted((Path(__file__).parents[2] / "coverage_studies").glob("[!_]*.py"))
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)

@@ -67,7 +67,7 @@ class SelectedOutput(torch.nn.Module):
         return f"SelectedOutput({_name(self.model)}, output={self.output!r})"
 
     def rsverify_hash(self) -> str:
-        """Return what tells this model from another when a run is resumed."""
+        """Return an identifier of this model, compared when a run is resumed."""
         return f"output {self.output} of {model_hash(self.model)}"
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
@@ -133,7 +133,7 @@ class LimitedBatch(torch.nn.Module):
         return f"LimitedBatch({_name(self.model)}, {self.smallest} to {self.largest})"
 
     def rsverify_hash(self) -> str:
-        """Return what tells this model from another when a run is resumed."""
+        """Return an identifier of this model, compared when a run is resumed."""
         return model_hash(self.model)
 
     def forward(self, batch: torch.Tensor) -> object:
@@ -193,7 +193,7 @@ class NumpyModel:
         return f"NumpyModel({_name(self.function)})"
 
     def rsverify_hash(self) -> str:
-        """Return what tells this model from another when a run is resumed."""
+        """Return an identifier of this model, compared when a run is resumed."""
         return model_hash(self.function)
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
@@ -274,7 +274,7 @@ class SklearnModel:
         return f"SklearnModel({type(self.estimator).__name__}, classes=[{shown}])"
 
     def rsverify_hash(self) -> str:
-        """Return what tells this model from another when a run is resumed."""
+        """Return an identifier of this model, compared when a run is resumed."""
         name = type(self.estimator).__name__
         # A search keeps what else it tried in masked arrays, of which joblib makes no hash.
         used = getattr(self.estimator, "best_estimator_", self.estimator)

@@ -69,7 +69,7 @@ class OnnxModel:
         return f"OnnxModel({self.path.name!r}, output={self.output!r})"
 
     def rsverify_hash(self) -> str:
-        """Return what tells this model from another when a run is resumed."""
+        """Return an identifier of this model, compared when a run is resumed."""
         content = hashlib.blake2b(self.path.read_bytes(), digest_size=8).hexdigest()
         return f"OnnxModel {content} {self.output}"
 

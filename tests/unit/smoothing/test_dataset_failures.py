@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 from support.eight_points import SIGMA, X, Y, halves, run, small_device  # noqa: E402
 
 from rsverify import SmoothedClassifier  # noqa: E402
+from rsverify._core.errors import DataError  # noqa: E402
 from rsverify.smoothing.sampling.forward import OutOfMemoryWarning  # noqa: E402
 from rsverify.tables.reader import read_metadata, read_table  # noqa: E402
 
@@ -199,3 +200,28 @@ def test_one_input_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="one input alone does not fit into memory"):
         run(tmp_path / "table.tsv", classifier=classifier)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("ending", ["is killed by signal: Killed.", "exited unexpectedly"])
+def test_a_loading_process_that_ends_is_an_error_of_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    """Torch raises it in a handler of signals, and so anywhere."""
+    from rsverify.tables.writer import TableWriter
+
+    write, rows = TableWriter.write, list[object]()
+
+    def killed(self: TableWriter, *arguments: Any, **options: Any) -> None:
+        write(self, *arguments, **options)
+        rows.append(arguments)
+        if len(rows) == 3:
+            raise RuntimeError(f"DataLoader worker (pid 7) {ending}")
+
+    monkeypatch.setattr(TableWriter, "write", killed)
+    with pytest.raises(DataError, match=rf"loads the dataset has ended .*{ending}.*workers=0"):
+        run(tmp_path / "table.tsv", [(x, int(y)) for x, y in zip(X, Y, strict=True)], workers=1)
+    assert len(read_rows(tmp_path / "table.tsv")) == 3
+    assert len(run(tmp_path / "table.tsv", [(x, int(y)) for x, y in zip(X, Y, strict=True)])) == 8
+    rows.clear()
+    with pytest.raises(RuntimeError, match="DataLoader worker"):  # not of a run without any
+        run(tmp_path / "other.tsv", [(x, int(y)) for x, y in zip(X, Y, strict=True)])

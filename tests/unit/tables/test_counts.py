@@ -326,3 +326,29 @@ def test_columns_that_say_the_settings_must_agree_with_them(tmp_path):
     ):
         with pytest.raises(DataError, match=message):
             certify_table(frame.assign(**{column: value}), **options)
+
+
+def test_votes_that_were_counted_by_pandas():
+    """One row per vote, grouped by what then is in the index."""
+    drawn = pd.DataFrame(
+        {
+            "image": ["a"] * 10 + ["b"] * 10,
+            "label": [1] * 10 + [0] * 10,
+            "vote": [0, 1] * 3 + [1] * 14,
+        }
+    )
+    options = {"sigma": 1, "alpha": 0.1, "y": "label", "bound": "cohen"}
+    grouped = drawn.groupby(["image", "label"])["vote"].value_counts().unstack(fill_value=0)
+    found = certify_table(grouped, **options)
+    assert found[["image", "label", "y", "count_0", "count_1"]].to_numpy().tolist() == [
+        ["a", 1, 1, 3, 7],
+        ["b", 0, 0, 0, 10],
+    ]
+    crossed = pd.crosstab(drawn["label"], drawn["vote"])
+    assert certify_table(crossed, **options)["y"].tolist() == [0, 1]
+    pivoted = drawn.pivot_table(
+        index=["image", "label"], columns="vote", aggfunc="size", fill_value=0
+    )
+    assert certify_table(pivoted, **options)["y"].tolist() == [1, 0]
+    unnamed = grouped.set_axis(pd.MultiIndex.from_tuples([(0, 1), (1, 0)]))
+    assert "level_0" not in certify_table(unnamed, **{**options, "y": [1, 0]})

@@ -82,6 +82,15 @@ def test_radii_of_the_exact_bound_tell_too_many_votes():
 def test_analyses_refuse_other_settings_too():
     with pytest.raises(ValueError, match=r"sigma=0\.25 contradicts the table, which says 0\.5"):
         analyze(RADII.assign(sigma=0.5), n=100_000, sigma=0.25, stated_alpha=0.001)
+    laplace = certify_table(
+        [[800, 150, 50]], y=0, noise=Laplace(0.5), alpha=0.001, bound="cohen", label=0
+    )
+    for table in (laplace, RADII.assign(noise="uniform")):
+        with pytest.raises(
+            ValueError, match=r"sigma=0\.5 contradicts the table, which says noise="
+        ):
+            analyze(table, sigma=0.5)
+    assert analyze(laplace).settings["noise"] == ("laplace:0.5",)
     found = analyze(RADII.assign(sigma=[0.25, np.nan, 0.25]), sigma=0.25)
     assert found.settings["sigma"] == (0.25,)
 
