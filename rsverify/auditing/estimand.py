@@ -83,11 +83,11 @@ def _draw_proportion(rng: Generator, replications: int, n: int, p: float) -> Dat
     return np.column_stack([hits, n - hits])
 
 
-def _draw_votes(rng: Generator, replications: int, n: int, p: Sequence[float]) -> Data:
+def draw_votes(rng: Generator, replications: int, n: int, p: Sequence[float]) -> Data:
     return rng.multinomial(n, p, replications)
 
 
-def _draw_sample(rng: Generator, replications: int, n: int, law: Law) -> Data:
+def draw_sample(rng: Generator, replications: int, n: int, law: Law) -> Data:
     """Draw independent observations: ("beta", a, b) or ("points", values, probabilities)."""
     shape = (replications, n)
     if law[0] == "beta":
@@ -108,16 +108,16 @@ def _draw_randomized(rng: Generator, replications: int, n: int, p: float) -> Dat
     return np.column_stack([_draw_proportion(rng, replications, n, p), rng.random(replications)])
 
 
-def _draw_vote_paths(rng: Generator, replications: int, n: int, p: Sequence[float]) -> Data:
+def draw_vote_paths(rng: Generator, replications: int, n: int, p: Sequence[float]) -> Data:
     """Draw the votes so far after each of n votes, shape (R, n, m)."""
     picks = np.searchsorted(np.cumsum(p)[:-1], rng.random((replications, n)), side="right")
     paths: Data = np.cumsum(picks[..., None] == np.arange(len(p)), axis=1)
     return paths
 
 
-def _draw_with_variance(rng: Generator, replications: int, n: int, law: Law) -> Data:
+def draw_with_variance(rng: Generator, replications: int, n: int, law: Law) -> Data:
     """Draw observations, and as a last column the variance of the distribution."""
-    sample = _draw_sample(rng, replications, n, law)
+    sample = draw_sample(rng, replications, n, law)
     if law[0] == "beta":
         a, b = law[1], law[2]
         variance = a * b / ((a + b) ** 2 * (a + b + 1.0))
@@ -127,7 +127,7 @@ def _draw_with_variance(rng: Generator, replications: int, n: int, law: Law) -> 
     return np.column_stack([sample, np.full(replications, variance)])
 
 
-def _draw_scores(rng: Generator, replications: int, n: int, law: Law) -> Data:
+def draw_scores(rng: Generator, replications: int, n: int, law: Law) -> Data:
     """Draw rows of scores, (R, n, m): ("dirichlet", a) or ("points", rows, probabilities)."""
     if law[0] == "dirichlet":
         return rng.dirichlet(law[1], (replications, n))
@@ -166,17 +166,17 @@ def _margin(name: MarginName, first: bool) -> Estimand:
         return margin_value(name, p[0], p[1] if first else max(p[1:]))
 
     if not first:
-        return Estimand(_draw_votes, truth, {}, _SPACES[name], name, sequential=False)
+        return Estimand(draw_votes, truth, {}, _SPACES[name], name, sequential=False)
 
     def model(n: int) -> VotesModel:
         return VotesModel(n, margin=name)
 
-    return Estimand(_draw_votes, truth, {}, _SPACES[name], f"{name}:first", False, model)
+    return Estimand(draw_votes, truth, {}, _SPACES[name], f"{name}:first", False, model)
 
 
 def _path_margin(name: MarginName) -> Estimand:
     votes = _margin(name, first=False)
-    return Estimand(_draw_vote_paths, votes.truth, space=votes.space, name=f"path-{name}")
+    return Estimand(draw_vote_paths, votes.truth, space=votes.space, name=f"path-{name}")
 
 
 def _score_margin(name: ScoreMarginName) -> Estimand:
@@ -184,7 +184,7 @@ def _score_margin(name: ScoreMarginName) -> Estimand:
         means = _mean_scores(law)
         return margin_value(name, float(means[0]), float(means[1:].max()))
 
-    return Estimand(_draw_scores, truth, space=_SPACES[name], name=f"score-{name}")
+    return Estimand(draw_scores, truth, space=_SPACES[name], name=f"score-{name}")
 
 
 def _proportion(p: float) -> float:
@@ -321,10 +321,10 @@ ESTIMANDS = {
         *(_margin(m, first=f) for m in _NAMES for f in (False, True)),
         *(_path_margin(m) for m in _NAMES),
         *(_score_margin(m) for m in get_args(ScoreMarginName)),
-        Estimand(_draw_sample, _sample_mean, space=(0, 1), name="mean"),
-        Estimand(_draw_sample, _sample_mean, space=(0, 1), name="binary-mean"),
-        Estimand(_draw_with_variance, _sample_mean, {}, (0, 1), "mean-known-variance", False),
-        Estimand(_draw_sample, draws.variance_of, space=(0, 0.25), name="variance"),
+        Estimand(draw_sample, _sample_mean, space=(0, 1), name="mean"),
+        Estimand(draw_sample, _sample_mean, space=(0, 1), name="binary-mean"),
+        Estimand(draw_with_variance, _sample_mean, {}, (0, 1), "mean-known-variance", False),
+        Estimand(draw_sample, draws.variance_of, space=(0, 0.25), name="variance"),
         quantile(0.5, "median"),
         *(two_proportions(c) for c in ("difference", "ratio", "odds-ratio")),
         _paired("difference"),

@@ -10,6 +10,7 @@ from rsverify._core.check import shown
 from rsverify._core.types import MarginName
 from rsverify.auditing.draws import real_sample
 from rsverify.auditing.estimand import Estimand, Parameters
+from rsverify.auditing.laws import check_drawn
 from rsverify.auditing.suites import count_suite, real_laws
 
 Law = tuple[Any, ...]
@@ -240,4 +241,5 @@ def check_scenarios(
             raise TypeError(
                 f"scenarios[{shown(name)}]={shown(p)} must map parameters of draw to values"
             )
+        check_drawn(estimand, str(name), p, n)
     return [Scenario(str(name), dict(p)) for name, p in scenarios.items()]

@@ -13,6 +13,7 @@ from rsverify.auditing.claims.levels import as_sequence
 from rsverify.auditing.counts import Region
 from rsverify.auditing.draws import real_sample
 from rsverify.auditing.estimand import Estimand, Parameters
+from rsverify.auditing.laws import check_drawn
 from rsverify.auditing.scenario import MOVED, Law, Scenario, default_scenarios
 from rsverify.auditing.simulation.search import Family, find_family
 from rsverify.auditing.suites import (
@@ -69,7 +70,7 @@ def null_scenarios(
 ) -> dict[str, Parameters]:
     """Return distributions in the null: the caller's, or those built in, some at its ends."""
     if scenarios is not None:
-        return _checked(estimand, region, scenarios)
+        return _checked(estimand, region, n, scenarios)
     suite = default_scenarios(estimand, n, alpha, "two-sided")
     found: dict[str, Parameters] = {
         s.name: s.parameters for s in suite if within(estimand.truth(**s.parameters), region)
@@ -87,13 +88,14 @@ def null_scenarios(
 
 
 def _checked(
-    estimand: Estimand, region: Region, scenarios: Mapping[str, Parameters]
+    estimand: Estimand, region: Region, n: int, scenarios: Mapping[str, Parameters]
 ) -> dict[str, Parameters]:
     if not isinstance(scenarios, Mapping) or not scenarios:
         raise ValueError(f"scenarios={shown(scenarios)} must map names to parameters of draw")
     for name, p in scenarios.items():
         if not isinstance(p, Mapping):
             raise TypeError(f"scenarios[{shown(name)}]={shown(p)} must map parameters to values")
+        check_drawn(estimand, str(name), p, n)
         value = float(estimand.truth(**p))
         if not within(value, region):
             raise ValueError(

@@ -30,6 +30,7 @@ from rsverify.auditing.claims.levels import Options, Words, at_levels
 from rsverify.auditing.design import FLOAT_ERRORS, Progress, Record, check_told
 from rsverify.auditing.draws import probability_within, real_sample
 from rsverify.auditing.estimand import Data, Estimand, Generator
+from rsverify.auditing.laws import check_law
 from rsverify.auditing.report import AuditReport
 from rsverify.auditing.scenario import Law
 from rsverify.auditing.task import Task, answered
@@ -180,6 +181,9 @@ def audit_prediction_set(
         check_named_callables("scenarios", scenarios, "how pairs are drawn")
     elif scenarios is not None and (not isinstance(scenarios, Mapping) or not scenarios):
         raise ValueError(f"scenarios={shown(scenarios)} must map names to distributions")
+    else:
+        for name, law in (scenarios or {}).items():
+            check_law(f"scenarios[{name!r}]={shown(law)}", law, "real")
     progress = check_told(progress)
     options = Options(n, replications, tolerance, false_alarm, seed, n_jobs, progress)
     asked = level if delta is None else check_level(delta, "delta")

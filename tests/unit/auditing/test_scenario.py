@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from scipy.special import betaincinv, ndtri
 
+from rsverify import audit_test
 from rsverify.auditing.api import audit
+from rsverify.auditing.estimand import ESTIMANDS
+from rsverify.auditing.scenario import check_scenarios
 
 
 def wald(x, alpha):
@@ -137,3 +140,79 @@ def test_a_score_bound_that_forgets_a_class_is_refuted(forgotten):
     assert report.verdict == "refuted"
     refuted = {r.scenario for r in report.rows if r.verdict == "refuted"}
     assert f"ten classes, runner-up {forgotten}" in refuted
+
+
+def scores(*rows, of):
+    return {"law": ("points", rows, of)}
+
+
+NO_DISTRIBUTIONS = [
+    ("mean", {"law": ("points", (0.0, 1.0), (0.3, 0.6))}, "that sum to 1, not 0.9"),
+    ("mean", {"law": ("points", (0.0, 1.0), (0.5, 0.6))}, "that sum to 1, not 1.1"),
+    ("mean", {"law": ("points", (0.0, 1.0), (1.2, -0.2))}, r"probabilities in \[0, 1\]"),
+    ("mean", {"law": ("points", (0.0, 2.0), (0.5, 0.5))}, r"values in \[0, 1\]"),
+    ("mean", {"law": ("points", (0.0, 0.5, 1.0), (0.5, 0.5))}, "as many values as probabilities"),
+    ("mean", {"law": ("points", (0.0, float("nan")), (0.5, 0.5))}, "finite numbers"),
+    ("mean", {"law": ("norm", 0.0, 1.0)}, "must have a law such as"),
+    ("mean", {"law": ("beta", -1.0, 2.0)}, "positive parameters"),
+    ("mean", {"law": ("beta", 1.0)}, "positive parameters"),
+    ("mean", {"law": "uniform"}, "must have a law such as"),
+    ("mean", {"p": 0.5}, "must be parameters of the distributions of 'mean'"),
+    ("binary-mean", {"law": ("points", (0.0, 0.5), (0.5, 0.5))}, "the values 0 and 1"),
+    ("variance", {"law": ("points", (-1.0, 1.0), (0.5, 0.5))}, r"values in \[0, 1\]"),
+    ("median", {"law": ("nrm", 0.0, 1.0)}, "a continuous distribution of scipy"),
+    ("median", {"law": ("poisson", 2.0)}, "a continuous distribution of scipy"),
+    ("median", {"law": ("gamma",)}, "the parameters of scipy's"),
+    ("median", {"law": ("norm", 0.0, -1.0)}, "parameters that scipy.stats.norm takes"),
+    ("median", {"law": ("points", (0.0, 7.0), (0.5, 0.4))}, "that sum to 1"),
+    ("difference", {"p": (0.5, 0.2, 0.2)}, "that sum to 1, not 0.9"),
+    ("path-probit", {"p": (0.5, 0.2, 0.4)}, "that sum to 1, not 1.1"),
+    ("score-difference", scores((0.5, 0.4, 0.2), of=(1.0,)), "sum to 1"),
+    ("score-difference", scores((0.5, 0.5), (1.0, 0.0), of=(0.5, 0.4)), "sum to 1"),
+    ("score-probit", {"law": ("dirichlet", (1.0, 0.0))}, "positive parameters"),
+    ("proportion", {"p": 1.2}, "must be parameters of the distributions of 'proportion'"),
+    ("two-proportion-difference", {"p1": 0.2}, "must be parameters of the distributions"),
+    ("hypergeometric", {"successes": 50}, "must be parameters of the distributions"),
+    ("paired-difference", {"both": 0.5, "first": 0.4, "second": 0.3}, "must be parameters"),
+]
+
+
+@pytest.mark.parametrize(("estimand", "parameters", "text"), NO_DISTRIBUTIONS)
+def test_parameters_with_another_truth_than_the_data_are_refused(estimand, parameters, text):
+    """Probabilities that sum to 0.9: the mean drawn is 0.7, and the mean said is 0.6."""
+
+    def nothing(data, _alpha):
+        return np.full(len(data), -9.0)
+
+    with pytest.raises(ValueError, match=text) as error:
+        audit(nothing, estimand=estimand, n=20, alpha=0.05, scenarios={"mine": parameters})
+    assert str(error.value).startswith("scenarios['mine']=")
+    with pytest.raises(ValueError, match=text):
+        audit_test(
+            lambda d: np.ones(len(d)),
+            null=(None, None),
+            estimand=estimand,
+            n=20,
+            scenarios={"mine": parameters},
+        )
+
+
+@pytest.mark.parametrize(
+    ("estimand", "parameters"),
+    [
+        ("mean", {"law": ["points", [0.0, 1.0], [1 / 3, 2 / 3]]}),
+        ("mean", {"law": ("points", np.array([0.1, 0.2, 0.3]), np.full(3, 1 / 3))}),
+        ("mean", {"law": ("beta", 1, 7)}),
+        ("median", {"law": ("gamma", 2.0)}),
+        ("median", {"law": ("t", 1.5, -3.0, 2.0)}),
+        ("difference", {"p": np.full(10, 0.1)}),
+        ("score-difference", scores((0.5, 0.5, 0.0), (0.1, 0.2, 0.7), of=(0.1, 0.9))),
+        ("paired-difference", {"both": 0.5, "first": 0.2, "second": 0.3}),
+    ],
+)
+def test_parameters_of_every_kind_are_taken(estimand, parameters):
+    thing = ESTIMANDS[estimand]
+    suite = check_scenarios({"mine": parameters}, thing, 20, 0.05)
+    assert [each.name for each in suite] == ["mine"]
+    data = thing.draw(np.random.default_rng(0), 5, 20, **suite[0].parameters)
+    assert np.isfinite(data).all()

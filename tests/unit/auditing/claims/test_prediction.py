@@ -206,3 +206,19 @@ def test_a_set_for_one_replication_of_another_kind_is_told():
 
     with pytest.raises(ValueError, match=r"given one replication: TypeError: .*'dict'"):
         audit_prediction_set(named, **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("law", "text"),
+    [
+        (("gauss", 0.0, 1.0), "a continuous distribution of scipy"),
+        ("norm", "a continuous distribution of scipy"),
+        (("gamma",), "the parameters of scipy's"),
+        (("points", (0.0, 1.0), (0.5, 0.6)), "that sum to 1"),
+        (7.0, "must have a law such as"),
+    ],
+)
+def test_a_distribution_of_training_claims_must_be_one(law, text):
+    options = {"claim": "training", "delta": 0.1, "scenarios": {"mine": law}}
+    with pytest.raises(ValueError, match=text):
+        audit_prediction_set(absolute, **QUICK, **options)
