@@ -109,10 +109,11 @@ class SmoothedClassifier(Sampled):
 
     Notes
     -----
-    The first sample for inputs of a shape, and for larger batches, probes the model: a few noisy
-    inputs are put to it again, in other order and company, alone and in batches of other sizes,
-    and a model whose rows depend on each other, or that does not repeat its answers, is refused
-    by a `ValueError` that names the layer; see `rsverify.smoothing.probing.probe`. A certificate's
+    The first sample for inputs of a shape, for larger batches, and of a model whose flags, numbers,
+    functions or hooks were changed since, probes the model: a few noisy inputs are put to it
+    again, in other order and company, alone and in batches of other sizes, and a model whose rows
+    depend on each other, or that does not repeat its answers, is refused by a `ValueError` that
+    names the layer; see `rsverify.smoothing.probing.probe`. A certificate's
     ``probed`` says what was done.
 
     The guarantees are those of exact noise. Of uniform, splitting, ablation and deletion noise

@@ -175,7 +175,8 @@ def recertify(
         threat=threat,
         left_out=left_out_of_table(table, counts.shape[1]),
     )
-    if bound == "exact" and ordering == "likelihood-ratio":
+    # Radii in another norm are not compared.
+    if bound == "exact" and ordering == "likelihood-ratio" and norm is None and dimension is None:
         _warn_of_levels(table, found.radius, totals)
     return with_outcome(
         table,

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 SUPPORT = ROOT / "tests" / "support"
 
 
+@pytest.mark.slow
 def test_nothing_of_the_process_is_changed_for_good(tmp_path: Path) -> None:
     (tmp_path / "tables").mkdir()
     (tmp_path / "tmp").mkdir()

@@ -163,3 +163,12 @@ def test_one_path_is_not_several(parts, tmp_path):
             probabilities=[0.9, 0.1], target_radius=0.1, alpha=0.1, sigma=1, bounds="exact"
         )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.0001])
+@pytest.mark.parametrize("norm", ["linf", "l1"])
+def test_radii_in_another_norm_are_not_compared(alpha, norm):
+    """They are smaller or larger by the norm: warnings are errors here."""
+    made = certify_table([[800, 150, 50]], y=0, sigma=0.5, alpha=0.001, bound="exact")
+    found = recertify(made, alpha=alpha, norm=norm, dimension=100)
+    assert found["radius"][0] > 0
