@@ -392,7 +392,7 @@ def exact_margin_lower(
     ordering's bound, which depends on the votes in one more way, is above even that.
 
     At a fixed n more votes for the class or fewer for the runner-up never give a smaller bound,
-    up to 1e-10 of rounding. From n votes to n + 1, the new one for the class, the default's
+    up to 1.2e-10 of rounding. From n votes to n + 1, the new one for the class, the default's
     ``"difference"`` bound can fall, by at most .027 in all that was tried (n = 30; .0023 beyond
     n = 100); its ``"probit"`` bound was not seen to.
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib.util
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -38,6 +39,18 @@ def test_no_fall_at_a_fixed_n(n: int, alpha: float, estimand: str) -> None:
     assert study.fall_at_fixed_n(limits) <= ROUNDING
     # The other way the same comparison finds what it is there to find.
     assert study.fall_at_fixed_n(-limits) > 1e-4
+
+
+@pytest.mark.parametrize("estimand", study.ESTIMANDS)
+@pytest.mark.parametrize("alpha", [0.48, 0.5, 0.8])
+@pytest.mark.parametrize("n", [30, 999])
+def test_falls_by_the_slack_of_the_search_next_to_the_edge(
+    n: int, alpha: float, estimand: str
+) -> None:
+    """At large levels the limits there are Cohen's, which only x3 = 0 has to the last digit."""
+    k1 = np.unique(np.linspace(n // 2, n - 4, 40).astype(int))
+    rows = [exact_margin_lower(k1, n - k1 - k3, n, alpha, estimand=estimand) for k3 in range(4)]
+    assert max((fewer - more).max() for more, fewer in pairwise(rows)) <= 1.2e-10
 
 
 @pytest.mark.slow
