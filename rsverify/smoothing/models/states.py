@@ -91,6 +91,8 @@ def _check_whole(entries: list[Entry], own: State, path: Path, module: str) -> N
             )
     for entry in entries:
         for prefix in filter(None, _beginnings(entry.state, own.keys())):
+            if any(entry.state[prefix + name].shape != own[name].shape for name in own):
+                continue
             key = f"{entry.key}.{prefix}".strip(".")
             raise DataError(
                 f"{path} holds the weights of {module} under {prefix!r}, a place in a sequence: "
