@@ -69,7 +69,7 @@ def test_exact_bounds_are_on_the_safe_side_of_their_twins(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bound", EXACT, ids=name)
-@settings(max_examples=100, phases=WITHOUT_SHRINKING)
+@settings(max_examples=50, phases=WITHOUT_SHRINKING)
 @given(outcome=outcomes(40), alpha=EXACT_LEVELS)
 def test_exact_bounds_are_on_the_safe_side_of_their_twins_up_to_40(
     bound: CountBound, outcome: tuple[int, int, int], alpha: float

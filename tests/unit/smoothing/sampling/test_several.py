@@ -199,7 +199,7 @@ def test_certify_itself_is_rarely_wrong(alpha):
     """
     from rsverify import clopper_pearson_lower
 
-    runs = 300
+    runs = 200
     wrong = {"targets": 0, "precision": 0}
     for run in range(runs):
         common = {"alpha": alpha, "n": 1000, "n0": 20, "batch_size": 250, "seed": (5, run)}
