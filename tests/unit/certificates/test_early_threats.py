@@ -11,7 +11,6 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from scipy.stats import laplace, norm
 
 from rsverify import certify_counts, decide_counts, radius_interval_counts
@@ -109,11 +108,16 @@ def test_what_no_difference_reaches_is_refused_at_once() -> None:
         assert found.decision == "radius < target"
 
 
-@pytest.mark.parametrize("kind", [tuple, np.array, pd.Series, pd.Index, torch.tensor])
-def test_targets_come_in_any_array(kind: Callable[[list[float]], object]) -> None:
+def _tensor(values: object) -> object:
+    return pytest.importorskip("torch").tensor(values)
+
+
+@pytest.mark.parametrize("kind", [tuple, np.array, pd.Series, pd.Index, _tensor])
+def test_targets_come_in_any_array(kind: Callable[[list[float] | float], object]) -> None:
     found = decide_counts([90, 5, 5], alpha=0.01, y=0, sigma=0.5, target_radius=kind([0.5, 0.25]))
     assert found.target_radii == (0.25, 0.5)
-    alone = decide_counts([90, 5, 5], alpha=0.01, y=0, sigma=0.5, target_radius=torch.tensor(0.5))
+    one = kind(0.5) if kind in (np.array, _tensor) else 0.5
+    alone = decide_counts([90, 5, 5], alpha=0.01, y=0, sigma=0.5, target_radius=one)
     assert alone.target_radius == 0.5
 
 
