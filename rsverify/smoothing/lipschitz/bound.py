@@ -18,7 +18,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -46,6 +46,7 @@ from rsverify.smoothing.lipschitz.recording import (
     Refused,
     Step,
     leaves,
+    mapped,
 )
 from rsverify.smoothing.lipschitz.tracing import TensorMap
 
@@ -268,8 +269,8 @@ class _Walk:
         progress()
 
     def _add(self, step: Step) -> None:
-        bounds = _map(step.args, self._bound_of), _map(step.kwargs, self._bound_of)
-        args, kwargs = _map(step.args, _form), _map(step.kwargs, _form)
+        bounds = mapped(step.args, self._bound_of), mapped(step.kwargs, self._bound_of)
+        args, kwargs = mapped(step.args, _form), mapped(step.kwargs, _form)
         gain, bound = _constants(step, args, kwargs, *bounds)
         first = step.args[0] if step.args and isinstance(step.args[0], Node) else None
         padded = None if first is None else self._padded.get(first.index)
@@ -378,17 +379,6 @@ def _bound_arguments(rule: gains.Gain, args: Args, kwargs: Kwargs, out: object) 
         raise UnsupportedError(f"it is not known with these arguments ({error})") from None
     bound.apply_defaults()
     return dict(bound.arguments)
-
-
-def _map(value: object, change: Callable[[object], object]) -> Any:
-    """Return nested tuples, lists, dictionaries and slices with every leaf changed."""
-    if isinstance(value, tuple | list):
-        return type(value)(_map(part, change) for part in value)
-    if isinstance(value, dict):
-        return {key: _map(part, change) for key, part in value.items()}
-    if isinstance(value, slice):
-        return slice(*(_map(p, change) for p in (value.start, value.stop, value.step)))
-    return change(value)
 
 
 def _form(leaf: object) -> object:

@@ -146,10 +146,8 @@ def leaves(value: object) -> Iterator[object]:
         yield value
 
 
-def mapped(value: object, change: Callable[[torch.Tensor], Any]) -> Any:
-    """Return nested tuples, lists, dictionaries and slices with every tensor changed."""
-    if isinstance(value, torch.Tensor):
-        return change(value)
+def mapped(value: object, change: Callable[[Any], Any]) -> Any:
+    """Return nested tuples, lists, dictionaries and slices with every leaf changed."""
     if isinstance(value, tuple):
         return tuple(mapped(part, change) for part in value)
     if isinstance(value, list):
@@ -158,4 +156,9 @@ def mapped(value: object, change: Callable[[torch.Tensor], Any]) -> Any:
         return {key: mapped(part, change) for key, part in value.items()}
     if isinstance(value, slice):
         return slice(*(mapped(p, change) for p in (value.start, value.stop, value.step)))
-    return value
+    return change(value)
+
+
+def mapped_tensors(value: object, change: Callable[[torch.Tensor], Any]) -> Any:
+    """Return the same with every tensor changed."""
+    return mapped(value, lambda leaf: change(leaf) if isinstance(leaf, torch.Tensor) else leaf)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from rsverify.smoothing.lipschitz.operations import CASTS
-from rsverify.smoothing.lipschitz.recording import Node, Recording, Step, leaves, tensors_in
+from rsverify.smoothing.lipschitz.recording import Node, Recording, Step, leaves, mapped, tensors_in
 
 
 def in_float64(recording: Recording, x: torch.Tensor) -> torch.Tensor:
@@ -48,25 +48,16 @@ def _last_uses(recording: Recording) -> dict[int, int]:
 
 
 def _again(step: Step, values: dict[int, torch.Tensor]) -> object:
+    def taken(leaf: Any) -> Any:
+        """Return the value of a node, and in float64 what is in another type."""
+        if isinstance(leaf, Node):
+            return values[leaf.index].clone()  # which the operation may change in place
+        if isinstance(leaf, torch.Tensor):
+            return leaf.double() if leaf.is_floating_point() else leaf
+        if isinstance(leaf, torch.dtype):
+            return torch.float64 if leaf.is_floating_point else leaf
+        return leaf
+
     if step.name in CASTS:
-        return _taken(step.args[0], values)
-    args = tuple(_taken(value, values) for value in step.args)
-    kwargs = {key: _taken(value, values) for key, value in step.kwargs.items()}
-    return step.call(*args, **kwargs)
-
-
-def _taken(value: Any, values: dict[int, torch.Tensor]) -> Any:
-    """Return an argument with the values of nodes, and in float64 what is in another type."""
-    if isinstance(value, Node):
-        return values[value.index].clone()  # which the operation may change in place
-    if isinstance(value, torch.Tensor):
-        return value.double() if value.is_floating_point() else value
-    if isinstance(value, torch.dtype):
-        return torch.float64 if value.is_floating_point else value
-    if isinstance(value, tuple | list):
-        return type(value)(_taken(part, values) for part in value)
-    if isinstance(value, dict):
-        return {key: _taken(part, values) for key, part in value.items()}
-    if isinstance(value, slice):
-        return slice(*(_taken(part, values) for part in (value.start, value.stop, value.step)))
-    return value
+        return taken(step.args[0])
+    return step.call(*mapped(step.args, taken), **mapped(step.kwargs, taken))

@@ -49,7 +49,7 @@ from rsverify.smoothing.lipschitz.recording import (
     identical,
     is_layer,
     leaves,
-    mapped,
+    mapped_tensors,
     memory_of,
     module_of_frame,
     tensors_in,
@@ -208,7 +208,9 @@ class _Recorder(TorchFunctionMode):
         # A getter is given its owner's class beside the tensor, which is not an argument.
         arguments = args[:1] if attribute else (args[::-1] if spelled in REVERSED else args)
         call = _forward_of(func) if spelled in REVERSED else func
-        recorded = mapped((arguments[:1] if like else arguments, kwargs), self._kept_argument)
+        recorded = mapped_tensors(
+            (arguments[:1] if like else arguments, kwargs), self._kept_argument
+        )
         out = self._run(name, func, args, kwargs)
         self._step(name, recorded, out, _like(out) if like else call)
         return out
@@ -343,7 +345,7 @@ class _Recorder(TorchFunctionMode):
             )
         numbers = [self._add_node(t) for t in results]
         place, _ = self._place(name)
-        forms = mapped(out, lambda t: self._nodes[id(t)].form)
+        forms = mapped_tensors(out, lambda t: self._nodes[id(t)].form)
         args, kwargs = recorded
         self.recording.steps.append(Step(name, place, args, kwargs, forms, numbers, call))
 
